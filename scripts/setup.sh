@@ -1,0 +1,23 @@
+# Make .venv from a hash-locked list, unless it is there already. Sourced, with LOCK set
+# shellcheck shell=sh
+lock=${LOCK:?}
+stamp=".venv/$lock.installed"
+if ! cmp -s "$lock" "$stamp"; then
+    python=""
+    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            python=$candidate
+            break
+        fi
+    done
+    if [ -z "$python" ]; then
+        echo "tributary: Python 3.11 or later is needed; set PYTHON to its path" >&2
+        exit 2
+    fi
+    echo "tributary: setting up .venv, once" >&2
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        --no-deps --no-build-isolation --no-index -e .
+    cp "$lock" "$stamp"
+fi
