@@ -1,0 +1,100 @@
+"""What is kept of one series, and how it is packed in Redis.
+
+`state` holds the totals, the newest readings by event time, and the open slot of each window.
+`windows` holds the closed slots of each window as a ring: the slot number s of a window with n
+slots stands in cell s % n, and the ring covers the n slots before the open one. The open slot
+is the one that holds the newest reading, so neither needs a number of its own.
+
+Both are numpy records, little endian and packed: what the aggregator computes with is what
+stands in Redis.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tributary.window import Window
+
+Records = NDArray[np.void]
+
+NO_TIME = -1  # before every time a reading can have
+
+# A summary of some readings; see `merged` for the arithmetic.
+_SUMMARY = (("mean", "<f8"), ("m2", "<f8"), ("min", "<f8"), ("max", "<f8"))
+CELL = np.dtype([("count", "<u4"), *_SUMMARY])
+
+
+class Layout:
+    """The record types of a deployment with these windows and this average."""
+
+    def __init__(self, windows: tuple[Window, ...], average_over: int) -> None:
+        self.windows = windows
+        self.average_over = average_over
+        self.state = np.dtype(
+            [
+                ("count", "<i8"),
+                *_SUMMARY,
+                ("times_ms", "<i8", (average_over,)),
+                ("values", "<f8", (average_over,)),
+                ("open", CELL, (len(windows),)),
+            ]
+        )
+        self.rings = np.dtype([(w.name, CELL, (w.slots,)) for w in windows])
+        self.no_state = np.zeros((), self.state)
+        self.no_state["times_ms"] = NO_TIME
+        clear(self.no_state)
+        clear(self.no_state["open"])
+        self.no_rings = np.zeros((), self.rings)
+        for window in windows:
+            clear(self.no_rings[window.name])
+
+
+def clear(records: Records) -> None:
+    """Make summaries empty: no reading, and extremes that every reading replaces."""
+    records["count"] = 0
+    records["mean"] = records["m2"] = 0.0
+    records["min"] = np.inf
+    records["max"] = -np.inf
+
+
+class Summary(NamedTuple):
+    """Summaries of groups of readings, as columns; no group is empty."""
+
+    counts: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    m2: NDArray[np.float64]  # sum of the squared deviations from the mean
+    min: NDArray[np.float64]
+    max: NDArray[np.float64]
+
+
+def merge(into: Records, more: Summary) -> None:
+    """Merge summaries into the records of others, element by element.
+
+    Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+    variances" (1979). Nothing is ever subtracted again, so no error builds up.
+    """
+    before = into["count"].astype(np.float64)
+    total = before + more.counts
+    share = more.counts / total
+    with np.errstate(over="ignore", invalid="ignore"):
+        delta = more.mean - into["mean"]
+        merged = into["mean"] + delta * share
+        if not np.isfinite(merged).all():  # two means further apart than the largest double
+            merged = into["mean"] * (before / total) + more.mean * share
+        into["m2"] += more.m2 + delta * delta * (before * share)
+    into["mean"] = merged
+    into["count"] += more.counts.astype(into["count"].dtype)
+    into["min"] = np.minimum(into["min"], more.min)
+    into["max"] = np.maximum(into["max"], more.max)
+
+
+def mean(values: list[float]) -> float:
+    """Mean of some numbers, rounded once for the sum and once for the division."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:  # the sum is beyond the doubles, the mean is not
+        return math.fsum(value / len(values) for value in values)

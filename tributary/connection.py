@@ -1,0 +1,156 @@
+"""How to reach Redis with redis-py, and what its failures mean to us."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tributary import keys
+from tributary.errors import ConnectionGone, Misconfigured, TributaryError, Unavailable
+from tributary.lua import SCRIPTS
+from tributary.settings import Settings
+
+FORMAT = "1"
+
+# Replies of a server that cannot take a write now but may later.
+_UNAVAILABLE = (
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "OOM",
+    "MISCONF",
+    "NOREPLICAS",
+    "BUSY",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "UNBLOCKED",
+    "max number of clients",
+)
+
+
+def connect(settings: Settings, **options: Any) -> redis.Redis:
+    """A client that never repeats a command by itself: a write may have been executed.
+
+    Raises:
+        Misconfigured: the URL is not one of Redis.
+    """
+    timeout_s = settings.redis_timeout_ms / 1000
+    try:
+        return redis.Redis.from_url(
+            settings.redis_url,
+            retry=Retry(NoBackoff(), 0),
+            **{"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, **options},
+        )
+    except ValueError as error:
+        raise Misconfigured(f"redis_url={shown(settings.redis_url)!r}: {error}") from None
+
+
+def shown(url: str) -> str:
+    """A Redis URL as it may be printed: without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return urlunsplit(parts._replace(netloc=f"***@{parts.hostname}:{parts.port or 6379}"))
+
+
+@contextlib.contextmanager
+def failures() -> Iterator[None]:
+    """Turn redis-py's errors into ours.
+
+    Raises:
+        Unavailable: the server cannot do it now.
+        ConnectionGone: no reply came; whether the command was executed is not known.
+        TributaryError: the server refuses for another reason.
+    """
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise ConnectionGone(f"no reply from Redis: {error}") from error
+    except redis.RedisError as error:
+        raise of_reply(str(error)) from error
+
+
+def of_reply(error: str) -> TributaryError:
+    """The error that an error reply of the server means."""
+    if error.startswith(_UNAVAILABLE) or "loading the dataset" in error.lower():
+        return Unavailable(f"Redis cannot take it now: {error}")
+    return TributaryError(f"Redis refuses: {error}")
+
+
+def prepare(client: redis.Redis, settings: Settings) -> None:
+    """Check that the server fits, load the scripts, agree on what cannot change later.
+
+    Raises:
+        Misconfigured: naming the fault and the remedy.
+        Unavailable: the server cannot be asked now.
+    """
+    with failures():
+        _check_eviction(client)
+        for script in SCRIPTS:
+            try:
+                client.script_load(script.source)
+            except redis.ResponseError as error:
+                raise Misconfigured(
+                    f"the server cannot load script {script.name} ({error}); "
+                    "use Redis 7.0 or later, or Valkey 7.2 or later"
+                ) from None
+        _agree(client, settings)
+
+
+def readiness(client: redis.Redis, *, writes: bool) -> Callable[[], str | None]:
+    """A check that says why the server cannot serve us now, or None."""
+
+    def check() -> str | None:
+        try:
+            with failures():
+                if not writes:
+                    client.ping()
+                    return None
+                state = {**client.info("replication"), **client.info("persistence")}
+        except TributaryError as error:
+            return str(error)
+        if state["role"] != "master":
+            return f"the server is a {state['role']}: it takes no writes"
+        if state.get("aof_last_write_status", "ok") != "ok":
+            return "the server cannot write its append-only file; look at its disk"
+        return None
+
+    return check
+
+
+def _check_eviction(client: redis.Redis) -> None:
+    policy = client.info("memory").get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise Misconfigured(
+            f"maxmemory-policy of the server is {policy}: it may evict readings; "
+            "set it to noeviction"
+        )
+
+
+def _agree(client: redis.Redis, settings: Settings) -> None:
+    ours = {
+        "partitions": str(settings.partitions),
+        "windows": settings.windows,
+        "average_over": str(settings.average_over),
+        "format": FORMAT,
+    }
+    for name, value in ours.items():
+        client.hsetnx(keys.CONFIG, name, value)
+    held: Any = client.hgetall(keys.CONFIG)
+    theirs = {k.decode(): v.decode() for k, v in held.items()}
+    differing = [
+        f"{name} is {theirs.get(name)} in Redis, {value} here"
+        for name, value in ours.items()
+        if theirs.get(name) != value
+    ]
+    if differing:
+        raise Misconfigured(
+            f"the data was written with other settings: {'; '.join(differing)}; "
+            "start with the settings in Redis, or on an empty server"
+        )

@@ -1,0 +1,51 @@
+"""Named points in the code at which a test may kill the process, as a power cut would.
+
+`TRIBUTARY_FAIL=after_fold:3` kills the process with SIGKILL when it reaches `after_fold` for
+the third time. Unarmed, reaching a point costs one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tributary.errors import Misconfigured
+
+POINTS = (
+    "before_append",
+    "after_append",
+    "after_take_up",
+    "after_read",
+    "after_load",
+    "after_fold",
+    "after_commit_sent",
+    "after_commit",
+)
+
+_armed = ""
+_left = 0
+
+
+def arm(spec: str) -> None:
+    """Arm the point of `spec` (`point` or `point:n`); an empty spec disarms.
+
+    Raises:
+        Misconfigured: there is no such point, or n is not a number above 0.
+    """
+    global _armed, _left  # one process dies at one point
+    point, _, count = spec.partition(":")
+    if point and point not in POINTS:
+        raise Misconfigured(f"fail={spec!r}: no such fault point; there are {', '.join(POINTS)}")
+    if count and not (count.isdecimal() and int(count) > 0):
+        raise Misconfigured(f"fail={spec!r}: the part after ':' must be a number above 0")
+    _armed, _left = point, int(count or 1)
+
+
+def reach(point: str) -> None:
+    """Die here if this point is armed and its count has run down."""
+    global _left
+    if point != _armed:
+        return
+    _left -= 1
+    if _left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)

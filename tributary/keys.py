@@ -1,0 +1,146 @@
+"""Every Redis key: Redis has no schema, so this catalogue is the schema.
+
+Keys of a partition carry the hash tag `{p}`: they live in one Redis Cluster slot, and one
+script can change all of them at once.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import NamedTuple
+
+GROUP = "aggregator"
+WORKERS = "tributary:workers"
+CONFIG = "tributary:config"
+
+
+class Key(NamedTuple):
+    """One kind of key: its pattern, type, content, writer, readers and lifetime."""
+
+    pattern: str
+    type: str
+    holds: str
+    written_by: str
+    read_by: str
+    lifetime: str
+
+
+CATALOGUE = (
+    Key(
+        "tributary:{p}:readings",
+        "stream",
+        "frames: sequence numbers `e` (entries) and `n` (readings), packed readings `r`",
+        "ingest (append)",
+        "aggregator",
+        "permanent, capped by MAXLEN ~",
+    ),
+    Key(
+        "tributary:{p}:meta",
+        "hash",
+        "`entries`, `accepted` (sequence numbers of append); `epoch`, `hwm` and the counts of commit",
+        "ingest (append), aggregator (commit)",
+        "all",
+        "permanent",
+    ),
+    Key(
+        "tributary:{p}:latest",
+        "hash",
+        "device → JSON, what /collect answers without age and stale flag",
+        "aggregator (commit)",
+        "api",
+        "permanent",
+    ),
+    Key(
+        "tributary:{p}:devices",
+        "sorted set",
+        "devices in alphabetical order, every score 0",
+        "aggregator (commit)",
+        "api",
+        "permanent",
+    ),
+    Key(
+        "tributary:{p}:state",
+        "hash",
+        "series → packed totals, newest readings, open slot of each window",
+        "aggregator (commit)",
+        "aggregator, api",
+        "permanent",
+    ),
+    Key(
+        "tributary:{p}:windows",
+        "hash",
+        "series → packed closed slots of each window",
+        "aggregator (commit)",
+        "aggregator, api",
+        "permanent",
+    ),
+    Key(
+        "tributary:{p}:dead",
+        "stream",
+        "entries that cannot be applied: reason, original id and fields",
+        "aggregator (commit)",
+        "operators",
+        "permanent, capped by MAXLEN ~",
+    ),
+    Key(
+        WORKERS,
+        "sorted set",
+        "aggregator id → time of its last heartbeat, UTC ms of the server",
+        "aggregator",
+        "all",
+        "permanent; members leave a minute after their last heartbeat",
+    ),
+    Key(
+        CONFIG,
+        "hash",
+        "what cannot change once data exists: partitions, windows, average_over, format",
+        "the first process to start",
+        "all",
+        "permanent",
+    ),
+)
+
+
+def partition_of(device: str, partitions: int) -> int:
+    """The partition a device belongs to, 0 … partitions - 1; the same for ever."""
+    return zlib.crc32(device.encode()) % partitions
+
+
+def readings(partition: int) -> str:
+    """Key of the stream of frames."""
+    return f"tributary:{{{partition}}}:readings"
+
+
+def meta(partition: int) -> str:
+    """Key of the hash with epoch, high-water mark and counts."""
+    return f"tributary:{{{partition}}}:meta"
+
+
+def latest(partition: int) -> str:
+    """Key of the hash device → JSON."""
+    return f"tributary:{{{partition}}}:latest"
+
+
+def devices(partition: int) -> str:
+    """Key of the sorted set of devices."""
+    return f"tributary:{{{partition}}}:devices"
+
+
+def state(partition: int) -> str:
+    """Key of the hash series → packed state."""
+    return f"tributary:{{{partition}}}:state"
+
+
+def windows(partition: int) -> str:
+    """Key of the hash series → packed closed slots."""
+    return f"tributary:{{{partition}}}:windows"
+
+
+def dead(partition: int) -> str:
+    """Key of the stream of entries that cannot be applied."""
+    return f"tributary:{{{partition}}}:dead"
+
+
+def series(device: str, metric: str) -> str:
+    """Field of a series in `state` and `windows`; a device name holds no `|`."""
+    return f"{device}|{metric}"

@@ -1,0 +1,74 @@
+"""Logs: one line per event on standard error, a constant message and fields beside it.
+
+User data is only ever a field, never part of the message, and no variables are printed with
+tracebacks: they may hold tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from tributary.settings import Settings
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+
+def configure(settings: Settings, role: str) -> None:
+    """Send the lines of this process to standard error, in the shape the settings ask for."""
+    logger.remove()
+    logger.configure(extra={"role": role})
+    level = settings.log_level
+    if settings.log_format == "json":
+        logger.add(_write_json, level=level, diagnose=False, backtrace=False)
+    else:
+        logger.add(sys.stderr, level=level, format=_text, diagnose=False, backtrace=False)
+    logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+
+
+def _text(record: Record) -> str:
+    fields = {k: v for k, v in record["extra"].items() if k not in ("role", "fields")}
+    # Values are quoted as JSON: a line break in one cannot forge a line of the log.
+    record["extra"]["fields"] = " ".join(f"{k}={_quoted(v)}" for k, v in fields.items())
+    return (
+        "{time:YYYY-MM-DDTHH:mm:ss.SSS!UTC}Z {level: <7} {extra[role]}[{process}] "
+        "{message} {extra[fields]}\n{exception}"
+    )
+
+
+def _quoted(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text[1:-1] if text.startswith('"') and " " not in text and "=" not in text else text
+
+
+def _write_json(message: Message) -> None:
+    record = message.record
+    line = {
+        "time": record["time"].astimezone(UTC).isoformat(timespec="milliseconds"),
+        "level": record["level"].name,
+        "pid": record["process"].id,
+        "message": record["message"],
+        **record["extra"],
+    }
+    if record["exception"] is not None:
+        line["exception"] = repr(record["exception"].value)
+    sys.stderr.write(json.dumps(line, default=str) + "\n")
+
+
+class _ToLoguru(logging.Handler):
+    """What libraries log the standard way goes where our lines go."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        logger.bind(action="library", library=record.name, text=text).opt(
+            exception=record.exc_info
+        ).log(record.levelname if record.levelname in _LEVELS else "WARNING", "library says")
+
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

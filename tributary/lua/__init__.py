@@ -1,0 +1,24 @@
+"""The scripts that run inside Redis, one file per operation, and how to call them by name."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+
+
+class Script:
+    """One `.lua` file: its source and the SHA-1 under which Redis knows it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.source = resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+        self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
+
+
+APPEND = Script("append")
+COMMIT = Script("commit")
+REGROUP = Script("regroup")
+SETTLE = Script("settle")
+HEARTBEAT = Script("heartbeat")
+
+SCRIPTS = (APPEND, COMMIT, REGROUP, SETTLE, HEARTBEAT)

@@ -1,0 +1,50 @@
+#!lua flags=allow-oom
+-- commit: apply one batch of entries to a partition, all of it or nothing.
+-- Refused unless the epoch is still the worker's (nobody has committed since it read it) and
+-- the batch begins with the oldest pending entry. So entries are applied in the order of the
+-- stream, each once, and everything up to hwm is always applied.
+--
+-- KEYS[1] readings, [2] meta, [3] state, [4] windows, [5] latest, [6] devices, [7] dead
+-- ARGV[1] group, [2] epoch expected, [3] most dead entries kept,
+-- ARGV[4..10] number of arguments of each list, then the lists:
+--   ids to acknowledge; meta, state, windows and latest as field, value; devices as score,
+--   name; dead entries as id, reason, fields packed
+-- returns 'ok', 'epoch' (somebody else has committed) or 'order' (an older entry is pending)
+-- atomic: acknowledging and counting apart would lose or double a batch at a crash between.
+-- allow-oom: committing is how a full server drains.
+local readings, meta = KEYS[1], KEYS[2]
+if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[2] then return 'epoch' end
+local at = 11
+local ids = tonumber(ARGV[4])
+if ids > 0 then
+  local oldest = redis.call('XPENDING', readings, ARGV[1], '-', '+', 1)[1]
+  if not oldest or oldest[1] ~= ARGV[at] then return 'order' end
+end
+-- A key of another type must fail here, before the first write: scripts do not roll back.
+for k = 3, 5 do redis.call('HLEN', KEYS[k]) end
+redis.call('ZCARD', KEYS[6])
+
+-- Lua can spread some 8,000 arguments over one call, hence the chunks.
+local function each(count, command, key, group)
+  local last = at + count - 1
+  for first = at, last, 4000 do
+    local upto = math.min(first + 3999, last)
+    if group then
+      redis.call(command, key, group, unpack(ARGV, first, upto))
+    else
+      redis.call(command, key, unpack(ARGV, first, upto))
+    end
+  end
+  at = last + 1
+end
+each(ids, 'XACK', readings, ARGV[1])
+each(tonumber(ARGV[5]), 'HSET', meta)
+each(tonumber(ARGV[6]), 'HSET', KEYS[3])
+each(tonumber(ARGV[7]), 'HSET', KEYS[4])
+each(tonumber(ARGV[8]), 'HSET', KEYS[5])
+each(tonumber(ARGV[9]), 'ZADD', KEYS[6])
+for i = at, at + tonumber(ARGV[10]) - 1, 3 do
+  redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[3], '*',
+    'id', ARGV[i], 'reason', ARGV[i + 1], 'fields', ARGV[i + 2])
+end
+return 'ok'

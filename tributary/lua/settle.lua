@@ -1,0 +1,21 @@
+#!lua flags=allow-oom
+-- settle: count as lost what was appended but can no longer be read.
+-- A gap in the numbers shows when the next entry is read; if there is none, only this shows it.
+--
+-- KEYS[1] readings, KEYS[2] meta
+-- ARGV[1] group, ARGV[2] epoch expected, ARGV[3] new epoch
+-- returns {entries, readings} found lost ({0, 0}: nothing was), or 'epoch'
+-- atomic: an entry appended in between must not be taken for a lost one.
+local readings, meta = KEYS[1], KEYS[2]
+if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[2] then return 'epoch' end
+local hwm = redis.call('HGET', meta, 'hwm') or '0-0'
+if #redis.call('XRANGE', readings, '(' .. hwm, '+', 'COUNT', 1) > 0 then return {0, 0} end
+if #redis.call('XPENDING', readings, ARGV[1], '-', '+', 1) > 0 then return {0, 0} end
+local counts = redis.call('HMGET', meta, 'entries', 'accepted', 'done_entries', 'done')
+local entries = (counts[1] or 0) - (counts[3] or 0)
+local lost = (counts[2] or 0) - (counts[4] or 0)
+if entries == 0 then return {0, 0} end
+redis.call('HSET', meta, 'epoch', ARGV[3], 'done_entries', counts[1], 'done', counts[2])
+redis.call('HINCRBY', meta, 'lost_entries', entries)
+redis.call('HINCRBY', meta, 'lost', lost)
+return {entries, lost}

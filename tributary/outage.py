@@ -1,0 +1,39 @@
+"""An outage is logged when it starts and when it ends, with its length; not once a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from loguru import logger
+
+
+class Outage:
+    """Whether something that should be there is away, as far as this process knows."""
+
+    def __init__(self, of: str, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._of = of
+        self._clock_s = clock_s
+        self._began_at_s: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is away now."""
+        return self._began_at_s is not None
+
+    def begin(self, reason: object) -> None:
+        """It is away; only the first time is logged."""
+        if self._began_at_s is None:
+            self._began_at_s = self._clock_s()
+            logger.bind(action="outage_began", of=self._of, reason=str(reason)).error(
+                "outage began"
+            )
+
+    def end(self) -> None:
+        """It is back."""
+        if self._began_at_s is not None:
+            lasted_s = self._clock_s() - self._began_at_s
+            self._began_at_s = None
+            logger.bind(action="outage_ended", of=self._of, lasted_s=round(lasted_s, 3)).info(
+                "outage ended"
+            )

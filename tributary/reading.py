@@ -1,0 +1,76 @@
+"""What a reading is: one device at one moment with one or more named numbers.
+
+The rules of names, numbers and times, as pure functions.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+DEFAULT_DEVICE = "default"
+METRICS_MAX = 64
+RESERVED = frozenset(("device", "recorded_at"))
+
+_DEVICE = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
+_METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]{0,63}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+DEVICE_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : / -"
+METRIC_RULE = "a letter or _, then up to 63 of a-z A-Z 0-9 _ ."
+TIME_RULE = "RFC 3339 with a zone (2026-11-22T10:00:00.250Z), or a number of s, ms, µs or ns"
+
+
+def is_device(name: str) -> bool:
+    """Whether a device may be called so."""
+    return _DEVICE.fullmatch(name) is not None
+
+
+def is_metric(name: str) -> bool:
+    """Whether a metric may be called so; `device` and `recorded_at` have their own meaning."""
+    return _METRIC.fullmatch(name) is not None and name not in RESERVED
+
+
+def time_ms(given: float | str) -> int:
+    """`recorded_at` in UTC epoch milliseconds.
+
+    A number's unit is told by its size: below 5e9 seconds, below 5e12 milliseconds, below
+    5e15 microseconds, else nanoseconds. Whole numbers never pass through a float.
+
+    Raises:
+        ValueError: a naive or malformed time, or one before 1970.
+    """
+    if isinstance(given, str):
+        return _from_rfc3339_ms(given)
+    if given < 0:
+        raise ValueError(f"{given!r} lies before 1970")
+    if given < 5e9:
+        return round(given * 1000)
+    if given < 5e12:
+        return int(given)
+    return int(given) // 1000 if given < 5e15 else int(given) // 1_000_000
+
+
+def rfc3339(time_ms: int) -> str:
+    """UTC epoch milliseconds as `2026-11-22T10:00:00.250Z`."""
+    moment = _EPOCH + timedelta(milliseconds=time_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _from_rfc3339_ms(text: str) -> int:
+    try:
+        moment = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        raise ValueError(f"{text!r:.60} is not a time") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no zone")
+    try:
+        since_epoch = moment - _EPOCH
+    except OverflowError:
+        raise ValueError(f"{text!r} is not a time") from None
+    if since_epoch < timedelta(0):
+        raise ValueError(f"{text!r} lies before 1970")
+    return since_epoch // _MS
