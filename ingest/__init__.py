@@ -1,0 +1,1 @@
+"""The front doors: request bodies become frames on partitioned streams."""
