@@ -1,0 +1,161 @@
+"""Where every reading went: the counts of a partition, and entries sorted into them. Pure.
+
+Append numbers the entries of a partition (e) and counts its readings (n). Entries are applied
+in that order, so a gap in the numbers is exactly what was trimmed before it was read:
+accepted = applied + late + dead + lost + pending, at every commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from aggregator.decode import Columns, columns
+from tributary import frame
+from tributary.errors import BadFrame
+
+Entry = tuple[bytes, list[bytes]]
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What `meta` says of a partition besides the epoch. Counts are of readings unless named."""
+
+    hwm: str = "0-0"  # the greatest entry applied
+    done_entries: int = 0  # number of the last entry that is accounted for
+    done: int = 0  # number of the last reading that is accounted for
+    applied: int = 0
+    late: int = 0
+    dead: int = 0
+    dead_entries: int = 0
+    lost: int = 0
+    lost_entries: int = 0
+    foreign: int = 0  # entries that append did not write: dead, but never accepted
+
+    @classmethod
+    def parse(cls, meta: Mapping[bytes, bytes]) -> Counts:
+        """From the fields of the hash; what is missing is 0."""
+        given = {name: meta[name.encode()].decode() for name in COUNTS if name.encode() in meta}
+        return msgspec.convert(given, cls, strict=False)
+
+    def with_lost(self, entries: int, readings: int) -> Counts:
+        """The counts once everything still open is known to be lost."""
+        return msgspec.structs.replace(
+            self,
+            done_entries=self.done_entries + entries,
+            done=self.done + readings,
+            lost_entries=self.lost_entries + entries,
+            lost=self.lost + readings,
+        )
+
+
+COUNTS = Counts.__struct_fields__
+
+
+class Dead(NamedTuple):
+    """An entry that can never be applied."""
+
+    id: bytes
+    reason: str
+    fields: bytes  # the fields as they were, msgpack
+
+
+class Sorted(NamedTuple):
+    """Entries of one read: what to fold, what to bury, and the counts after both."""
+
+    ids: list[bytes]
+    columns: Columns | None
+    counts: Counts  # as if no reading were late
+    dead: list[Dead]
+
+
+def sort_out(entries: list[Entry], counts: Counts) -> Sorted:
+    """Decode the entries of one read, which follow those that `counts` stands for."""
+    return _usual(entries, counts) or _one_by_one(entries, counts)
+
+
+def _usual(entries: list[Entry], counts: Counts) -> Sorted | None:
+    """All frames good and no gap: one decoding call for all, and two numbers looked at."""
+    try:
+        frames = [fields[5] for _, fields in entries]
+        first, last = entries[0][1], entries[-1][1]
+        blocks = [block for blocks in frame.unpack_all(frames) for block in blocks]
+        decoded = columns(blocks)
+        if int(first[1]) != counts.done_entries + 1:
+            return None
+        if int(last[1]) != counts.done_entries + len(entries):
+            return None
+        if int(last[3]) != counts.done + decoded.readings:
+            return None
+    except (BadFrame, LookupError, TypeError, ValueError):
+        return None
+    after = msgspec.structs.replace(
+        counts,
+        hwm=entries[-1][0].decode(),
+        done_entries=int(last[1]),
+        done=int(last[3]),
+        applied=counts.applied + decoded.readings,
+    )
+    return Sorted([id_ for id_, _ in entries], decoded, after, [])
+
+
+def _one_by_one(entries: list[Entry], counts: Counts) -> Sorted:
+    tally = {name: getattr(counts, name) for name in COUNTS}
+    blocks: list[frame.RawBlock] = []
+    dead: list[Dead] = []
+    for id_, fields in entries:
+        tally["hwm"] = id_.decode()
+        numbered = _numbers(fields)
+        if numbered is None:
+            tally["foreign"] += 1
+            tally["dead"] += 1
+            tally["dead_entries"] += 1
+            dead.append(Dead(id_, "not written by append", _packed(fields)))
+            continue
+        entry, reading = numbered
+        if entry <= tally["done_entries"]:
+            continue  # applied before; somebody has moved the group back
+        try:
+            unpacked = frame.unpack(fields[5])
+            readings = columns(unpacked).readings
+            blocks += unpacked
+            tally["applied"] += readings
+        except BadFrame as error:
+            readings = max(0, reading - tally["done"]) if _follows(entry, tally) else 1
+            dead.append(Dead(id_, str(error), _packed(fields)))
+            tally["dead"] += readings
+            tally["dead_entries"] += 1
+        tally["lost_entries"] += entry - tally["done_entries"] - 1
+        tally["lost"] += max(0, reading - readings - tally["done"])
+        tally["done_entries"], tally["done"] = entry, reading
+    decoded = columns(blocks) if blocks else None
+    return Sorted([id_ for id_, _ in entries], decoded, Counts(**tally), dead)
+
+
+def _follows(entry: int, tally: dict[str, Any]) -> bool:
+    return bool(entry == tally["done_entries"] + 1)
+
+
+def _numbers(fields: list[bytes]) -> tuple[int, int] | None:
+    try:
+        if fields[0::2] == [b"e", b"n", b"r"]:
+            return int(fields[1]), int(fields[3])
+    except ValueError:
+        return None
+    return None
+
+
+def _packed(fields: list[bytes]) -> bytes:
+    return msgspec.msgpack.encode(fields)
+
+
+def without_late(columns: Columns, late: np.ndarray, counts: Counts) -> Counts:
+    """The counts once the fold has told which positions of the batch were late."""
+    if len(late) == 0:
+        return counts
+    readings = len(np.unique(columns.reading[late]))
+    return msgspec.structs.replace(
+        counts, applied=counts.applied - readings, late=counts.late + readings
+    )

@@ -1,0 +1,113 @@
+"""Frames → columns of readings, for the fold. Pure.
+
+Fast code: the usual frame holds plain readings, and for those every step over readings runs
+in C (msgspec, map, itertools, numpy).
+"""
+
+from __future__ import annotations
+
+from itertools import chain, groupby, repeat
+from operator import itemgetter
+from typing import NamedTuple
+
+import numpy as np
+
+from aggregator.groups import Floats, Ints
+from tributary.errors import BadFrame
+from tributary.frame import RawBlock
+
+_TIME_MAX_MS = 1 << 52
+
+
+class Columns(NamedTuple):
+    """Readings of one partition, in order of arrival.
+
+    `series[i]` occurs `repeats[i]` times in a row in the other columns.
+    """
+
+    series: list[tuple[str, str]]
+    repeats: Ints
+    times_ms: Ints
+    values: Floats
+    reading: Ints  # number of the reading each value belongs to
+    readings: int
+
+
+def columns(blocks: list[RawBlock]) -> Columns:
+    """The readings of blocks as columns.
+
+    Raises:
+        BadFrame: a block contradicts itself, or holds what is no time or number.
+    """
+    try:
+        parts = _parts(blocks)
+        if len(parts) != 1:
+            parts = [_joined(parts)]
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadFrame(f"not the readings of a frame: {error}") from error
+    part = parts[0]
+    if len(part.values) == 0:
+        raise BadFrame("there is no reading in it")
+    if not np.isfinite(part.values).all():
+        raise BadFrame("a value is not finite")
+    if not 0 <= part.times_ms.min() <= part.times_ms.max() < _TIME_MAX_MS:
+        raise BadFrame("a time is out of range")
+    return part
+
+
+def _parts(blocks: list[RawBlock]) -> list[Columns]:
+    types = set(map(type, map(itemgetter(1), blocks)))
+    if types == {int}:
+        return [_plain(blocks)]
+    parts: list[Columns] = []
+    for is_column, group in groupby(blocks, lambda block: type(block[1]) is bytes):
+        run = list(group)
+        parts += map(_column, run) if is_column else [_plain(run)]
+    return parts
+
+
+def _plain(blocks: list[RawBlock]) -> Columns:
+    devices, times_ms, metrics = zip(*blocks, strict=True)
+    names = list(chain.from_iterable(metrics))
+    values = np.array(list(chain.from_iterable(map(dict.values, metrics))), np.float64)
+    times = np.array(times_ms, np.int64)
+    reading = np.arange(len(blocks))
+    if len(names) != len(blocks) or not all(metrics):
+        counts = list(map(len, metrics))
+        devices = tuple(chain.from_iterable(map(repeat, devices, counts)))
+        times, reading = np.repeat(times, counts), np.repeat(reading, counts)
+    series = list(zip(devices, names, strict=True))
+    return Columns(series, np.ones(len(series), np.int64), times, values, reading, len(blocks))
+
+
+def _column(block: RawBlock) -> Columns:
+    device, packed_times, metrics = block
+    times = np.frombuffer(packed_times, "<i8")  # type: ignore[arg-type]
+    values = [np.frombuffer(packed, "<f8") for packed in metrics.values()]  # type: ignore[arg-type]
+    if any(len(v) != len(times) for v in values) or not values:
+        raise ValueError("columns of different lengths")
+    if isinstance(device, str):
+        series = [(device, metric) for metric in metrics]
+        repeats = np.full(len(series), len(times))
+    else:
+        series = [(d, metric) for metric in metrics for d in device]
+        repeats = np.ones(len(series), np.int64)
+        if len(device) != len(times):
+            raise ValueError("devices and times differ in number")
+    reading = np.tile(np.arange(len(times)), len(metrics))
+    return Columns(
+        series, repeats, np.tile(times, len(metrics)), np.concatenate(values), reading, len(times)
+    )
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    series, repeats, times, values, reading, readings = zip(*parts, strict=True)
+    first = np.cumsum([0, *readings])
+    return Columns(
+        list(chain.from_iterable(series)),
+        np.concatenate(repeats),
+        np.concatenate(times),
+        np.concatenate(values),
+        np.concatenate([r + f for r, f in zip(reading, first[:-1], strict=True)]),
+        int(first[-1]),
+    )

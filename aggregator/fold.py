@@ -1,0 +1,73 @@
+"""The fold: a batch of readings into the aggregates of their series. Pure, vectorised, no Redis.
+
+Fast code, hence columns and few Python objects: a batch is three arrays (row of the series,
+time, value), sorted by row and time, and reduced group by group with `reduceat`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator import rings
+from aggregator.groups import Groups, Ints, Readings, grouped, summary
+from tributary.aggregate import NO_TIME, Layout, Records, merge
+
+
+class Folded(NamedTuple):
+    """What a fold has touched."""
+
+    rows: Ints  # the rows of the table, each once
+    rings_changed: NDArray[np.bool_]  # by row: closed slots must be written again
+    late: Ints  # positions in the batch of readings that no window keeps
+
+
+def fold(layout: Layout, state: Records, ring_state: Records, readings: Readings) -> Folded:
+    """Fold readings into `state` and `ring_state`, in place.
+
+    Args:
+        layout: the record types.
+        state: one record per row of the table.
+        ring_state: closed slots, one record per row of the table.
+        readings: at least one, in order of arrival.
+    """
+    # Stable: readings of equal time stay in order of arrival.
+    order = np.lexsort((readings.times_ms, readings.rows))
+    touched, groups = grouped(readings, order)
+    part = state[touched]
+    newest_before = part["times_ms"][:, -1].copy()
+    merge(part, summary(groups.values, groups.starts, groups.counts))
+    _remember(part, groups)
+    changed = np.zeros(len(touched), np.bool_)
+    dropped = np.zeros(len(order), np.bool_)
+    for number, window in enumerate(layout.windows):
+        ring = ring_state[window.name]
+        step = rings.step(window, part["open"][:, number], newest_before, part["times_ms"][:, -1])
+        changed |= rings.close(step, ring, touched)
+        # Windows are in order of length, so what the last one drops, every one drops.
+        dropped, late_changed = rings.fill(step, ring, touched, groups)
+        changed |= late_changed
+    state[touched] = part
+    return Folded(touched, changed, order[dropped])
+
+
+def _remember(part: Records, groups: Groups) -> None:
+    """Keep the newest readings of each series, by event time, then by arrival."""
+    kept = part["times_ms"].shape[1]
+    ends = groups.starts + groups.counts
+    rank = ends[groups.series] - 1 - np.arange(len(groups.values))  # 0 is the newest
+    newest = rank < kept
+    series, column = groups.series[newest], 2 * kept - 1 - rank[newest]
+    # Side by side what was kept and what came; unused places sort to the front.
+    times_ms = np.full((len(part), 2 * kept), NO_TIME)
+    values = np.zeros((len(part), 2 * kept))
+    times_ms[:, :kept], values[:, :kept] = part["times_ms"], part["values"]
+    times_ms[series, column], values[series, column] = (
+        groups.times_ms[newest],
+        groups.values[newest],
+    )
+    order = np.argsort(times_ms, axis=1, kind="stable")[:, kept:]
+    part["times_ms"] = np.take_along_axis(times_ms, order, axis=1)
+    part["values"] = np.take_along_axis(values, order, axis=1)

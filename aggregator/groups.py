@@ -1,0 +1,61 @@
+"""Readings sorted into groups, and the summary of each group."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tributary.aggregate import Summary
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Readings(NamedTuple):
+    """Values in order of arrival."""
+
+    rows: Ints  # of the table of series
+    times_ms: Ints  # event times, UTC
+    values: Floats  # finite
+
+
+class Groups(NamedTuple):
+    """Readings sorted by series and time, and where each series begins among them."""
+
+    times_ms: Ints
+    values: Floats
+    starts: Ints
+    counts: Ints
+    series: Ints  # number of the series of each reading, 0 … len(starts) - 1
+
+
+def grouped(readings: Readings, order: Ints) -> tuple[Ints, Groups]:
+    """The distinct rows, and the readings as groups; `order` sorts them by row and time."""
+    rows = readings.rows[order]
+    first = np.empty(len(rows), np.bool_)
+    first[0] = True
+    np.not_equal(rows[1:], rows[:-1], out=first[1:])
+    starts = np.flatnonzero(first)
+    counts = np.diff(starts, append=len(rows))
+    series = np.cumsum(first) - 1
+    times_ms, values = readings.times_ms[order], readings.values[order]
+    return rows[starts], Groups(times_ms, values, starts, counts, series)
+
+
+def summary(values: Floats, starts: Ints, counts: Ints) -> Summary:
+    """The summary of each group, in two passes over the values."""
+    low = np.minimum.reduceat(values, starts)
+    high = np.maximum.reduceat(values, starts)
+    if len(starts) == len(values):
+        return Summary(counts, values.copy(), np.zeros(len(values)), low, high)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.add.reduceat(values, starts) / counts
+        if not np.isfinite(mean).all():  # the sum overflowed, the mean cannot
+            mean = np.add.reduceat(values / np.repeat(counts, counts), starts)
+        deviation = values - np.repeat(mean, counts)
+        error = np.add.reduceat(deviation, starts) / counts  # what rounding took from the mean
+        m2 = np.add.reduceat(deviation * deviation, starts)
+    mean = np.where(np.isfinite(error), mean + error, mean)
+    return Summary(counts, mean, m2, low, high)

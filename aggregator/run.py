@@ -1,0 +1,33 @@
+"""The aggregator as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import uvloop
+
+from aggregator.worker import Worker
+from tributary import connection, faults
+from tributary.settings import Settings
+
+
+def run(settings: Settings) -> None:
+    """Aggregate until SIGTERM or SIGINT.
+
+    Raises:
+        Misconfigured: the server does not fit these settings.
+        Unavailable: the server cannot be reached at start.
+    """
+    faults.arm(settings.fail)
+    client = connection.connect(settings)
+    connection.prepare(client, settings)
+    client.close()
+    uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await Worker(settings).run(stop)

@@ -1,0 +1,132 @@
+"""The aggregates that a worker holds in memory: one row per series, at most so many.
+
+A row belongs to a partition, and a partition is dropped whole: as soon as there is doubt
+whether the worker is still its owner, what it remembers of it is void.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.latest import Document
+from tributary.aggregate import Layout
+
+Series = tuple[str, str]  # device, metric
+_NOBODY: Series = ("", "")
+
+
+class Unseen(NamedTuple):
+    """What must be loaded before a batch can be folded."""
+
+    series: list[Series]
+    devices: list[str]
+
+
+class Table:
+    """Rows of series by partition, with the state of each, and the documents of their devices."""
+
+    def __init__(self, layout: Layout, rows_max: int) -> None:
+        self.layout = layout
+        self.state = np.zeros(rows_max, layout.state)
+        self.rings = np.zeros(rows_max, layout.rings)
+        self.series: list[Series] = [_NOBODY] * rows_max
+        self.documents: dict[str, Document] = {}
+        self._document_rows: dict[str, int] = {}
+        self._rows: dict[int, dict[Series, int]] = {}
+        self._partition = np.full(rows_max, -1, np.int32)
+        self._used = np.zeros(rows_max, np.int64)
+        self._free = list(range(rows_max - 1, -1, -1))
+        self._batch = 0
+
+    def rows(self, partition: int) -> dict[Series, int]:
+        """Series → row of one partition."""
+        return self._rows.setdefault(partition, {})
+
+    def begin_batch(self) -> None:
+        """From here on rows are in use until the next batch begins."""
+        self._batch += 1
+
+    def use(self, rows: NDArray[np.int64]) -> None:
+        """Keep rows from being evicted while the batch lasts."""
+        self._used[rows] = self._batch
+
+    def unseen(self, partition: int, series: list[Series]) -> Unseen:
+        """Of these series, which have no row yet, and which of their devices no document."""
+        known = self.rows(partition)
+        missing = [s for s in dict.fromkeys(series) if s not in known]
+        devices = dict.fromkeys(device for device, _ in missing)
+        return Unseen(missing, [device for device in devices if device not in self.documents])
+
+    def load(
+        self,
+        partition: int,
+        unseen: Unseen,
+        states: list[bytes | None],
+        rings: list[bytes | None],
+        documents: list[bytes | None],
+    ) -> None:
+        """Give rows to unseen series, with what Redis holds of them."""
+        rows = self.rows(partition)
+        for device, text in zip(unseen.devices, documents, strict=True):
+            self.documents[device] = Document.parse(device, text)
+        for series, state, ring in zip(unseen.series, states, rings, strict=True):
+            row = rows[series] = self._allocate(partition, series)
+            if state is not None:
+                self.state[row] = np.frombuffer(state, self.layout.state)[0]
+            if ring is not None:
+                self.rings[row] = np.frombuffer(ring, self.layout.rings)[0]
+
+    def drop(self, partition: int) -> None:
+        """Forget everything about a partition."""
+        for series, row in self._rows.pop(partition, {}).items():
+            self._release(series, row)
+
+    def partitions(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The partition of each row."""
+        return self._partition[rows]
+
+    def _allocate(self, partition: int, series: Series) -> int:
+        if not self._free:
+            self._evict()
+        row = self._free.pop()
+        self.series[row] = series
+        self._partition[row] = partition
+        self._used[row] = self._batch
+        self.state[row] = self.layout.no_state
+        self.rings[row] = self.layout.no_rings
+        self._document_rows[series[0]] = self._document_rows.get(series[0], 0) + 1
+        return row
+
+    def _evict(self) -> None:
+        """Free the eighth of the rows that was used longest ago; grow if all are in use."""
+        idle = np.flatnonzero(self._used < self._batch)
+        if len(idle) == 0:
+            self._grow()
+            return
+        count = min(len(idle), max(1, len(self.series) // 8))
+        oldest = idle[np.argpartition(self._used[idle], count - 1)[:count]]
+        for row in oldest.tolist():
+            series = self.series[row]
+            if series is not _NOBODY:
+                del self._rows[int(self._partition[row])][series]
+                self._release(series, row)
+
+    def _grow(self) -> None:
+        more = len(self.series)
+        self.state = np.concatenate([self.state, np.zeros(more, self.layout.state)])
+        self.rings = np.concatenate([self.rings, np.zeros(more, self.layout.rings)])
+        self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
+        self._used = np.concatenate([self._used, np.zeros(more, np.int64)])
+        self.series += [_NOBODY] * more
+        self._free = list(range(2 * more - 1, more - 1, -1))
+
+    def _release(self, series: Series, row: int) -> None:
+        self.series[row] = _NOBODY
+        self._partition[row] = -1
+        self._free.append(row)
+        self._document_rows[series[0]] -= 1
+        if self._document_rows[series[0]] == 0:
+            del self._document_rows[series[0]], self.documents[series[0]]

@@ -1,0 +1,191 @@
+"""One worker's time as owner of a partition: from reading its epoch to the first doubt.
+
+The order of things is the proof of exactly-once (docs/decisions): the epoch is read before any
+entry; entries are read, loaded for and committed on one connection; a refusal, an error or a
+lost connection ends the tenure, and everything remembered under it is void.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+from aggregator.account import COUNTS, Counts, Entry
+from aggregator.changes import Changes
+from tributary import faults, keys
+from tributary.errors import ConnectionGone, Superseded, TributaryError
+from tributary.lua import COMMIT, REGROUP, SETTLE
+from tributary.pipe import Pipe, Reply, checked, pack
+
+BLOCK_MS = 1_000
+DEAD_MAX_ENTRIES = 10_000
+_numbers = itertools.count(1)
+
+
+class Tenure:
+    """A partition in the hands of one worker, until it is over."""
+
+    def __init__(
+        self,
+        partition: int,
+        pipe: Pipe,
+        worker: str,
+        arrived: Callable[[Tenure, list[Entry]], None],
+        read_max_entries: int,
+    ) -> None:
+        self.partition = partition
+        self.pipe = pipe
+        self.counts = Counts()
+        self._over: asyncio.Future[TributaryError] = asyncio.get_running_loop().create_future()
+        self._worker = worker
+        self._arrived = arrived
+        self._read_max_entries = read_max_entries
+        self._epoch = ""
+        self._is_claiming = True
+        self._readings = keys.readings(partition)
+        self._meta = keys.meta(partition)
+
+    async def take_up(self) -> None:
+        """Make sure there is a group, read the epoch and the counts, and start reading.
+
+        Raises:
+            TributaryError: the server did not answer or refused.
+        """
+        for script in (REGROUP, COMMIT, SETTLE):
+            await self.pipe.call("SCRIPT", "LOAD", script.source)
+        await self.pipe.call(
+            "EVALSHA", REGROUP.sha, "2", self._readings, self._meta, keys.GROUP, self._token()
+        )
+        reply = await self.pipe.call("HGETALL", self._meta)
+        meta = dict(zip(reply[::2], reply[1::2], strict=True))
+        self._epoch = meta.get(b"epoch", b"").decode()
+        self.counts = Counts.parse(meta)
+        faults.reach("after_take_up")
+        self._read()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more may be committed under it."""
+        return self._over.done()
+
+    async def reason(self) -> TributaryError:
+        """Wait for the end of the tenure, and say what ended it."""
+        patience_s = BLOCK_MS / 1000 + 5
+        while not self.is_over:
+            await asyncio.wait([self._over], timeout=patience_s)
+            silent_s = asyncio.get_running_loop().time() - self.pipe.heard_at_s
+            if silent_s > patience_s:
+                self.end(ConnectionGone(f"no reply from Redis for {silent_s:.0f} s"))
+        return self._over.result()
+
+    def end(self, reason: TributaryError) -> None:
+        """Give the partition up; what was read and not committed stays pending for the next."""
+        if not self.is_over:
+            self._over.set_result(reason)
+        self.pipe.close()
+
+    async def load(self, field_lists: list[tuple[str, list[str]]]) -> list[list[bytes | None]]:
+        """The values of hash fields, for several keys in one round trip.
+
+        Raises:
+            TributaryError: the server did not answer or refused.
+        """
+        calls = [self.pipe.call("HMGET", key, *fields) for key, fields in field_lists if fields]
+        replies = iter(await asyncio.gather(*calls))
+        return [next(replies) if fields else [] for _, fields in field_lists]
+
+    def commit(self, changes: Changes) -> None:
+        """Send a batch's changes, and ask for the next batch behind it on the same connection."""
+        token = self._token()
+        meta = ["epoch", token]
+        for name in COUNTS:
+            meta += (name, str(getattr(changes.counts, name)))
+        dead: list[str | bytes] = []
+        for entry in changes.dead:
+            dead += (entry.id, entry.reason, entry.fields)
+        lists = (
+            changes.ids,
+            meta,
+            changes.state,
+            changes.windows,
+            changes.latest,
+            changes.devices,
+            dead,
+        )
+        p = self.partition
+        names = (self._readings, self._meta, keys.state(p), keys.windows(p), keys.latest(p))
+        command: list[str | bytes] = ["EVALSHA", COMMIT.sha, "7", *names]
+        command += (keys.devices(p), keys.dead(p), keys.GROUP, self._epoch, str(DEAD_MAX_ENTRIES))
+        command += [str(len(each)) for each in lists]
+        for each in lists:
+            command += each
+        self.pipe.send(pack(tuple(command)), self._committed)
+        # The next batch is read knowing that this one will stand, or will void both.
+        self._epoch, self.counts = token, changes.counts
+        self._read()
+        faults.reach("after_commit_sent")
+
+    def _committed(self, reply: Reply) -> None:
+        faults.reach("after_commit")
+        if reply != b"ok":
+            self._end_with(reply)
+
+    def _read(self) -> None:
+        """Ask for entries: first all that is pending, whoever it was handed to, then new ones."""
+        count = str(self._read_max_entries)
+        if self._is_claiming:
+            command = ("XAUTOCLAIM", self._readings, keys.GROUP, self._worker, "0", "0-0")
+            self.pipe.send(pack((*command, "COUNT", count)), self._claimed)
+        else:
+            group = ("XREADGROUP", "GROUP", keys.GROUP, self._worker, "COUNT", count)
+            block = ("BLOCK", str(BLOCK_MS), "STREAMS", self._readings, ">")
+            self.pipe.send(pack((*group, *block)), self._were_read)
+
+    def _claimed(self, reply: Reply) -> None:
+        if not isinstance(reply, list):
+            self._end_with(reply)
+        elif reply[1]:
+            self._arrived(self, reply[1])
+        elif reply[0] != b"0-0":  # only entries whose data is gone: they left the pending list
+            self._read()
+        else:
+            self._is_claiming = False
+            self._read()
+
+    def _were_read(self, reply: Reply) -> None:
+        if isinstance(reply, list):
+            self._arrived(self, reply[0][1])
+        elif reply is None:
+            self._idle()
+        else:
+            self._end_with(reply)
+
+    def _idle(self) -> None:
+        """Nothing new for a while: look for entries handed to others, and for lost ones."""
+        token = self._token()
+        arguments = (keys.GROUP, self._epoch, token)
+        command = ("EVALSHA", SETTLE.sha, "2", self._readings, self._meta, *arguments)
+        self.pipe.send(pack(command), lambda reply: self._settled(reply, token))
+        self._is_claiming = True
+
+    def _settled(self, reply: Reply, token: str) -> None:
+        if not isinstance(reply, list):
+            self._end_with(reply)
+            return
+        entries, readings = reply
+        if entries:
+            self._epoch = token
+            self.counts = self.counts.with_lost(entries, readings)
+        self._read()
+
+    def _end_with(self, reply: Reply) -> None:
+        try:
+            checked(reply)
+            self.end(Superseded(f"partition {self.partition} has another owner ({reply!r})"))
+        except TributaryError as error:
+            self.end(error)
+
+    def _token(self) -> str:
+        """An epoch never used before: the worker's id is random per start."""
+        return f"{self._worker}:{next(_numbers)}"

@@ -1,0 +1,139 @@
+"""One aggregator process: alive among others, owner of some partitions, turning the cycle."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+
+from loguru import logger
+
+from aggregator.cycle import Cycle
+from aggregator.tenure import Tenure
+from tributary import keys
+from tributary.errors import ConnectionGone, Misconfigured, Superseded, TributaryError
+from tributary.lua import HEARTBEAT
+from tributary.outage import Outage
+from tributary.ownership import MISSED_HEARTBEATS, owned
+from tributary.pipe import Pipe
+from tributary.settings import Settings
+
+FORGET_WORKER_MS = 60_000
+_REPLY_TIMEOUT_S = 5.0
+_RETRY_S = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Worker:
+    """Heartbeats, the partitions that follow from them, and the cycle."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.id = f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
+        self._settings = settings
+        self._cycle = Cycle(settings)
+        self._owners: dict[int, asyncio.Task[None]] = {}
+        self._outage = Outage("redis")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then hand over at once.
+
+        Raises:
+            Exception: a fault of ours; the process should end and be started again.
+        """
+        logger.bind(action="aggregator_started", worker=self.id).info("aggregator started")
+        tasks = [
+            asyncio.create_task(self._keep_membership()),
+            asyncio.create_task(self._cycle.run()),
+            asyncio.create_task(stop.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (*tasks, *self._owners.values()):
+                task.cancel()
+            await asyncio.gather(*tasks, *self._owners.values(), return_exceptions=True)
+            await self._leave()
+            logger.bind(action="aggregator_stopped", worker=self.id).info("aggregator stopped")
+
+    async def _keep_membership(self) -> None:
+        """Heartbeat, and own exactly the partitions that are ours among those alive."""
+        interval_s = self._settings.heartbeat_ms / 1000
+        while True:
+            try:
+                pipe = await Pipe.open(self._settings.redis_url)
+                await pipe.call("SCRIPT", "LOAD", HEARTBEAT.source)
+                while True:
+                    self._settle_ownership(await self._beat(pipe))
+                    await asyncio.sleep(interval_s)
+            except Misconfigured:
+                raise
+            except TributaryError as error:
+                self._outage.begin(error)
+                await asyncio.sleep(interval_s)
+
+    async def _beat(self, pipe: Pipe) -> set[str]:
+        arguments = ("1", keys.WORKERS, self.id, str(FORGET_WORKER_MS))
+        try:
+            async with asyncio.timeout(_REPLY_TIMEOUT_S):
+                reply = await pipe.call("EVALSHA", HEARTBEAT.sha, *arguments)
+        except TimeoutError:
+            pipe.close()
+            raise ConnectionGone(f"no reply to a heartbeat in {_REPLY_TIMEOUT_S} s") from None
+        silent_ms = MISSED_HEARTBEATS * self._settings.heartbeat_ms
+        members = zip(reply[::2], reply[1::2], strict=True)
+        return {id_.decode() for id_, age_ms in members if age_ms <= silent_ms}
+
+    def _settle_ownership(self, alive: set[str]) -> None:
+        ours = owned(self.id, alive, self._settings.partitions)
+        for partition in self._owners.keys() - ours:
+            self._owners.pop(partition).cancel()
+        for partition in ours - self._owners.keys():
+            self._owners[partition] = asyncio.create_task(self._own(partition))
+        for owner in self._owners.values():
+            if owner.done():
+                owner.result()
+
+    async def _own(self, partition: int) -> None:
+        """Hold a partition until cancelled, one tenure after the other."""
+        failures = 0
+        while True:
+            try:
+                await self._hold(partition)
+            except Superseded as reason:
+                failures = 0
+                logger.bind(action="superseded", partition=partition, reason=str(reason)).debug(
+                    "tenure over"
+                )
+            except Misconfigured:
+                raise
+            except TributaryError as error:
+                self._outage.begin(error)
+                failures += 1
+            await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+
+    async def _hold(self, partition: int) -> None:
+        """One tenure, from its connection to its end."""
+        pipe = await Pipe.open(self._settings.redis_url)
+        tenure = Tenure(
+            partition, pipe, self.id, self._cycle.arrive, self._settings.read_max_entries
+        )
+        try:
+            async with asyncio.timeout(_REPLY_TIMEOUT_S):
+                await tenure.take_up()
+            self._outage.end()
+            raise await tenure.reason()
+        except TimeoutError:
+            raise ConnectionGone(f"no reply from Redis in {_REPLY_TIMEOUT_S} s") from None
+        finally:
+            tenure.end(Superseded("given up"))
+            await self._cycle.drop(partition)
+
+    async def _leave(self) -> None:
+        """Take the heartbeat away, so that others need not wait for it to go stale."""
+        try:
+            pipe = await Pipe.open(self._settings.redis_url)
+            await pipe.call("ZREM", keys.WORKERS, self.id)
+            pipe.close()
+        except TributaryError as error:
+            logger.bind(action="leave_failed", reason=str(error)).warning("left without notice")
