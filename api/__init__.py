@@ -1,0 +1,1 @@
+"""The read side: what the aggregators keep ready, answered in O(1)."""

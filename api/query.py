@@ -1,0 +1,81 @@
+"""Statistics of a series from its packed aggregates, at a moment. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tributary import reading
+from tributary.aggregate import Layout, Records, mean
+from tributary.window import Window
+
+
+class Series(NamedTuple):
+    """The aggregates of one series."""
+
+    state: Records
+    rings: Records
+
+    @property
+    def newest_ms(self) -> int:
+        """Event time of the newest reading."""
+        return int(self.state["times_ms"][-1])
+
+
+def unpack(layout: Layout, state: bytes, rings: bytes | None) -> Series:
+    """A series from the values of its two hash fields; a series without closed slots has one."""
+    ring = layout.no_rings if rings is None else np.frombuffer(rings, layout.rings)[0]
+    return Series(np.frombuffer(state, layout.state)[0], ring)
+
+
+def average(series: Series) -> float:
+    """Mean of the newest readings."""
+    count = min(int(series.state["count"]), len(series.state["values"]))
+    return mean(series.state["values"][-count:].tolist())
+
+
+def statistics(cells: Records) -> dict[str, Any]:
+    """Count, mean, stddev (n - 1), min and max of summaries taken together."""
+    cells = cells[cells["count"] > 0]
+    count = int(cells["count"].sum())
+    if count == 0:
+        return {"count": 0, "mean": None, "stddev": None, "min": None, "max": None}
+    weights = cells["count"] / count
+    middle = float((cells["mean"] * weights).sum()) if len(cells) > 1 else float(cells["mean"][0])
+    spread = cells["mean"] - middle
+    with np.errstate(over="ignore", invalid="ignore"):
+        m2 = float(cells["m2"].sum() + (cells["count"] * spread * spread).sum())
+    stddev = math.sqrt(m2 / (count - 1)) if count > 1 and math.isfinite(m2) else None
+    extremes = {"min": float(cells["min"].min()), "max": float(cells["max"].max())}
+    return {"count": count, "mean": middle, "stddev": stddev, **extremes}
+
+
+def total(series: Series) -> dict[str, Any]:
+    """Statistics of every reading of the series."""
+    return statistics(np.atleast_1d(series.state)[["count", "mean", "m2", "min", "max"]])
+
+
+def window(layout: Layout, series: Series, number: int, now_ms: int) -> dict[str, Any]:
+    """Statistics over the slots that overlap [now - length, now], and the time they cover.
+
+    Slots stand still while time goes on, so a silent sensor's window empties by itself.
+    """
+    width = layout.windows[number]
+    first, last = (now_ms - width.length_ms) // width.slot_ms, now_ms // width.slot_ms
+    cells, held = _slots(series, width, number)
+    covered = cells[(held >= first) & (held <= last)]
+    return {
+        **statistics(covered),
+        "from": reading.rfc3339(max(0, first * width.slot_ms)),
+        "to": reading.rfc3339(now_ms),
+    }
+
+
+def _slots(series: Series, width: Window, number: int) -> tuple[Records, np.ndarray]:
+    """Every slot that is kept of a window, with its number."""
+    open_slot = series.newest_ms // width.slot_ms
+    held = np.arange(open_slot - width.slots, open_slot + 1)
+    closed = series.rings[width.name][held[:-1] % width.slots]
+    return np.append(closed, series.state["open"][number]), held

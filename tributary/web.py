@@ -1,0 +1,92 @@
+"""What every Flask app of ours shares: answers, errors as JSON, health."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Flask, Response
+from loguru import logger
+from werkzeug.exceptions import HTTPException
+
+from tributary.errors import Refused, Unavailable
+
+Check = Callable[[], str | None]  # the reason why not ready, or None
+
+_encode = msgspec.json.Encoder().encode
+
+
+def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON response; bytes are taken as JSON already."""
+    content = body if isinstance(body, bytes) else _encode(body)
+    return Response(content, status, headers, mimetype="application/json")
+
+
+def error_body(
+    code: str, message: str, field: str | None = None, index: int | None = None
+) -> bytes:
+    """The one shape of every error."""
+    error: dict[str, str | int] = {"code": code, "message": message}
+    if field is not None:
+        error["field"] = field
+    if index is not None:
+        error["index"] = index
+    return _encode({"success": False, "error": error})
+
+
+def make_app(name: str, *blueprints: Blueprint) -> Flask:
+    """A Flask app of these blueprints whose every error is JSON of one shape."""
+    app = Flask(name, static_folder=None)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # a device may be called a//b
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(Unavailable, _unavailable)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _fault)
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+    return app
+
+
+def health(checks: list[Check]) -> Blueprint:
+    """`/healthz`: the process is up. `/readyz`: it can serve, or the reasons why not."""
+    blueprint = Blueprint("health", __name__)
+
+    @blueprint.get("/healthz")
+    def healthz() -> Response:
+        return json_answer({"healthy": True})
+
+    @blueprint.get("/readyz")
+    def readyz() -> Response:
+        reasons = [reason for check in checks if (reason := check()) is not None]
+        if reasons:
+            return json_answer({"ready": False, "reasons": reasons}, 503, {"Retry-After": "1"})
+        return json_answer({"ready": True})
+
+    return blueprint
+
+
+def _refused(error: Refused) -> Response:
+    body = error_body(error.code, error.message, error.field, error.index)
+    return json_answer(body, error.status)
+
+
+def _unavailable(error: Unavailable) -> Response:
+    body = error_body("unavailable", f"{error}; send it again later")
+    return json_answer(body, 503, {"Retry-After": str(error.retry_after_s)})
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    code = error.name.lower().replace(" ", "_")
+    headers = {k: v for k, v in error.get_headers() if k in ("Allow", "Retry-After")}
+    return json_answer(error_body(code, error.description or error.name), status, headers)
+
+
+def _fault(error: Exception) -> Response:
+    fault = secrets.token_hex(8)
+    logger.bind(action="fault", fault=fault).opt(exception=error).error("a request failed")
+    message = f"a fault of the server; tell the operator its id, {fault}"
+    return json_answer(error_body("internal", message), 500)
