@@ -1,0 +1,5 @@
+"""`python -m tributary` is the command `tributary`."""
+
+from tributary.cli import main
+
+main()

