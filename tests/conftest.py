@@ -1,0 +1,99 @@
+"""One real server for the suite, emptied for each test and checked for keys nobody declared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import redis
+from support.processes import Deployment, Process, Server, tributary
+
+from tributary import keys
+from tributary.settings import Settings
+
+_DECLARED = re.compile(
+    "|".join(
+        re.escape(key.pattern).replace(r"\{p\}", r"\{\d+\}").replace("<key>", ".+")
+        for key in keys.CATALOGUE
+    )
+)
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Iterator[Server]:
+    """The suite's server, empty; afterwards it holds only keys of the catalogue."""
+    shared_server.client.flushall()
+    yield shared_server
+    undeclared = undeclared_keys(shared_server.client)
+    assert not undeclared, f"keys that tributary/keys.py does not know: {undeclared}"
+
+
+def undeclared_keys(client: redis.Redis) -> list[str]:
+    """Keys that are not in the catalogue."""
+    names = [name.decode() for name in client.scan_iter(count=1000)]
+    return [name for name in names if not _DECLARED.fullmatch(name)]
+
+
+@pytest.fixture
+def client(server: Server) -> redis.Redis:
+    return server.client
+
+
+@pytest.fixture
+def settings(server: Server) -> Settings:
+    return Settings(redis_url=server.url, heartbeat_ms=100)
+
+
+@pytest.fixture
+def change(settings: Settings) -> Callable[..., Settings]:
+    """The test's settings with some of them changed."""
+    return lambda **changes: msgspec.structs.replace(settings, **changes)
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Process]]:
+    """Run `tributary …` in the background; it does not outlive the test."""
+    started: list[Process] = []
+
+    def start(*arguments: str, **options: object) -> Process:
+        process = tributary(*arguments, **options)  # type: ignore[arg-type]
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.popen.poll() is None:
+            process.kill()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a server that only this test uses, to be killed or misconfigured."""
+    started: list[Server] = []
+
+    def start(**options: str) -> Server:
+        server = Server(tmp_path / f"redis-{len(started)}", **options)
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """`tributary up`, shared by tests that use devices of their own."""
+    running = Deployment(tmp_path_factory.mktemp("up"))
+    yield running
+    assert running.stop() == 0, running.process.text

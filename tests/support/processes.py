@@ -1,0 +1,190 @@
+"""Real processes for tests: Redis servers, Tributary roles, whole deployments."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import redis
+from support.waiting import wait_until
+
+from tributary.server import EmbeddedServer
+from tributary.settings import PREFIX
+
+ROOT = Path(__file__).resolve().parents[2]
+_READY = re.compile(r"tributary: ready on (http://\S+)")
+
+
+class Process:
+    """A command that runs in the background, with what it has printed so far."""
+
+    def __init__(self, command: list[str], environ: Mapping[str, str] | None = None, **popen: Any):
+        self.output: list[str] = []
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+        self.popen = subprocess.Popen(
+            command,
+            env={**inherited, **(environ or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **popen,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    @property
+    def text(self) -> str:
+        """Everything printed so far."""
+        return "".join(self.output)
+
+    def wait_for(self, pattern: re.Pattern[str], timeout_s: float = 30.0) -> re.Match[str]:
+        """The first match of a pattern in the output."""
+
+        def found() -> re.Match[str] | None:
+            match = pattern.search(self.text)
+            if match is None and self.popen.poll() is not None:
+                raise AssertionError(f"ended with {self.popen.returncode}: {self.text}")
+            return match
+
+        match = wait_until(found, f"{pattern.pattern!r} in the output", timeout_s)
+        assert match is not None
+        return match
+
+    def signal(self, number: signal.Signals) -> None:
+        self.popen.send_signal(number)
+
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """SIGTERM, then the exit status."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+        return self.end(timeout_s)
+
+    def kill(self) -> int:
+        """SIGKILL, then the exit status."""
+        if self.popen.poll() is None:
+            self.popen.kill()
+        return self.end(10)
+
+    def end(self, timeout_s: float = 30.0) -> int:
+        """Wait for the end; the exit status."""
+        try:
+            status = self.popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise AssertionError(f"did not end in {timeout_s} s: {self.text}") from None
+        self._reader.join(5)
+        if self.popen.stdout is not None:
+            self.popen.stdout.close()
+        return status
+
+    def _read(self) -> None:
+        assert self.popen.stdout is not None
+        with contextlib.suppress(ValueError):  # closed while reading
+            for line in self.popen.stdout:
+                self.output.append(line)
+
+
+def tributary(*arguments: str, environ: Mapping[str, str] | None = None, **popen: Any) -> Process:
+    """`tributary …` in the background."""
+    return Process([sys.executable, "-m", "tributary", *arguments], environ, cwd=ROOT, **popen)
+
+
+class Server:
+    """An embedded server of the test's own; it can be killed and started again on its data."""
+
+    def __init__(self, data_dir: Path, binary: str = "", **config: str) -> None:
+        self._embedded = EmbeddedServer(str(data_dir), binary)
+        self.url = self._embedded.url
+        self._config = config
+        self.start()
+
+    def start(self) -> None:
+        """Start on whatever data is there, and wait until it answers."""
+        extra = [word for k, v in self._config.items() for word in ("--" + k.replace("_", "-"), v)]
+        self.process = Process([*self._embedded.command(), *extra])
+        self.client = redis.Redis.from_url(self.url, socket_timeout=30)
+        wait_until(self._answers, "the server to answer")
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.stop()
+
+    def kill(self) -> None:
+        self.client.close()
+        self.process.kill()
+
+    def close(self) -> None:
+        """Stop for good, and let go of the data directory."""
+        self.stop()
+        self._embedded.lock.close()
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.RedisError:
+            return False
+
+
+class Deployment:
+    """`tributary up` as a process, and HTTP requests to it."""
+
+    def __init__(self, data_dir: Path, *arguments: str, environ: Mapping[str, str] | None = None):
+        self.data_dir = data_dir
+        self.process = tributary(
+            "up", "--port", "0", "--data-dir", str(data_dir), *arguments, environ=environ
+        )
+        self.url = self.process.wait_for(_READY)[1]
+
+    @property
+    def redis(self) -> redis.Redis:
+        return redis.Redis.from_url((self.data_dir / "redis.url").read_text().strip())
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        return request(self.url, "GET", path, None, headers)
+
+    def post(self, path: str, body: Any = b"", **headers: str) -> tuple[int, Any]:
+        return request(self.url, "POST", path, body, headers)
+
+    def stop(self) -> int:
+        return self.process.stop()
+
+
+def request(
+    url: str, method: str, path: str, body: Any, headers: Mapping[str, str]
+) -> tuple[int, Any]:
+    """Status and JSON of one request; a body that is not bytes is sent as JSON."""
+    content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, content, named)
+        response = connection.getresponse()
+        text = response.read()
+        return response.status, json.loads(text) if text else None
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def stopped(process: Process) -> Iterator[None]:
+    """SIGSTOP a process for a while."""
+    process.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.signal(signal.SIGCONT)
