@@ -1,0 +1,334 @@
+"""The client: what it sends, what it sends again, and what it does with a no."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from support.processes import Deployment, Process, Server
+from support.scripted import HANG_UP, Answer, Scripted, scripted
+from support.waiting import wait_until
+
+from tributary import serve
+from tributary.client import ServerFault, Tributary, Undelivered
+from tributary.client.endpoint import pause_s
+from tributary.errors import Misconfigured, Refused, Unavailable
+
+OK = Answer(200, {"success": True})
+
+
+def later(status: int = 503, retry_after: str = "0") -> Answer:
+    error = {"code": "unavailable", "message": "Redis is away"}
+    return Answer(status, {"success": False, "error": error}, {"Retry-After": retry_after})
+
+
+def no(status: int, code: str, index: int | None = None) -> Answer:
+    error = {"code": code, "message": f"because of {code}", "field": "x", "index": index}
+    return Answer(status, {"success": False, "error": error})
+
+
+def accepted(count: int) -> Answer:
+    return Answer(200, {"success": True, "accepted": count})
+
+
+def keys(server: Scripted) -> list[str | None]:
+    return [asked.headers.get("Idempotency-Key") for asked in server.asked]
+
+
+class TestAgainstTheRealServer:
+    def test_a_recorded_reading_is_collected(self, deployment: Deployment):
+        with Tributary(deployment.url) as tributary:
+            tributary.record({"device": "client-1"}, engine_temperature=92.3)
+            wait_until(lambda: deployment.get("/collect?device=client-1")[0] == 200, "the reading")
+            assert tributary.collect("client-1")["current_engine_temperature"] == 92.3
+
+    def test_a_refused_reading_raises_with_code_and_field(self, deployment: Deployment):
+        with Tributary(deployment.url) as tributary, pytest.raises(Refused) as refusal:
+            tributary.record(device="client 2", speed=1)
+        assert (refusal.value.status, refusal.value.code) == (422, "invalid_device")
+        assert refusal.value.field == "device"
+
+    def test_a_device_nobody_knows_raises_with_status_404(self, deployment: Deployment):
+        with Tributary(deployment.url) as tributary, pytest.raises(Refused) as refusal:
+            tributary.collect("client-nobody")
+        assert refusal.value.status == 404
+
+    def test_the_good_readings_of_an_array_are_recorded_and_the_bad_reported(
+        self, deployment: Deployment
+    ):
+        readings = [{"device": "client-3", "speed": value} for value in (1, "ERR", 3, None, 5)]
+        with Tributary(deployment.url) as tributary:
+            receipt = tributary.record_all(readings)
+            assert (receipt.sent, receipt.accepted, receipt.refused) == (5, 3, 2)
+            assert [refusal.index for refusal in receipt.refusals] == [1, 3]
+            assert {refusal.field for refusal in receipt.refusals} == {"speed"}
+            wait_until(
+                lambda: (
+                    deployment.get("/collect?device=client-3")[0] == 200
+                    and tributary.collect("client-3")["current_speed"] == 5.0
+                ),
+                "the last good reading",
+            )
+            assert tributary.collect("client-3")["average_speed"] == 3.0
+
+    def test_an_array_larger_than_the_server_takes_is_sent_in_parts(self, deployment: Deployment):
+        readings = [{"device": "client-4", "recorded_at": 1e9, "speed": n} for n in range(25_000)]
+        with Tributary(deployment.url) as tributary:
+            assert tributary.record_all(readings).accepted == 25_000
+
+            def count() -> int:
+                _, answer = deployment.get("/api/v1/devices/client-4")
+                return answer.get("metrics", {}).get("speed", {}).get("total", {}).get("count", 0)
+
+            wait_until(lambda: count() == 25_000, "all of them to be counted")
+            # The parts arrived in order: of equal times, the last one counts as the newest.
+            assert tributary.collect("client-4")["current_speed"] == 24_999
+
+    def test_a_batch_delivers_everything_in_order(self, deployment: Deployment):
+        with Tributary(deployment.url) as tributary:
+            with tributary.batch(max_readings=7) as batch:
+                for number in range(100):
+                    batch.record(device="client-5", recorded_at=1_600_000_000, speed=number)
+            assert batch.receipt.accepted == 100
+            wait_until(
+                lambda: (
+                    deployment.get("/collect?device=client-5")[0] == 200
+                    and tributary.collect("client-5")["current_speed"] == 99
+                ),
+                "the last reading",
+            )
+
+    def test_readings_survive_an_outage_of_redis(
+        self, own_server: Callable[..., Server], run: Callable[..., Process]
+    ):
+        redis = own_server()
+        with serve.listen("127.0.0.1", 0) as listener:
+            fd, port = listener.fileno(), listener.getsockname()[1]
+            run("web", "--listener-fd", str(fd), "--redis-url", redis.url, pass_fds=(fd,))
+        url = f"http://127.0.0.1:{port}"
+        with Tributary(url) as tributary:
+            with tributary.batch(max_age_s=0.01) as batch:
+                batch.record(speed=1)
+                wait_until(lambda: batch.receipt.accepted == 1, "the first to be accepted")
+                redis.kill()
+                batch.record(speed=2)
+                batch.record(speed=3)
+                with Tributary(url, patience_s=0) as hasty, pytest.raises(Unavailable):
+                    hasty.record(speed=0)
+                assert batch.receipt.accepted == 1
+                redis.start()
+            assert (batch.receipt.accepted, batch.receipt.refused) == (3, 0)
+
+
+class TestRepetition:
+    @pytest.mark.parametrize("status", [429, 502, 503, 504])
+    def test_what_is_to_come_later_is_sent_again_under_the_same_key(self, status: int):
+        with scripted(later(status), later(status), OK) as server:
+            with Tributary(server.url) as tributary:
+                tributary.record(speed=1)
+            assert len(server.asked) == 3
+            assert len(set(keys(server))) == 1
+            assert server.asked[0] == server.asked[2]
+
+    def test_a_connection_that_is_closed_without_an_answer_is_tried_again(self):
+        with scripted(Answer(HANG_UP), accepted(1)) as server:
+            with Tributary(server.url) as tributary:
+                assert tributary.record_all([{"speed": 1}], key="k").accepted == 1
+            assert keys(server) == ["k", "k"]
+
+    def test_two_readings_never_share_a_key(self):
+        with scripted(OK) as server:
+            with Tributary(server.url) as tributary:
+                tributary.record(speed=1)
+                tributary.record(speed=1)
+            assert len(set(keys(server))) == 2
+
+    def test_retry_after_is_waited_for(self):
+        with scripted(later(retry_after="1"), OK) as server, Tributary(server.url) as tributary:
+            began_at_s = time.monotonic()
+            tributary.record(speed=1)
+            assert time.monotonic() - began_at_s >= 1.0
+
+    def test_who_is_told_to_wait_longer_than_patience_lasts_gives_up_at_once(self):
+        with scripted(later(retry_after="3600")) as server:
+            with Tributary(server.url) as tributary, pytest.raises(Unavailable, match="is away"):
+                tributary.record(speed=1)
+            assert len(server.asked) == 1
+
+    def test_patience_ends_when_nobody_answers(self):
+        with (
+            Tributary("http://127.0.0.1:9", patience_s=0.3) as tributary,
+            pytest.raises(Unavailable, match="refused"),
+        ):
+            tributary.record(speed=1)
+
+    def test_pauses_grow_to_a_bound_and_differ(self):
+        assert all(0.05 <= pause_s(0) <= 0.1 for _ in range(100))
+        assert all(2.5 <= pause_s(50) <= 5.0 for _ in range(100))
+        assert len({pause_s(3) for _ in range(100)}) > 90
+        assert all(7.0 <= pause_s(0, 7.0) < 7.1 for _ in range(100))
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 415, 422])
+    def test_a_no_is_not_sent_again(self, status: int):
+        with scripted(no(status, "bad")) as server:
+            with Tributary(server.url) as tributary, pytest.raises(Refused, match="because of bad"):
+                tributary.record(speed=1)
+            assert len(server.asked) == 1
+
+    @pytest.mark.parametrize("answer", [Answer(500), Answer(302), Answer(200, [1])])
+    def test_what_is_no_tributary_is_said_so(self, answer: Answer):
+        with scripted(answer) as server:
+            with Tributary(server.url) as tributary, pytest.raises(ServerFault, match="Tributary"):
+                tributary.record(speed=1)
+            assert len(server.asked) == 1
+
+
+class TestArrays:
+    def test_a_server_that_skips_tells_which_it_left_out(self):
+        rejected = [{"index": 1, "field": "speed", "code": "not_a_number", "message": "no"}]
+        answer = Answer(200, {"success": True, "accepted": 2, "rejected": rejected})
+        with scripted(answer) as server, Tributary(server.url) as tributary:
+            receipt = tributary.record_all([{"speed": 1}, {"speed": "x"}, {"speed": 3}])
+            assert server.asked[0].path == "/record?on_error=skip"
+        assert (receipt.accepted, receipt.refused) == (2, 1)
+        assert receipt.refusals[0].index == 1
+
+    def test_a_server_that_refuses_the_whole_gets_the_rest_without_the_bad_one(self):
+        answers = (no(422, "bad", 0), no(422, "bad", 1), accepted(1))
+        with scripted(*answers) as server, Tributary(server.url) as tributary:
+            receipt = tributary.record_all([{"a": 0}, {"a": 1}, {"a": 2}], key="k")
+            assert [asked.body for asked in server.asked][1:] == [[{"a": 1}, {"a": 2}], [{"a": 1}]]
+        assert [refusal.index for refusal in receipt.refusals] == [0, 2]
+        assert receipt.accepted == 1
+
+    def test_a_part_has_a_key_of_its_own_that_is_the_same_the_next_time(self):
+        runs = []
+        for _ in range(2):
+            with scripted(no(413, "large"), accepted(1)) as server, Tributary(server.url) as client:
+                client.record_all([{"a": 0}, {"a": 1}], key="k")
+                runs.append(keys(server))
+                assert [asked.body for asked in server.asked] == [
+                    [{"a": 0}, {"a": 1}],
+                    [{"a": 0}],
+                    [{"a": 1}],
+                ]
+        assert runs[0] == runs[1]
+        assert len(set(runs[0])) == 3
+
+    def test_a_single_reading_that_is_too_large_is_refused(self):
+        with scripted(no(413, "large")) as server, Tributary(server.url) as tributary:
+            receipt = tributary.record_all([{"a": 0}])
+        assert (receipt.accepted, receipt.refused) == (0, 1)
+
+    def test_a_duplicate_counts_as_accepted_and_as_duplicate(self):
+        answer = Answer(200, {"success": True, "duplicate": True})
+        with scripted(answer) as server, Tributary(server.url) as tributary:
+            receipt = tributary.record_all([{"a": 0}, {"a": 1}], key="k")
+        assert (receipt.accepted, receipt.duplicates, receipt.refused) == (2, 2, 0)
+
+    def test_no_readings_are_no_request(self):
+        with scripted(OK) as server, Tributary(server.url) as tributary:
+            assert tributary.record_all([]).sent == 0
+            assert server.asked == []
+
+    def test_the_token_is_sent_with_every_request(self):
+        with scripted(OK) as server, Tributary(server.url, "secret") as tributary:
+            tributary.record(a=1)
+            tributary.collect("a")
+            sent = [asked.headers["Authorization"] for asked in server.asked]
+        assert sent == ["Bearer secret", "Bearer secret"]
+
+
+class TestBatch:
+    def test_an_array_is_sent_when_it_is_full(self):
+        with (
+            scripted(accepted(3)) as server,
+            Tributary(server.url) as tributary,
+            tributary.batch(max_readings=3, max_age_s=60) as batch,
+        ):
+            for number in range(3):
+                batch.record(a=number)
+            wait_until(lambda: batch.receipt.accepted == 3, "the full array to be sent")
+
+    def test_an_array_is_sent_when_its_first_reading_is_old(self):
+        with (
+            scripted(accepted(1)) as server,
+            Tributary(server.url) as tributary,
+            tributary.batch(max_readings=1000, max_age_s=0.01) as batch,
+        ):
+            batch.record(a=1)
+            wait_until(lambda: batch.receipt.accepted == 1, "the array to be sent")
+
+    def test_large_readings_make_arrays_of_few(self):
+        with scripted(OK) as server, Tributary(server.url) as tributary:
+            with tributary.batch(max_age_s=60) as batch:
+                for _ in range(4):
+                    batch.record(note="x" * 200_000)
+            assert [len(asked.body) for asked in server.asked] == [2, 2]
+
+    def test_what_became_of_each_array_is_told_in_order(self):
+        told = []
+        with (
+            scripted(accepted(2)) as server,
+            Tributary(server.url) as tributary,
+            tributary.batch(
+                max_readings=2, on_receipt=lambda readings, _: told.extend(readings)
+            ) as batch,
+        ):
+            for number in range(6):
+                batch.record(a=number)
+        assert [reading["a"] for reading in told] == list(range(6))
+
+    def test_a_full_buffer_makes_record_wait(self):
+        with scripted(later(retry_after="1"), accepted(1)) as server:
+            with (
+                Tributary(server.url) as tributary,
+                tributary.batch(max_readings=1, buffer_max=2) as batch,
+            ):
+                for number in range(3):  # one under way, two that wait
+                    batch.record(a=number)
+                fourth = threading.Thread(target=batch.record, kwargs={"a": 3})
+                fourth.start()
+                fourth.join(0.2)
+                assert fourth.is_alive()
+                fourth.join(10)
+                assert not fourth.is_alive()
+            assert [asked.body[0]["a"] for asked in server.asked] == [0, 0, 1, 2, 3]
+
+    def test_what_cannot_be_delivered_is_handed_back(self):
+        tributary = Tributary("http://127.0.0.1:9", patience_s=0.1)
+        batch = tributary.batch(max_readings=2, max_age_s=60)
+        batch.record(a=0)
+        batch.record(a=1)
+        batch.record(a=2)
+        with pytest.raises(Undelivered, match="3 readings were not delivered") as lost:
+            batch.close()
+        assert [reading["a"] for reading in lost.value.readings] == [0, 1, 2]
+        assert isinstance(lost.value.__cause__, Unavailable)
+
+    def test_after_the_end_record_hands_back_what_it_was_given(self):
+        with scripted(accepted(1)) as server, Tributary(server.url) as tributary:
+            batch = tributary.batch()
+            batch.close()
+            with pytest.raises(Undelivered, match="ended") as lost:
+                batch.record(a=1)
+        assert lost.value.readings == [{"a": 1}]
+
+
+class TestAddress:
+    @pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://a", "http://", "http://[::1"])
+    def test_what_is_no_url_is_named_with_the_remedy(self, url: str):
+        with pytest.raises(Misconfigured, match=r"give it like http://127\.0\.0\.1:8000"):
+            Tributary(url)
+
+    def test_a_password_in_the_url_is_refused_and_not_repeated(self):
+        with pytest.raises(Misconfigured, match="user") as refused:
+            Tributary("http://me:secret@127.0.0.1:8000")
+        assert "secret" not in str(refused.value)
+
+    def test_a_slash_at_the_end_changes_nothing(self):
+        with scripted(OK) as server, Tributary(server.url + "/") as tributary:
+            tributary.record(a=1)
+            assert server.asked[0].path == "/record"

@@ -1,0 +1,25 @@
+"""The client: record and collect over HTTP from Python, with every reading counted once.
+
+from tributary.client import Tributary
+
+with Tributary("http://127.0.0.1:8000") as tributary:
+    tributary.record(device="car-7", engine_temperature=92.3)
+    tributary.collect("car-7")
+"""
+
+from tributary.client.batch import Batch, Limits, OnReceipt, Reading, Undelivered
+from tributary.client.client import Tributary
+from tributary.client.endpoint import ServerFault
+from tributary.client.receipt import Receipt, Refusal
+
+__all__ = [
+    "Batch",
+    "Limits",
+    "OnReceipt",
+    "Reading",
+    "Receipt",
+    "Refusal",
+    "ServerFault",
+    "Tributary",
+    "Undelivered",
+]
