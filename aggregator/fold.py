@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aggregator import rings
 from aggregator.groups import Groups, Ints, Readings, grouped, summary
-from tributary.aggregate import NO_TIME, Layout, Records, merge
+from tributary.aggregate import NO_TIME, Layout, Records, Summary, merge
 
 
 class Folded(NamedTuple):
@@ -38,19 +38,31 @@ def fold(layout: Layout, state: Records, ring_state: Records, readings: Readings
     touched, groups = grouped(readings, order)
     part = state[touched]
     newest_before = part["times_ms"][:, -1].copy()
-    merge(part, summary(groups.values, groups.starts, groups.counts))
+    whole = summary(groups.values, groups.starts, groups.counts)
+    merge(part, whole)
     _remember(part, groups)
     changed = np.zeros(len(touched), np.bool_)
-    dropped = np.zeros(len(order), np.bool_)
-    for number, window in enumerate(layout.windows):
-        ring = ring_state[window.name]
-        step = rings.step(window, part["open"][:, number], newest_before, part["times_ms"][:, -1])
-        changed |= rings.close(step, ring, touched)
-        # Windows are in order of length, so what the last one drops, every one drops.
-        dropped, late_changed = rings.fill(step, ring, touched, groups)
-        changed |= late_changed
+    late = np.empty(0, np.int64)
+    if layout.windows:
+        moves = rings.Moves.of(layout, part, newest_before, groups)
+        changed = moves.close(ring_state, touched)
+        one_slot: NDArray[np.bool_] = np.all(moves.in_open_slot, axis=0)
+        _merge_open(part, one_slot, whole)
+        for number in np.flatnonzero(~one_slot).tolist():
+            dropped, filled = moves.fill(number, ring_state, touched, groups)
+            changed |= filled
+            # Windows are in order of length: what the last one drops, every one drops.
+            if number == len(layout.windows) - 1 and dropped.any():
+                late = rings.late(layout.windows[-1], newest_before, groups, order, dropped)
     state[touched] = part
-    return Folded(touched, changed, order[dropped])
+    return Folded(touched, changed, late)
+
+
+def _merge_open(part: Records, windows: NDArray[np.bool_], whole: Summary) -> None:
+    """Merge each group into the open slots of the windows that hold all of it: the usual case."""
+    cells = part["open"][:, windows]
+    merge(cells, whole.at((slice(None), None)))
+    part["open"][:, windows] = cells
 
 
 def _remember(part: Records, groups: Groups) -> None:
@@ -64,10 +76,8 @@ def _remember(part: Records, groups: Groups) -> None:
     times_ms = np.full((len(part), 2 * kept), NO_TIME)
     values = np.zeros((len(part), 2 * kept))
     times_ms[:, :kept], values[:, :kept] = part["times_ms"], part["values"]
-    times_ms[series, column], values[series, column] = (
-        groups.times_ms[newest],
-        groups.values[newest],
-    )
+    times_ms[series, column] = groups.times_ms[newest]
+    values[series, column] = groups.values[newest]
     order = np.argsort(times_ms, axis=1, kind="stable")[:, kept:]
     part["times_ms"] = np.take_along_axis(times_ms, order, axis=1)
     part["values"] = np.take_along_axis(values, order, axis=1)

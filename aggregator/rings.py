@@ -1,87 +1,119 @@
-"""Slots of one window: close the open one when time moves on, put late readings where they belong.
+"""Slots of the windows: close the open ones when time moves on, put readings where they belong.
 
 Vectorised over the series of a batch, like the fold that calls it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.groups import Groups, Ints, summary
-from tributary.aggregate import Records, Summary, clear, merge
+from tributary.aggregate import Layout, Records, clear, merge
 from tributary.window import Window
 
+Flags = NDArray[np.bool_]
 
-class Step(NamedTuple):
-    """What a batch does to one window: per series its open slot before and after."""
 
-    window: Window
+class Moves(NamedTuple):
+    """What a batch does to the open slots: one row per series, one column per window."""
+
+    layout: Layout
     open: Records
-    before: Ints
+    before: Ints  # number of the open slot
     after: Ints
+    in_open_slot: Flags  # whether all readings of the series belong into the open slot
+
+    @classmethod
+    def of(cls, layout: Layout, part: Records, newest_before: Ints, groups: Groups) -> Self:
+        """The step from the newest reading before the batch to the newest one after it."""
+        slots_ms = np.array([window.slot_ms for window in layout.windows])
+        before = newest_before[:, None] // slots_ms
+        after = part["times_ms"][:, -1:] // slots_ms
+        oldest = groups.times_ms[groups.starts][:, None] // slots_ms
+        return cls(layout, part["open"], before, after, oldest == after)
+
+    def close(self, ring_state: Records, rows: Ints) -> Flags:
+        """Move the open slots that time has left into the rings, and empty what lies between.
+
+        Returns by series whether its rings changed.
+        """
+        moved = self.after > self.before
+        for number in np.flatnonzero(moved.any(axis=0)).tolist():
+            self._close(number, moved[:, number], ring_state, rows)
+        changed: Flags = np.any(moved & (self.before >= 0), axis=1)
+        return changed
+
+    def _close(self, number: int, moved: Flags, ring_state: Records, rows: Ints) -> None:
+        window = self.layout.windows[number]
+        ring, cell = ring_state[window.name], np.arange(window.slots)
+        before, after = self.before[moved, number, None], self.after[moved, number, None]
+        held = after - 1 - (after - 1 - cell) % window.slots  # what each cell stands for from now
+        part = ring[rows[moved]]
+        between = part[held > before]
+        clear(between)
+        part[held > before] = between
+        left = self.open[moved, number]
+        series, column = np.nonzero(held == before)
+        part[series, column] = left[series]
+        ring[rows[moved]] = part
+        clear(left)
+        self.open[moved, number] = left
+
+    def fill(
+        self, number: int, ring_state: Records, rows: Ints, groups: Groups
+    ) -> tuple[Flags, Flags]:
+        """Merge readings into the open slot, or if they are late into the one they belong to.
+
+        Returns by reading whether its slot is no longer kept, by series whether its ring changed.
+        """
+        window = self.layout.windows[number]
+        slot, starts, counts = _slot_groups(window, groups)
+        series = groups.series[starts]
+        merged = summary(groups.values, starts, counts)
+        after = self.after[series, number]
+        is_open = slot == after
+        cells = self.open[series[is_open], number]
+        merge(cells, merged.at(is_open))
+        self.open[series[is_open], number] = cells
+        kept = ~is_open & (slot >= after - window.slots)
+        at = rows[series[kept]], slot[kept] % window.slots
+        cells = ring_state[window.name][at]
+        merge(cells, merged.at(kept))
+        ring_state[window.name][at] = cells
+        changed = np.zeros(len(rows), np.bool_)
+        changed[series[kept]] = True
+        return np.repeat(~is_open & ~kept, counts), changed
 
 
-def step(window: Window, open_cells: Records, newest_before: Ints, newest_after: Ints) -> Step:
-    """The step from the newest reading before the batch to the newest one after it."""
-    before = newest_before // window.slot_ms
-    return Step(window, open_cells, before, newest_after // window.slot_ms)
+def late(
+    window: Window, newest_before: Ints, groups: Groups, order: Ints, dropped: Flags
+) -> Ints:
+    """Positions in the batch of readings whose slot was gone when they arrived.
 
-
-def close(step: Step, ring: Records, rows: Ints) -> NDArray[np.bool_]:
-    """Move the open slots that time has left into the ring, and empty what lies between.
-
-    Returns by series whether its ring changed.
+    A dropped reading may have been on time, and its slot left behind later in the same batch.
+    Only the order of arrival tells, so that the count does not depend on how readings happen
+    to be split into batches.
     """
-    moved = step.after > step.before
-    if not moved.any():
-        return moved
-    slots = step.window.slots
-    before, after = step.before[moved, None], step.after[moved, None]
-    cell = np.arange(slots)[None, :]
-    held = after - 1 - (after - 1 - cell) % slots  # the slot each cell stands for from now on
-    part = ring[rows[moved]]
-    between = part[held > before]
-    clear(between)
-    part[held > before] = between
-    series, column = np.nonzero(held == before)
-    part[series, column] = step.open[moved][series]
-    ring[rows[moved]] = part
-    left = step.open[moved]
-    clear(left)
-    step.open[moved] = left
-    return moved & (step.before >= 0)
+    found = []
+    for series in np.unique(groups.series[dropped]).tolist():
+        begin = groups.starts[series]
+        positions = order[begin : begin + groups.counts[series]]
+        by_arrival = np.argsort(positions)
+        times_ms = groups.times_ms[begin + by_arrival]
+        newest_ms = np.maximum.accumulate(np.append(newest_before[series], times_ms))[:-1]
+        is_late = times_ms // window.slot_ms < newest_ms // window.slot_ms - window.slots
+        found.append(positions[by_arrival][is_late])
+    return np.sort(np.concatenate(found))
 
 
-def fill(
-    step: Step, ring: Records, rows: Ints, groups: Groups
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Merge readings into the open slot, or if they are late into the closed one they belong to.
-
-    Returns by reading whether its slot is no longer kept, and by series whether its ring changed.
-    """
-    slot = groups.times_ms // step.window.slot_ms
+def _slot_groups(window: Window, groups: Groups) -> tuple[Ints, Ints, Ints]:
+    """Slot, start and count of each run of readings of one series in one slot."""
+    slot = groups.times_ms // window.slot_ms
     first = np.empty(len(slot), np.bool_)
-    first[0] = True
     np.not_equal(slot[1:], slot[:-1], out=first[1:])
     first[groups.starts] = True
     starts = np.flatnonzero(first)
-    counts = np.diff(starts, append=len(slot))
-    series, slot = groups.series[starts], slot[starts]
-    merged = summary(groups.values, starts, counts)
-    is_open = slot == step.after[series]
-    cells = step.open[series[is_open]]
-    merge(cells, Summary(*(column[is_open] for column in merged)))
-    step.open[series[is_open]] = cells
-    changed = np.zeros(len(rows), np.bool_)
-    if is_open.all():
-        return np.zeros(len(groups.values), np.bool_), changed
-    kept = ~is_open & (slot >= step.after[series] - step.window.slots)
-    at = rows[series[kept]], slot[kept] % step.window.slots
-    cells = ring[at]
-    merge(cells, Summary(*(column[kept] for column in merged)))
-    ring[at] = cells
-    changed[series[kept]] = True
-    return np.repeat(~is_open & ~kept, counts), changed
+    return slot[starts], starts, np.diff(starts, append=len(slot))

@@ -16,13 +16,10 @@ def run(settings: Settings) -> None:
     """Aggregate until SIGTERM or SIGINT.
 
     Raises:
-        Misconfigured: the server does not fit these settings.
-        Unavailable: the server cannot be reached at start.
+        Misconfigured: the server does not fit these settings, or cannot be reached at start.
     """
     faults.arm(settings.fail)
-    client = connection.connect(settings)
-    connection.prepare(client, settings)
-    client.close()
+    connection.wait_and_prepare(settings)
     uvloop.run(_run(settings))
 
 

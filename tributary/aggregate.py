@@ -12,7 +12,7 @@ stands in Redis.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,12 @@ class Summary(NamedTuple):
     m2: NDArray[np.float64]  # sum of the squared deviations from the mean
     min: NDArray[np.float64]
     max: NDArray[np.float64]
+
+    def at(self, index: Any) -> Summary:
+        """The same index of every column."""
+        return Summary(
+            self.counts[index], self.mean[index], self.m2[index], self.min[index], self.max[index]
+        )
 
 
 def merge(into: Records, more: Summary) -> None:

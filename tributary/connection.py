@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -17,6 +18,8 @@ from tributary.lua import SCRIPTS
 from tributary.settings import Settings
 
 FORMAT = "1"
+_START_PATIENCE_S = 10.0
+_START_PAUSE_S = 0.1
 
 # Replies of a server that cannot take a write now but may later.
 _UNAVAILABLE = (
@@ -122,6 +125,29 @@ def readiness(client: redis.Redis, *, writes: bool) -> Callable[[], str | None]:
         return None
 
     return check
+
+
+def wait_and_prepare(settings: Settings) -> None:
+    """`prepare` for a role that may start before its server does, or while that restarts.
+
+    Raises:
+        Misconfigured: the server does not fit, or there is none after a while.
+    """
+    client = connect(settings)
+    deadline_s = time.monotonic() + _START_PATIENCE_S
+    try:
+        while True:
+            try:
+                prepare(client, settings)
+            except Unavailable as error:
+                if time.monotonic() > deadline_s:
+                    place = shown(settings.redis_url)
+                    raise Misconfigured(f"redis_url={place}: {error}") from None
+                time.sleep(_START_PAUSE_S)
+            else:
+                return
+    finally:
+        client.close()
 
 
 def _check_eviction(client: redis.Redis) -> None:

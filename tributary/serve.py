@@ -61,12 +61,9 @@ def serve(settings: Settings, make_app: Callable[[Settings], Flask], listener_fd
     """Serve until SIGTERM or SIGINT; requests under way are finished.
 
     Raises:
-        Misconfigured: the Redis server does not fit these settings.
-        Unavailable: the Redis server cannot be reached at start.
+        Misconfigured: the Redis server does not fit these settings, or cannot be reached.
     """
-    client = connection.connect(settings)
-    connection.prepare(client, settings)
-    client.close()
+    connection.wait_and_prepare(settings)
     _Server(settings, make_app, listener_fd).run()
 
 
@@ -92,6 +89,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "limit_request_field_size": 8190,
             "control_socket_disable": True,
             "logger_class": _GunicornLogger,
+            "when_ready": _announce,
             "post_fork": lambda _arbiter, _worker: faults.arm(self._settings.fail),
         }
         for name, value in options.items():
@@ -99,6 +97,11 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         return self._make_app(self._settings)
+
+
+def _announce(arbiter: Any) -> None:
+    for listener in arbiter.LISTENERS:
+        logger.bind(action="serving", at=str(listener)).info("serving")
 
 
 class _GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from support.waiting import wait_until
 
+from support.waiting import wait_until
 from tributary.server import EmbeddedServer
 from tributary.settings import PREFIX
 
@@ -28,7 +28,9 @@ _READY = re.compile(r"tributary: ready on (http://\S+)")
 class Process:
     """A command that runs in the background, with what it has printed so far."""
 
-    def __init__(self, command: list[str], environ: Mapping[str, str] | None = None, **popen: Any):
+    def __init__(
+        self, command: list[str], environ: Mapping[str, str] | None = None, **popen: Any
+    ) -> None:
         self.output: list[str] = []
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
         self.popen = subprocess.Popen(
@@ -143,7 +145,9 @@ class Server:
 class Deployment:
     """`tributary up` as a process, and HTTP requests to it."""
 
-    def __init__(self, data_dir: Path, *arguments: str, environ: Mapping[str, str] | None = None):
+    def __init__(
+        self, data_dir: Path, *arguments: str, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.data_dir = data_dir
         self.process = tributary(
             "up", "--port", "0", "--data-dir", str(data_dir), *arguments, environ=environ

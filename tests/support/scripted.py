@@ -19,6 +19,26 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
+OK = Answer(200, {"success": True})
+
+
+def later(status: int = 503, retry_after: str = "0") -> Answer:
+    """Try again later."""
+    error = {"code": "unavailable", "message": "Redis is away"}
+    return Answer(status, {"success": False, "error": error}, {"Retry-After": retry_after})
+
+
+def no(status: int, code: str, index: int | None = None) -> Answer:
+    """A refusal for good."""
+    error = {"code": code, "message": f"because of {code}", "field": "x", "index": index}
+    return Answer(status, {"success": False, "error": error})
+
+
+def accepted(count: int) -> Answer:
+    """All of an array, or some."""
+    return Answer(200, {"success": True, "accepted": count})
+
+
 class Asked(NamedTuple):
     method: str
     path: str

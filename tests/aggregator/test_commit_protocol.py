@@ -1,0 +1,206 @@
+"""Exactly once, against a plain model: crashes, zombies, lost replies, several owners at once.
+
+Three owners always believe that the same partition is theirs. They use the real tenure, the
+real scripts and a real server; only the fold is a count per reading and a total, so that a
+reading counted twice and an update overwritten show themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
+import redis
+from support.processes import Server
+
+from aggregator import tenure as tenure_module
+from aggregator.account import Counts, Entry, sort_out
+from aggregator.changes import Changes
+from aggregator.tenure import Tenure
+from tributary import keys
+from tributary.errors import Superseded, TributaryError
+from tributary.frame import Block, pack, unpack
+from tributary.lua import APPEND
+from tributary.pipe import Pipe
+
+OWNERS = 3
+T = TypeVar("T")
+
+
+class Owner:
+    """One worker's view of the partition: its tenure, the batch it holds, what it has cached."""
+
+    def __init__(self, url: str, worker: str) -> None:
+        self._url = url
+        self._worker = worker
+        self.held: list[list[Entry]] = []
+        self.cache: Counter[str] = Counter()
+        self.tenure: Tenure | None = None
+
+    async def begin(self) -> None:
+        pipe = await Pipe.open(self._url)
+        self.tenure = Tenure(0, pipe, self._worker, self._arrive, 4)
+        await self.tenure.take_up()
+
+    def end(self) -> None:
+        if self.tenure is not None:
+            self.tenure.end(Superseded("the test ends it"))
+        self.tenure, self.held, self.cache = None, [], Counter()
+
+    async def fold(self) -> Changes | None:
+        """Count the readings of the batch that has arrived, as a worker would."""
+        if self.tenure is None or not self.held or self.tenure.is_over:
+            return None
+        sorted_ = sort_out(self.held.pop(), self.tenure.counts)
+        values = [] if sorted_.columns is None else sorted_.columns.values.tolist()
+        fields = [f"r{value:.0f}" for value in values]
+        unseen = [field for field in (*fields, "total") if field not in self.cache]
+        with contextlib.suppress(TributaryError):
+            ((*loaded,),) = await self.tenure.load([(keys.state(0), unseen)])
+            for field, count in zip(unseen, loaded, strict=True):
+                self.cache[field] = int(count or 0)
+            self.cache.update(fields)
+            self.cache["total"] += len(fields)
+            state = [part for f in (*fields, "total") for part in (f, str(self.cache[f]))]
+            return Changes(sorted_.ids, sorted_.counts, state, [], [], [], sorted_.dead)
+        return None
+
+    def _arrive(self, _tenure: Tenure, entries: list[Entry]) -> None:
+        self.held.append(entries)
+
+
+class History:
+    """Everything that may happen to a partition, in an order that a seed decides."""
+
+    def __init__(self, server: Server, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.url, self.client = server.url, server.client
+        self.client.flushall()
+        self.loop = asyncio.new_event_loop()
+        self.owners = [Owner(self.url, f"w{n}") for n in range(OWNERS)]
+        self.appended = 0
+        self.removed: set[str] = set()
+
+    def run(self, steps: int) -> None:
+        """Live through some steps, then let one owner drain the stream, and compare."""
+        kinds = (self.append, self.commit, self.hold, self.crash, self.disaster)
+        for kind in self.random.choices(kinds, (40, 40, 8, 4, 8), k=steps):
+            kind()
+        for owner in self.owners:
+            owner.end()
+        self.wait(self._drain())
+        self.loop.close()
+        self.compare()
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(asyncio.wait_for(coroutine, 20))
+
+    def append(self) -> None:
+        """Add entries one by one; owners that wait for some get one each."""
+        for _ in range(self.random.randint(1, 3)):
+            readings = self.random.randint(1, 2)
+            blocks = [Block("d", 1, {"m": float(self.appended + n)}) for n in range(readings)]
+            names = (keys.readings(0), keys.meta(0))
+            self.client.eval(APPEND.source, 2, *names, 1_000_000, readings, pack(blocks))
+            self.appended += readings
+        self.wait(asyncio.sleep(0.0005))
+
+    def hold(self) -> None:
+        """An owner gets hold of a batch; it may commit it much later, as a zombie does."""
+        self.wait(self._read(self.random.choice(self.owners)))
+
+    def commit(self) -> None:
+        owner = self.random.choice(self.owners)
+        self.wait(self._read(owner))
+        changes = self.wait(owner.fold())
+        if changes is None or owner.tenure is None or owner.tenure.is_over:
+            return
+        owner.tenure.commit(changes)
+        fate = self.random.choices(("replied", "swallowed", "unsent"), (90, 5, 5))[0]
+        if fate == "unsent":  # the process dies before the bytes leave it
+            owner.end()
+        self.wait(asyncio.sleep(0.001))
+        if fate == "swallowed":  # executed, but the worker never learns of it
+            owner.end()
+
+    def crash(self) -> None:
+        number = self.random.randrange(OWNERS)
+        self.owners[number].end()
+        self.owners[number] = Owner(self.url, secrets.token_hex(4))
+
+    def disaster(self) -> None:
+        """What operators and full servers do to a stream."""
+        before = self._readable()
+        kind = self.random.choice(("group", "scripts", "stranger", "trim", "trim all", "stream"))
+        if kind == "group" and self.client.exists(keys.readings(0)):
+            self.client.xgroup_destroy(keys.readings(0), keys.GROUP)
+        elif kind == "scripts":
+            self.client.script_flush()
+        elif kind == "stream":
+            self.client.delete(keys.readings(0))
+        elif kind == "stranger":  # somebody reads in our group, and dies
+            with contextlib.suppress(redis.ResponseError):
+                self.client.xreadgroup(keys.GROUP, "stranger", {keys.readings(0): ">"}, 2)
+        else:
+            keep = 2 if kind == "trim" else 0
+            self.client.xtrim(keys.readings(0), maxlen=keep, approximate=False)
+        self.removed |= before - self._readable()
+
+    def compare(self) -> None:
+        """Every reading is counted once, or was removed unread and is counted as lost."""
+        meta = self.client.hgetall(keys.meta(0))
+        counts = Counts.parse(meta)
+        counted = {k.decode(): int(v) for k, v in self.client.hgetall(keys.state(0)).items()}
+        total = counted.pop("total", 0)
+        assert set(counted.values()) <= {1}, f"counted twice: {counted}"
+        assert counts.applied == total == len(counted), "an update was lost"
+        missing = {f"r{number}" for number in range(self.appended)} - counted.keys()
+        assert missing <= self.removed, f"readable, but never counted: {missing - self.removed}"
+        assert counts.lost == len(missing), "lost readings are not counted exactly"
+        assert counts.done == int(meta.get(b"accepted", 0)) == self.appended
+
+    def _readable(self) -> set[str]:
+        """The readings that stand in the stream."""
+        blocks = [unpack(fields[b"r"]) for _, fields in self.client.xrange(keys.readings(0))]
+        return {f"r{metrics['m']:.0f}" for frame in blocks for _, _, metrics in frame}
+
+    async def _read(self, owner: Owner) -> None:
+        if owner.held:
+            return
+        if owner.tenure is None or owner.tenure.is_over:
+            owner.end()
+            await owner.begin()
+        for _ in range(10):
+            await asyncio.sleep(0.0005)
+            if owner.held:
+                return
+
+    async def _drain(self) -> None:
+        owner = Owner(self.url, "last")
+        while int(self.client.hget(keys.meta(0), "done") or 0) < self.appended:
+            if owner.tenure is None or owner.tenure.is_over:
+                owner.end()
+                await owner.begin()
+            await asyncio.sleep(0.002)
+            changes = await owner.fold()
+            if changes is not None and owner.tenure is not None:
+                owner.tenure.commit(changes)
+        owner.end()
+
+
+@pytest.mark.parametrize("seeds", [range(n, n + 50) for n in range(0, 200, 50)], ids=str)
+def test_every_history_counts_every_reading_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch, seeds: range
+):
+    monkeypatch.setattr(tenure_module, "BLOCK_MS", 20)
+    for seed in seeds:
+        try:
+            History(server, seed).run(60)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error

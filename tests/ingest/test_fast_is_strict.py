@@ -1,0 +1,112 @@
+"""The fast parser is an accelerator of the strict one and nothing else."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ingest.forms import fast, strict
+from ingest.rules import Accepted, Rules
+from tributary.errors import Refused
+from tributary.settings import Settings
+
+NOW_MS = int(time.time() * 1000)
+LIMITS = Rules(Settings())
+
+devices = st.sampled_from(["car-1", "car-2", "building/room", "a:b", "", "x y", "default"])
+metrics = st.sampled_from(["engine_temperature", "speed", "class", "a.b", "f0", "1x", "_x"])
+numbers = st.one_of(
+    st.floats(allow_nan=False),
+    st.integers(-(10**20), 10**20),
+    st.sampled_from([True, None, "1", [1], {}, 1e999]),
+)
+times = st.one_of(
+    st.integers(0, 2 * NOW_MS),
+    st.integers(0, NOW_MS * 1_000_000 + 10**15),
+    st.floats(0, 1e19, allow_nan=False),
+    st.sampled_from(
+        ["2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05+02:00", "nonsense", None, -1]
+    ),
+)
+readings = st.fixed_dictionaries({}, optional={"device": devices, "recorded_at": times}).flatmap(
+    lambda head: st.dictionaries(metrics, numbers, max_size=3).map(lambda m: {**head, **m})
+)
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> dict[str, Any]:
+    size = draw(st.integers(0, 5))
+    lists = st.lists(numbers, min_size=size, max_size=size)
+    item: dict[str, Any] = draw(st.dictionaries(metrics, lists, min_size=1, max_size=3))
+    if draw(st.booleans()):
+        item["recorded_at"] = draw(st.lists(times, min_size=size, max_size=size))
+    if draw(st.booleans()):
+        item["device"] = draw(devices)
+    return item
+
+
+bodies = st.one_of(
+    readings,
+    st.lists(readings, max_size=4),
+    st.tuples(readings, st.integers(1, 30)).map(lambda pair: [pair[0]] * pair[1]),
+    columns(),
+)
+
+
+def flat(accepted: Accepted) -> list[tuple[int, str, int, str, float]]:
+    """(partition, device, time, metric, value) of everything accepted, in order of device."""
+    rows = []
+    for partition, blocks in accepted.blocks.items():
+        for block in blocks:
+            device, recorded_at, metrics = block.device, block.recorded_at_ms, block.metrics
+            if isinstance(recorded_at, int):
+                rows += [(partition, device, recorded_at, k, v) for k, v in metrics.items()]
+                continue
+            stamps = np.frombuffer(recorded_at, np.int64).tolist()
+            names = [device] * len(stamps) if isinstance(device, str) else device
+            for metric, packed in metrics.items():
+                values = np.frombuffer(packed, np.float64).tolist()
+                rows += [
+                    (partition, n, t, metric, v)
+                    for n, t, v in zip(names, stamps, values, strict=True)
+                ]
+    return sorted(rows, key=lambda row: (row[0], row[1], row[3]))
+
+
+def outcome(parse: Any, body: bytes) -> Any:
+    try:
+        accepted = parse(body, NOW_MS, LIMITS)
+    except Refused as refused:
+        return refused.status, refused.code, refused.field, refused.index
+    return accepted.readings, accepted.is_batch, flat(accepted)
+
+
+@settings(max_examples=3000, deadline=None)
+@given(
+    bodies, st.sampled_from([None, 1]), st.sampled_from([(",", ":"), (", ", ": "), (" ,", " : ")])
+)
+@example({"speed": 9007199254740993}, None, (",", ":"))
+@example([{"a.b": 1.0, "recorded_at": 1698501144401773000}] * 3, None, (",", ":"))
+@example({"speed": [1], "recorded_at": [1698501144401773111]}, None, (",", ":"))
+def test_both_parsers_agree(value: Any, indent: int | None, separators: tuple[str, str]):
+    body = json.dumps(value, indent=indent, separators=separators).encode()
+    assert outcome(fast.parse, body) == outcome(strict.parse, body)
+
+
+@settings(max_examples=3000, deadline=None)
+@given(bodies, st.data())
+def test_both_parsers_agree_on_damaged_json(value: Any, data: st.DataObject):
+    body = bytearray(json.dumps(value).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(body)))
+        body[at : at + data.draw(st.integers(0, 2))] = data.draw(
+            st.sampled_from(
+                [b"", b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"0", b"\xff", b"-"]
+            )
+        )
+    assert outcome(fast.parse, bytes(body)) == outcome(strict.parse, bytes(body))

@@ -1,0 +1,200 @@
+"""Every class of JSON that has broken a server somewhere: refused with 4xx, never a fault."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from ingest import record
+from ingest.rules import Rules
+from tributary.errors import Refused
+from tributary.settings import Settings
+
+NOW_MS = int(time.time() * 1000)
+
+# What may stand where a number belongs, and is none that we take.
+BAD_VALUES = {
+    "nan": b"NaN",
+    "infinity": b"Infinity",
+    "minus_infinity": b"-Infinity",
+    "overflow": b"1e999",
+    "minus_overflow": b"-1e999",
+    "int_of_4301_digits": b"9" * 4301,
+    "int_of_400_digits": b"1" + b"0" * 400,
+    "int_of_309_digits": b"2" + b"0" * 309,
+    "true": b"true",
+    "false": b"false",
+    "null": b"null",
+    "string": b'"92.3"',
+    "empty_string": b'""',
+    "empty_object": b"{}",
+    "object": b'{"value":{}}',
+    "array_in_array": b"[[1]]",
+    "deep_10": b"[" * 10 + b"1" + b"]" * 10,
+    "deep_1000": b"[" * 1000 + b"1" + b"]" * 1000,
+    "deep_100000": b"[" * 100_000 + b"1" + b"]" * 100_000,
+    "deep_objects": b'{"a":' * 1000 + b"1" + b"}" * 1000,
+    "lone_surrogate": b'"\\ud800"',
+    "nul_escaped": b'"\\u0000"',
+    "leading_zero": b"01",
+    "leading_plus": b"+1",
+    "leading_dot": b".5",
+    "trailing_dot": b"1.",
+    "hexadecimal": b"0x10",
+    "underscore": b"1_000",
+    "comma": b"1,5",
+    "bare_word": b"ninety",
+    "nothing": b"",
+    "bad_utf8": b'"\xff"',
+    "nul_byte": b"\x00",
+    "comment": b"1/*c*/",
+}
+
+# Where it may stand.
+POSITIONS = {
+    "only_value": b'{"engine_temperature":%b}',
+    "second_value": b'{"engine_temperature":1,"engine_rpm":%b}',
+    "with_device": b'{"device":"car-7","engine_temperature":%b}',
+    "in_array": b'[{"engine_temperature":%b}]',
+    "in_second_of_array": b'[{"engine_temperature":1},{"engine_temperature":%b}]',
+    "in_columns": b'{"engine_temperature":[1,%b],"recorded_at":[1,2]}',
+    "whole_body": b"%b",
+}
+
+BAD_BODIES = {
+    "empty": b"",
+    "blank": b"  \n",
+    "empty_array": b"[]",
+    "empty_object": b"{}",
+    "array_of_numbers": b"[1,2]",
+    "array_of_arrays": b"[[]]",
+    "array_of_nulls": b"[null]",
+    "scalar": b"3",
+    "string": b'"engine_temperature"',
+    "null": b"null",
+    "only_device": b'{"device":"car-7"}',
+    "only_time": b'{"recorded_at":1763805600250}',
+    "trailing_data": b'{"a":1} x',
+    "two_objects": b'{"a":1}{"a":2}',
+    "two_lines": b'{"a":1}\n{"a":2}',
+    "trailing_comma": b'{"a":1,}',
+    "single_quotes": b"{'a':1}",
+    "unquoted_name": b"{a:1}",
+    "unclosed": b'{"a":1',
+    "unclosed_array": b'[{"a":1}',
+    "bom": b'\xef\xbb\xbf{"a":1}',
+    "utf16": '{"a":1}'.encode("utf-16"),
+    "utf16_le": '{"a":1}'.encode("utf-16-le"),
+    "utf32": '{"a":1}'.encode("utf-32"),
+    "bad_utf8_in_name": b'{"\xff":1}',
+    "overlong_utf8_in_name": b'{"\xc0\xaf":1}',
+    "surrogate_in_name": b'{"\\ud800":1}',
+    "raw_surrogate": b'{"\xed\xa0\x80":1}',
+    "nul_in_name": b'{"a\\u0000":1}',
+    "same_name_twice": b'{"a":1,"a":2}',
+    "same_name_escaped": b'{"a":1,"\\u0061":2}',
+    "device_twice": b'{"device":"a","device":"b","x":1}',
+    "same_name_twice_in_array": b'[{"a":1,"a":2}]',
+    "same_name_twice_in_second": b'[{"a":1},{"a":1,"a":2}]',
+    "name_lost_and_twice": b'[{"a":1,"b":1},{"a":1,"a":2}]',
+    "columns_of_two_lengths": b'{"a":[1,2],"b":[1]}',
+    "columns_without_values": b'{"recorded_at":[1,2]}',
+    "empty_columns": b'{"a":[],"recorded_at":[]}',
+    "column_and_number": b'{"a":[1],"b":1}',
+    "time_column_alone_is_array": b'{"a":1,"recorded_at":[1]}',
+    "device_column": b'{"device":["a"],"x":[1]}',
+    "columns_in_array": b'[{"a":[1]}]',
+    "65_metrics": json.dumps({f"m{i}": 1 for i in range(65)}).encode(),
+    "proto": b'{"__proto__":{"a":1}}',
+    "deep_arrays": b"[" * 100_000,
+    "deep_objects": b'{"a":' * 100_000,
+}
+
+DEVICES = (
+    "",
+    "{x}",
+    "a b",
+    "../..\r\n",
+    "a\nb",
+    "a\x00",
+    "ü",
+    "😀",
+    "\u202eabc",
+    "*",
+    "a" * 129,
+    "a%2f",
+    "a|b",
+)
+TIMES = (
+    "null", "true", "[1]", "{}", '""', '"now"', '"2026-11-22T10:00:00"', '"2026-11-22"',
+    '"2026-13-01T00:00:00Z"', '"2026-11-22T25:00:00Z"', '"0001-01-01T00:00:00+14:00"',
+    '"9999-12-31T23:59:59-14:00"', '"1969-12-31T23:59:59Z"', '"\\ud800"', "-1", "-0.5",
+    "1e300", "4102444800", "4102444800000", "4102444800000000", "4102444800000000000",
+    "99999999999999999999999999", "9" * 400,
+)  # fmt: skip
+
+CASES = {
+    **{
+        f"{value}-{position}": template % BAD_VALUES[value]
+        for position, template in POSITIONS.items()
+        for value in BAD_VALUES
+    },
+    **BAD_BODIES,
+    **{
+        f"device-{n}": json.dumps({"device": device, "x": 1}).encode()
+        for n, device in enumerate(DEVICES)
+    },
+    **{
+        f"device-in-array-{n}": json.dumps([{"device": device, "x": 1}] * 2).encode()
+        for n, device in enumerate(DEVICES)
+    },
+    **{f"time-{n}": b'{"x":1,"recorded_at":%b}' % t.encode() for n, t in enumerate(TIMES)},
+    **{f"time-in-array-{n}": b'[{"x":1,"recorded_at":%b}]' % t.encode() for n, t in enumerate(TIMES)},
+    **{f"time-column-{n}": b'{"x":[1],"recorded_at":[%b]}' % t.encode() for n, t in enumerate(TIMES)},
+    **{f"device-value-{n}": b'{"x":1,"device":%b}' % v for n, v in enumerate((b"1", b"null", b"true", b"[]", b"{}", b"1e999"))},
+    **{f"metric-{n}": json.dumps({name: 1}).encode() for n, name in enumerate(("", "1a", "a-b", "a b", "a" * 65, "ü", "a\n", "a|b", ".a", "$a"))},
+}  # fmt: skip
+
+
+def test_the_table_is_as_large_as_promised():
+    assert len(CASES) >= 200
+
+
+@pytest.mark.parametrize("body", CASES.values(), ids=CASES.keys())
+def test_bad_json_is_refused(body: bytes):
+    with pytest.raises(Refused) as refused:
+        record.accept(body, "application/json", NOW_MS, Rules(Settings()))
+    assert 400 <= refused.value.status < 500
+    assert refused.value.code
+    assert "\n" not in refused.value.message
+
+
+LINES = {name: body for name, body in CASES.items() if name != "two_lines"}
+
+
+@pytest.mark.parametrize("body", LINES.values(), ids=LINES.keys())
+def test_bad_json_is_refused_as_lines_too(body: bytes):
+    with pytest.raises(Refused) as refused:
+        record.accept(body, "application/x-ndjson", NOW_MS, Rules(Settings()))
+    assert 400 <= refused.value.status < 500
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'{"a":-0}', 0.0),
+        (b'{"a":-0.0}', 0.0),
+        (b'{"a":1e308}', 1e308),
+        (b'{"a":5e-324}', 5e-324),
+        (b'{"a":9007199254740993}', 9007199254740992.0),
+        (b' {"a" : 1 } ', 1.0),
+        (b'{"\\u0061":1}', 1.0),
+        (b'{"a":123456789012345678901234567890}', 1.2345678901234568e29),
+    ],
+)
+def test_odd_but_right_json_is_accepted(body: bytes, value: float):
+    accepted = record.accept(body, "", NOW_MS, Rules(Settings()))
+    ((block,),) = accepted.blocks.values()
+    assert block.metrics == {"a": value}

@@ -1,0 +1,155 @@
+"""The pipeline carries on by itself: nothing is lost, nothing counted twice, nobody is asked."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import pipeline
+from support.pipeline import Load
+from support.processes import Process, Server, stopped
+from support.waiting import wait_until
+
+from tributary import connection, keys, status
+from tributary.settings import Settings
+
+READINGS = 20_000
+BINARIES = ["", "redis-server"]
+Run = Callable[..., Process]
+
+
+@pytest.fixture(params=BINARIES, ids=["valkey", "redis"])
+def any_server(request: pytest.FixtureRequest, own_server: Callable[..., Server]) -> Server:
+    """The embedded Valkey, and Debian's Redis 7.0: what works on one works on the other."""
+    if request.param and shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return own_server(binary=request.param, appendfsync="always")
+
+
+@pytest.fixture
+def settings_of(any_server: Server) -> Settings:
+    return Settings(
+        redis_url=any_server.url,
+        heartbeat_ms=100,
+        stream_max_entries=10_000_000,
+        redis_timeout_ms=1000,
+    )
+
+
+@pytest.fixture
+def load(settings_of: Settings, run: Run, tmp_path: Path) -> Iterator[Load]:
+    """Readings under way, with one HTTP role in front."""
+    url = pipeline.ingest(run, settings_of)
+    seed = random.randrange(1 << 32)
+    running = Load(url, tmp_path / "ledger.jsonl", readings=READINGS, seed=seed)
+    yield running
+    running.close()
+
+
+def start(run: Run, settings: Settings, count: int) -> list[Process]:
+    return [run("aggregator", environ=pipeline.environ(settings)) for _ in range(count)]
+
+
+def owners(settings: Settings) -> list[dict]:
+    client = connection.connect(settings)
+    alive = status.aggregators_alive(client, settings)
+    client.close()
+    return alive
+
+
+def test_a_destroyed_group_is_created_again_where_the_aggregates_stand(
+    load: Load, any_server: Server, settings_of: Settings, run: Run
+):
+    start(run, settings_of, 2)
+    for share in (4, 3, 2):
+        load.wait_for(READINGS // share)
+        for partition in range(settings_of.partitions):
+            if any_server.client.exists(keys.readings(partition)):
+                any_server.client.xgroup_destroy(keys.readings(partition), keys.GROUP)
+    verdict = load.verdict(settings_of)
+    assert verdict.is_clean, verdict
+    assert verdict.acknowledged == READINGS
+
+
+def test_flushed_scripts_are_loaded_again(
+    load: Load, any_server: Server, settings_of: Settings, run: Run
+):
+    start(run, settings_of, 2)
+    for share in (4, 3, 2):
+        load.wait_for(READINGS // share)
+        any_server.client.script_flush()
+    verdict = load.verdict(settings_of)
+    assert verdict.is_clean, verdict
+
+
+def test_a_killed_server_comes_back_with_all_that_was_acknowledged(
+    load: Load, any_server: Server, settings_of: Settings, run: Run
+):
+    aggregators = start(run, settings_of, 2)
+    for share in (4, 3, 2):
+        load.wait_for(READINGS // share)
+        any_server.kill()
+        any_server.start()
+    verdict = load.verdict(settings_of)
+    assert verdict.is_clean, verdict
+    assert verdict.acknowledged == READINGS
+    for process in aggregators:
+        assert process.popen.poll() is None, process.text
+
+
+def test_a_worker_that_sleeps_loses_its_partitions_and_does_no_harm_when_it_wakes(
+    load: Load, settings_of: Settings, run: Run
+):
+    aggregators = start(run, settings_of, 2)
+    wait_until(lambda: len(owners(settings_of)) == 2, "two aggregators")
+    for share in (8, 4, 2):
+        load.wait_for(READINGS // share)
+        with stopped(aggregators[0]):
+            wait_until(lambda: len(owners(settings_of)) == 1, "the sleeper to be missed")
+            load.wait_for(READINGS // share + 500)
+        wait_until(lambda: len(owners(settings_of)) == 2, "the sleeper to be back")
+    verdict = load.verdict(settings_of)
+    assert verdict.is_clean, verdict
+    assert verdict.acknowledged == READINGS
+
+
+def test_a_worker_that_stops_in_order_hands_over_within_a_second(settings_of: Settings, run: Run):
+    first, second = start(run, settings_of, 2)
+    wait_until(lambda: len(owners(settings_of)) == 2, "two aggregators")
+    assert first.stop() == 0
+    wait_until(
+        lambda: [len(o["partitions"]) for o in owners(settings_of)] == [settings_of.partitions],
+        "the other to own every partition",
+        timeout_s=1.0,
+    )
+    assert second.stop() == 0
+
+
+def test_workers_share_the_partitions_and_each_has_one_owner(settings_of: Settings, run: Run):
+    start(run, settings_of, 3)
+    alive = wait_until(lambda: (o := owners(settings_of)) and len(o) == 3 and o, "three workers")
+    owned = sorted(partition for worker in alive for partition in worker["partitions"])
+    assert owned == list(range(settings_of.partitions))
+    assert all(worker["partitions"] for worker in alive)
+
+
+def test_readings_wait_for_the_first_aggregator(load: Load, settings_of: Settings, run: Run):
+    load.wait_for(READINGS)
+    assert not pipeline.drained(settings_of)
+    start(run, settings_of, 1)
+    assert load.verdict(settings_of).is_clean
+
+
+def test_sigterm_under_load_loses_nothing(load: Load, settings_of: Settings, run: Run):
+    for share in (8, 4, 2):
+        (worker,) = start(run, settings_of, 1)
+        wait_until(lambda: owners(settings_of), "the worker to be alive")
+        load.wait_for(READINGS // share)
+        worker.signal(signal.SIGTERM)
+        assert worker.end() == 0
+    start(run, settings_of, 1)
+    assert load.verdict(settings_of).is_clean

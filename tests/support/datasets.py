@@ -1,0 +1,31 @@
+"""Data sets given as bytes: how they are read, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tributary.dataset import guess, record
+from tributary.dataset.plan import Column, Plan, Wishes
+from tributary.dataset.record import Lines
+from tributary.dataset.row import Reader, Row
+
+
+def planned(content: bytes, **wishes: Any) -> Plan:
+    head = content.splitlines(keepends=True)
+    asked = Wishes(**wishes)
+    form = record.form_of(head, asked.delimiter)
+    return guess.plan(form, list(record.records(Lines(head), form)), asked)
+
+
+def read(content: bytes, **wishes: Any) -> list[Row]:
+    plan = planned(content, **wishes)
+    lines = Lines(content.splitlines(keepends=True))
+    return list(map(Reader(plan).read, record.records(lines, plan.form)))
+
+
+def readings(content: bytes, **wishes: Any) -> list[dict[str, Any] | None]:
+    return [row.reading for row in read(content, **wishes)]
+
+
+def column(plan: Plan, wanted: str) -> Column:
+    return next(column for column in plan.columns if column.name == wanted)

@@ -1,0 +1,186 @@
+"""The ledger oracle: what senders were told, held against what stands in Redis.
+
+A sender writes down what it is about to send before it sends it, and the answer after. In the
+end every reading has one of four outcomes: `ok` (200), `dup` (200, known already), `refused`
+(a 4xx or 503, not stored) or `maybe` (no answer, or a fault). The value of a reading is its
+sequence number, so the stream tells which readings were stored, and count, sum and sum of
+squares of the aggregates tell whether each was counted once.
+
+The stream must be long enough to hold everything that was sent.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+import redis
+
+from tributary import frame, keys
+from tributary.aggregate import Layout
+from tributary.settings import Settings
+
+METRIC = "seq"
+_PAGE = 1000
+
+
+class Sent(NamedTuple):
+    """One request: consecutive readings of one device."""
+
+    device: str
+    first: int
+    last: int
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first, self.last + 1)
+
+
+class Ledger:
+    """A file of intents and outcomes; many senders may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[str] = path.open("a", buffering=1)
+        self._lock = threading.Lock()
+        self._requests = 0
+        self.counts: Counter[str] = Counter()
+
+    def intend(self, sent: Sent) -> int:
+        """Write down what is about to be sent; the number of the request."""
+        with self._lock:
+            self._requests += 1
+            self._file.write(json.dumps([self._requests, "sent", *sent]) + "\n")
+            return self._requests
+
+    def settle(self, request: int, sent: Sent, outcome: str) -> None:
+        """Write down what became of it: ok, dup, refused or maybe."""
+        with self._lock:
+            self.counts[outcome] += len(sent.numbers)
+            self._file.write(json.dumps([request, outcome]) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def outcomes(self) -> Iterator[tuple[Sent, str]]:
+        """Each request with its outcome; one that was never settled is a maybe."""
+        sent: dict[int, Sent] = {}
+        outcome: dict[int, str] = {}
+        for line in self.path.read_text().splitlines():
+            number, what, *rest = json.loads(line)
+            if what == "sent":
+                sent[number] = Sent(*rest)
+            else:
+                outcome[number] = what
+        for number, request in sent.items():
+            yield request, outcome.get(number, "maybe")
+
+
+class Verdict(NamedTuple):
+    """In Jepsen's words: what was acknowledged, lost, duplicated, recovered, unexpected."""
+
+    acknowledged: int
+    lost: int  # acknowledged, but not stored
+    duplicated: int  # stored more often than once
+    recovered: int  # not answered, but stored
+    indeterminate: int  # not answered, and not stored
+    refused: int
+    unexpected: int  # refused, but stored
+    stored: int
+    miscounted: list[str]  # series whose aggregates differ from what is stored
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.lost or self.duplicated or self.unexpected or self.miscounted)
+
+
+def verify(ledger: Ledger, client: redis.Redis, settings: Settings) -> Verdict:
+    """Hold a ledger against the streams, and the aggregates against the streams."""
+    stored = {device: Counter(values) for device, values in _stored(client, settings).items()}
+    told: dict[str, dict[str, set[int]]] = {}
+    for sent, outcome in ledger.outcomes():
+        told.setdefault(outcome, {}).setdefault(sent.device, set()).update(sent.numbers)
+    acknowledged = _pairs(told.get("ok", {})) | _pairs(told.get("dup", {}))
+    maybe = _pairs(told.get("maybe", {})) - acknowledged
+    refused = _pairs(told.get("refused", {})) - acknowledged - maybe
+    there = {(device, int(value)) for device, values in stored.items() for value in values}
+    return Verdict(
+        acknowledged=len(acknowledged),
+        lost=len(acknowledged - there),
+        duplicated=sum(n - 1 for values in stored.values() for n in values.values()),
+        recovered=len(maybe & there),
+        indeterminate=len(maybe - there),
+        refused=len(refused),
+        unexpected=len(there - acknowledged - maybe),
+        stored=len(there),
+        miscounted=_miscounted(client, settings, stored),
+    )
+
+
+def _pairs(numbers: dict[str, set[int]]) -> set[tuple[str, int]]:
+    return {(device, number) for device, group in numbers.items() for number in group}
+
+
+def _stored(client: redis.Redis, settings: Settings) -> dict[str, list[float]]:
+    """Every value in the streams, by device."""
+    values: dict[str, list[float]] = {}
+    for partition in range(settings.partitions):
+        start = "-"
+        while page := client.xrange(keys.readings(partition), start, "+", _PAGE):
+            start = b"(" + page[-1][0]
+            for _, fields in page:
+                for device, packed_times, metrics in frame.unpack(fields[b"r"]):
+                    _add(values, device, packed_times, metrics[METRIC])
+    return values
+
+
+def _add(
+    values: dict[str, list[float]],
+    device: str | list[str],
+    times: int | bytes,
+    numbers: float | bytes,
+) -> None:
+    if isinstance(times, int) or isinstance(numbers, float):
+        values.setdefault(str(device), []).append(numbers)  # type: ignore[arg-type]
+        return
+    column = np.frombuffer(numbers, "<f8").tolist()
+    names = [device] * len(column) if isinstance(device, str) else device
+    for name, number in zip(names, column, strict=True):
+        values.setdefault(name, []).append(number)
+
+
+def _miscounted(
+    client: redis.Redis, settings: Settings, stored: dict[str, Counter[float]]
+) -> list[str]:
+    layout = Layout(settings.parsed_windows, settings.average_over)
+    faults = []
+    for device, values in stored.items():
+        partition = keys.partition_of(device, settings.partitions)
+        packed = client.hget(keys.state(partition), keys.series(device, METRIC))
+        numbers = list(values.elements())
+        if packed is None:
+            faults.append(f"{device}: {len(numbers)} stored, none counted")
+            continue
+        state = np.frombuffer(packed, layout.state)[0]
+        if not _agrees(state, numbers):
+            faults.append(f"{device}: {len(numbers)} stored, {state['count']} counted")
+    return faults
+
+
+def _agrees(state: np.void, numbers: list[float]) -> bool:
+    """Whether count, sum and sum of squares are those of the numbers."""
+    count = len(numbers)
+    mean = math.fsum(numbers) / count
+    m2 = math.fsum((number - mean) ** 2 for number in numbers)
+    return bool(
+        state["count"] == count
+        # Another number instead of one of these would move the sum by at least 1.
+        and abs(state["mean"] - mean) * count < 0.25
+        and math.isclose(state["m2"], m2, rel_tol=1e-9, abs_tol=0.25)
+    )

@@ -1,0 +1,112 @@
+"""The pipeline as separate processes: ingest, aggregators that may die, senders with a ledger."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from support.ledger import Ledger, Verdict, verify
+from support.processes import Process
+from support.senders import Sender
+from support.waiting import wait_until
+from tributary import connection, faults, status
+from tributary.settings import PREFIX, Settings
+
+AGGREGATOR_POINTS = [point for point in faults.POINTS if not point.endswith("_append")]
+_SERVING = re.compile(r"at=(http://\S+)")
+Run = Callable[..., Process]
+
+
+def environ(settings: Settings, fail: str = "") -> dict[str, str]:
+    """The environment of a role with these settings."""
+    values = msgspec.structs.asdict(settings) | {"fail": fail}
+    return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+
+
+def ingest(run: Run, settings: Settings, fail: str = "") -> str:
+    """Start the ingest role; its URL."""
+    process = run("ingest", "--port", "0", environ=environ(settings, fail))
+    return str(process.wait_for(_SERVING)[1])
+
+
+class Aggregators:
+    """Some aggregators that keep dying: killed from outside, or at a fault point of their own."""
+
+    def __init__(self, run: Run, settings: Settings, *, count: int, seed: int) -> None:
+        self._run = run
+        self._settings = settings
+        self._random = random.Random(seed)
+        self.deaths: Counter[str] = Counter()
+        self._points: list[str] = [""] * count
+        self._processes = [self._start(number) for number in range(count)]
+
+    def kill_one(self) -> None:
+        """SIGKILL one of them, or replace one that has died at its fault point."""
+        dead = [n for n, p in enumerate(self._processes) if p.popen.poll() is not None]
+        number = dead[0] if dead else self._random.randrange(len(self._processes))
+        self._processes[number].kill()
+        self.deaths[self._points[number] if dead else "SIGKILL"] += 1
+        self._processes[number] = self._start(number)
+
+    def _start(self, number: int) -> Process:
+        self._points[number] = self._random.choice(AGGREGATOR_POINTS)
+        fail = f"{self._points[number]}:{self._random.randint(1, 60)}"
+        return self._run("aggregator", environ=environ(self._settings, fail))
+
+
+def drained(settings: Settings) -> bool:
+    """Whether everything accepted is accounted for."""
+    client = connection.connect(settings)
+    found = status.read(client, settings)
+    client.close()
+    return bool(found["pending"] == 0)
+
+
+class Load:
+    """Senders that keep a ledger until so many readings are acknowledged."""
+
+    def __init__(
+        self, url: str, path: Path, *, readings: int, seed: int, senders: int = 4, devices: int = 12
+    ) -> None:
+        self.ledger = Ledger(path)
+        self.readings = readings
+        self._senders = [
+            Sender(
+                url,
+                self.ledger,
+                [f"car-{device}" for device in range(number, devices, senders)],
+                readings=readings // senders,
+                seed=seed + number,
+            )
+            for number in range(senders)
+        ]
+        for sender in self._senders:
+            sender.start()
+
+    def wait_for(self, readings: int, timeout_s: float = 120) -> None:
+        """Wait until so many are acknowledged."""
+        wait_until(lambda: self.ledger.counts["ok"] >= readings, f"{readings} readings", timeout_s)
+
+    def close(self) -> None:
+        """Let the senders give up, and close the ledger."""
+        for sender in self._senders:
+            sender.giving_up.set()
+        for sender in self._senders:
+            sender.join(20)
+        self.ledger.close()
+
+    def verdict(self, settings: Settings, timeout_s: float = 60) -> Verdict:
+        """Let the senders finish and the aggregators drain, then judge."""
+        for sender in self._senders:
+            sender.join(timeout_s)
+        wait_until(lambda: drained(settings), "everything accepted to be accounted for", timeout_s)
+        client = connection.connect(settings, socket_timeout=60)
+        try:
+            return verify(self.ledger, client, settings)
+        finally:
+            client.close()
