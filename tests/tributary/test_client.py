@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 import pytest
 from support.processes import Deployment, Process, Server
-from support.scripted import HANG_UP, Answer, Scripted, scripted
+from support.scripted import HANG_UP, OK, Answer, Scripted, accepted, later, no, scripted
 from support.waiting import wait_until
 
 from tributary import serve
-from tributary.client import ServerFault, Tributary, Undelivered
+from tributary.client import ServerFault, Tributary
 from tributary.client.endpoint import pause_s
 from tributary.errors import Misconfigured, Refused, Unavailable
-
-OK = Answer(200, {"success": True})
-
-
-def later(status: int = 503, retry_after: str = "0") -> Answer:
-    error = {"code": "unavailable", "message": "Redis is away"}
-    return Answer(status, {"success": False, "error": error}, {"Retry-After": retry_after})
-
-
-def no(status: int, code: str, index: int | None = None) -> Answer:
-    error = {"code": code, "message": f"because of {code}", "field": "x", "index": index}
-    return Answer(status, {"success": False, "error": error})
-
-
-def accepted(count: int) -> Answer:
-    return Answer(200, {"success": True, "accepted": count})
 
 
 def keys(server: Scripted) -> list[str | None]:
@@ -239,82 +222,6 @@ class TestArrays:
             tributary.collect("a")
             sent = [asked.headers["Authorization"] for asked in server.asked]
         assert sent == ["Bearer secret", "Bearer secret"]
-
-
-class TestBatch:
-    def test_an_array_is_sent_when_it_is_full(self):
-        with (
-            scripted(accepted(3)) as server,
-            Tributary(server.url) as tributary,
-            tributary.batch(max_readings=3, max_age_s=60) as batch,
-        ):
-            for number in range(3):
-                batch.record(a=number)
-            wait_until(lambda: batch.receipt.accepted == 3, "the full array to be sent")
-
-    def test_an_array_is_sent_when_its_first_reading_is_old(self):
-        with (
-            scripted(accepted(1)) as server,
-            Tributary(server.url) as tributary,
-            tributary.batch(max_readings=1000, max_age_s=0.01) as batch,
-        ):
-            batch.record(a=1)
-            wait_until(lambda: batch.receipt.accepted == 1, "the array to be sent")
-
-    def test_large_readings_make_arrays_of_few(self):
-        with scripted(OK) as server, Tributary(server.url) as tributary:
-            with tributary.batch(max_age_s=60) as batch:
-                for _ in range(4):
-                    batch.record(note="x" * 200_000)
-            assert [len(asked.body) for asked in server.asked] == [2, 2]
-
-    def test_what_became_of_each_array_is_told_in_order(self):
-        told = []
-        with (
-            scripted(accepted(2)) as server,
-            Tributary(server.url) as tributary,
-            tributary.batch(
-                max_readings=2, on_receipt=lambda readings, _: told.extend(readings)
-            ) as batch,
-        ):
-            for number in range(6):
-                batch.record(a=number)
-        assert [reading["a"] for reading in told] == list(range(6))
-
-    def test_a_full_buffer_makes_record_wait(self):
-        with scripted(later(retry_after="1"), accepted(1)) as server:
-            with (
-                Tributary(server.url) as tributary,
-                tributary.batch(max_readings=1, buffer_max=2) as batch,
-            ):
-                for number in range(3):  # one under way, two that wait
-                    batch.record(a=number)
-                fourth = threading.Thread(target=batch.record, kwargs={"a": 3})
-                fourth.start()
-                fourth.join(0.2)
-                assert fourth.is_alive()
-                fourth.join(10)
-                assert not fourth.is_alive()
-            assert [asked.body[0]["a"] for asked in server.asked] == [0, 0, 1, 2, 3]
-
-    def test_what_cannot_be_delivered_is_handed_back(self):
-        tributary = Tributary("http://127.0.0.1:9", patience_s=0.1)
-        batch = tributary.batch(max_readings=2, max_age_s=60)
-        batch.record(a=0)
-        batch.record(a=1)
-        batch.record(a=2)
-        with pytest.raises(Undelivered, match="3 readings were not delivered") as lost:
-            batch.close()
-        assert [reading["a"] for reading in lost.value.readings] == [0, 1, 2]
-        assert isinstance(lost.value.__cause__, Unavailable)
-
-    def test_after_the_end_record_hands_back_what_it_was_given(self):
-        with scripted(accepted(1)) as server, Tributary(server.url) as tributary:
-            batch = tributary.batch()
-            batch.close()
-            with pytest.raises(Undelivered, match="ended") as lost:
-                batch.record(a=1)
-        assert lost.value.readings == [{"a": 1}]
 
 
 class TestAddress:

@@ -1,0 +1,110 @@
+"""What `tributary load` has guessed about files, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tributary import reading
+from tributary.cli import terminal
+from tributary.dataset import cell, name, text
+from tributary.dataset.plan import Column, Plan, TimeColumn
+from tributary.loading import Source
+
+
+def show(out: Console, sources: list[Source]) -> None:
+    """Print how each file is going to be read; files that are read alike share a table."""
+    for _, group in groupby(sources, key=lambda source: source.plan.essence):
+        alike = list(group)
+        _show(out, alike[0], len(alike) - 1)
+
+
+def _show(out: Console, source: Source, more: int) -> None:
+    plan = source.plan
+    heading = Text.assemble((terminal.printable(str(source.path)), "bold"))
+    if more:
+        heading.append(f" and {more} more like it")
+    heading.append(f"   {plan.form.name}")
+    if plan.form.delimiter:
+        named = {"\t": "tabs"}.get(plan.form.delimiter, repr(plan.form.delimiter))
+        heading.append(f", columns by {named}")
+    out.print(heading, soft_wrap=True)
+    out.print(_table(plan))
+    notes = Table.grid(padding=(0, 2))
+    for label, note in _notes(plan):
+        notes.add_row(label, terminal.plain(note), style="dim")
+    if notes.row_count:
+        out.print(notes)
+        out.print()
+
+
+def _table(plan: Plan) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("column", "becomes", "unit", "for example"):
+        table.add_column(heading, overflow="fold")
+    if plan.device is not None:
+        device = plan.device
+        table.add_row(*_cells(device.name, "device", "", str(device.example)), style="cyan")
+    if plan.time is not None:
+        time = plan.time
+        read = f"{time.example} → {_time(time)}"
+        table.add_row(*_cells(time.name, "recorded_at", "", read), style="cyan")
+    for column in plan.metrics:
+        if column.example is not None:
+            table.add_row(*_cells(column.name, column.metric, _unit(column), _number(column)))
+    return table
+
+
+def _cells(*cells: str) -> Iterable[Text]:
+    return map(terminal.plain, cells)
+
+
+def _unit(column: Column) -> str:
+    return "s" if column.unit == text.CLOCK else column.unit or name.unit(column.name)
+
+
+def _number(column: Column) -> str:
+    try:
+        value = cell.number(column.example, column.mark).value
+    except ValueError as error:
+        return str(error)
+    read = f"{value:.15g}"
+    return read if read == str(column.example) else f"{column.example} → {read}"
+
+
+def _time(time: TimeColumn) -> str:
+    try:
+        return reading.rfc3339(cell.time_ms(time.example, time.format, time.mark))
+    except ValueError as error:
+        return str(error)
+
+
+def _notes(plan: Plan) -> Iterator[tuple[str, str]]:
+    left_out: dict[str, list[str]] = {}
+    for column in plan.columns:
+        if column.left_out:
+            left_out.setdefault(column.left_out, []).append(column.name)
+    for why, names in left_out.items():
+        yield "left out", f"{', '.join(names)}: {why}"
+    empty = [column.name for column in plan.metrics if column.example is None]
+    if empty:
+        yield "empty", f"{', '.join(empty)}: as far as was looked"
+    if plan.device is None:
+        yield "device", f"{reading.DEFAULT_DEVICE}, since no column names it (--device-column)"
+    if note := _time_note(plan.time):
+        yield "time", note
+
+
+def _time_note(time: TimeColumn | None) -> str:
+    if time is None:
+        return "that of arrival, since no column holds it (--time-column)"
+    if time.distinct == 1:
+        return "the same in every row looked at: of these, the last in the file counts as newest"
+    if isinstance(time.example, str) and not text.has_zone(time.example, time.format):
+        return "without a zone, taken as UTC"
+    return ""

@@ -1,0 +1,190 @@
+"""`tributary load`: a data set as readings, each row once however often it is repeated."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress, ProgressColumn, Task
+from rich.text import Text
+
+from tributary.cli import guessed, terminal
+from tributary.client import Tributary
+from tributary.dataset import file
+from tributary.dataset.plan import Wishes
+from tributary.dataset.record import Lines
+from tributary.errors import Misconfigured, Unavailable
+from tributary.loading import Journal, Loader, Source, Start, Tally, rows, survey
+
+_STATE_DIR = Path("~/.local/state/tributary/load")
+
+
+@click.command(
+    "load",
+    epilog="Example: tributary load drivers.csv.gz --map COOLANT=engine_temperature --dry-run",
+)
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE…",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+)
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="the server")
+@click.option("--token", help="credential, if the server wants one")
+@click.option("--device-column", metavar="COLUMN", help="column that names the device")
+@click.option("--time-column", metavar="COLUMN", help="column of recorded_at")
+@click.option(
+    "--map",
+    "names",
+    multiple=True,
+    metavar="COLUMN=METRIC",
+    help="name the metric of a column; COLUMN= leaves it out; may be repeated",
+)
+@click.option("--delimiter", metavar="CHARACTER", help="what separates the columns; tab for tabs")
+@click.option(
+    "--decimal",
+    type=click.Choice([".", ","]),
+    help="decimal mark where a number can be read both ways, as 1.234",
+)
+@click.option("--dry-run", is_flag=True, help="read and judge every row, send nothing")
+@click.option("--again", is_flag=True, help="load also what was loaded before: it counts twice")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=_STATE_DIR,
+    show_default=True,
+    help="where it is remembered what was loaded to which server",
+)
+def command(files: tuple[Path, ...], *, dry_run: bool, **given: Any) -> None:
+    """Send data sets, CSV or NDJSON, plain or gzip, as readings.
+
+    What the columns mean is guessed and shown before anything is sent. Bad rows are listed and
+    left out. Run it again after an interruption and it goes on where it stopped; what was
+    loaded before is not sent again, also when the file was renamed, compressed or has grown.
+
+    Exit 0 when everything is loaded, 1 when rows were skipped or refused or the server stays
+    away, 2 when something must be set right.
+    """
+    out = terminal.console()
+    wishes = _wishes(given)
+    sources = [survey(path, wishes) for path in files]
+    guessed.show(out, sources)
+    tally, began_at_s = Tally(), time.monotonic()
+    if dry_run:
+        for source in sources:
+            _read_only(source, tally)
+        _show_result(out, tally, f"dry run: {tally.rows} rows read, nothing sent")
+        sys.exit(1 if tally.skipped else 0)
+    with Tributary(given["url"], given["token"]) as client:
+        journal = Journal(given["state_dir"].expanduser(), client.url)
+        loader = Loader(client, journal, again=given["again"])
+        fault = _load_all(out, client, loader, sources, tally)
+        _show_result(out, tally, f"{time.monotonic() - began_at_s:.1f} s")
+        if fault:
+            click.echo(f"tributary: {fault}", err=True)
+        elif devices := loader.devices:
+            out.print(f"look    curl '{client.url}/collect?device={devices[0]}'", soft_wrap=True)
+    sys.exit(1 if fault or tally.skipped or tally.refused else 0)
+
+
+def _wishes(given: dict[str, Any]) -> Wishes:
+    names = {}
+    for pair in given["names"]:
+        column, equals, metric = pair.rpartition("=")
+        if not equals or not column:
+            raise Misconfigured(f"--map {pair!r} is not written COLUMN=METRIC")
+        names[column] = metric
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(given["delimiter"], given["delimiter"])
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise Misconfigured(f"--delimiter {delimiter!r} is not one character; for tabs, say tab")
+    return Wishes(given["device_column"], given["time_column"], names, delimiter, given["decimal"])
+
+
+def _read_only(source: Source, tally: Tally) -> None:
+    for row in rows(source, Lines(file.lines(source.path))):
+        tally.enter_row(source.path.name, row)
+
+
+def _load_all(
+    out: Console, client: Tributary, loader: Loader, sources: list[Source], tally: Tally
+) -> str:
+    """Load the files one after the other; the fault that ended it early, or nothing."""
+    is_reached = False
+    bar = terminal.progress(out, DownloadColumn(binary_units=True), _Rate(tally))
+    try:
+        client.ping()
+        is_reached = True
+        with bar:
+            for source in sources:
+                _load(out, bar, loader, source, tally)
+    except Unavailable as error:
+        remedy = (
+            "run the same command again, and it goes on where it stopped"
+            if is_reached
+            else "start a server with `tributary up`, or say with --url where it is"
+        )
+        return f"{error}; {remedy}"
+    except KeyboardInterrupt:
+        return "interrupted; run the same command again, and it goes on where it stopped"
+    return ""
+
+
+def _load(out: Console, bar: Progress, loader: Loader, source: Source, tally: Tally) -> None:
+    start = loader.start(source)
+    name = terminal.printable(source.path.name)
+    if note := _note(start):
+        out.print(f"{name}: {note}", soft_wrap=True)
+    task = bar.add_task(name, total=start.size_bytes, completed=start.entry.done_bytes)
+    loader.load(source, start, tally, lambda done: bar.update(task, completed=done))
+
+
+def _note(start: Start) -> str:
+    """What there is to know about an earlier load of this file."""
+    before = start.before
+    if before is None:
+        return ""
+    loaded = f"{before.rows} readings were loaded, the last at {before.loaded_at}"
+    if start.is_forgotten:
+        return f"{loaded}, but the server knows none of its devices: loading it from the beginning"
+    if start.is_done:
+        return f"already loaded: {loaded}; nothing is sent (--again loads it once more)"
+    if start.entry.done_bytes == 0:
+        return f"{loaded}; loading it again, so that it counts once more"
+    changed = "" if start.entry.plan_sha256 == before.plan_sha256 else ", read differently"
+    return f"{loaded}; going on at line {before.done_lines + 1}{changed}"
+
+
+class _Rate(ProgressColumn):
+    """Rows a second, since the beginning."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def render(self, task: Task) -> Text:
+        """The rate as text (called by rich)."""
+        return Text(f"{self._tally.rows / max(task.elapsed or 0.0, 0.1):,.0f} rows/s")
+
+
+def _show_result(out: Console, tally: Tally, how: str) -> None:
+    for complaint in tally.complaints:
+        out.print(terminal.plain(complaint), style="yellow", soft_wrap=True)
+    more = tally.complained - len(tally.complaints)
+    if more:
+        out.print(f"… and {more} more of these", style="yellow")
+    counts = [
+        f"sent {tally.sent}",
+        f"accepted {tally.accepted}",
+        f"refused {tally.refused}",
+        f"skipped {tally.skipped}",
+    ]
+    if tally.duplicates:
+        counts.append(f"known to the server {tally.duplicates}")
+    if tally.before:
+        counts.append(f"loaded before {tally.before}")
+    out.print(f"{', '.join(counts)} ({how})", style="bold", soft_wrap=True)

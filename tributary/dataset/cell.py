@@ -1,0 +1,53 @@
+"""A cell of a record, text in CSV and any JSON value in NDJSON, as a number or a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tributary import reading
+from tributary.dataset import text
+from tributary.dataset.text import Format, Number
+
+Cell = Any
+
+_KINDS = {bool: "true or false", list: "an array", dict: "an object", type(None): "null"}
+
+
+def is_missing(value: Cell) -> bool:
+    """Whether a cell says that there is no value."""
+    return value is None or (isinstance(value, str) and text.is_missing(value))
+
+
+def number(value: Cell, mark: str) -> Number:
+    """A cell as a number; `mark` is the decimal mark where text can be read both ways.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, str):
+        return text.number(value, mark)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{kind(value)} is not a number")  # noqa: TRY004 (no bug, but a value)
+    try:
+        return Number(float(value), "")
+    except OverflowError:
+        raise ValueError(f"{str(value)[:20]}… is too large for a number") from None
+
+
+def time_ms(value: Cell, form: Format, mark: str) -> int:
+    """A cell as UTC epoch milliseconds.
+
+    Raises:
+        ValueError: it is no time of this form, or lies before 1970 or beyond 9999.
+    """
+    if isinstance(value, str):
+        return text.time_ms(value, form, mark)
+    number(value, mark)
+    if form != text.EPOCH:
+        raise ValueError(f"{value!r} is not {form.name}")
+    return text.in_range_ms(reading.time_ms(value), value)
+
+
+def kind(value: Cell) -> str:
+    """What a value is that is neither text nor number."""
+    return _KINDS.get(type(value), type(value).__name__)
