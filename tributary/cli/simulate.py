@@ -1,0 +1,189 @@
+"""`tributary simulate`: a fleet of cars against a real server, and whether it kept its word."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import ProgressColumn, Task
+from rich.table import Table
+from rich.text import Text
+
+from tributary.cli import terminal
+from tributary.client import Tributary
+from tributary.errors import Unavailable
+from tributary.simulation import fleet
+from tributary.simulation.check import Verdict, check, known
+from tributary.simulation.drive import Drive, Progress
+from tributary.simulation.fleet import METRICS, Shape
+from tributary.simulation.ledger import Ledger
+
+_CARS_SHOWN_MAX = 8
+
+
+@click.command(
+    "simulate", epilog="Example: tributary simulate --devices 50 --rate 1000 --seconds 20"
+)
+@click.option(
+    "--devices", default=10, show_default=True, type=click.IntRange(1, 100_000), help="cars"
+)
+@click.option(
+    "--rate",
+    default=100.0,
+    show_default=True,
+    type=click.FloatRange(0, 1_000_000, min_open=True),
+    help="readings a second, of all cars together",
+)
+@click.option(
+    "--seconds",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="how long they drive",
+)
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="the server")
+@click.option("--token", help="credential, if the server wants one")
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    help="other cars on other roads; runs at the same time need different ones",
+)
+@click.option(
+    "--patience",
+    "patience_s",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="seconds to wait for the aggregators at the end",
+)
+def command(url: str, *, token: str | None, patience_s: float, **shape: Any) -> None:
+    """Drive cars that warm up, accelerate and brake, and send what they measure.
+
+    The rate is kept whatever the server does. One car has a faulty sensor whose readings must
+    be refused, some readings arrive late, some requests are sent twice under one key. In the
+    end /collect must say of every car what was sent: the newest reading, and the mean of the
+    ten newest.
+
+    Exit 0 when it does, 1 when it does not or readings could not be delivered.
+    """
+    out = terminal.console()
+    with Tributary(url, token) as client:
+        try:
+            is_kept = _simulate(out, client, Shape(**shape), patience_s)
+        except Unavailable as error:
+            remedy = "start a server with `tributary up`, or say with --url where it is"
+            click.echo(f"tributary: {error}; {remedy}", err=True)
+            sys.exit(1)
+    sys.exit(0 if is_kept else 1)
+
+
+def _simulate(out: Console, client: Tributary, shape: Shape, patience_s: float) -> bool:
+    client.ping()
+    ledger = Ledger(known(client, (fleet.name(shape, car) for car in range(shape.devices))))
+    drive = Drive(client, shape, ledger)
+    out.print(
+        f"{shape.devices} cars, {shape.rate:g} readings a second, for {shape.seconds:g} s",
+        style="bold",
+    )
+    _drive(out, drive, shape)
+    _show_counts(out, drive)
+    verdicts = _check(out, client, ledger, patience_s)
+    _show_verdicts(out, verdicts, ledger)
+    return (
+        not drive.progress.undelivered
+        and drive.progress.refused == drive.progress.garbage
+        and not ledger.uncertain
+        and not any(verdict.differences for verdict in verdicts)
+    )
+
+
+def _drive(out: Console, drive: Drive, shape: Shape) -> None:
+    with terminal.progress(out, _Counts(drive.progress)) as bar:
+        task = bar.add_task("driving", total=shape.seconds)
+        try:
+            drive.run(lambda passed_s: bar.update(task, completed=passed_s))
+        except KeyboardInterrupt:
+            out.print("stopped; checking what was sent until now", style="yellow")
+
+
+def _check(out: Console, client: Tributary, ledger: Ledger, patience_s: float) -> list[Verdict]:
+    with terminal.progress(out) as bar:
+        task = bar.add_task("asking /collect", total=len(ledger.devices))
+        return check(client, ledger, patience_s, lambda agree: bar.update(task, completed=agree))
+
+
+class _Counts(ProgressColumn):
+    """Readings accepted and refused so far."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def render(self, task: Task) -> Text:
+        """The counts as text (called by rich)."""
+        progress = self._progress
+        text = f"{progress.accepted:,} accepted, {progress.refused:,} refused"
+        return Text(text if progress.behind_s < 1 else f"{text}, {progress.behind_s:.1f} s behind")
+
+
+def _show_counts(out: Console, drive: Drive) -> None:
+    progress = drive.progress
+    out.print(
+        f"sent {progress.sent}, accepted {progress.accepted}, refused {progress.refused}",
+        style="bold",
+    )
+    once_more = progress.repeated - progress.recognised
+    recognised = f"{progress.recognised} recognised, {once_more} counted once more"
+    rows = [
+        ("broken", f"{progress.garbage} readings of the faulty sensor, to be refused"),
+        ("late", f"{progress.late} readings sent after later ones"),
+        ("repeated", f"{progress.repeated} readings sent twice under one key, {recognised}"),
+        ("behind", f"at most {progress.behind_s:.2f} s behind the time a reading was due"),
+    ]
+    if progress.undelivered:
+        rows.append(("undelivered", f"{progress.undelivered} readings: {drive.fault}"))
+    if progress.unexpected is not None:
+        rows.append(("refused", f"a good reading: {progress.unexpected.message}"))
+    grid = Table.grid(padding=(0, 2))
+    for label, what in rows:
+        grid.add_row(label, terminal.plain(what), style="dim")
+    out.print(grid)
+
+
+def _show_verdicts(out: Console, verdicts: list[Verdict], ledger: Ledger) -> None:
+    differing = [verdict for verdict in verdicts if verdict.differences]
+    agreeing = [verdict for verdict in verdicts if not verdict.differences]
+    shown = [*differing, *agreeing][:_CARS_SHOWN_MAX]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
+    table.add_column("/collect says")
+    for metric in METRICS:
+        table.add_column(metric, justify="right")
+    table.add_column("as sent")
+    table.caption = "current / average"
+    for verdict in shown:
+        cells = (_numbers(verdict, metric) for metric in METRICS)
+        is_kept = not verdict.differences
+        mark = Text("yes", style="green") if is_kept else Text("NO", style="bold red")
+        table.add_row(Text(verdict.device), *cells, mark)
+    out.print(table)
+    for verdict in differing[:_CARS_SHOWN_MAX]:
+        for field, expected, found in verdict.differences:
+            out.print(
+                f"{verdict.device}: {field} is {found}, must be {expected}",
+                style="red",
+                soft_wrap=True,
+            )
+    out.print(
+        f"{len(agreeing)} of {len(ledger.devices)} cars agree with what was sent",
+        style="red" if differing or ledger.uncertain else "green",
+    )
+
+
+def _numbers(verdict: Verdict, metric: str) -> Text:
+    collected = verdict.collected or {}
+    pair = (collected.get(f"current_{metric}"), collected.get(f"average_{metric}"))
+    return Text(" / ".join("nothing" if value is None else f"{value:.1f}" for value in pair))

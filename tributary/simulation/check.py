@@ -1,0 +1,76 @@
+"""Asks `/collect` until it says of every device what the ledger says, or time is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from tributary.client import Tributary
+from tributary.errors import Refused
+from tributary.simulation.ledger import Difference, Ledger
+
+_UNKNOWN = "unknown_device"
+_PAUSE_S = 0.1
+
+
+class Verdict(NamedTuple):
+    """What `/collect` said of a device in the end, and where it differs from the ledger."""
+
+    device: str
+    collected: dict[str, Any] | None
+    differences: list[Difference]
+
+
+def known(client: Tributary, devices: Iterable[str]) -> set[str]:
+    """Those devices of which the server has readings.
+
+    Raises:
+        Unavailable: it cannot be asked.
+    """
+    return {device for device in devices if _collect(client, device) is not None}
+
+
+def check(
+    client: Tributary, ledger: Ledger, patience_s: float, on_progress: Callable[[int], None]
+) -> list[Verdict]:
+    """A verdict on every device of the ledger that is not in doubt.
+
+    Args:
+        client: of the server.
+        ledger: what must be said.
+        patience_s: how long the aggregators may take.
+        on_progress: gets how many devices agree.
+
+    Raises:
+        Unavailable: the server cannot be asked.
+    """
+    deadline_s = time.monotonic() + patience_s
+    waiting = [
+        device for device in sorted(ledger.devices, key=_natural) if device not in ledger.uncertain
+    ]
+    verdicts: dict[str, Verdict] = {}
+    while waiting:
+        for device in waiting:
+            collected = _collect(client, device)
+            verdicts[device] = Verdict(device, collected, ledger.differences(device, collected))
+        waiting = [device for device in waiting if verdicts[device].differences]
+        on_progress(len(verdicts) - len(waiting))
+        if time.monotonic() > deadline_s:
+            break
+        if waiting:
+            time.sleep(_PAUSE_S)
+    return list(verdicts.values())
+
+
+def _natural(device: str) -> tuple[int, str]:
+    return len(device), device
+
+
+def _collect(client: Tributary, device: str) -> dict[str, Any] | None:
+    try:
+        return client.collect(device)
+    except Refused as refusal:
+        if refusal.code != _UNKNOWN:
+            raise
+        return None

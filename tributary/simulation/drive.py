@@ -1,0 +1,131 @@
+"""Sends what the fleet measures, on time, and keeps the ledger of what the server says to it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from tributary.client import Batch, OnReceipt, Reading, Receipt, Refusal, Tributary, Undelivered
+from tributary.simulation import fleet
+from tributary.simulation.fleet import Shape
+from tributary.simulation.ledger import Ledger
+
+_SENDERS_MAX = 4
+_MAX_AGE_S = 0.2
+_BUFFER_S = 10  # so much of the rate may wait before the fleet does
+_REPEAT_EVERY, _REPEAT_FIRST = 25, 5  # arrays of one sender
+
+
+@dataclass
+class Progress:
+    """Counts of readings so far, and how far the sending is behind the time they were due."""
+
+    sent: int = 0
+    accepted: int = 0
+    refused: int = 0
+    garbage: int = 0
+    late: int = 0
+    repeated: int = 0
+    recognised: int = 0
+    undelivered: int = 0
+    behind_s: float = 0.0
+    unexpected: Refusal | None = None  # of a reading that was none of the broken ones
+
+
+class Drive:
+    """A drive of the fleet against a server."""
+
+    def __init__(self, client: Tributary, shape: Shape, ledger: Ledger) -> None:
+        self.progress = Progress()
+        self.fault: Undelivered | None = None
+        self._client = client
+        self._shape = shape
+        self._ledger = ledger
+        self._lock = threading.Lock()
+
+    def run(self, on_progress: Callable[[float], None]) -> None:
+        """Send everything when it is due; `on_progress` gets the seconds that have passed.
+
+        Whatever ends it, what was begun is delivered, or counted as undelivered.
+        """
+        limit = max(1000, round(self._shape.rate * _BUFFER_S))
+        senders = [
+            self._client.batch(
+                max_age_s=_MAX_AGE_S, buffer_max=limit, on_receipt=self._on_receipt()
+            )
+            for _ in range(min(_SENDERS_MAX, self._shape.devices))
+        ]
+        try:
+            with self._giving_up():
+                self._send_on_time(senders, on_progress)
+        finally:
+            for sender in senders:
+                with self._giving_up():
+                    sender.close()
+
+    def _send_on_time(self, senders: list[Batch], on_progress: Callable[[float], None]) -> None:
+        began_at_s = time.monotonic()
+        for event in fleet.events(self._shape, time.time_ns() // 1_000_000):
+            now_s = time.monotonic() - began_at_s
+            if event.due_s > now_s:
+                on_progress(now_s)
+                time.sleep(event.due_s - now_s)
+            else:
+                self.progress.behind_s = max(self.progress.behind_s, now_s - event.due_s)
+            self.progress.late += event.is_late
+            self.progress.garbage += fleet.is_garbage(event.reading)
+            # One sender for all readings of a car, so that they arrive in order.
+            senders[event.car % len(senders)].record(event.reading)
+            self.progress.sent += 1
+        on_progress(self._shape.seconds)
+
+    def _on_receipt(self) -> OnReceipt:
+        """What one sender does with receipts: it enters them, and now and then sends again."""
+        arrays = count(1)
+
+        def enter(readings: list[Reading], receipt: Receipt) -> None:
+            self._enter(readings, receipt)
+            if next(arrays) % _REPEAT_EVERY == _REPEAT_FIRST:
+                self._repeat(readings, receipt.key)
+
+        return enter
+
+    def _enter(self, readings: list[Reading], receipt: Receipt) -> None:
+        with self._lock:
+            self.progress.accepted += receipt.accepted
+            self.progress.refused += receipt.refused
+            for refusal in receipt.refusals:
+                if not fleet.is_garbage(readings[refusal.index]):
+                    self.progress.unexpected = refusal
+            self._apply(readings, receipt)
+
+    def _repeat(self, readings: list[Reading], key: str) -> None:
+        """Send an array again under its key, as a client does whose answer was lost."""
+        again = self._client.record_all(readings, key=key)
+        with self._lock:
+            self.progress.repeated += len(readings)
+            self.progress.recognised += again.duplicates
+            self._apply(readings, again)
+
+    def _apply(self, readings: list[Reading], receipt: Receipt) -> None:
+        """Enter into the ledger what the server has counted: its word is what it is held to."""
+        if receipt.duplicates and receipt.duplicates == receipt.accepted:
+            return
+        if receipt.duplicates or len(receipt.refusals) != receipt.refused:
+            self._ledger.doubt(readings)
+        refused = {refusal.index for refusal in receipt.refusals}
+        self._ledger.enter(r for index, r in enumerate(readings) if index not in refused)
+
+    @contextlib.contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        try:
+            yield
+        except Undelivered as error:
+            self.fault = error
+            with self._lock:
+                self.progress.undelivered += len(error.readings)
+                self._ledger.doubt(error.readings)
