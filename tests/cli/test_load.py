@@ -94,8 +94,9 @@ class TestFiles:
         status, text = load(DATA / "units.csv", "--dry-run")
         assert status == 0, text
         assert "columns by ';'" in text
-        assert "74,50% → 74.5" in text
-        assert "1502902504267 → 2017-08-16T16:55:04.267Z" in text
+        assert "74,50% → 74.5 %" in text
+        assert "2017-08-16T16:55:04.267Z" in text
+        assert "1502902504267 is read as a number since 1970" in text
 
     def test_a_dry_run_sends_nothing(self, load: Load, deployment: Deployment, table: Table):
         status, text = load(table(5, "load-dry"), "--dry-run", url="http://127.0.0.1:9")

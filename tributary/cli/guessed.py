@@ -38,25 +38,22 @@ def _show(out: Console, source: Source, more: int) -> None:
     notes = Table.grid(padding=(0, 2))
     for label, note in _notes(plan):
         notes.add_row(label, terminal.plain(note), style="dim")
-    if notes.row_count:
-        out.print(notes)
-        out.print()
+    out.print(notes)
+    out.print()
 
 
 def _table(plan: Plan) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("column", "becomes", "unit", "for example"):
+    for heading in ("column", "becomes", "for example"):
         table.add_column(heading, overflow="fold")
     if plan.device is not None:
         device = plan.device
-        table.add_row(*_cells(device.name, "device", "", str(device.example)), style="cyan")
+        table.add_row(*_cells(device.name, "device", str(device.example)), style="cyan")
     if plan.time is not None:
-        time = plan.time
-        read = f"{time.example} → {_time(time)}"
-        table.add_row(*_cells(time.name, "recorded_at", "", read), style="cyan")
+        table.add_row(*_cells(plan.time.name, "recorded_at", _time(plan.time)), style="cyan")
     for column in plan.metrics:
         if column.example is not None:
-            table.add_row(*_cells(column.name, column.metric, _unit(column), _number(column)))
+            table.add_row(*_cells(column.name, column.metric, _number(column)))
     return table
 
 
@@ -64,17 +61,16 @@ def _cells(*cells: str) -> Iterable[Text]:
     return map(terminal.plain, cells)
 
 
-def _unit(column: Column) -> str:
-    return "s" if column.unit == text.CLOCK else column.unit or name.unit(column.name)
-
-
 def _number(column: Column) -> str:
+    """How the first cell of a column is read, with its unit."""
     try:
         value = cell.number(column.example, column.mark).value
     except ValueError as error:
         return str(error)
-    read = f"{value:.15g}"
-    return read if read == str(column.example) else f"{column.example} → {read}"
+    written = str(column.example)
+    unit = "s" if column.unit == text.CLOCK else column.unit or name.unit(column.name)
+    read = f"{value:.15g} {unit}".strip()
+    return read if written in (read, f"{value:.15g}") else f"{written} → {read}"
 
 
 def _time(time: TimeColumn) -> str:
@@ -96,15 +92,15 @@ def _notes(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "empty", f"{', '.join(empty)}: as far as was looked"
     if plan.device is None:
         yield "device", f"{reading.DEFAULT_DEVICE}, since no column names it (--device-column)"
-    if note := _time_note(plan.time):
-        yield "time", note
+    yield "time", _time_note(plan.time)
 
 
 def _time_note(time: TimeColumn | None) -> str:
     if time is None:
         return "that of arrival, since no column holds it (--time-column)"
-    if time.distinct == 1:
-        return "the same in every row looked at: of these, the last in the file counts as newest"
+    notes = [f"{time.example} is read as {time.format.name}"]
     if isinstance(time.example, str) and not text.has_zone(time.example, time.format):
-        return "without a zone, taken as UTC"
-    return ""
+        notes.append("without a zone, taken as UTC")
+    if time.distinct == 1:
+        notes.append("the same in every row looked at, so the last in the file counts as newest")
+    return "; ".join(notes)

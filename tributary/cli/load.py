@@ -88,7 +88,7 @@ def command(files: tuple[Path, ...], *, dry_run: bool, **given: Any) -> None:
         if fault:
             click.echo(f"tributary: {fault}", err=True)
         elif devices := loader.devices:
-            out.print(f"look    curl '{client.url}/collect?device={devices[0]}'", soft_wrap=True)
+            out.print(f"see it: curl '{client.url}/collect?device={devices[0]}'", soft_wrap=True)
     sys.exit(1 if fault or tally.skipped or tally.refused else 0)
 
 
