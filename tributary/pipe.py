@@ -8,20 +8,22 @@ commands on its own. A pipe never does. When it is lost, every waiting command g
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Self, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import hiredis
+from redis.connection import SSLConnection, parse_url
 
-from tributary.connection import of_reply
+from tributary.connection import of_reply, shown
 from tributary.errors import ConnectionGone, Misconfigured, TributaryError
 
 Reply = Any
 OnReply = Callable[[Reply], None]
 
 pack = cast(Callable[[tuple[Any, ...]], bytes], hiredis.pack_command)
+P = TypeVar("P", bound=asyncio.Protocol)
 _CONNECT_TIMEOUT_S = 5.0
 
 
@@ -47,9 +49,8 @@ class Pipe(asyncio.Protocol):
         target = _Target.parse(url)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                pipe: Self = await target.connect(cls)
-                for command in target.greeting:
-                    await pipe.call(*command)
+                pipe = await target.connect(cls)
+                await _greet(pipe, target.greeting)
         except (OSError, TimeoutError) as error:
             raise ConnectionGone(f"no Redis at {target.place}: {error}") from error
         return pipe
@@ -114,6 +115,15 @@ class Pipe(asyncio.Protocol):
         self._unsent.clear()
 
 
+async def _greet(pipe: Pipe, greeting: list[tuple[str, ...]]) -> None:
+    try:
+        for command in greeting:
+            await pipe.call(*command)
+    except BaseException:
+        pipe.close()
+        raise
+
+
 def checked(reply: Reply) -> Reply:
     """A reply, if it is none of the errors.
 
@@ -127,40 +137,39 @@ def checked(reply: Reply) -> Reply:
     return reply
 
 
-class _Target:
-    """What a Redis URL says."""
+class _Target(NamedTuple):
+    """What a Redis URL says, as redis-py reads it."""
 
-    def __init__(self, place: str, connect: Callable[..., Any], greeting: list[Any]) -> None:
-        self.place = place
-        self.connect = connect
-        self.greeting = greeting
+    path: str
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    greeting: list[tuple[str, ...]]
 
     @classmethod
-    def parse(cls, url: str) -> _Target:
-        parts = urlsplit(url)
-        query = parse_qs(parts.query)
-        database = query.get("db", [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]
-        loop = asyncio.get_running_loop()
-        if parts.scheme == "unix":
-            place = unquote(parts.path)
-
-            async def connect(factory: Callable[[], Pipe]) -> Pipe:
-                return (await loop.create_unix_connection(factory, place))[1]
-
-        elif parts.scheme in ("redis", "rediss"):
-            host, port = parts.hostname or "127.0.0.1", parts.port or 6379
-            place = f"{host}:{port}"
-
-            async def connect(factory: Callable[[], Pipe]) -> Pipe:
-                tls = parts.scheme == "rediss" or None
-                return (await loop.create_connection(factory, host, port, ssl=tls))[1]
-
-        else:
-            raise Misconfigured(f"redis_url={url!r} must begin with redis://, rediss:// or unix://")
+    def parse(cls, url: str) -> Self:
+        try:
+            said: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            raise Misconfigured(f"redis_url={shown(url)!r}: {error}") from None
+        tls = None
+        if issubclass(said.get("connection_class", object), SSLConnection):
+            tls = ssl.create_default_context(cafile=said.get("ssl_ca_certs"))
         greeting: list[tuple[str, ...]] = []
-        if parts.password:
-            user = [unquote(parts.username)] if parts.username else []
-            greeting.append(("AUTH", *user, unquote(parts.password)))
-        if database not in ("", "0"):
-            greeting.append(("SELECT", database))
-        return cls(place, connect, greeting)
+        if said.get("password"):
+            user = [said["username"]] if said.get("username") else []
+            greeting.append(("AUTH", *user, said["password"]))
+        if said.get("db"):
+            greeting.append(("SELECT", str(said["db"])))
+        host, port = said.get("host", "127.0.0.1"), said.get("port", 6379)
+        return cls(said.get("path", ""), host, port, tls, greeting)
+
+    @property
+    def place(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
+
+    async def connect(self, factory: Callable[[], P]) -> P:
+        loop = asyncio.get_running_loop()
+        if self.path:
+            return (await loop.create_unix_connection(factory, self.path))[1]
+        return (await loop.create_connection(factory, self.host, self.port, ssl=self.tls))[1]

@@ -17,6 +17,8 @@ from support.waiting import wait_until
 from tributary import connection, faults, status
 from tributary.settings import PREFIX, Settings
 
+SENDERS = 4
+DEVICES = 12
 AGGREGATOR_POINTS = [point for point in faults.POINTS if not point.endswith("_append")]
 _SERVING = re.compile(r"at=(http://\S+)")
 Run = Callable[..., Process]
@@ -70,20 +72,18 @@ def drained(settings: Settings) -> bool:
 class Load:
     """Senders that keep a ledger until so many readings are acknowledged."""
 
-    def __init__(
-        self, url: str, path: Path, *, readings: int, seed: int, senders: int = 4, devices: int = 12
-    ) -> None:
+    def __init__(self, url: str, path: Path, *, readings: int, seed: int) -> None:
         self.ledger = Ledger(path)
         self.readings = readings
         self._senders = [
             Sender(
                 url,
                 self.ledger,
-                [f"car-{device}" for device in range(number, devices, senders)],
-                readings=readings // senders,
+                [f"car-{device}" for device in range(number, DEVICES, SENDERS)],
+                readings=readings // SENDERS,
                 seed=seed + number,
             )
-            for number in range(senders)
+            for number in range(SENDERS)
         ]
         for sender in self._senders:
             sender.start()

@@ -1,0 +1,191 @@
+"""`tributary up` from start to end: faults at start, dying children, orderly and sudden ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.pipeline import Load
+from support.processes import Deployment, Process
+from support.waiting import wait_until
+
+from tributary import status
+from tributary.settings import Settings
+
+CHILDREN = {"server": "valkey-server", "aggregator": "tributary aggregator", "web": "tributary web"}
+Run = Callable[..., Process]
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Deployment]:
+    running = Deployment(tmp_path / "data")
+    yield running
+    running.process.kill()
+    wait_until(lambda: not group_of(running.process.pid), "every child to be gone")
+
+
+def commands() -> dict[int, tuple[int, str]]:
+    """Parent and command line of every process of this machine."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                parent = int(re.split(r"\) . ", (entry / "stat").read_text())[1].split()[0])
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (OSError, IndexError):
+                continue
+            found[int(entry.name)] = (parent, line)
+    return found
+
+
+def group_of(pid: int) -> list[int]:
+    """Processes that were started, however indirectly, for the data directory of a deployment."""
+    return [p for p, (_, line) in commands().items() if p in _SEEN.get(pid, set()) and line]
+
+
+_SEEN: dict[int, set[int]] = {}
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The processes below one, and their command lines; they are remembered."""
+    every = commands()
+    below = {pid}
+    while more := {p for p, (parent, _) in every.items() if parent in below} - below:
+        below |= more
+    _SEEN.setdefault(pid, set()).update(below - {pid})
+    return {p: every[p][1] for p in below - {pid}}
+
+
+def child(up: Deployment, kind: str) -> int:
+    """The pid of the first process of a kind directly below `up`."""
+    descendants(up.process.pid)
+    for pid, (parent, line) in commands().items():
+        if parent == up.process.pid and CHILDREN[kind] in line:
+            return pid
+    return 0
+
+
+def settings_of(up: Deployment) -> Settings:
+    url = (up.data_dir / "redis.url").read_text().strip()
+    return Settings(redis_url=url)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_in_order_and_keeps_what_was_recorded(tmp_path: Path, number: signal.Signals):
+    up = Deployment(tmp_path / "data")
+    assert up.post("/record", {"device": "kept", "speed": 3})[0] == 200
+    descendants(up.process.pid)
+    up.process.signal(number)
+    assert up.process.end() == 0
+    assert not group_of(up.process.pid)
+    again = Deployment(tmp_path / "data")
+    answer = wait_until(lambda: again.get("/collect?device=kept")[0] == 200, "the reading")
+    assert answer
+    assert again.stop() == 0
+
+
+@pytest.mark.parametrize("kind", CHILDREN)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
+def test_a_child_that_dies_is_started_again_and_nothing_is_lost(
+    up: Deployment, kind: str, number: signal.Signals, tmp_path: Path
+):
+    load = Load(up.url, tmp_path / "ledger.jsonl", readings=4000, seed=1)
+    for due in (500, 1500):
+        load.wait_for(due)
+        pid = wait_until(lambda: child(up, kind), f"a {kind}")
+        os.kill(pid, number)
+        wait_until(lambda pid=pid: child(up, kind) not in (0, pid), f"another {kind}")
+    verdict = load.verdict(settings_of(up))
+    load.close()
+    assert verdict.is_clean, verdict
+    assert verdict.acknowledged == 4000
+    assert up.process.text.count("child died") >= 2
+    assert up.stop() == 0
+
+
+def test_no_orphan_stays_when_it_is_killed_itself(tmp_path: Path):
+    up = Deployment(tmp_path / "data")
+    below = descendants(up.process.pid)
+    assert len(below) >= 5
+    up.process.kill()
+    wait_until(lambda: not group_of(up.process.pid), "every child to be gone")
+    again = Deployment(tmp_path / "data")
+    assert again.stop() == 0
+
+
+def refused(run: Run, *arguments: str, **environ: str) -> str:
+    """What a start that fails prints: one sentence, exit 2."""
+    process = run("up", *arguments, environ=environ)
+    assert process.end() == 2, process.text
+    (line,) = process.text.strip().splitlines()
+    assert line.startswith("tributary: ")
+    return line
+
+
+def test_a_port_that_is_taken_is_one_sentence(run: Run, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = refused(run, "--port", port, "--data-dir", str(tmp_path / "data"))
+    assert f"127.0.0.1:{port}" in line
+    assert "--port" in line
+
+
+def test_a_data_directory_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    line = refused(run, "--port", "0", "--data-dir", str(tmp_path / "file" / "data"))
+    assert "--data-dir" in line
+
+
+def test_a_data_directory_in_use_is_one_sentence(run: Run, up: Deployment):
+    line = refused(run, "--port", "0", "--data-dir", str(up.data_dir))
+    assert "another tributary uses" in line
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://127.0.0.1:1/0", "http://127.0.0.1", "nonsense", "unix:///nowhere/redis.sock"]
+)
+def test_a_wrong_redis_url_is_one_sentence(run: Run, url: str):
+    assert "redis_url=" in refused(run, "--port", "0", "--redis-url", url)
+
+
+def test_all_faulty_settings_are_named_at_once(run: Run):
+    line = refused(run, "--port", "99999", TRIBUTARY_PARTITION="8", TRIBUTARY_HEARTBEAT_MS="soon")
+    assert "TRIBUTARY_PORT='99999'" in line
+    assert "TRIBUTARY_PARTITION is not a setting (did you mean TRIBUTARY_PARTITIONS?)" in line
+    assert "TRIBUTARY_HEARTBEAT_MS='soon'" in line
+
+
+def test_it_listens_to_other_machines_only_when_told_so(run: Run, tmp_path: Path):
+    line = refused(run, "--port", "0", "--host", "0.0.0.0", "--data-dir", str(tmp_path / "data"))
+    assert "--open" in line
+
+
+def test_data_of_other_settings_is_refused(run: Run, tmp_path: Path):
+    assert Deployment(tmp_path / "data").stop() == 0
+    process = run(
+        "up", "--port", "0", "--data-dir", str(tmp_path / "data"),
+        environ={"TRIBUTARY_PARTITIONS": "8"},
+    )  # fmt: skip
+    assert process.end() == 2
+    assert "partitions is 16 in Redis, 8 here" in process.text
+
+
+def test_status_tells_what_was_applied(up: Deployment, run: Run):
+    up.post("/record", [{"speed": n} for n in range(5)])
+    settings = settings_of(up)
+    wait_until(lambda: status.read(up.redis, settings)["applied"] == 5, "five readings")
+    process = run("status", "--json", "--data-dir", str(up.data_dir))
+    assert process.end() == 0
+    assert '"accepted": 5' in process.text
+    assert '"pending": 0' in process.text
+
+
+def test_status_of_nothing_is_a_failure(run: Run, tmp_path: Path):
+    process = run("status", "--redis-url", "redis://127.0.0.1:1/0", "--data-dir", str(tmp_path))
+    assert process.end() == 1
+    assert "127.0.0.1:1" in process.text

@@ -1,0 +1,72 @@
+"""What a device, a metric and a time may be."""
+
+from __future__ import annotations
+
+import pytest
+
+from tributary import reading
+
+MOMENT_MS = 1_795_341_600_250
+
+
+@pytest.mark.parametrize(
+    ("given", "ms"),
+    [
+        ("2026-11-22T10:00:00.250Z", MOMENT_MS),
+        ("2026-11-22T11:00:00.250+01:00", MOMENT_MS),
+        ("2026-11-22 10:00:00.250Z", MOMENT_MS),
+        ("2026-11-22t10:00:00.2509z", MOMENT_MS),
+        (MOMENT_MS / 1000, MOMENT_MS),
+        (MOMENT_MS, MOMENT_MS),
+        (MOMENT_MS * 1000 + 999, MOMENT_MS),
+        (MOMENT_MS * 1_000_000 + 999_999, MOMENT_MS),
+        (1_698_501_144_401_773_000, 1_698_501_144_401),
+        (0, 0),
+        (4_999_999_999, 4_999_999_999_000),
+        (5_000_000_000, 5_000_000_000),
+        (4_999_999_999_999, 4_999_999_999_999),
+        (5_000_000_000_000, 5_000_000_000),
+        (4_999_999_999_999_999, 4_999_999_999_999),
+        (5_000_000_000_000_000, 5_000_000_000),
+        (1_763_805_600.251, 1_763_805_600_251),
+    ],
+)
+def test_the_unit_is_told_by_the_size(given: float | str, ms: int):
+    assert reading.time_ms(given) == ms
+
+
+@pytest.mark.parametrize(
+    "given", ["2026-11-22T10:00:00", "2026-11-22", "10:00Z", "now", "", "1763805600", -1, -0.001,
+              "1969-12-31T23:59:59Z", "2026-11-22T23:59:60Z"]
+)  # fmt: skip
+def test_what_is_no_time_is_refused(given: float | str):
+    with pytest.raises(ValueError, match=r".+"):
+        reading.time_ms(given)
+
+
+def test_times_are_written_with_milliseconds_and_zone():
+    assert reading.rfc3339(MOMENT_MS) == "2026-11-22T10:00:00.250Z"
+    assert reading.rfc3339(0) == "1970-01-01T00:00:00.000Z"
+    assert reading.time_ms(reading.rfc3339(1)) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "car-7", "building/room", "urn:dev:ow:10e2:", "A.b_c", "x" * 128]
+)
+def test_devices(name: str):
+    assert reading.is_device(name)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, "a b", "{1}", "a\n", "ü", "a|b", "a%b"])
+def test_no_devices(name: str):
+    assert not reading.is_device(name)
+
+
+@pytest.mark.parametrize("name", ["a", "_x", "engine_temperature", "accelerometer.x", "x" * 64])
+def test_metrics(name: str):
+    assert reading.is_metric(name)
+
+
+@pytest.mark.parametrize("name", ["", "1a", ".a", "a-b", "x" * 65, "device", "recorded_at", "a\n"])
+def test_no_metrics(name: str):
+    assert not reading.is_metric(name)
