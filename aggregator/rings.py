@@ -88,9 +88,7 @@ class Moves(NamedTuple):
         return np.repeat(~is_open & ~kept, counts), changed
 
 
-def late(
-    window: Window, newest_before: Ints, groups: Groups, order: Ints, dropped: Flags
-) -> Ints:
+def late(window: Window, newest_before: Ints, groups: Groups, order: Ints, dropped: Flags) -> Ints:
     """Positions in the batch of readings whose slot was gone when they arrived.
 
     A dropped reading may have been on time, and its slot left behind later in the same batch.

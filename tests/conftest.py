@@ -72,8 +72,7 @@ def run() -> Iterator[Callable[..., Process]]:
 
     yield start
     for process in started:
-        if process.popen.poll() is None:
-            process.kill()
+        process.kill()
 
 
 @pytest.fixture

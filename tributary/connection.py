@@ -21,6 +21,14 @@ FORMAT = "1"
 _START_PATIENCE_S = 10.0
 _START_PAUSE_S = 0.1
 
+_UNAVAILABLE_ERRORS = (
+    redis.BusyLoadingError,
+    redis.OutOfMemoryError,
+    redis.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.ClusterDownError,
+)
+
 # Replies of a server that cannot take a write now but may later.
 _UNAVAILABLE = (
     "LOADING",
@@ -73,6 +81,8 @@ def failures() -> Iterator[None]:
     """
     try:
         yield
+    except _UNAVAILABLE_ERRORS as error:  # redis-py takes the code off these replies
+        raise Unavailable(f"Redis cannot take it now: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise ConnectionGone(f"no reply from Redis: {error}") from error
     except redis.RedisError as error:

@@ -28,8 +28,12 @@ def configure(settings: Settings, role: str) -> None:
     if settings.log_format == "json":
         logger.add(_write_json, level=level, diagnose=False, backtrace=False)
     else:
-        logger.add(sys.stderr, level=level, format=_text, diagnose=False, backtrace=False)
+        logger.add(_write_text, level=level, format=_text, diagnose=False, backtrace=False)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+
+
+def _write_text(message: Message) -> None:
+    sys.stderr.write(message)
 
 
 def _text(record: Record) -> str:

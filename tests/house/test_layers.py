@@ -1,0 +1,48 @@
+"""Who may import whom: the roles meet in `tributary`, and nowhere else."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = {"ingest", "aggregator", "api"}
+ALLOWED = {
+    "tributary": {"tributary"},
+    "tributary/cli": {"tributary", *ROLES},  # a command may start a role
+    "ingest": {"tributary", "ingest"},
+    "aggregator": {"tributary", "aggregator"},
+    "api": {"tributary", "api"},
+}
+FILES = [
+    path.relative_to(ROOT) for room in ("tributary", *ROLES) for path in (ROOT / room).rglob("*.py")
+]
+
+
+def imported(path: Path) -> dict[str, bool]:
+    """Our packages that a file imports, and whether only inside a function."""
+    tree = ast.parse((ROOT / path).read_text())
+    top = {id(node) for node in tree.body}
+    found: dict[str, bool] = {}
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module]
+        for name in names:
+            package = name.split(".")[0]
+            if package in {"tributary", *ROLES}:
+                found[package] = found.get(package, True) and id(node) not in top
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_stay_in_their_layer(path: Path):
+    room = "tributary/cli" if path.is_relative_to("tributary/cli") else path.parts[0]
+    for package, is_lazy in imported(path).items():
+        assert package in ALLOWED[room], f"{path} imports {package}"
+        if room == "tributary/cli" and package in ROLES:
+            assert is_lazy, f"{path} imports {package} before the command is called"

@@ -1,0 +1,42 @@
+"""Small files, small functions: elegance lives in the median, trouble in the maximum."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE_MAX, FUNCTION_MAX, USUAL_MAX = 300, 40, 10
+ROOMS = ("tributary", "ingest", "aggregator", "api", "bench")
+SOURCES = [path.relative_to(ROOT) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+TESTS = [path.relative_to(ROOT) for path in sorted((ROOT / "tests").rglob("*.py"))]
+
+
+def functions(path: Path) -> dict[str, int]:
+    """Lines of each function; a route's factory counts without the routes inside it."""
+    found = {}
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inner = sum(
+                child.end_lineno - child.lineno + 1
+                for child in node.body
+                if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            )
+            found[f"{node.name}:{node.lineno}"] = node.end_lineno - node.lineno + 1 - inner
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
+def test_files_and_functions_are_small(path: Path):
+    assert len((ROOT / path).read_text().splitlines()) <= FILE_MAX
+    if path in SOURCES:
+        too_long = {name: n for name, n in functions(path).items() if n > FUNCTION_MAX}
+        assert not too_long
+
+
+def test_the_usual_function_has_ten_lines():
+    lengths = [length for path in SOURCES for length in functions(path).values()]
+    assert statistics.median(lengths) <= USUAL_MAX

@@ -1,0 +1,91 @@
+"""Rules of the house that a search can hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tributary import errors
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("tributary", "ingest", "aggregator", "api")
+SOURCES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for room in ROOMS
+    for path in sorted((ROOT / room).rglob("*.py"))
+}
+TESTS = {
+    str(path.relative_to(ROOT)): path.read_text() for path in sorted((ROOT / "tests").rglob("*.py"))
+}
+
+
+def found(pattern: str, texts: dict[str, str], *allowed: str) -> list[str]:
+    """Files that match, outside those allowed."""
+    return [
+        name for name, text in texts.items() if re.search(pattern, text) and name not in allowed
+    ]
+
+
+def test_keys_are_built_in_one_place():
+    assert not found(r'f?"tributary:\{', SOURCES, "tributary/keys.py")
+
+
+def test_the_environment_is_read_in_one_place():
+    allowed = {
+        "tributary/settings.py",
+        "tributary/supervisor.py",  # hands it down to children
+        "tributary/cli/up.py",  # whether a Redis was named at all
+        "tributary/cli/status.py",
+        "tributary/loading/journal.py",  # XDG_STATE_HOME
+    }
+    assert not found(r"os\.environ|getenv", SOURCES, *allowed)
+
+
+def test_nothing_is_mocked():
+    assert not found(
+        r"unittest\.mock|import mock|MagicMock|fakeredis", TESTS, "tests/house/test_words.py"
+    )
+
+
+def test_tests_wait_for_conditions_and_never_sleep():
+    allowed = ("tests/support/waiting.py", "tests/house/test_words.py")
+    assert not found(r"\btime\.sleep\(", TESTS, *allowed)
+
+
+def test_there_are_few_broad_handlers_and_none_is_empty():
+    broad = found(r"except (Base)?Exception\b|except:", SOURCES, "tributary/pipe.py")
+    assert not broad
+    for name, text in SOURCES.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ExceptHandler):
+                assert not all(isinstance(line, ast.Pass) for line in node.body), name
+
+
+def test_log_messages_are_constant():
+    for name, text in SOURCES.items():
+        for call in re.findall(r"\.(?:debug|info|warning|error|critical)\(\s*(f?[\"'])", text):
+            assert not call.startswith("f"), name
+
+
+def subclasses(base: type) -> list[type]:
+    return [base, *(s for child in base.__subclasses__() for s in subclasses(child))]
+
+
+@pytest.mark.parametrize(
+    "error", [e for e in subclasses(errors.TributaryError) if e.__module__ == "tributary.errors"]
+)
+def test_every_error_is_raised_somewhere_and_says_what_it_means(error: type):
+    assert error.__doc__
+    used = [name for name, text in SOURCES.items() if re.search(rf"\b{error.__name__}\(", text)]
+    assert [name for name in used if name != "tributary/errors.py"], error.__name__
+
+
+def test_every_script_of_redis_has_its_header():
+    for path in (ROOT / "tributary" / "lua").glob("*.lua"):
+        head = path.read_text()
+        for word in ("KEYS[1]", "ARGV[1]", "-- returns", "-- atomic", f"-- {path.stem}:"):
+            assert word in head, f"{path.name} does not say {word}"
+        assert not re.search(r"'(KEYS|SCAN)'", head)

@@ -1,0 +1,57 @@
+"""Documents that are tables of the code: written by `scripts/docs`, held true by a test."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tributary import keys, settings
+
+
+def rendered() -> dict[str, str]:
+    """File name → Markdown."""
+    return {"keys.md": _keys(), "settings.md": _settings()}
+
+
+def _keys() -> str:
+    head = (
+        "# Keys\n\n"
+        "Redis has no schema, so this table is the schema; it is written from `tributary/keys.py`.\n"
+        "`{p}` is the number of a partition: all keys of a partition share a cluster slot.\n\n"
+    )
+    rows = [
+        (f"`{k.pattern}`", k.type, k.holds, k.written_by, k.read_by, k.lifetime)
+        for k in keys.CATALOGUE
+    ]
+    return head + _table(("key", "type", "holds", "written by", "read by", "lifetime"), rows)
+
+
+def _settings() -> str:
+    head = (
+        "# Settings\n\n"
+        "Each is an environment variable, and an option of the commands that use it.\n"
+        "All are checked at start, and all faults are named at once; "
+        "an unknown `TRIBUTARY_…` name is a fault.\n"
+        "This table is written from `tributary/settings.py`.\n\n"
+    )
+    rows = [
+        (
+            f"`{settings.PREFIX}{name.upper()}`",
+            f"`{default}`" if default != "" else "",
+            unit,
+            meaning,
+        )
+        for name, default, unit, meaning in settings.table()
+    ]
+    return head + _table(("name", "default", "unit", "meaning"), rows)
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    for name, text in rendered().items():
+        (Path(sys.argv[1]) / name).write_text(text)
