@@ -47,27 +47,31 @@ class Cycle:
         self._table = Table(self._layout, settings.series_cached_max)
         self._inbox: list[tuple[Tenure, list[Entry]]] = []
         self._has_arrived = asyncio.Event()
-        self._turning = asyncio.Lock()
+        self._void: set[int] = set()
 
     def arrive(self, tenure: Tenure, entries: list[Entry]) -> None:
         """Put the entries of a read into the inbox."""
         self._inbox.append((tenure, entries))
         self._has_arrived.set()
 
-    async def drop(self, partition: int) -> None:
-        """Forget a partition, between two turns."""
-        async with self._turning:
-            self._table.drop(partition)
+    def void(self, partition: int) -> None:
+        """Forget a partition before the next turn; a turn under way may still hold its rows.
+
+        Nothing is awaited here: a task that is cancelled while it gives up a partition must
+        not leave rows behind for the next tenure.
+        """
+        self._void.add(partition)
 
     async def run(self) -> None:
         """Turn until cancelled."""
         while True:
             await self._has_arrived.wait()
             self._has_arrived.clear()
-            async with self._turning:
-                await self._turn()
+            await self._turn()
 
     async def _turn(self) -> None:
+        while self._void:
+            self._table.drop(self._void.pop())
         arrived, self._inbox = self._inbox, []
         faults.reach("after_read")
         self._table.begin_batch()

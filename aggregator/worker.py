@@ -127,7 +127,7 @@ class Worker:
             raise ConnectionGone(f"no reply from Redis in {_REPLY_TIMEOUT_S} s") from None
         finally:
             tenure.end(Superseded("given up"))
-            await self._cycle.drop(partition)
+            self._cycle.void(partition)
 
     async def _leave(self) -> None:
         """Take the heartbeat away, so that others need not wait for it to go stale."""

@@ -169,7 +169,8 @@ def _miscounted(
             continue
         state = np.frombuffer(packed, layout.state)[0]
         if not _agrees(state, numbers):
-            faults.append(f"{device}: {len(numbers)} stored, {state['count']} counted")
+            meta = client.hgetall(keys.meta(partition))
+            faults.append(f"{device}: {len(numbers)} stored, {state['count']} counted; {meta}")
     return faults
 
 

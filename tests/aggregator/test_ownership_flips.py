@@ -1,0 +1,110 @@
+"""Partitions that change hands all the time: what a worker remembers never outlives its tenure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import redis
+
+from aggregator.tenure import Tenure
+from aggregator.worker import Worker
+from tributary import connection, keys
+from tributary.aggregate import Layout
+from tributary.frame import Block, pack
+from tributary.lua import APPEND
+from tributary.settings import Settings
+
+PARTITIONS = 2
+FLIPS = 1000
+
+
+@pytest.fixture
+def slow_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis takes its time, so that much happens while a turn waits."""
+    load = Tenure.load
+
+    async def slowly(self: Tenure, wanted: list[tuple[str, list[str]]]) -> list[list[bytes | None]]:
+        await asyncio.sleep(random.choice((0, 0.002, 0.01)))
+        return await load(self, wanted)
+
+    monkeypatch.setattr(Tenure, "load", slowly)
+
+
+def append(client: redis.Redis, partition: int, number: int) -> None:
+    frame = pack([Block(f"d{partition}", 1000 + number, {"m": float(number)})])
+    names = (keys.readings(partition), keys.meta(partition))
+    client.eval(APPEND.source, 2, *names, 1_000_000, 1, frame)
+
+
+def counted(client: redis.Redis, settings: Settings, partition: int) -> int:
+    layout = Layout(settings.parsed_windows, settings.average_over)
+    packed = client.hget(keys.state(partition), keys.series(f"d{partition}", "m"))
+    return int(np.frombuffer(packed, layout.state)[0]["count"]) if packed else 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_counts_stay_exact_while_ownership_flips(
+    change: Callable[..., Settings], client: redis.Redis, seed: int, slow_loads: None
+):
+    settings = change(partitions=PARTITIONS)
+    connection.prepare(client, settings)
+    chance = random.Random(seed)
+    appended = [0] * PARTITIONS
+
+    async def flip() -> None:
+        workers = [Worker(settings) for _ in range(2)]
+        cycles = [asyncio.create_task(worker._cycle.run()) for worker in workers]
+        for _ in range(FLIPS):
+            for worker in workers:
+                # Each sees a neighbour or not, as heartbeats come and go.
+                neighbours = {f"n{n}" for n in range(4) if chance.random() < 0.5}
+                worker._settle_ownership({worker.id, *neighbours})
+            for _ in range(chance.randint(0, 2)):
+                partition = chance.randrange(PARTITIONS)
+                append(client, partition, appended[partition])
+                appended[partition] += 1
+            await asyncio.sleep(chance.choice((0, 0.001, 0.003)))
+        workers[0]._settle_ownership({workers[0].id})
+        workers[1]._settle_ownership({workers[1].id, workers[0].id})
+        async with asyncio.timeout(20):
+            while any(
+                int(client.hget(keys.meta(p), "done") or 0) < appended[p] for p in range(PARTITIONS)
+            ):
+                await asyncio.sleep(0.01)
+        tasks = [*cycles, *(t for w in workers for t in w._owners.values())]
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(flip())
+    assert [counted(client, settings, p) for p in range(PARTITIONS)] == appended
+
+
+@pytest.mark.parametrize("cancellations", [1, 2, 3])
+def test_what_is_given_up_is_void_however_often_the_task_is_cancelled(
+    change: Callable[..., Settings], client: redis.Redis, cancellations: int
+):
+    """A second cancellation once kept a partition's rows for the next tenure: a wrong count."""
+    settings = change(partitions=1)
+    connection.prepare(client, settings)
+
+    async def give_up() -> set[int]:
+        worker = Worker(settings)
+        holding = asyncio.create_task(worker._own(0))
+        async with asyncio.timeout(20):
+            while not client.exists(keys.meta(0)):
+                await asyncio.sleep(0.001)
+        for _ in range(cancellations):
+            holding.cancel()
+            await asyncio.sleep(0)
+        with contextlib.suppress(asyncio.CancelledError):
+            await holding
+        return worker._cycle._void
+
+    assert asyncio.run(give_up()) == {0}
