@@ -10,22 +10,26 @@ from typing import Any
 
 import msgspec
 import redis
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, g, request
 
 from api import collect, query
 from api.store import Store
 from tributary import connection, log, reading, settings, web
 from tributary.aggregate import Layout
 from tributary.errors import Refused
+from tributary.guard import Guard
 from tributary.settings import Settings
 
 PAGE_MAX = 1000
 _CURRENT = "current_"
 
 
-def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
+def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprint:
     """`/collect` and the read API."""
     routes = Blueprint("api", __name__)
+
+    routes.before_request(lambda: _admit(guard))
+
     store = Store(client, settings)
     layout = Layout(settings.parsed_windows, settings.average_over)
 
@@ -69,11 +73,17 @@ def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
     return routes
 
 
-def create_app(settings: Settings) -> Flask:
+def create_app(settings: Settings, guard: Guard) -> Flask:
     """The api role alone."""
     client = connection.connect(settings)
     ready = connection.readiness(client, writes=False)
-    return web.make_app(__name__, blueprint(settings, client), web.health([ready]))
+    return web.make_app(__name__, blueprint(settings, client, guard), web.health([ready]))
+
+
+def _admit(guard: Guard) -> None:
+    g.token = guard.admit(web.asked())
+    if g.token is not None:
+        g.token.check("collect")
 
 
 def _now_ms() -> int:
@@ -82,6 +92,8 @@ def _now_ms() -> int:
 
 def _latest(store: Store, device: str) -> bytes | None:
     collect.check_device(device)
+    if g.token is not None:
+        g.token.check("collect", (device,))
     return store.latest(device)
 
 
@@ -137,4 +149,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     loaded = settings.load()
     log.configure(loaded, "api")
-    return create_app(loaded)
+    return create_app(loaded, Guard(loaded, connection.connect(loaded)))

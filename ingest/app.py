@@ -10,56 +10,47 @@ from typing import Any
 
 import redis
 from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from ingest import record
-from ingest.rules import Rules
+from ingest.intake import Intake
 from tributary import connection, faults, log, settings, stream, web
-from tributary.errors import Refused
+from tributary.guard import Guard
 from tributary.settings import Settings
+from tributary.stream import Appending
 
 
-def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
+def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprint:
     """`POST /record`."""
     routes = Blueprint("ingest", __name__)
-    rules = Rules(settings)
+    intake = Intake(settings, guard)
+    appending = Appending(settings)
 
     @routes.post("/record")
     def post_record() -> Response:
-        arrived_ms = time.time_ns() // 1_000_000
-        accepted = record.accept(
-            _body(settings.body_max_bytes),
-            request.headers.get("Content-Type", ""),
-            arrived_ms,
-            rules,
-        )
-        stream.append(client, record.frames(accepted), settings.stream_max_entries)
-        return web.json_answer(record.answer(accepted))
+        body = _body(settings.body_max_bytes)
+        now_ms = time.time_ns() // 1_000_000
+        taken = intake.take(body, web.asked(), request.query_string, now_ms)
+        frames = record.frames(taken.accepted)
+        before = stream.append(client, appending, frames, taken.once) if frames else None
+        return web.json_answer(taken.answer if before is None else record.duplicate(before))
 
     return routes
 
 
-def create_app(settings: Settings) -> Flask:
+def _body(max_bytes: int) -> bytes:
+    request.max_content_length = max_bytes
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise record.too_large(request.content_length, max_bytes) from None
+
+
+def create_app(settings: Settings, guard: Guard) -> Flask:
     """The ingest role alone."""
     client = connection.connect(settings)
     ready = connection.readiness(client, writes=True)
-    return web.make_app(__name__, blueprint(settings, client), web.health([ready]))
-
-
-def _body(max_bytes: int) -> bytes:
-    """The body of the request, no longer than allowed.
-
-    Raises:
-        Refused: 413 or 415.
-    """
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding != "identity":
-        raise Refused(
-            f"content encoding {encoding!r:.40} is not known; send it plain",
-            status=415,
-            code="unknown_content_encoding",
-        )
-    request.max_content_length = max_bytes
-    return request.get_data(cache=False)
+    return web.make_app(__name__, blueprint(settings, client, guard), web.health([ready]))
 
 
 def __getattr__(name: str) -> Any:
@@ -69,4 +60,4 @@ def __getattr__(name: str) -> Any:
     loaded = settings.load()
     log.configure(loaded, "ingest")
     faults.arm(loaded.fail)
-    return create_app(loaded)
+    return create_app(loaded, Guard(loaded, connection.connect(loaded)))

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+
 from ingest.forms import fast, strict
 from ingest.rules import Accepted, Rules
 from tributary import frame
 from tributary.errors import Refused
+from tributary.stream import Frame
+
+_REJECTED_TOLD_MAX = 100
 
 # What clients say of JSON: nothing at all, `curl -d`, and fetch() with a string as body.
 _JSON_TYPES = frozenset(
@@ -14,22 +22,31 @@ _JSON_TYPES = frozenset(
 _LINES_TYPES = frozenset(("application/x-ndjson", "application/ndjson", "application/jsonl"))
 
 
-def accept(body: bytes, content_type: str, arrived_ms: int, rules: Rules) -> Accepted:
+def accept(
+    body: bytes,
+    content_type: str,
+    arrived_ms: int,
+    rules: Rules,
+    rejected: list[Refused] | None = None,
+) -> Accepted:
     """The readings of one request, partitioned.
+
+    Args:
+        body: without content encoding.
+        content_type: as sent; empty if none was.
+        arrived_ms: the time of readings that bring none.
+        rules: limits and names of the deployment.
+        rejected: if given, bad readings are put here and passed over.
 
     Raises:
         Refused: 400, 413, 415 or 422; nothing of the request may then be stored.
     """
     if len(body) > rules.body_max_bytes:
-        raise Refused(
-            f"the body has {len(body)} bytes; send at most {rules.body_max_bytes}",
-            status=413,
-            code="body_too_large",
-        )
+        raise too_large(len(body), rules.body_max_bytes)
     if content_type not in _JSON_TYPES:
         media_type = _media_type(content_type)
         if media_type in _LINES_TYPES:
-            return strict.parse_lines(body, arrived_ms, rules)
+            return strict.parse_lines(body, arrived_ms, rules, rejected)
         if media_type not in _JSON_TYPES:
             raise Refused(
                 f"content type {content_type!r:.80} is not known; "
@@ -37,22 +54,64 @@ def accept(body: bytes, content_type: str, arrived_ms: int, rules: Rules) -> Acc
                 status=415,
                 code="unknown_content_type",
             )
-    return fast.parse(body, arrived_ms, rules)
+    return fast.parse(body, arrived_ms, rules, rejected)
 
 
-def frames(accepted: Accepted) -> list[tuple[int, int, bytes]]:
-    """(partition, readings, frame) for each partition the readings belong to."""
+def too_large(length: int | None, max_bytes: int) -> Refused:
+    """413 for a body beyond the limit; a chunked one has no length before its end."""
+    long = "more bytes than allowed" if length is None else f"{length} bytes"
+    return Refused(
+        f"the body has {long}; send at most {max_bytes}", status=413, code="body_too_large"
+    )
+
+
+def frames(accepted: Accepted) -> list[Frame]:
+    """One frame for each partition the readings belong to."""
     return [
-        (partition, frame.readings_in(blocks), frame.pack(blocks))
+        Frame(partition, frame.readings_in(blocks), frame.pack(blocks))
         for partition, blocks in accepted.blocks.items()
     ]
 
 
-def answer(accepted: Accepted) -> bytes:
+def answer(accepted: Accepted, rejected: list[Refused] | None = None) -> bytes:
     """The body of a 200."""
+    if rejected is not None:
+        told = [
+            {"index": r.index, "field": r.field, "code": r.code, "message": r.message}
+            for r in rejected[:_REJECTED_TOLD_MAX]
+        ]
+        body = {"success": True, "accepted": accepted.readings, "rejected": told}
+        return msgspec.json.encode(body)
     if accepted.is_batch:
         return b'{"success":true,"accepted":%d}' % accepted.readings
     return b'{"success":true}'
+
+
+def duplicate(answer: bytes) -> bytes:
+    """The answer of the first time, marked as given again."""
+    return b'{"success":true,"duplicate":true' + answer.removeprefix(b'{"success":true')
+
+
+def devices(accepted: Accepted) -> Iterator[str]:
+    """The device of each block; of a column for several devices, each of them."""
+    for blocks in accepted.blocks.values():
+        for block in blocks:
+            if isinstance(block.device, str):
+                yield block.device
+            else:
+                yield from block.device
+
+
+def readings_by_device(accepted: Accepted) -> dict[str, int]:
+    """How many readings each device brings."""
+    counts: Counter[str] = Counter()
+    for blocks in accepted.blocks.values():
+        for block in blocks:
+            if isinstance(block.device, str):
+                counts[block.device] += frame.readings_in([block])
+            else:
+                counts.update(block.device)
+    return counts
 
 
 def _media_type(content_type: str) -> str:

@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tributary import keys
+from tributary import durability, keys
 from tributary.errors import ConnectionGone, Misconfigured, TributaryError, Unavailable
 from tributary.lua import SCRIPTS
 from tributary.settings import Settings
@@ -104,7 +104,7 @@ def prepare(client: redis.Redis, settings: Settings) -> None:
         Unavailable: the server cannot be asked now.
     """
     with failures():
-        _check_eviction(client)
+        _check_durability(client, settings.durability)
         for script in SCRIPTS:
             try:
                 client.script_load(script.source)
@@ -160,13 +160,10 @@ def wait_and_prepare(settings: Settings) -> None:
         client.close()
 
 
-def _check_eviction(client: redis.Redis) -> None:
-    policy = client.info("memory").get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        raise Misconfigured(
-            f"maxmemory-policy of the server is {policy}: it may evict readings; "
-            "set it to noeviction"
-        )
+def _check_durability(client: redis.Redis, level: str) -> None:
+    faults = durability.faults(level, *durability.facts(client))
+    if faults:
+        raise Misconfigured("; ".join(faults))
 
 
 def _agree(client: redis.Redis, settings: Settings) -> None:

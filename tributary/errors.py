@@ -22,6 +22,8 @@ class Misconfigured(TributaryError):
 class Unavailable(TributaryError):
     """Redis cannot take this now; the same request may succeed later."""
 
+    code = "unavailable"
+
     def __init__(self, message: str | None = None, *, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
@@ -29,6 +31,18 @@ class Unavailable(TributaryError):
 
 class ConnectionGone(Unavailable):
     """The connection to Redis ended before the reply; the command may have been executed."""
+
+
+class BacklogFull(Unavailable):
+    """The aggregators are too far behind: what is accepted now might be trimmed unread."""
+
+    code = "backlog_full"
+
+
+class Overloaded(Unavailable):
+    """This process has too much under way."""
+
+    code = "overloaded"
 
 
 class Superseded(TributaryError):
@@ -42,7 +56,7 @@ class BadFrame(TributaryError):
 class Refused(TributaryError):
     """The request breaks a rule of the contract and will never be accepted as it is."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is a record of what the client is told
         self,
         message: str,
         *,
@@ -50,6 +64,7 @@ class Refused(TributaryError):
         code: str,
         field: str | None = None,
         index: int | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -57,3 +72,4 @@ class Refused(TributaryError):
         self.code = code
         self.field = field
         self.index = index
+        self.headers = headers or {}

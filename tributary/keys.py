@@ -12,6 +12,7 @@ from typing import NamedTuple
 GROUP = "aggregator"
 WORKERS = "tributary:workers"
 CONFIG = "tributary:config"
+TOKENS = "tributary:tokens"
 
 
 class Key(NamedTuple):
@@ -83,6 +84,22 @@ CATALOGUE = (
         "permanent, capped by MAXLEN ~",
     ),
     Key(
+        "tributary:{p}:once:<key>",
+        "string",
+        "the answer that a request with this Idempotency-Key was given",
+        "ingest (append)",
+        "ingest (append)",
+        "10 minutes",
+    ),
+    Key(
+        TOKENS,
+        "hash",
+        "SHA-256 of a token → device pattern, scopes, expiry; `version`, new with each change",
+        "operators",
+        "ingest, api",
+        "permanent",
+    ),
+    Key(
         WORKERS,
         "sorted set",
         "aggregator id → time of its last heartbeat, UTC ms of the server",
@@ -139,6 +156,11 @@ def windows(partition: int) -> str:
 def dead(partition: int) -> str:
     """Key of the stream of entries that cannot be applied."""
     return f"tributary:{{{partition}}}:dead"
+
+
+def once(partition: int, key: str) -> str:
+    """Key of the answer that a request with this Idempotency-Key was given."""
+    return f"tributary:{{{partition}}}:once:{key}"
 
 
 def series(device: str, metric: str) -> str:

@@ -36,7 +36,9 @@ class Pipe(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._waiting: deque[OnReply] = deque()
         self._transport: asyncio.Transport | None = None
+        self._is_retired = False
         self.heard_at_s = self._loop.time()
+        self.waiting_since_s = self.heard_at_s  # the last reply, or the first command after it
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -60,6 +62,11 @@ class Pipe(asyncio.Protocol):
         """Whether commands can still be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a reply is outstanding."""
+        return bool(self._waiting)
+
     def send(self, command: bytes, on_reply: OnReply) -> None:
         """Queue a packed command; `on_reply` gets the reply, or an exception as a value."""
         if not self.is_open:
@@ -67,6 +74,8 @@ class Pipe(asyncio.Protocol):
             return
         if not self._unsent:
             self._loop.call_soon(self._flush)
+        if not self._waiting:
+            self.waiting_since_s = self._loop.time()
         self._unsent.append(command)
         self._waiting.append(on_reply)
 
@@ -90,17 +99,27 @@ class Pipe(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def retire(self, patience_s: float) -> None:
+        """Close as soon as nothing waits for a reply, or when patience ends."""
+        self._is_retired = True
+        if self._waiting:
+            self._loop.call_later(patience_s, self.close)
+        else:
+            self.close()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is connected (called by asyncio)."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         """Hand each complete reply to the one who waits for it (called by asyncio)."""
-        self.heard_at_s = self._loop.time()
+        self.heard_at_s = self.waiting_since_s = self._loop.time()
         reader, waiting = self._reader, self._waiting
         reader.feed(data)
         while (reply := reader.gets()) is not False:
             waiting.popleft()(reply)
+        if self._is_retired and not waiting:
+            self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell everyone who waits (called by asyncio)."""

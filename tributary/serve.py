@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +11,15 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from loguru import logger
 
-from tributary import connection, faults
+from tributary import connection, faults, guard
 from tributary.errors import Misconfigured
+from tributary.guard import Guard
+from tributary.lane.lane import Lane
+from tributary.lane.worker import Application, LaneWorker
 from tributary.settings import Settings
+
+MakeApp = Callable[[Settings, Guard], Flask]
+Attach = Callable[[Settings, Lane, Guard], None]
 
 BACKLOG = 2048
 
@@ -38,41 +43,35 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def check_exposure(settings: Settings) -> None:
-    """Let nobody but this machine in, unless the operator has said so.
-
-    Raises:
-        Misconfigured: the address is reachable from elsewhere and `open` is not set.
-    """
-    if settings.open or settings.host == "localhost":
-        return
-    try:
-        is_loopback = ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise Misconfigured(
-            f"host={settings.host!r} is reachable from other machines, and there are no tokens; "
-            "listen on 127.0.0.1, or let anybody in with --open"
-        )
-
-
-def serve(settings: Settings, make_app: Callable[[Settings], Flask], listener_fd: int) -> None:
+def serve(
+    settings: Settings, make_app: MakeApp, attach: tuple[Attach, ...], listener_fd: int
+) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished.
 
+    Args:
+        settings: of the deployment.
+        make_app: makes the Flask app, complete by itself.
+        attach: put the hot routes into the lane.
+        listener_fd: a listening socket.
+
     Raises:
-        Misconfigured: the Redis server does not fit these settings, or cannot be reached.
+        Misconfigured: the Redis server does not fit these settings, or cannot be reached, or
+            everybody would be let in.
     """
     connection.wait_and_prepare(settings)
-    _Server(settings, make_app, listener_fd).run()
+    client = connection.connect(settings)
+    guard.check_exposure(settings, client)
+    client.close()
+    _Server(settings, make_app, attach, listener_fd).run()
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(
-        self, settings: Settings, make_app: Callable[[Settings], Flask], listener_fd: int
+        self, settings: Settings, make_app: MakeApp, attach: tuple[Attach, ...], listener_fd: int
     ) -> None:
         self._settings = settings
         self._make_app = make_app
+        self._attach = attach
         self._listener_fd = listener_fd
         super().__init__()
 
@@ -80,7 +79,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         options: dict[str, Any] = {
             "bind": f"fd://{self._listener_fd}",
             "workers": self._settings.ingest_workers,
-            "worker_class": "gthread",
+            "worker_class": LaneWorker if self._settings.lane else "gthread",
             "threads": self._settings.http_threads,
             "keepalive": 75,
             "graceful_timeout": 10,
@@ -95,8 +94,15 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for name, value in options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
-        return self._make_app(self._settings)
+    def load(self) -> Flask | Application:
+        guard = Guard(self._settings, connection.connect(self._settings))
+        app = self._make_app(self._settings, guard)
+        if not self._settings.lane:
+            return app
+        lane = Lane(self._settings)
+        for attach in self._attach:
+            attach(self._settings, lane, guard)
+        return Application(lane, app, self._settings.http_threads)
 
 
 def _announce(arbiter: Any) -> None:

@@ -23,7 +23,8 @@ _LOCK_PATIENCE_S = 5.0
 class EmbeddedServer:
     """A server that keeps its data in `data_dir` and listens on a Unix socket only."""
 
-    def __init__(self, data_dir: str, binary: str = "") -> None:
+    def __init__(self, data_dir: str, binary: str = "", level: str = "aof") -> None:
+        self._level = level  # of durability
         self._dir = Path(data_dir).resolve()
         self._binary = binary
         self.lock = self._prepare()
@@ -45,8 +46,8 @@ class EmbeddedServer:
             "unixsocketperm": "700",
             "dir": self._quoted(self._dir),
             "logfile": self._quoted(self._dir / _LOG),
-            "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendonly": "no" if self._level == "memory" else "yes",
+            "appendfsync": "always" if self._level == "fsync" else "everysec",
             "save": '""',
             "maxmemory-policy": "noeviction",
         }

@@ -56,6 +56,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stream_max_entries: Annotated[
         int, _setting("entries kept in the stream of one partition", "entries", ge=100)
     ] = 100_000
+    overflow: Annotated[
+        Literal["refuse", "trim"],
+        _setting("past 90 % of the cap unread: answer 503, or let the oldest go"),
+    ] = "refuse"
+    durability: Annotated[
+        Literal["memory", "aof", "fsync", "replicated"],
+        _setting("what Redis must have done before a 200; checked against its own settings"),
+    ] = "aof"
+    once_ttl_ms: Annotated[
+        int, _setting("how long an Idempotency-Key is remembered", "ms", ge=1000)
+    ] = 600_000
+    rate_per_device: Annotated[
+        float, _setting("readings a second from one device, per HTTP process; 0: any", ge=0)
+    ] = 0.0
+    rate_per_token: Annotated[
+        float, _setting("readings a second with one token, per HTTP process; 0: any", ge=0)
+    ] = 0.0
+    lane: Annotated[
+        bool, _setting("answer the hot routes on the event loop; off: plain Flask on threads")
+    ] = True
     average_over: Annotated[
         int,
         _setting(
@@ -78,6 +98,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_max_readings: Annotated[
         int, _setting("most readings in one request", "readings", ge=1)
     ] = 10_000
+    in_flight_max_bytes: Annotated[
+        int, _setting("request bodies one HTTP process holds at once", "bytes", ge=1_048_576)
+    ] = 67_108_864
+    connections_max: Annotated[
+        int, _setting("connections one HTTP process holds at once", "connections", ge=1)
+    ] = 10_000
+    idle_timeout_ms: Annotated[
+        int, _setting("how long a connection may rest between requests", "ms", ge=100)
+    ] = 75_000
+    head_timeout_ms: Annotated[
+        int, _setting("how long the head of a request may take to arrive", "ms", ge=100)
+    ] = 10_000
+    body_timeout_ms: Annotated[
+        int, _setting("how long a body may take to arrive, or an answer to be read", "ms", ge=100)
+    ] = 30_000
     redis_timeout_ms: Annotated[
         int, _setting("how long a request waits for Redis", "ms", ge=10)
     ] = 2_000

@@ -1,20 +1,89 @@
-"""The verbs of the stream for callers that use redis-py; the lane has its own connection."""
+"""What is appended to a stream, as the arguments of one command, and what the reply means. Pure.
+
+Both ways into Redis use it: redis-py under Flask (`append`), the pipe under the lane.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.exceptions import NoScriptError
 
 from tributary import faults, keys
 from tributary.connection import failures
-from tributary.lua import APPEND, SCRIPTS
+from tributary.errors import BacklogFull, Unavailable
+from tributary.lua import APPEND
+from tributary.settings import Settings
+
+_REFUSE_FROM = 0.9  # of the cap
 
 
-def append(client: redis.Redis, frames: Iterable[tuple[int, int, bytes]], max_entries: int) -> None:
-    """Add frames, given as (partition, readings, bytes), to their streams.
+class Once(NamedTuple):
+    """A request that may be sent again: its key, and the answer that its retries get."""
+
+    key: str
+    answer: bytes
+
+
+class Frame(NamedTuple):
+    """Readings of one partition, packed."""
+
+    partition: int
+    readings: int
+    packed: bytes
+
+
+class Appending:
+    """How frames are appended under some settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._max_entries = str(settings.stream_max_entries)
+        unread_max = int(settings.stream_max_entries * _REFUSE_FROM)
+        self._unread_max = str(unread_max if settings.overflow == "refuse" else 0)
+        self._once_ttl_ms = str(settings.once_ttl_ms)
+        self._wait_ms = settings.redis_timeout_ms
+        self.is_replicated = settings.durability == "replicated"
+
+    def command(self, frame: Frame, once: Once | None = None) -> tuple[str | bytes, ...]:
+        """The command that appends a frame."""
+        partition, readings, packed = frame
+        names = [keys.readings(partition), keys.meta(partition)]
+        values: list[str | bytes] = [self._max_entries, self._unread_max, str(readings), packed]
+        if once is not None:
+            names.append(keys.once(partition, once.key))
+            values += (self._once_ttl_ms, once.answer)
+        return ("EVALSHA", APPEND.sha, str(len(names)), *names, *values)
+
+    def wait_command(self) -> tuple[str, str, str]:
+        """The command that waits until a replica has what was appended before it."""
+        return ("WAIT", "1", str(self._wait_ms))
+
+
+def refusal(reply: int) -> Unavailable | None:
+    """What the number says that an append has replied, if it was not done."""
+    return BacklogFull() if reply < 0 else None
+
+
+def not_replicated(confirmed: int) -> Unavailable | None:
+    """What the number says that a WAIT has replied, if no replica has the readings."""
+    if confirmed < 1:
+        return Unavailable("no replica has confirmed the readings in time")
+    return None
+
+
+def answered_before(replies: list[Any]) -> bytes | None:
+    """The answer of the first time, if every frame of a request had been appended before."""
+    if replies and all(isinstance(reply, bytes) for reply in replies):
+        first: bytes = replies[0]
+        return first
+    return None
+
+
+def append(
+    client: redis.Redis, appending: Appending, frames: list[Frame], once: Once | None = None
+) -> bytes | None:
+    """Append the frames of one request; the answer of the first time if it was sent before.
 
     Frames of one partition are added whole or not at all; of several, some may be.
 
@@ -23,28 +92,39 @@ def append(client: redis.Redis, frames: Iterable[tuple[int, int, bytes]], max_en
         ConnectionGone: whether they were added is not known.
     """
     faults.reach("before_append")
-    calls = [
-        (keys.readings(partition), keys.meta(partition), max_entries, readings, frame)
-        for partition, readings, frame in frames
-    ]
+    commands = [appending.command(frame, once) for frame in frames]
     with failures():
-        replies = _append_all(client, calls)
+        replies = _execute(client, commands, appending)
         unknown = [i for i, r in enumerate(replies) if isinstance(r, NoScriptError)]
         if unknown:  # refused before anything was written, so sending again is safe
-            for script in SCRIPTS:
-                client.script_load(script.source)
-            for i, reply in zip(
-                unknown, _append_all(client, [calls[i] for i in unknown]), strict=True
-            ):
+            client.script_load(APPEND.source)
+            again = _execute(client, [commands[i] for i in unknown], appending)
+            for i, reply in zip(unknown, again, strict=False):
                 replies[i] = reply
+            replies[len(commands) :] = again[len(unknown) :]
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
+    _check(replies, appending)
     faults.reach("after_append")
+    return answered_before(replies)
 
 
-def _append_all(client: redis.Redis, calls: list[tuple[str, str, int, int, bytes]]) -> list[Any]:
+def _check(replies: list[Any], appending: Appending) -> None:
+    failure = not_replicated(replies.pop()) if appending.is_replicated else None
+    for reply in replies:
+        if isinstance(reply, int):
+            failure = refusal(reply) or failure
+    if failure is not None:
+        raise failure
+
+
+def _execute(
+    client: redis.Redis, commands: list[tuple[str | bytes, ...]], appending: Appending
+) -> list[Any]:
     pipeline = client.pipeline(transaction=False)
-    for call in calls:
-        pipeline.evalsha(APPEND.sha, 2, *call)
+    for command in commands:
+        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+    if appending.is_replicated:
+        pipeline.execute_command(*appending.wait_command())  # type: ignore[no-untyped-call]
     return pipeline.execute(raise_on_error=False)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, request
 from loguru import logger
 from werkzeug.exceptions import HTTPException
 
 from tributary.errors import Refused, Unavailable
+from tributary.guard import Asked
 
 Check = Callable[[], str | None]  # the reason why not ready, or None
 
@@ -36,15 +37,24 @@ def error_body(
     return _encode({"success": False, "error": error})
 
 
+def asked() -> Asked:
+    """What the header fields of the present request ask for."""
+    fields = request.headers
+    return Asked(
+        fields.get("Authorization", ""),
+        fields.get("Content-Type", ""),
+        fields.get("Content-Encoding", "identity").lower(),
+        fields.get("Idempotency-Key"),
+    )
+
+
 def make_app(name: str, *blueprints: Blueprint) -> Flask:
     """A Flask app of these blueprints whose every error is JSON of one shape."""
     app = Flask(name, static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a device may be called a//b
-    app.register_error_handler(Refused, _refused)
-    app.register_error_handler(Unavailable, _unavailable)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _fault)
+    app.register_error_handler(Exception, _told)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app
@@ -68,14 +78,23 @@ def health(checks: list[Check]) -> Blueprint:
     return blueprint
 
 
-def _refused(error: Refused) -> Response:
-    body = error_body(error.code, error.message, error.field, error.index)
-    return json_answer(body, error.status)
+def told(error: Exception) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers that tell an error; one that nobody expected is logged."""
+    if isinstance(error, Refused):
+        body = error_body(error.code, error.message, error.field, error.index)
+        return error.status, body, error.headers
+    if isinstance(error, Unavailable):
+        headers = {"Retry-After": str(error.retry_after_s)}
+        return 503, error_body(error.code, f"{error}; send it again later"), headers
+    fault = secrets.token_hex(8)
+    logger.bind(action="fault", fault=fault).opt(exception=error).error("a request failed")
+    message = f"a fault of the server; tell the operator its id, {fault}"
+    return 500, error_body("internal", message), {}
 
 
-def _unavailable(error: Unavailable) -> Response:
-    body = error_body("unavailable", f"{error}; send it again later")
-    return json_answer(body, 503, {"Retry-After": str(error.retry_after_s)})
+def _told(error: Exception) -> Response:
+    status, body, headers = told(error)
+    return json_answer(body, status, headers)
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -83,10 +102,3 @@ def _http_error(error: HTTPException) -> Response:
     code = error.name.lower().replace(" ", "_")
     headers = {k: v for k, v in error.get_headers() if k in ("Allow", "Retry-After")}
     return json_answer(error_body(code, error.description or error.name), status, headers)
-
-
-def _fault(error: Exception) -> Response:
-    fault = secrets.token_hex(8)
-    logger.bind(action="fault", fault=fault).opt(exception=error).error("a request failed")
-    message = f"a fault of the server; tell the operator its id, {fault}"
-    return json_answer(error_body("internal", message), 500)

@@ -45,7 +45,9 @@ class _ExactTime(msgspec.Struct):
 _decode_exact_time = msgspec.json.Decoder(_ExactTime).decode
 
 
-def parse(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
+def parse(
+    body: bytes, arrived_ms: int, limits: Rules, rejected: list[Refused] | None = None
+) -> Accepted:
     """What `strict.parse` answers, sooner.
 
     Raises:
@@ -56,7 +58,7 @@ def parse(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
             return _batch(body, arrived_ms, limits)
         return _object(body, arrived_ms, limits)
     except (_Doubt, Refused, msgspec.MsgspecError, ValueError, TypeError, OverflowError):
-        return strict.parse(body, arrived_ms, limits)
+        return strict.parse(body, arrived_ms, limits, rejected)
 
 
 def _object(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:

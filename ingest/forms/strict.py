@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
-from ingest import rules
+from ingest.forms import judge
 from ingest.rules import Accepted, Rules
 from tributary import reading
 from tributary.errors import Refused
 from tributary.frame import Block
 
+T = TypeVar("T")
 
-def parse(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
-    """One reading, an array of readings, or columns.
+
+def parse(
+    body: bytes, arrived_ms: int, limits: Rules, rejected: list[Refused] | None = None
+) -> Accepted:
+    """One reading, an array of readings, or columns; bad readings go to `rejected`, if given.
 
     Raises:
         Refused: 400 for what is not JSON or has the wrong shape, 413 for too many readings,
@@ -30,35 +33,46 @@ def parse(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     value = load(body)
     if isinstance(value, dict):
         if any(isinstance(v, list) for v in value.values()):
-            return _columns(value, arrived_ms, limits)
-        return _collected([_reading(value, arrived_ms, limits)], limits, is_batch=False)
+            return _columns(value, arrived_ms, limits, rejected)
+        if rejected is None:
+            return _collected([judge.block(value, arrived_ms, limits)], limits, is_batch=False)
+        return batch([value], arrived_ms, limits, rejected)
     if isinstance(value, list):
-        return batch(value, arrived_ms, limits)
-    raise wrong_shape(f"a JSON {_kind(value)} is not a reading")
+        return batch(value, arrived_ms, limits, rejected)
+    raise judge.wrong_shape(f"a JSON {judge.kind(value)} is not a reading")
 
 
-def parse_lines(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
-    """NDJSON: one reading a line, empty lines passed over.
+def parse_lines(
+    body: bytes, arrived_ms: int, limits: Rules, rejected: list[Refused] | None = None
+) -> Accepted:
+    """NDJSON: one reading a line, empty lines passed over; bad lines go to `rejected`, if given.
 
     Raises:
         Refused: as `parse`, with the number of the reading as index.
     """
-    items: list[Any] = []
-    for line in body.split(b"\n"):
-        if line.strip():
-            with _at(len(items)):
-                items.append(load(line))
-    return batch(items, arrived_ms, limits)
+    lines = [line for line in body.split(b"\n") if line.strip()]
+    limits.check_size(len(lines))
+
+    def block_of(line: bytes) -> Block:
+        return judge.block(load(line), arrived_ms, limits)
+
+    return _collected(_each(lines, block_of, rejected), limits, is_batch=True)
 
 
-def batch(items: list[Any], arrived_ms: int, limits: Rules) -> Accepted:
+def batch(
+    items: list[Any], arrived_ms: int, limits: Rules, rejected: list[Refused] | None = None
+) -> Accepted:
     """The readings of an array, each checked by itself.
 
     Raises:
         Refused: with the index of the first reading that breaks a rule.
     """
     limits.check_size(len(items))
-    return _collected(list(_readings(items, arrived_ms, limits)), limits, is_batch=True)
+
+    def block_of(item: Any) -> Block:
+        return judge.block(item, arrived_ms, limits)
+
+    return _collected(_each(items, block_of, rejected), limits, is_batch=True)
 
 
 def load(body: bytes) -> Any:
@@ -77,51 +91,29 @@ def load(body: bytes) -> Any:
     except UnicodeError as error:
         raise Refused(f"the body is not UTF-8: {error}", status=400, code="bad_encoding") from None
     except RecursionError:
-        raise wrong_shape("the JSON is nested too deeply") from None
+        raise judge.wrong_shape("the JSON is nested too deeply") from None
     except ValueError as error:
         raise Refused(f"the body is not JSON: {error}", status=400, code="not_json") from None
 
 
-def wrong_shape(fault: str) -> Refused:
-    """400 for JSON that is no form of a reading."""
-    return Refused(
-        f"{fault}; send an object of numbers like "
-        '{"engine_temperature": 92.3}, or an array of such objects',
-        status=400,
-        code="wrong_shape",
-    )
-
-
-def _readings(items: list[Any], arrived_ms: int, limits: Rules) -> Iterator[Block]:
+def _each(items: list[Any], judged: Callable[[Any], T], rejected: list[Refused] | None) -> list[T]:
+    """What is right among the items; a refusal gets the index, and ends it all or is kept."""
+    kept = []
     for index, item in enumerate(items):
-        with _at(index):
-            yield _reading(item, arrived_ms, limits)
+        try:
+            kept.append(judged(item))
+        except Refused as refusal:
+            refusal.index = index
+            if rejected is None:
+                raise
+            rejected.append(refusal)
+    return kept
 
 
-@contextmanager
-def _at(index: int) -> Iterator[None]:
-    """Add the index of the reading to a refusal raised inside."""
-    try:
-        yield
-    except Refused as refusal:
-        refusal.index = index
-        raise
-
-
-def _reading(item: Any, arrived_ms: int, limits: Rules) -> Block:
-    if not isinstance(item, dict):
-        raise wrong_shape(f"a JSON {_kind(item)} is not a reading")
-    device = _device(item, limits)
-    recorded_at_ms = arrived_ms
-    if "recorded_at" in item:
-        recorded_at_ms = _time_ms(item["recorded_at"], arrived_ms, limits)
-    metrics = {k: _number(k, v) for k, v in item.items() if k not in reading.RESERVED}
-    _check_names(metrics, limits)
-    return Block(device, recorded_at_ms, dict(metrics))
-
-
-def _columns(item: dict[str, Any], arrived_ms: int, limits: Rules) -> Accepted:
-    device = _device(item, limits)
+def _columns(
+    item: dict[str, Any], arrived_ms: int, limits: Rules, rejected: list[Refused] | None
+) -> Accepted:
+    device = judge.device(item, limits)
     columns = {k: v for k, v in item.items() if k not in reading.RESERVED}
     for name, column in columns.items():
         if not isinstance(column, list):
@@ -133,80 +125,22 @@ def _columns(item: dict[str, Any], arrived_ms: int, limits: Rules) -> Accepted:
     if lengths != {len(times)}:
         _refuse_column("recorded_at", "the arrays differ in length")
     limits.check_size(len(times))
-    times_ms, values = array("q"), {name: array("d") for name in columns}
-    for index in range(len(times)):
-        with _at(index):
-            times_ms.append(_time_ms(times[index], arrived_ms, limits))
-            for name, column in columns.items():
-                values[name].append(_number(name, column[index]))
-    _check_names(columns, limits)
-    packed: dict[str, float | bytes] = {name: v.tobytes() for name, v in values.items()}
-    block = Block(device, times_ms.tobytes(), packed)
-    return Accepted({limits.devices[device]: [block]}, len(times), is_batch=True)
+    judge.check_names(columns, limits)
 
+    def row_of(index: int) -> tuple[int, list[float]]:
+        time_ms = judge.time_ms(times[index], arrived_ms, limits)
+        return time_ms, [judge.number(name, column[index]) for name, column in columns.items()]
 
-def _device(item: dict[str, Any], limits: Rules) -> str:
-    device = item.get("device", reading.DEFAULT_DEVICE)
-    if not isinstance(device, str):
-        raise rules.invalid_device(device)
-    limits.devices.check(device)
-    return device
-
-
-def _time_ms(given: Any, arrived_ms: int, limits: Rules) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | float | str):
-        raise _invalid_time(f"{_kind(given)} is not a time")
-    try:
-        time_ms = reading.time_ms(given)
-    except (ValueError, OverflowError) as error:
-        raise _invalid_time(str(error)) from None
-    if time_ms > arrived_ms + limits.future_max_ms:
-        raise Refused(
-            f"recorded_at {given!r:.60} lies in the future; set the clock of the device "
-            f"(at most {limits.future_max_ms} ms ahead)",
-            status=422,
-            code="in_future",
-            field="recorded_at",
-        )
-    return time_ms
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refused(
-            f"{name!r:.80} is {_kind(value)}, not a number; send a finite JSON number",
-            status=422,
-            code="not_a_number",
-            field=name[:80],
-        )
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise Refused(
-            f"{name!r:.80} is too large for a double; send a finite number",
-            status=422,
-            code="out_of_range",
-            field=name[:80],
-        )
-    return number
-
-
-def _check_names(metrics: dict[str, Any], limits: Rules) -> None:
-    if not metrics:
-        raise Refused(
-            "the reading names no metric; send at least one number by name",
-            status=422,
-            code="no_metrics",
-        )
-    if len(metrics) > reading.METRICS_MAX:
-        raise Refused(
-            f"{len(metrics)} metrics in one reading; send at most {reading.METRICS_MAX}",
-            status=422,
-            code="too_many_metrics",
-        )
-    limits.metrics.check(set(metrics))
+    rows = _each(list(range(len(times))), row_of, rejected)
+    if not rows:
+        return Accepted({}, 0, is_batch=True)
+    times_ms = array("q", [time_ms for time_ms, _ in rows]).tobytes()
+    values = zip(*(row for _, row in rows), strict=True)
+    packed: dict[str, float | bytes] = {
+        name: array("d", column).tobytes() for name, column in zip(columns, values, strict=True)
+    }
+    block = Block(device, times_ms, packed)
+    return Accepted({limits.devices[device]: [block]}, len(rows), is_batch=True)
 
 
 def _collected(blocks: list[Block], limits: Rules, *, is_batch: bool) -> Accepted:
@@ -214,15 +148,6 @@ def _collected(blocks: list[Block], limits: Rules, *, is_batch: bool) -> Accepte
     for block in blocks:
         by_partition.setdefault(limits.devices[str(block.device)], []).append(block)
     return Accepted(by_partition, len(blocks), is_batch)
-
-
-def _invalid_time(fault: str) -> Refused:
-    return Refused(
-        f"recorded_at: {fault}; send {reading.TIME_RULE}",
-        status=422,
-        code="invalid_time",
-        field="recorded_at",
-    )
 
 
 def _refuse_column(name: str, fault: str) -> NoReturn:
@@ -256,10 +181,3 @@ def _constant(name: str) -> NoReturn:
 
 def _integer(digits: str) -> float:
     return int(digits) if len(digits) < 400 else math.inf
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
-    return names.get(type(value), "object")

@@ -107,7 +107,7 @@ class History:
             readings = self.random.randint(1, 2)
             blocks = [Block("d", 1, {"m": float(self.appended + n)}) for n in range(readings)]
             names = (keys.readings(0), keys.meta(0))
-            self.client.eval(APPEND.source, 2, *names, 1_000_000, readings, pack(blocks))
+            self.client.eval(APPEND.source, 2, *names, 1_000_000, 0, readings, pack(blocks))
             self.appended += readings
         self.wait(asyncio.sleep(0.0005))
 

@@ -38,7 +38,7 @@ def slow_loads(monkeypatch: pytest.MonkeyPatch) -> None:
 def append(client: redis.Redis, partition: int, number: int) -> None:
     frame = pack([Block(f"d{partition}", 1000 + number, {"m": float(number)})])
     names = (keys.readings(partition), keys.meta(partition))
-    client.eval(APPEND.source, 2, *names, 1_000_000, 1, frame)
+    client.eval(APPEND.source, 2, *names, 1_000_000, 0, 1, frame)
 
 
 def counted(client: redis.Redis, settings: Settings, partition: int) -> int:

@@ -155,7 +155,7 @@ class TestFaults:
         path.write_text("device,time,speed\nload-f,1700000000,1\nload-f,4102444800,2\n")
         status, text = load(path)
         assert status == 1
-        assert "future.csv:3: refused: 422, recorded_at 4102444800000 lies in the future" in text
+        assert "future.csv:3: refused: recorded_at 4102444800000 lies in the future" in text
         assert "sent 2, accepted 1, refused 1, skipped 0" in text
 
     def test_terminal_commands_in_a_file_are_made_visible(self, load: Load, tmp_path: Path):

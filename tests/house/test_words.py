@@ -38,7 +38,7 @@ def test_the_environment_is_read_in_one_place():
         "tributary/settings.py",
         "tributary/supervisor.py",  # hands it down to children
         "tributary/cli/up.py",  # whether a Redis was named at all
-        "tributary/cli/status.py",
+        "tributary/cli/options.py",  # likewise
         "tributary/loading/journal.py",  # XDG_STATE_HOME
     }
     assert not found(r"os\.environ|getenv", SOURCES, *allowed)
@@ -56,7 +56,11 @@ def test_tests_wait_for_conditions_and_never_sleep():
 
 
 def test_there_are_few_broad_handlers_and_none_is_empty():
-    broad = found(r"except (Base)?Exception\b|except:", SOURCES, "tributary/pipe.py")
+    allowed = (
+        "tributary/pipe.py",
+        "tributary/lane/connection.py",  # a fault in one request is a 500, not the end of others
+    )
+    broad = found(r"except (Base)?Exception\b|except:", SOURCES, *allowed)
     assert not broad
     for name, text in SOURCES.items():
         for node in ast.walk(ast.parse(text)):

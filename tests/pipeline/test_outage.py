@@ -98,4 +98,4 @@ def test_a_server_that_evicts_is_refused_at_start(server: Server, settings: Sett
     server.client.config_set("maxmemory-policy", "allkeys-lru")
     worker = run("aggregator", environ=pipeline.environ(settings))
     assert worker.end() == 2
-    assert "set it to noeviction" in worker.text
+    assert "CONFIG SET maxmemory-policy noeviction" in worker.text

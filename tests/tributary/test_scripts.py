@@ -33,7 +33,7 @@ def client(request: pytest.FixtureRequest, own_server: Callable[..., Server]) ->
 
 
 def append(client: redis.Redis, readings: int = 1, frame: bytes = b"f", cap: int = 1000) -> int:
-    return client.eval(APPEND.source, 2, STREAM, META, cap, readings, frame)
+    return client.eval(APPEND.source, 2, STREAM, META, cap, 0, readings, frame)
 
 
 def regroup(client: redis.Redis, epoch: str = "e1") -> int:

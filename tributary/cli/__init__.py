@@ -18,6 +18,7 @@ _COMMANDS = {
     "aggregator": "the worker that keeps current values and averages",
     "simulate": "drive a fleet of cars against a running server",
     "load": "send a data set as readings",
+    "token": "make, list and revoke credentials",
     "status": "what is accepted, applied, pending and lost",
 }
 _HIDDEN = ("web",)

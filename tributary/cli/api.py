@@ -15,9 +15,9 @@ from tributary.cli import options
 def command(**given: Any) -> None:
     """Serve the api role over HTTP until SIGTERM."""
     from api.app import create_app
+    from api.lane import attach
 
     settings = options.load(given)
     log.configure(settings, "api")
-    serve.check_exposure(settings)
     listener = serve.listen(settings.host, settings.port)
-    serve.serve(settings, create_app, listener.detach())
+    serve.serve(settings, create_app, (attach,), listener.detach())

@@ -17,9 +17,9 @@ from tributary.cli import options
 def command(**given: Any) -> None:
     """Serve the ingest role over HTTP until SIGTERM."""
     from ingest.app import create_app
+    from ingest.lane import attach
 
     settings = options.load(given)
     log.configure(settings, "ingest")
-    serve.check_exposure(settings)
     listener = serve.listen(settings.host, settings.port)
-    serve.serve(settings, create_app, listener.detach())
+    serve.serve(settings, create_app, (attach,), listener.detach())

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 import click
+import msgspec
 
-from tributary import settings
-from tributary.settings import Settings
+from tributary import server, settings
+from tributary.settings import PREFIX, Settings
 
 Function = Callable[..., Any]
 
-_HTTP = ("host", "port", "ingest_workers", "http_threads", "open")
+_HTTP = ("host", "port", "ingest_workers", "http_threads", "open", "lane", "durability")
 _EMBEDDED = ("data_dir", "server_binary")
 ALL = ("redis_url", "log_level", "log_format")
 ROLES: dict[str, tuple[str, ...]] = {
@@ -22,6 +24,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "api": (*_HTTP, *ALL),
     "aggregator": ALL,
     "status": ("redis_url", "data_dir"),
+    "token": ("redis_url", "data_dir"),
 }
 
 
@@ -43,12 +46,24 @@ def load(given: dict[str, Any]) -> Settings:
     return settings.load(overrides=given)
 
 
+def of_running(given: dict[str, Any]) -> Settings:
+    """Settings of a deployment that runs: without a URL, of the one in the data directory."""
+    settings = load(given)
+    if given["redis_url"] is None and f"{PREFIX}REDIS_URL" not in os.environ:
+        url = server.url_of(settings.data_dir)
+        if url is not None:
+            return msgspec.structs.replace(settings, redis_url=url)
+    return settings
+
+
 def _option(name: str, default: Any, unit: str, meaning: str) -> Callable[[Function], Function]:
     flag = "--" + name.replace("_", "-")
     kind = settings.base_type(name)
-    shown = f"{meaning} [{settings.PREFIX}{name.upper()}; default: {default!s}]"
+    shown = f"{meaning} [{PREFIX}{name.upper()}; default: {default!s}]"
     if kind is bool:
-        return click.option(flag, is_flag=True, default=None, help=shown)
+        default_is_on = default is True
+        both = f"{flag}/--no-{flag.removeprefix('--')}" if default_is_on else flag
+        return click.option(both, is_flag=True, default=None, help=shown)
     if get_origin(kind) is Literal:
         return click.option(flag, type=click.Choice(get_args(kind)), help=shown)
     # Values are checked with all others by `settings.load`, not one by one by click.

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
 
 import click
-import msgspec
 
-from tributary import connection, server, status
+from tributary import connection, status
 from tributary.cli import options
 from tributary.errors import Unavailable
-from tributary.settings import PREFIX, Settings
 
 
 @click.command("status", epilog="Example: tributary status --json | jq .pending")
@@ -21,7 +18,7 @@ from tributary.settings import PREFIX, Settings
 @options.of_role("status")
 def command(*, as_json: bool, **given: Any) -> None:
     """Say what is accepted, applied, pending and lost. Exit 1 when unhealthy."""
-    settings = _where(options.load(given), given)
+    settings = options.of_running(given)
     client = connection.connect(settings)
     try:
         found = status.read(client, settings)
@@ -33,15 +30,6 @@ def command(*, as_json: bool, **given: Any) -> None:
     for fault in faults:
         click.echo(f"tributary: {fault}", err=True)
     sys.exit(1 if faults else 0)
-
-
-def _where(settings: Settings, given: dict[str, Any]) -> Settings:
-    """Without a URL, the server that `up` keeps in the data directory."""
-    if given["redis_url"] is None and f"{PREFIX}REDIS_URL" not in os.environ:
-        url = server.url_of(settings.data_dir)
-        if url is not None:
-            return msgspec.structs.replace(settings, redis_url=url)
-    return settings
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 
-from tributary import connection, log, serve, status
+from tributary import connection, guard, log, serve, status
 from tributary.cli import options
 from tributary.errors import Misconfigured, TributaryError
 from tributary.server import EmbeddedServer
@@ -30,10 +30,9 @@ def command(**given: Any) -> None:
     """Start everything, print when it is ready, and run until Ctrl-C or SIGTERM."""
     settings = options.load(given)
     log.configure(settings, "up")
-    serve.check_exposure(settings)
     listener = serve.listen(settings.host, settings.port)
     is_embedded = given["redis_url"] is None and f"{PREFIX}REDIS_URL" not in os.environ
-    server = EmbeddedServer(settings.data_dir, settings.server_binary) if is_embedded else None
+    server = _embedded(settings) if is_embedded else None
     if server is not None:
         settings = msgspec.structs.replace(settings, redis_url=server.url)
     port = listener.getsockname()[1]
@@ -63,10 +62,20 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _embedded(settings: Settings) -> EmbeddedServer:
+    if settings.durability == "replicated":
+        raise Misconfigured(
+            "durability='replicated' needs a server with a replica, and the embedded one has none; "
+            "name a server with --redis-url, or ask for fsync"
+        )
+    return EmbeddedServer(settings.data_dir, settings.server_binary, settings.durability)
+
+
 def _prepare(settings: Settings) -> None:
     client = connection.connect(settings)
     try:
         connection.prepare(client, settings)
+        guard.check_exposure(settings, client)
     except Misconfigured:
         raise
     except TributaryError as error:

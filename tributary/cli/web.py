@@ -9,6 +9,7 @@ from flask import Flask
 
 from tributary import connection, log, serve, web
 from tributary.cli import options
+from tributary.guard import Guard
 from tributary.settings import Settings
 
 
@@ -19,10 +20,13 @@ def command(listener_fd: int, **given: Any) -> None:
     """Serve record and collect on one inherited socket."""
     settings = options.load(given)
     log.configure(settings, "web")
-    serve.serve(settings, create_app, listener_fd)
+    import api.lane
+    import ingest.lane
+
+    serve.serve(settings, create_app, (ingest.lane.attach, api.lane.attach), listener_fd)
 
 
-def create_app(settings: Settings) -> Flask:
+def create_app(settings: Settings, guard: Guard) -> Flask:
     """One app with the routes of ingest and api."""
     import api.app
     import ingest.app
@@ -30,7 +34,7 @@ def create_app(settings: Settings) -> Flask:
     client = connection.connect(settings)
     return web.make_app(
         __name__,
-        ingest.app.blueprint(settings, client),
-        api.app.blueprint(settings, client),
+        ingest.app.blueprint(settings, client, guard),
+        api.app.blueprint(settings, client, guard),
         web.health([connection.readiness(client, writes=True)]),
     )

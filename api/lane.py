@@ -1,0 +1,74 @@
+"""`GET|POST /collect` in the lane: one HGET, and its reply becomes the body of the answer."""
+
+from __future__ import annotations
+
+import time
+
+import hiredis
+
+from api import collect
+from tributary import keys, reading
+from tributary.connection import of_reply
+from tributary.errors import Refused
+from tributary.guard import Guard
+from tributary.lane.lane import Lane, Route
+from tributary.lane.link import Link
+from tributary.lane.request import Request
+from tributary.pipe import Reply, pack
+from tributary.settings import Settings
+
+_DEVICE = len("device=")
+
+
+def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
+    """Put `/collect` into the lane of a process."""
+    collector = Collector(settings, lane, guard)
+    lane.add(
+        [Route("/collect", ("GET", "POST"), "device=[A-Za-z0-9._:/-]{1,128}", collector.collect)],
+        collector.link,
+    )
+
+
+class Collector:
+    """Answers `/collect`; keep `link` open while serving."""
+
+    def __init__(self, settings: Settings, lane: Lane, guard: Guard) -> None:
+        self._guard = guard
+        self._partitions = settings.partitions
+        self._stale_after_ms = settings.stale_after_ms
+        self._answers = lane.answers
+        self.link = Link(settings.redis_url, settings.redis_timeout_ms, (), "redis (collect)")
+
+    def collect(self, request: Request) -> None:
+        """Answer one request, once Redis has said what is stored of the device.
+
+        Raises:
+            Refused, Unavailable: the client may not see it, or not now.
+        """
+        named = request.query[_DEVICE:].decode()
+        device = named or reading.DEFAULT_DEVICE
+        token = self._guard.admit(request.head)
+        if token is not None:
+            token.check("collect", (device,))
+        key = keys.latest(keys.partition_of(device, self._partitions))
+
+        def answered(reply: Reply) -> None:
+            if type(reply) is bytes:
+                now_ms = time.time_ns() // 1_000_000
+                body = collect.answer(device, reply, now_ms, self._stale_after_ms)
+                request.answer(self._answers.json(200, body))
+            elif reply is None and not named:
+                request.answer(self._answers.ok(collect.EMPTY))
+            else:
+                request.answer(self._answers.failure(_failure(device, reply)))
+
+        self.link.send(pack(("HGET", key, device)), answered)
+
+
+def _failure(device: str, reply: Reply) -> Exception:
+    if reply is None:
+        unknown: Refused = collect.unknown(device)
+        return unknown
+    if isinstance(reply, hiredis.ReplyError):
+        return of_reply(str(reply))
+    return reply if isinstance(reply, Exception) else TypeError(f"HGET replied {reply!r:.80}")

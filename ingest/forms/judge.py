@@ -1,0 +1,123 @@
+"""What one reading must be: its device, its time, its numbers. Pure.
+
+Every function raises `Refused` (422, or 400 for a wrong shape) with the field and the remedy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ingest import rules
+from ingest.rules import Rules
+from tributary import reading
+from tributary.errors import Refused
+from tributary.frame import Block
+
+
+def block(item: Any, arrived_ms: int, limits: Rules) -> Block:
+    """One reading, from what JSON holds of it."""
+    if not isinstance(item, dict):
+        raise wrong_shape(f"a JSON {kind(item)} is not a reading")
+    name = device(item, limits)
+    recorded_at_ms = arrived_ms
+    if "recorded_at" in item:
+        recorded_at_ms = time_ms(item["recorded_at"], arrived_ms, limits)
+    metrics = {k: number(k, v) for k, v in item.items() if k not in reading.RESERVED}
+    check_names(metrics, limits)
+    return Block(name, recorded_at_ms, dict(metrics))
+
+
+def device(item: dict[str, Any], limits: Rules) -> str:
+    """The device of an object, which must be a valid name."""
+    given = item.get("device", reading.DEFAULT_DEVICE)
+    if not isinstance(given, str):
+        raise rules.invalid_device(given)
+    limits.devices.check(given)
+    return given
+
+
+def time_ms(given: Any, arrived_ms: int, limits: Rules) -> int:
+    """A `recorded_at` in UTC milliseconds, not too far in the future."""
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        raise _invalid_time(f"{kind(given)} is not a time")
+    try:
+        recorded_at_ms = reading.time_ms(given)
+    except (ValueError, OverflowError) as error:
+        raise _invalid_time(str(error)) from None
+    if recorded_at_ms > arrived_ms + limits.future_max_ms:
+        raise Refused(
+            f"recorded_at {given!r:.60} lies in the future; set the clock of the device "
+            f"(at most {limits.future_max_ms} ms ahead)",
+            status=422,
+            code="in_future",
+            field="recorded_at",
+        )
+    return recorded_at_ms
+
+
+def number(name: str, value: Any) -> float:
+    """A finite double."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Refused(
+            f"{name!r:.80} is {kind(value)}, not a number; send a finite JSON number",
+            status=422,
+            code="not_a_number",
+            field=name[:80],
+        )
+    try:
+        double = float(value)
+    except OverflowError:
+        double = math.inf
+    if not math.isfinite(double):
+        raise Refused(
+            f"{name!r:.80} is too large for a double; send a finite number",
+            status=422,
+            code="out_of_range",
+            field=name[:80],
+        )
+    return double
+
+
+def check_names(metrics: dict[str, Any], limits: Rules) -> None:
+    """Let pass the names of one reading's metrics, if there are some and not too many."""
+    if not metrics:
+        raise Refused(
+            "the reading names no metric; send at least one number by name",
+            status=422,
+            code="no_metrics",
+        )
+    if len(metrics) > reading.METRICS_MAX:
+        raise Refused(
+            f"{len(metrics)} metrics in one reading; send at most {reading.METRICS_MAX}",
+            status=422,
+            code="too_many_metrics",
+        )
+    limits.metrics.check(set(metrics))
+
+
+def wrong_shape(fault: str) -> Refused:
+    """400 for JSON that is no form of a reading."""
+    return Refused(
+        f"{fault}; send an object of numbers like "
+        '{"engine_temperature": 92.3}, or an array of such objects',
+        status=400,
+        code="wrong_shape",
+    )
+
+
+def kind(value: Any) -> str:
+    """What JSON calls the type of a value."""
+    if value is None:
+        return "null"
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
+    return names.get(type(value), "object")
+
+
+def _invalid_time(fault: str) -> Refused:
+    return Refused(
+        f"recorded_at: {fault}; send {reading.TIME_RULE}",
+        status=422,
+        code="invalid_time",
+        field="recorded_at",
+    )

@@ -1,0 +1,102 @@
+"""Everything a `POST /record` must pass before its readings are appended, whoever serves it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from typing import NamedTuple
+from urllib.parse import parse_qs
+
+from ingest import body, record
+from ingest.rules import Accepted, Rules
+from tributary.errors import Refused
+from tributary.guard import Asked, Guard
+from tributary.rate import Rate
+from tributary.settings import Settings
+from tributary.stream import Once
+from tributary.tokens import Token
+
+_KEY_MAX = 255
+_KEY = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
+
+
+class Taken(NamedTuple):
+    """Readings to append, the answer once that is done, and the key of a retry-safe request."""
+
+    accepted: Accepted
+    answer: bytes
+    once: Once | None
+
+
+class Intake:
+    """The rules, limits and tokens of one process."""
+
+    def __init__(self, settings: Settings, guard: Guard) -> None:
+        self._rules = Rules(settings)
+        self._guard = guard
+        self._devices = Rate(settings.rate_per_device)
+        self._tokens = Rate(settings.rate_per_token)
+        self._is_limited = bool(settings.rate_per_device or settings.rate_per_token)
+
+    def take(self, sent: bytes, asked: Asked, query: bytes, now_ms: int) -> Taken:
+        """What a request brings.
+
+        Raises:
+            Refused: 400, 401, 403, 413, 415, 422 or 429; nothing of it may then be stored.
+            Unavailable: it cannot be judged yet.
+        """
+        token = self._guard.admit(asked)
+        if asked.content_encoding != "identity":
+            sent = body.decoded(sent, asked.content_encoding, self._rules.body_max_bytes)
+        rejected: list[Refused] | None = [] if query and _skips(query) else None
+        accepted = record.accept(sent, asked.content_type, now_ms, self._rules, rejected)
+        if token is not None:
+            token.check("record", record.devices(accepted))
+        if self._is_limited:
+            self._limit(record.readings_by_device(accepted), token, now_ms / 1000)
+        answer = record.answer(accepted, rejected)
+        if asked.idempotency_key is None:
+            return Taken(accepted, answer, None)
+        return Taken(accepted, answer, Once(_once_key(asked.idempotency_key, token), answer))
+
+    def _limit(self, readings: dict[str, int], token: Token | None, now_s: float) -> None:
+        limited = [(self._devices, device, count) for device, count in readings.items()]
+        if token is not None:
+            limited.append((self._tokens, token.id, sum(readings.values())))
+        wait_s = max(rate.wait_s(name, count, now_s) for rate, name, count in limited)
+        if wait_s > 0:
+            raise Refused(
+                "too many readings a second; send them later, or fewer at once",
+                status=429,
+                code="too_many_requests",
+                headers={"Retry-After": str(math.ceil(wait_s))},
+            )
+        for rate, name, count in limited:
+            rate.count(name, count, now_s)
+
+
+def _skips(query: bytes) -> bool:
+    """Whether bad readings are to be passed over: `on_error=skip`."""
+    wanted = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("on_error", ["refuse"])
+    if wanted[-1] not in ("refuse", "skip"):
+        raise Refused(
+            f"on_error={wanted[-1]!r:.40} is not known; use skip, or leave it out",
+            status=400,
+            code="invalid_on_error",
+            field="on_error",
+        )
+    return wanted[-1] == "skip"
+
+
+def _once_key(given: str, token: Token | None) -> str:
+    """The name under which the answer is remembered: a key belongs to who has sent it."""
+    if not 1 <= len(given) <= _KEY_MAX:
+        raise Refused(
+            f"the Idempotency-Key has {len(given)} characters; use 1 to {_KEY_MAX}",
+            status=400,
+            code="invalid_idempotency_key",
+        )
+    if _KEY.fullmatch(given) is None:
+        given = "sha256-" + hashlib.sha256(given.encode("latin-1")).hexdigest()
+    return given if token is None else f"{token.id}/{given}"

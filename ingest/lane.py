@@ -1,0 +1,184 @@
+"""`POST /record` in the lane: what arrives in one tick shares a frame per partition.
+
+Fast code: per reading one `Intake.take`, one `_Sent`, and its answer when Redis has
+acknowledged the frame. Frames are packed and sent once per tick, in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import hiredis
+
+from ingest import record
+from ingest.intake import Intake, Taken
+from tributary import faults, frame, stream
+from tributary.connection import of_reply
+from tributary.frame import Block
+from tributary.guard import Guard
+from tributary.lane.lane import Lane, Route
+from tributary.lane.link import Link
+from tributary.lane.request import Request
+from tributary.lua import APPEND
+from tributary.pipe import OnReply, Reply, pack
+from tributary.settings import Settings
+from tributary.stream import Appending, Frame, Once
+
+_SHARED_MAX_READINGS = 1_000  # a frame with as many is not added to
+
+
+class _Sent:
+    """A request whose readings are on their way to Redis."""
+
+    __slots__ = ("awaited", "failure", "replies", "request", "taken")
+
+    def __init__(self, request: Request, taken: Taken) -> None:
+        self.request = request
+        self.taken = taken
+        self.awaited = 0  # replies that are still to come
+        self.failure: Reply = None
+        self.replies: list[Reply] | None = None  # kept only for a request with a key
+
+
+class _Open:
+    """A frame that grows until the tick ends, and the requests whose readings it holds."""
+
+    __slots__ = ("blocks", "readings", "sent")
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.readings = 0
+        self.sent: list[_Sent] = []
+
+
+def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
+    """Put `POST /record` into the lane of a process."""
+    recorder = Recorder(settings, lane, guard)
+    lane.add([Route("/record", ("POST",), "on_error=[a-z]{1,20}", recorder.record)], recorder.link)
+
+
+class Recorder:
+    """Readings on their way into the streams; keep `link` open while serving."""
+
+    def __init__(self, settings: Settings, lane: Lane, guard: Guard) -> None:
+        self._intake = Intake(settings, guard)
+        self._appending = Appending(settings)
+        self._answers = lane.answers
+        self.link = Link(settings.redis_url, settings.redis_timeout_ms, (APPEND,), "redis (record)")
+        self._open: dict[int, _Open] = {}
+        self._closed: list[tuple[Frame, Once | None, list[_Sent]]] = []
+        self._is_flush_due = False
+
+    def record(self, request: Request) -> None:
+        """Answer one request, once Redis has its readings.
+
+        Raises:
+            Refused, Unavailable: nothing of it was stored.
+        """
+        now_ms = time.time_ns() // 1_000_000
+        taken = self._intake.take(request.body, request.head, request.query, now_ms)
+        if not taken.accepted.blocks:
+            request.answer(self._answers.ok(taken.answer))
+            return
+        sent = _Sent(request, taken)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+        if taken.once is None:
+            self._share(sent)
+        else:
+            sent.replies = []
+            for whole in record.frames(taken.accepted):
+                sent.awaited += 1
+                self._closed.append((whole, taken.once, [sent]))
+
+    def _share(self, sent: _Sent) -> None:
+        accepted = sent.taken.accepted
+        for partition, blocks in accepted.blocks.items():
+            growing = self._open.get(partition)
+            if growing is None:
+                growing = self._open[partition] = _Open()
+            growing.blocks += blocks
+            growing.readings += (
+                accepted.readings if len(accepted.blocks) == 1 else (frame.readings_in(blocks))
+            )
+            growing.sent.append(sent)
+            sent.awaited += 1
+            if growing.readings >= _SHARED_MAX_READINGS:
+                del self._open[partition]
+                self._close(partition, growing)
+
+    def _close(self, partition: int, grown: _Open) -> None:
+        whole = Frame(partition, grown.readings, frame.pack(grown.blocks))
+        self._closed.append((whole, None, grown.sent))
+
+    def _flush(self) -> None:
+        """Send the frames of this tick."""
+        faults.reach("before_append")
+        self._is_flush_due = False
+        for partition, grown in self._open.items():
+            self._close(partition, grown)
+        self._open.clear()
+        closed, self._closed = self._closed, []
+        if self._appending.is_replicated:
+            for sent in {sent for _, _, several in closed for sent in several}:
+                sent.awaited += 1
+        for whole, once, several in closed:
+            command = self._appending.command(whole, once)
+            self.link.evaluate(pack(command), self._when_appended(several))
+        if self._appending.is_replicated:
+            together = list({sent for _, _, several in closed for sent in several})
+            self.link.send(pack(self._appending.wait_command()), self._when_replicated(together))
+
+    def _when_appended(self, several: list[_Sent]) -> OnReply:
+        def answered(reply: Reply) -> None:
+            faults.reach("after_append")
+            failure = None if type(reply) is bytes else _failure(reply)
+            for sent in several:
+                if failure is not None:
+                    sent.failure = failure
+                elif sent.replies is not None:
+                    sent.replies.append(reply)
+                self._one_less(sent)
+
+        return answered
+
+    def _when_replicated(self, together: list[_Sent]) -> OnReply:
+        def answered(reply: Reply) -> None:
+            failure = _not_replicated(reply)
+            for sent in together:
+                sent.failure = sent.failure or failure
+                self._one_less(sent)
+
+        return answered
+
+    def _one_less(self, sent: _Sent) -> None:
+        sent.awaited -= 1
+        if sent.awaited:
+            return
+        if sent.failure is not None:
+            sent.request.answer(self._answers.failure(sent.failure))
+            return
+        before = stream.answered_before(sent.replies) if sent.replies else None
+        if before is None:
+            sent.request.answer(self._answers.ok(sent.taken.answer))
+        else:
+            sent.request.answer(self._answers.json(200, record.duplicate(before)))
+
+
+def _failure(reply: Reply) -> Exception | None:
+    """What a reply to an append says is wrong, if anything."""
+    if type(reply) is int:
+        return stream.refusal(reply)
+    if isinstance(reply, hiredis.ReplyError):
+        return of_reply(str(reply))
+    return reply if isinstance(reply, Exception) else TypeError(f"append replied {reply!r:.80}")
+
+
+def _not_replicated(reply: Reply) -> Exception | None:
+    if isinstance(reply, hiredis.ReplyError):
+        return of_reply(str(reply))
+    if isinstance(reply, Exception):
+        return reply
+    return stream.not_replicated(reply)

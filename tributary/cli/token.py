@@ -1,0 +1,115 @@
+"""`tributary token`: credentials for sensors, apps and operators."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import sys
+import time
+from typing import Any, get_args
+
+import click
+import redis
+from rich.console import Console
+from rich.table import Table
+
+from tributary import connection, reading, tokens
+from tributary.cli import options
+from tributary.errors import Misconfigured
+from tributary.tokens import SCOPES, Scope, Token
+
+_UNITS_MS = {"h": 3_600_000, "d": 86_400_000}
+
+
+@click.group("token", epilog="Example: tributary token create --name car-7 --device 'car-7'")
+def command() -> None:
+    """Make, list and revoke the tokens that requests must carry."""
+
+
+@command.command("create", epilog="Example: tributary token create --device 'car-*' --scope record")
+@click.option("--name", default="", help="what it is for, as you will see it in the list")
+@click.option("--device", default="*", help="devices it is for; * stands for any characters")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(get_args(Scope)),
+    help=f"what it may do; may stand several times [default: {SCOPES[0]}]",
+)
+@click.option("--expires-in", metavar="TIME", help="hours or days it is valid, as 12h or 90d")
+@options.of_role("token")
+def create(
+    name: str, device: str, scopes: tuple[Scope, ...], expires_in: str | None, **given: Any
+) -> None:
+    """Make a token and print its secret, once: only its SHA-256 is kept."""
+    now_ms = time.time_ns() // 1_000_000
+    token = Token(
+        id=secrets.token_hex(4),
+        name=name,
+        device=device,
+        scopes=scopes or SCOPES[:1],
+        created_at_ms=now_ms,
+        expires_at_ms=None if expires_in is None else now_ms + _duration_ms(expires_in),
+    )
+    secret = tokens.create(_client(given), token)
+    click.echo(f"token {token.id}, shown only now; send it as Authorization: Bearer …", err=True)
+    click.echo(secret)
+
+
+@command.command("list", epilog="Example: tributary token list --json")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON array")
+@options.of_role("token")
+def list_tokens(*, as_json: bool, **given: Any) -> None:
+    """Show every token, without its secret."""
+    held = sorted(tokens.load(_client(given)).by_digest.values(), key=lambda t: t.created_at_ms)
+    rows = [_row(token) for token in held]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    table = Table("id", "name", "device", "scopes", "created", "expires", box=None)
+    for row in rows:
+        scopes = ", ".join(row["scopes"])
+        table.add_row(
+            row["id"],
+            row["name"],
+            row["device"],
+            scopes,
+            row["created_at"],
+            row["expires_at"] or "never",
+        )
+    Console(highlight=False, markup=False).print(table)
+
+
+@command.command("revoke", epilog="Example: tributary token revoke 3f9a01bc")
+@click.argument("token_id")
+@options.of_role("token")
+def revoke(token_id: str, **given: Any) -> None:
+    """Refuse a token from now on; every process knows within 5 seconds."""
+    if not tokens.revoke(_client(given), token_id):
+        click.echo(f"tributary: there is no token {token_id}; see `tributary token list`", err=True)
+        sys.exit(1)
+    click.echo(f"token {token_id} is revoked", err=True)
+
+
+def _client(given: dict[str, Any]) -> redis.Redis:
+    return connection.connect(options.of_running(given))
+
+
+def _duration_ms(text: str) -> int:
+    match = re.fullmatch(r"([1-9][0-9]{0,5})([hd])", text)
+    if match is None:
+        raise Misconfigured(f"expires-in={text!r} is no time; use hours or days, as 12h or 90d")
+    return int(match[1]) * _UNITS_MS[match[2]]
+
+
+def _row(token: Token) -> dict[str, Any]:
+    expires_at_ms = token.expires_at_ms
+    return {
+        "id": token.id,
+        "name": token.name,
+        "device": token.device,
+        "scopes": list(token.scopes),
+        "created_at": reading.rfc3339(token.created_at_ms),
+        "expires_at": None if expires_at_ms is None else reading.rfc3339(expires_at_ms),
+    }

@@ -1,0 +1,164 @@
+"""The header block of a request, judged once and remembered.
+
+A sensor sends the same header block with every reading, so a block is parsed by llhttp and
+judged the first time it is seen, and found in a dict afterwards. Nothing is guessed from bytes
+that llhttp has not accepted. What two parsers might read differently is refused, since that is
+how requests are smuggled: see docs/decisions/0004-the-lane.md.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import httptools
+
+from tributary.guard import Asked
+
+BLOCK_MAX_BYTES = 16_384
+FIELDS_MAX = 64
+_HOP = (b"expect:", b"upgrade:")  # for us alone: the general server must not see them
+_ONCE = frozenset(
+    (
+        b"host",
+        b"content-type",
+        b"content-encoding",
+        b"authorization",
+        b"expect",
+        b"idempotency-key",
+    )
+)
+# What asks for more than the hot routes do: conditions, and answers for another origin's page.
+_GENERAL = (b"transfer-encoding", b"if-none-match", b"if-match", b"origin")
+_BLOCKS_KEPT_MAX = 4096
+
+
+class Fault(NamedTuple):
+    """Why a request is refused before it is looked at; the connection ends with it."""
+
+    status: int
+    code: str
+    message: str
+
+
+NO_HOST = Fault(400, "no_host", "there is no Host header; HTTP/1.1 demands one")
+
+
+class Head(Asked):
+    """What a header block says."""
+
+    __slots__ = (
+        "expects_continue",
+        "fault",
+        "has_host",
+        "is_chunked",
+        "is_general",
+        "keep_alive",
+        "length",
+        "plain_block",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.length = 0
+        self.is_chunked = False
+        self.is_general = False  # no lane answers it, whatever it asks for
+        self.keep_alive = True
+        self.has_host = False
+        self.plain_block = b""
+        self.expects_continue = False
+        self.fault: Fault | None = None
+
+
+CLOSING = Head()  # of an answer after which the connection ends
+CLOSING.keep_alive = False
+
+
+class Heads:
+    """Header block → head; bounded, since blocks come from outside."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head] = {}
+
+    def get(self, block: bytes) -> Head:
+        """The head of a block of header fields, the empty line included."""
+        head = self._known.get(block)
+        if head is None:
+            head = parse(block)
+            # A block with a key of its own never comes again.
+            if head.fault is None and head.idempotency_key is None:
+                if len(self._known) >= _BLOCKS_KEPT_MAX:
+                    self._known.clear()
+                self._known[block] = head
+        return head
+
+
+def parse(block: bytes) -> Head:
+    """Judge a header block."""
+    head = Head()
+    fields = _Fields(head)
+    try:
+        fields.parser.feed_data(b"POST / HTTP/1.1\r\n" + block)
+    except httptools.HttpParserUpgrade:
+        fields.wants_upgrade = True  # a wish that a server may pass over, and we do
+    except httptools.HttpParserError as error:
+        head.fault = Fault(400, "malformed_http", f"the request is not HTTP: {error}")
+        return head
+    head.fault = _fault(fields.found)
+    if head.fault is None:
+        _fill(head, fields.found)
+        head.plain_block = block
+        if fields.wants_upgrade or head.expects_continue:
+            lines = block.split(b"\r\n")
+            kept = [line for line in lines if not line.lower().startswith(_HOP)]
+            head.plain_block = b"\r\n".join(kept)
+    return head
+
+
+class _Fields:
+    """Collects what llhttp finds."""
+
+    def __init__(self, head: Head) -> None:
+        self.found: list[tuple[bytes, bytes]] = []
+        self.wants_upgrade = False
+        self.parser = httptools.HttpRequestParser(self)
+        self._head = head
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.found.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self._head.keep_alive = self.parser.should_keep_alive()
+
+
+def _fault(found: list[tuple[bytes, bytes]]) -> Fault | None:
+    names = [name for name, _ in found]
+    if len(names) > FIELDS_MAX:
+        return Fault(
+            431, "too_many_headers", f"{len(names)} header fields; send at most {FIELDS_MAX}"
+        )
+    for name in _ONCE:
+        if names.count(name) > 1:
+            return Fault(
+                400, "repeated_header", f"header {name.decode()} stands twice; send it once"
+            )
+    for name in names:
+        if b"_" in name:
+            text = name.decode("latin-1")
+            return Fault(400, "ambiguous_header", f"header {text!r:.80} holds a _; write it with -")
+    expected = dict(found).get(b"expect", b"100-continue")
+    if expected.lower() != b"100-continue":
+        return Fault(417, "unknown_expectation", "only Expect: 100-continue is known")
+    return None
+
+
+def _fill(head: Head, found: list[tuple[bytes, bytes]]) -> None:
+    fields = {name: value.decode("latin-1") for name, value in found}
+    head.has_host = b"host" in fields
+    head.length = int(fields.get(b"content-length", "0"))
+    head.is_chunked = b"transfer-encoding" in fields
+    head.is_general = any(name in fields for name in _GENERAL)
+    head.expects_continue = b"expect" in fields
+    head.content_type = fields.get(b"content-type", "")
+    head.content_encoding = fields.get(b"content-encoding", "identity").lower()
+    head.authorization = fields.get(b"authorization", "")
+    head.idempotency_key = fields.get(b"idempotency-key")

@@ -1,0 +1,132 @@
+"""What all connections of one HTTP process share: routes, limits, the clock, the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from loguru import logger
+
+from tributary.lane.answers import Answers
+from tributary.lane.head import Heads
+from tributary.lane.link import Link
+from tributary.settings import Settings
+
+if TYPE_CHECKING:
+    from tributary.lane.connection import Connection
+    from tributary.lane.request import Request
+
+Handle = Callable[["Request"], None]
+_SWEEP_S = 1.0
+_LINE = re.compile(rb"(GET|POST) (/[a-z0-9/_]{0,200})\?([!-~]{0,2000}) HTTP/1\.1")
+_LINES_KEPT_MAX = 10_000
+
+
+class Route(NamedTuple):
+    """What the lane answers itself: a path, methods, and the query strings it understands."""
+
+    path: str
+    methods: tuple[str, ...]
+    query: str
+    handle: Handle
+
+
+class Limits(NamedTuple):
+    """What one process and one connection may hold, and for how long."""
+
+    body_max_bytes: int
+    in_flight_max_bytes: int
+    connections_max: int
+    idle_s: float
+    head_s: float
+    body_s: float
+
+
+class Lane:
+    """The shared part of the lane, one per process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.heads = Heads()
+        self.answers = Answers()
+        self.connections: set[Connection] = set()
+        self.in_flight_bytes = 0
+        self.now_s = 0.0  # of the loop, as of the last sweep: deadlines need no better clock
+        self.limits = Limits(
+            settings.body_max_bytes,
+            settings.in_flight_max_bytes,
+            settings.connections_max,
+            settings.idle_timeout_ms / 1000,
+            settings.head_timeout_ms / 1000,
+            settings.body_timeout_ms / 1000,
+        )
+        self._routes: dict[tuple[bytes, bytes], tuple[Handle, re.Pattern[bytes]]] = {}
+        self._lines: dict[bytes, tuple[Handle, bytes]] = {}
+        self._links: list[Link] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._parent = os.getppid()
+
+    def add(self, routes: Iterable[Route], link: Link) -> None:
+        """Answer these routes; keep the link that they use while the process serves."""
+        self._links.append(link)
+        for path, methods, query, handle in routes:
+            for method in methods:
+                understood = re.compile(query.encode())
+                self._routes[method.encode(), path.encode()] = (handle, understood)
+                self._lines[f"{method} {path} HTTP/1.1".encode()] = (handle, b"")
+
+    async def start(self) -> None:
+        """Open the links and begin to keep time."""
+        self.now_s = asyncio.get_running_loop().time()
+        await asyncio.gather(*(link.open() for link in self._links))
+        running = [self._sweep(), *(link.keep() for link in self._links)]
+        self._tasks = [asyncio.create_task(run) for run in running]
+        for task in self._tasks:
+            task.add_done_callback(_end_process_on_fault)
+
+    async def stop(self) -> None:
+        """Stop what `start` has begun."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def target(self, line: bytes) -> tuple[Handle, bytes] | None:
+        """Who answers a request line, and its query string; None: not the lane."""
+        known = self._lines.get(line)
+        if known is not None:
+            return known
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return None
+        handle, understood = self._routes.get((match[1], match[2]), (None, None))
+        if handle is None or understood is None or understood.fullmatch(match[3]) is None:
+            return None
+        if len(self._lines) >= _LINES_KEPT_MAX:
+            self._lines = {at: target for at, target in self._lines.items() if not target[1]}
+        target = self._lines[line] = (handle, match[3])
+        return target
+
+    def has_room(self, more_bytes: int) -> bool:
+        """Whether the process may hold so much more of requests under way."""
+        return self.in_flight_bytes + more_bytes <= self.limits.in_flight_max_bytes
+
+    async def _sweep(self) -> None:
+        """Once a second: the clock, the date, the deadlines, and whether anybody minds us."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self.now_s = loop.time()
+            self.answers.tick()
+            for connection in [c for c in self.connections if c.deadline_s < self.now_s]:
+                connection.expire()
+            if os.getppid() != self._parent:
+                os.kill(os.getpid(), signal.SIGTERM)  # the master is gone: nobody could stop us
+            await asyncio.sleep(_SWEEP_S)
+
+
+def _end_process_on_fault(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.bind(action="lane").opt(exception=error).critical("the lane has failed")
+        os.kill(os.getpid(), signal.SIGTERM)  # the master starts another

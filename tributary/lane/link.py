@@ -1,0 +1,132 @@
+"""A pipe that is kept open: while Redis is away, commands fail at once instead of waiting."""
+
+from __future__ import annotations
+
+import asyncio
+
+import hiredis
+from loguru import logger
+
+from tributary.errors import ConnectionGone, TributaryError
+from tributary.lua import Script
+from tributary.outage import Outage
+from tributary.pipe import OnReply, Pipe, Reply, pack
+
+_RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_CHECK_S = 0.05
+_RENEW_S = 1.0
+
+
+class Link:
+    """One connection to Redis, opened again whenever it is lost."""
+
+    def __init__(self, url: str, timeout_ms: int, scripts: tuple[Script, ...], name: str) -> None:
+        self._url = url
+        self._timeout_s = timeout_ms / 1000
+        self._scripts = scripts
+        self._pipe: Pipe | None = None
+        self._is_suspect = False
+        self._outage = Outage(name)
+        self._refusals = Outage(f"{name}: writes")
+
+    async def open(self) -> bool:
+        """Open the connection if it is not; whether it is."""
+        try:
+            if self._pipe is None:
+                await self._open()
+        except TributaryError as error:
+            self._outage.begin(error)
+            return False
+        return True
+
+    async def keep(self) -> None:
+        """Open the connection, and open it again, until cancelled."""
+        failures = 0
+        try:
+            while True:
+                if await self.open():
+                    failures = 0
+                    self._outage.begin(await self._lost())
+                    self._close()
+                await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+                failures += 1
+        finally:
+            self._close()
+
+    def send(self, command: bytes, on_reply: OnReply) -> None:
+        """Send a packed command; `on_reply` gets the reply, or an exception as a value.
+
+        A command whose reply is lost is not sent again: it may have been executed.
+        """
+        if self._pipe is None:
+            on_reply(ConnectionGone("there is no connection to Redis"))
+        else:
+            self._pipe.send(command, on_reply)
+
+    def evaluate(self, command: bytes, on_reply: OnReply) -> None:
+        """Send a packed EVALSHA; a script that Redis has forgotten is loaded and sent again."""
+
+        def answered(reply: Reply) -> None:
+            if isinstance(reply, hiredis.ReplyError):
+                if str(reply).startswith("NOSCRIPT"):
+                    for script in self._scripts:
+                        self.send(pack(("SCRIPT", "LOAD", script.source)), _ignored)
+                    self.send(command, on_reply)  # refused before anything was written
+                    return
+                self._refusals.begin(reply)
+                # No master any more: another connection to the same name may find the new one.
+                self._is_suspect |= str(reply).startswith("READONLY")
+            elif self._refusals.is_on and not isinstance(reply, Exception):
+                self._refusals.end()
+            on_reply(reply)
+
+        self.send(command, answered)
+
+    async def _open(self) -> None:
+        pipe = await Pipe.open(self._url)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for script in self._scripts:
+                    await pipe.call("SCRIPT", "LOAD", script.source)
+        except TimeoutError:
+            pipe.close()
+            raise ConnectionGone("Redis does not answer in time") from None
+        except TributaryError:
+            pipe.close()
+            raise
+        self._pipe = pipe
+        self._outage.end()
+
+    async def _lost(self) -> str:
+        """Return when the connection is lost, or Redis does not answer in time: the reason."""
+        loop = asyncio.get_running_loop()
+        renewed_at_s = 0.0
+        while self._pipe is not None and self._pipe.is_open:
+            waiting_s = loop.time() - self._pipe.waiting_since_s
+            if self._pipe.is_waiting and waiting_s > self._timeout_s:
+                return f"Redis has not answered for {waiting_s:.1f} s"
+            if self._is_suspect and loop.time() - renewed_at_s > _RENEW_S:
+                renewed_at_s = loop.time()
+                await self._renew()
+            await asyncio.sleep(_CHECK_S)
+        return "the connection to Redis was lost"
+
+    async def _renew(self) -> None:
+        """Change over to a new connection; the old one ends when nothing waits on it."""
+        old, self._is_suspect = self._pipe, False
+        try:
+            await self._open()
+        except TributaryError as error:
+            logger.bind(action="renew", reason=str(error)).debug("there is no newer connection")
+        else:
+            if old is not None:
+                old.retire(self._timeout_s)
+
+    def _close(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+
+def _ignored(_reply: Reply) -> None:
+    """A script that fails to load shows itself when it is called."""

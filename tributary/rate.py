@@ -1,0 +1,39 @@
+"""How often something may happen: the generic cell rate algorithm, per name. Pure.
+
+A name may use up a burst of one second at once and is then let pass at its rate, with no
+window whose edge could be used twice. One number is kept per name: when it would be at rest.
+ITU-T I.371 (2004), "Traffic control and congestion control in B-ISDN", A.
+"""
+
+from __future__ import annotations
+
+_NAMES_KEPT_MAX = 100_000
+BURST_S = 1.0
+
+
+class Rate:
+    """A limit of `per_s` events a second for each name; 0 is no limit."""
+
+    def __init__(self, per_s: float) -> None:
+        self.per_s = per_s
+        self._rests_at_s: dict[str, float] = {}
+
+    def wait_s(self, name: str, events: int, now_s: float) -> float:
+        """Seconds until so many events may happen; 0 if they may now."""
+        if self.per_s == 0:
+            return 0.0
+        # More events than a burst holds are let pass when nothing is used up.
+        room_s = max(BURST_S, events / self.per_s)
+        return max(0.0, self._after_s(name, events, now_s) - now_s - room_s)
+
+    def count(self, name: str, events: int, now_s: float) -> None:
+        """They happen."""
+        if self.per_s == 0:
+            return
+        if len(self._rests_at_s) >= _NAMES_KEPT_MAX:
+            # Names at rest are as good as new ones.
+            self._rests_at_s = {n: at for n, at in self._rests_at_s.items() if at > now_s}
+        self._rests_at_s[name] = self._after_s(name, events, now_s)
+
+    def _after_s(self, name: str, events: int, now_s: float) -> float:
+        return max(self._rests_at_s.get(name, 0.0), now_s) + events / self.per_s
