@@ -42,7 +42,7 @@ class Appending:
         unread_max = int(settings.stream_max_entries * _REFUSE_FROM)
         self._unread_max = str(unread_max if settings.overflow == "refuse" else 0)
         self._once_ttl_ms = str(settings.once_ttl_ms)
-        self._wait_ms = settings.redis_timeout_ms
+        self._wait_ms = settings.redis_timeout_ms // 2  # it must answer before we give it up
         self.is_replicated = settings.durability == "replicated"
 
     def command(self, frame: Frame, once: Once | None = None) -> tuple[str | bytes, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 from support import pipeline
 from support.processes import Process, Server, request, stopped
 from support.waiting import wait_until
@@ -14,6 +16,7 @@ from support.waiting import wait_until
 from tributary.settings import Settings
 
 Run = Callable[..., Process]
+SERVING = re.compile(r"at=(http://\S+)")
 
 
 @pytest.fixture
@@ -21,9 +24,10 @@ def server(own_server: Callable[..., Server]) -> Server:
     return own_server()
 
 
-@pytest.fixture
-def settings(server: Server) -> Settings:
-    return Settings(redis_url=server.url, heartbeat_ms=100, redis_timeout_ms=300)
+@pytest.fixture(params=[True, False], ids=["lane", "flask"])
+def settings(server: Server, request: pytest.FixtureRequest) -> Settings:
+    lane = request.param
+    return Settings(redis_url=server.url, heartbeat_ms=100, redis_timeout_ms=300, lane=lane)
 
 
 def post(url: str) -> http.client.HTTPResponse:
@@ -77,6 +81,55 @@ def test_a_replica_is_a_503_and_not_ready(server: Server, settings: Settings, ru
     assert "slave" in request(url, "GET", "/readyz", None, {})[1]["reasons"][0]
     server.client.replicaof("NO", "ONE")
     assert post(url).status == 200
+
+
+def test_a_server_that_loads_its_data_is_a_503_until_it_has(
+    own_server: Callable[..., Server], run: Run
+):
+    server = own_server(key_load_delay="2000", loading_process_events_interval_bytes="1024")
+    settings = Settings(redis_url=server.url, redis_timeout_ms=300)
+    url = pipeline.ingest(run, settings)
+    assert post(url).status == 200
+    server.client.mset({f"filler-{number}": "x" * 100 for number in range(2000)})
+    server.client.bgrewriteaof()
+    wait_until(lambda: not _is_rewriting(server), "one file to load")
+    server.process.kill()
+    server.start(until_ready=False)
+    wait_until(lambda: _is_loading(server), "the server to load")
+    answer = post(url)
+    assert answer.status == 503
+    assert answer.headers["Retry-After"]
+    wait_until(lambda: post(url).status == 200, "the role to accept again", 60)
+
+
+def test_the_lane_logs_an_outage_once_and_its_length(server: Server, run: Run):
+    settings = Settings(redis_url=server.url, redis_timeout_ms=300)
+    process = run("ingest", "--port", "0", environ=pipeline.environ(settings))
+    url = process.wait_for(SERVING)[1]
+    server.kill()
+    wait_until(lambda: post(url).status == 503, "the outage")
+    for _ in range(20):
+        assert post(url).status == 503
+    server.start()
+    wait_until(lambda: post(url).status == 200, "the role to accept again")
+    began = [line for line in process.text.splitlines() if "outage began" in line]
+    ended = [line for line in process.text.splitlines() if "outage ended" in line]
+    assert len([line for line in began if "redis (record)" in line]) == 1
+    assert len([line for line in ended if "redis (record)" in line and "lasted_s=" in line]) == 1
+
+
+def _is_rewriting(server: Server) -> bool:
+    found = server.client.info("persistence")
+    return bool(found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"])
+
+
+def _is_loading(server: Server) -> bool:
+    try:
+        return bool(server.client.info("persistence")["loading"])
+    except redis.BusyLoadingError:
+        return True
+    except redis.RedisError:
+        return False
 
 
 def test_an_outage_is_logged_when_it_begins_and_when_it_ends(

@@ -115,12 +115,13 @@ class Server:
         self._config = config
         self.start()
 
-    def start(self) -> None:
-        """Start on whatever data is there, and wait until it answers."""
+    def start(self, *, until_ready: bool = True) -> None:
+        """Start on whatever data is there; wait until it answers, unless told not to."""
         extra = [word for k, v in self._config.items() for word in ("--" + k.replace("_", "-"), v)]
         self.process = Process([*self._embedded.command(), *extra])
         self.client = redis.Redis.from_url(self.url, socket_timeout=30)
-        wait_until(self._answers, "the server to answer")
+        if until_ready:
+            wait_until(self._answers, "the server to answer")
 
     def stop(self) -> None:
         self.client.close()

@@ -1,0 +1,91 @@
+"""A full backlog: refused with 503 and counted, or trimmed and counted, by setting."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from support import pipeline
+from support.pipeline import Run
+from support.processes import request
+from support.waiting import wait_until
+
+from tributary import keys, status
+from tributary.settings import Settings
+
+CAP = 1000
+ADMITTED = 900
+
+
+@pytest.fixture(params=[True, False], ids=["lane", "flask"])
+def settings(change: Callable[..., Settings], request: pytest.FixtureRequest) -> Settings:
+    return change(lane=request.param, partitions=1, stream_max_entries=CAP)
+
+
+@dataclasses.dataclass
+class Answers:
+    """How often each status was answered, in readings, and the last body."""
+
+    accepted: int = 0
+    refused: int = 0
+    last: Any = None
+
+
+def post_batches(url: str, *, entries: int) -> Answers:
+    answers = Answers()
+    for number in range(entries):
+        readings = [{"speed": number}] * (1 + number % 3)
+        status_code, answers.last = request(url, "POST", "/record", readings, {})
+        if status_code == 200:
+            answers.accepted += len(readings)
+        else:
+            assert status_code == 503
+            answers.refused += len(readings)
+    return answers
+
+
+def counted(client: redis.Redis, field: str) -> int:
+    return int(client.hget(keys.meta(0), field) or 0)
+
+
+def test_from_90_percent_unread_it_is_refused_and_counted(
+    settings: Settings, client: redis.Redis, run: Run
+):
+    url = pipeline.ingest(run, settings)
+    answers = post_batches(url, entries=ADMITTED + 50)
+    assert answers.last["error"]["code"] == "backlog_full"
+    assert counted(client, "entries") == ADMITTED
+    assert counted(client, "accepted") == answers.accepted
+    assert counted(client, "refused") == answers.refused == sum(1 + n % 3 for n in range(900, 950))
+
+
+def test_it_is_accepted_again_when_the_backlog_is_worked_off(
+    settings: Settings, client: redis.Redis, run: Run
+):
+    url = pipeline.ingest(run, settings)
+    before = post_batches(url, entries=ADMITTED + 1)
+    assert before.refused
+    run("aggregator", environ=pipeline.environ(settings))
+    wait_until(lambda: pipeline.drained(settings), "the backlog to be worked off")
+    assert request(url, "POST", "/record", {"speed": 1}, {})[0] == 200
+    wait_until(lambda: pipeline.drained(settings), "the last reading")
+    assert counted(client, "applied") == before.accepted + 1
+
+
+def test_with_trim_the_oldest_go_and_are_counted_as_lost(
+    settings: Settings, change: Callable[..., Settings], client: redis.Redis, run: Run
+):
+    settings = change(lane=settings.lane, partitions=1, stream_max_entries=CAP, overflow="trim")
+    url = pipeline.ingest(run, settings)
+    answers = post_batches(url, entries=2 * CAP)
+    assert answers.refused == 0
+    kept = client.xlen(keys.readings(0))
+    assert CAP <= kept < 2 * CAP
+    run("aggregator", environ=pipeline.environ(settings))
+    wait_until(lambda: status.read(client, settings)["pending"] == 0, "everything to be counted")
+    found = status.read(client, settings)
+    assert found["accepted"] == found["applied"] + found["lost"] == answers.accepted
+    assert counted(client, "lost_entries") == 2 * CAP - kept

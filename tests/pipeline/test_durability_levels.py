@@ -1,0 +1,122 @@
+"""What a 200 promises is checked against the server at start, and kept."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+from support import pipeline
+from support.pipeline import Run
+from support.processes import Deployment, Server, request, stopped
+from support.waiting import wait_until
+
+from tributary import status
+from tributary.settings import Settings
+
+Start = Callable[..., Server]
+
+
+@pytest.mark.parametrize("role", ["ingest", "api", "aggregator"])
+@pytest.mark.parametrize(
+    ("level", "config", "remedy"),
+    [
+        ("aof", {"appendonly": "no"}, "CONFIG SET appendonly yes"),
+        ("aof", {"appendfsync": "no"}, "CONFIG SET appendfsync everysec"),
+        ("fsync", {"appendfsync": "everysec"}, "CONFIG SET appendfsync always"),
+        ("replicated", {"appendfsync": "always"}, "start a replica"),
+        ("memory", {"maxmemory-policy": "allkeys-lru"}, "CONFIG SET maxmemory-policy noeviction"),
+    ],
+)
+def test_a_server_that_cannot_keep_the_promise_is_an_error_with_its_remedy(  # noqa: PLR0913
+    own_server: Start, run: Run, role: str, level: str, config: dict[str, str], remedy: str
+):
+    server = own_server(**config)
+    settings = Settings(redis_url=server.url, durability=level, port=0)
+    process = run(role, environ=pipeline.environ(settings))
+    assert process.end() == 2
+    assert remedy in process.text
+    assert f"durability={level}" in process.text or level == "memory"
+
+
+@pytest.mark.parametrize(
+    ("level", "appendonly", "appendfsync"),
+    [("memory", "no", "everysec"), ("aof", "yes", "everysec"), ("fsync", "yes", "always")],
+)
+def test_the_embedded_server_is_set_up_for_the_level(
+    tmp_path: Path, level: str, appendonly: str, appendfsync: str
+):
+    running = Deployment(tmp_path, "--durability", level)
+    try:
+        assert running.post("/record", {"speed": 1}) == (200, {"success": True})
+        config = running.redis.config_get("append*")
+        assert (config["appendonly"], config["appendfsync"]) == (appendonly, appendfsync)
+    finally:
+        assert running.stop() == 0
+
+
+def test_the_embedded_server_has_no_replica(run: Run, tmp_path: Path):
+    process = run("up", "--durability", "replicated", "--data-dir", str(tmp_path), "--port", "0")
+    assert process.end() == 2
+    assert "--redis-url" in process.text
+
+
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
+def test_replicated_waits_for_a_replica_and_a_retry_counts_once(
+    own_server: Start, run: Run, *, lane: bool
+):
+    master = own_server(appendfsync="always", port="0", repl_diskless_sync_delay="0")
+    replica = own_server(replicaof=f"127.0.0.1 {_listen(master)}")
+    wait_until(lambda: _is_online(master), "the replica to follow")
+    settings = Settings(
+        redis_url=master.url, durability="replicated", lane=lane, redis_timeout_ms=1000
+    )
+    url = pipeline.ingest(run, settings)
+    assert request(url, "POST", "/record", {"speed": 1}, {})[0] == 200
+    key = {"Idempotency-Key": "a"}
+    with stopped(replica.process):
+        refused, answer = request(url, "POST", "/record", {"speed": 2}, key)
+        assert refused == 503
+        assert "no replica" in answer["error"]["message"]
+        assert request(url, "POST", "/record", {"speed": 2}, key)[0] == 503
+    answered, answer = request(url, "POST", "/record", {"speed": 2}, key)
+    assert (answered, answer) == (200, {"success": True, "duplicate": True})
+    assert status.read(master.client, settings)["accepted"] == 2
+
+
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
+def test_with_fsync_a_killed_server_has_every_acknowledged_reading(
+    own_server: Start, run: Run, *, lane: bool
+):
+    server = own_server(appendfsync="always")
+    settings = Settings(redis_url=server.url, durability="fsync", lane=lane)
+    url = pipeline.ingest(run, settings)
+    acknowledged = 0
+    for _ in range(3):
+        for number in range(100):
+            acknowledged += request(url, "POST", "/record", {"speed": number}, {})[0] == 200
+        server.process.signal(signal.SIGKILL)
+        server.process.end()
+        server.start()
+        wait_until(lambda: request(url, "GET", "/readyz", None, {})[0] == 200, "the server")
+    assert acknowledged > 200
+    assert status.read(server.client, settings)["accepted"] == acknowledged
+
+
+def _listen(server: Server) -> int:
+    """Let a server that has only a socket file listen on a port as well."""
+    server.client.config_set("port", "0")
+    for port in range(20_000, 30_000, 37):
+        try:
+            server.client.config_set("port", str(port))
+        except redis.ResponseError:  # the port is taken
+            continue
+        return port
+    raise AssertionError("no free port")
+
+
+def _is_online(master: Server) -> bool:
+    master.client.set("probe", 1)
+    return bool(master.client.wait(1, 1000))
