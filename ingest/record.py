@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -92,8 +92,14 @@ def duplicate(answer: bytes) -> bytes:
     return b'{"success":true,"duplicate":true' + answer.removeprefix(b'{"success":true')
 
 
-def devices(accepted: Accepted) -> Iterator[str]:
+def devices(accepted: Accepted) -> Iterable[str]:
     """The device of each block; of a column for several devices, each of them."""
+    if accepted.readings == 1:  # the usual request, and no generator for it
+        return [block.device for [block] in accepted.blocks.values()]  # type: ignore[misc]
+    return _all_devices(accepted)
+
+
+def _all_devices(accepted: Accepted) -> Iterator[str]:
     for blocks in accepted.blocks.values():
         for block in blocks:
             if isinstance(block.device, str):

@@ -118,7 +118,8 @@ class Connection(asyncio.Protocol):
         while requests and (payload := requests[0].payload) is not None:
             request = requests.popleft()
             ready.append(payload)
-            self._reserve(self._reserved_bytes - len(request.body))
+            self._reserved_bytes -= len(request.body)
+            self._lane.in_flight_bytes -= len(request.body)
             if not request.head.keep_alive:
                 self._is_ending = True
                 requests.clear()
@@ -163,12 +164,14 @@ class Connection(asyncio.Protocol):
         self.deadline_s = math.inf
         if len(self._requests) >= PIPELINED_MAX:
             self._is_held = True
-        # With no other request under way, what is reserved was for this one's body.
-        before = self._reserved_bytes if len(self._requests) > 1 else 0
-        if not self._reserve(before + len(body)):
+        if self._reserved_bytes and len(self._requests) == 1:
+            self._reserve(0)  # it was for this body, as it arrived
+        if not self._lane.has_room(len(body)):
             request.body = b""
             request.answer(self._lane.answers.overloaded())
             return
+        self._lane.in_flight_bytes += len(body)
+        self._reserved_bytes += len(body)
         try:
             handle(request)
         except Exception as error:  # told to the client, and logged if nobody expected it

@@ -44,7 +44,8 @@ class Framer:
     @property
     def unread_bytes(self) -> int:
         """How much has come and is not part of a request given out."""
-        return len(self._data) - self._at + sum(map(len, self._later))
+        unread_bytes = len(self._data) - self._at
+        return unread_bytes + sum(map(len, self._later)) if self._later else unread_bytes
 
     def feed(self, data: bytes) -> None:
         """Bytes have come."""
@@ -63,6 +64,8 @@ class Framer:
             self._at = 0
             self._later.clear()
         data, begin = self._data, self._at
+        if begin == len(data):
+            return None
         while data.startswith(b"\r\n", begin):  # RFC 9112 2.2: empty lines before a request
             begin = self._at = begin + 2
         end = data.find(_HEAD_END, begin)
