@@ -279,23 +279,6 @@ class TestRepetition:
         assert "run the same command again" in process.text
         assert "accepted 1000" in process.text
 
-    def test_killed_at_any_moment_it_goes_on_and_nothing_counts_twice(
-        self,
-        run: Callable[..., Process],
-        load: Load,
-        deployment: Deployment,
-        table: Table,
-        tmp_path: Path,
-    ):
-        path = table(40_000, "load-killed")
-        state = str(tmp_path / "state")
-        for killed_at in (1, 9_000, 21_000):
-            process = run("load", str(path), "--url", deployment.url, "--state-dir", state)
-            wait_until(lambda n=killed_at: total(deployment, "load-killed") >= n, "some to arrive")
-            process.kill()
-        assert load(path)[0] == 0
-        settled(deployment, "load-killed", 40_000)
-
     def test_ctrl_c_says_how_to_go_on(
         self, run: Callable[..., Process], table: Table, tmp_path: Path
     ):
