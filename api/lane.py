@@ -12,7 +12,7 @@ from tributary.connection import of_reply
 from tributary.errors import Refused
 from tributary.guard import Guard
 from tributary.lane.lane import Lane, Route
-from tributary.lane.link import Link
+from tributary.lane.links import Links
 from tributary.lane.request import Request
 from tributary.pipe import Reply, pack
 from tributary.settings import Settings
@@ -25,19 +25,19 @@ def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
     collector = Collector(settings, lane, guard)
     lane.add(
         [Route("/collect", ("GET", "POST"), "device=[A-Za-z0-9._:/-]{1,128}", collector.collect)],
-        collector.link,
+        collector.links,
     )
 
 
 class Collector:
-    """Answers `/collect`; keep `link` open while serving."""
+    """Answers `/collect`; keep `links` open while serving."""
 
     def __init__(self, settings: Settings, lane: Lane, guard: Guard) -> None:
         self._guard = guard
         self._partitions = settings.partitions
         self._stale_after_ms = settings.stale_after_ms
         self._answers = lane.answers
-        self.link = Link(settings.redis_url, settings.redis_timeout_ms, (), "redis (collect)")
+        self.links = Links(settings, (), "redis (collect)")
 
     def collect(self, request: Request) -> None:
         """Answer one request, once Redis has said what is stored of the device.
@@ -50,7 +50,7 @@ class Collector:
         token = self._guard.admit(request.head)
         if token is not None:
             token.check("collect", (device,))
-        key = keys.latest(keys.partition_of(device, self._partitions))
+        partition = keys.partition_of(device, self._partitions)
 
         def answered(reply: Reply) -> None:
             if type(reply) is bytes:
@@ -62,7 +62,7 @@ class Collector:
             else:
                 request.answer(self._answers.failure(_failure(device, reply)))
 
-        self.link.send(pack(("HGET", key, device)), answered)
+        self.links.of(partition).send(pack(("HGET", keys.latest(partition), device)), answered)
 
 
 def _failure(device: str, reply: Reply) -> Exception:

@@ -19,6 +19,7 @@ from tributary.frame import Block
 from tributary.guard import Guard
 from tributary.lane.lane import Lane, Route
 from tributary.lane.link import Link
+from tributary.lane.links import Links
 from tributary.lane.request import Request
 from tributary.lua import APPEND
 from tributary.pipe import OnReply, Reply, pack
@@ -41,6 +42,9 @@ class _Sent:
         self.replies: list[Reply] | None = None  # kept only for a request with a key
 
 
+_Closed = tuple[Frame, Once | None, list[_Sent]]
+
+
 class _Open:
     """A frame that grows until the tick ends, and the requests whose readings it holds."""
 
@@ -55,19 +59,19 @@ class _Open:
 def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
     """Put `POST /record` into the lane of a process."""
     recorder = Recorder(settings, lane, guard)
-    lane.add([Route("/record", ("POST",), "on_error=[a-z]{1,20}", recorder.record)], recorder.link)
+    lane.add([Route("/record", ("POST",), "on_error=[a-z]{1,20}", recorder.record)], recorder.links)
 
 
 class Recorder:
-    """Readings on their way into the streams; keep `link` open while serving."""
+    """Readings on their way into the streams; keep `links` open while serving."""
 
     def __init__(self, settings: Settings, lane: Lane, guard: Guard) -> None:
         self._intake = Intake(settings, guard)
         self._appending = Appending(settings)
         self._answers = lane.answers
-        self.link = Link(settings.redis_url, settings.redis_timeout_ms, (APPEND,), "redis (record)")
+        self.links = Links(settings, (APPEND,), "redis (record)")
         self._open: dict[int, _Open] = {}
-        self._closed: list[tuple[Frame, Once | None, list[_Sent]]] = []
+        self._closed: list[_Closed] = []
         self._is_flush_due = False
 
     def record(self, request: Request) -> None:
@@ -121,15 +125,22 @@ class Recorder:
             self._close(partition, grown)
         self._open.clear()
         closed, self._closed = self._closed, []
-        if self._appending.is_replicated:
-            for sent in {sent for _, _, several in closed for sent in several}:
-                sent.awaited += 1
+        waits = self._waits(closed) if self._appending.is_replicated else {}
         for whole, once, several in closed:
             command = self._appending.command(whole, once)
-            self.link.evaluate(pack(command), self._when_appended(several))
-        if self._appending.is_replicated:
-            together = list({sent for _, _, several in closed for sent in several})
-            self.link.send(pack(self._appending.wait_command()), self._when_replicated(together))
+            self.links.of(whole.partition).evaluate(pack(command), self._when_appended(several))
+        for link, together in waits.items():
+            link.send(pack(self._appending.wait_command()), self._when_replicated(list(together)))
+
+    def _waits(self, closed: list[_Closed]) -> dict[Link, dict[_Sent, None]]:
+        """For each link the requests that are answered only behind its WAIT."""
+        waits: dict[Link, dict[_Sent, None]] = {}
+        for whole, _, several in closed:
+            waits.setdefault(self.links.of(whole.partition), {}).update(dict.fromkeys(several))
+        for together in waits.values():
+            for sent in together:
+                sent.awaited += 1
+        return waits
 
     def _when_appended(self, several: list[_Sent]) -> OnReply:
         def answered(reply: Reply) -> None:

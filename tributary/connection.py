@@ -40,6 +40,8 @@ _UNAVAILABLE = (
     "BUSY",
     "CLUSTERDOWN",
     "TRYAGAIN",
+    "MOVED",
+    "ASK",
     "UNBLOCKED",
     "max number of clients",
 )

@@ -13,7 +13,7 @@ from loguru import logger
 
 from tributary.lane.answers import Answers
 from tributary.lane.head import Heads
-from tributary.lane.link import Link
+from tributary.lane.links import Links
 from tributary.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class Lane:
         )
         self._routes: dict[tuple[bytes, bytes], tuple[Handle, re.Pattern[bytes]]] = {}
         self._lines: dict[bytes, tuple[Handle, bytes]] = {}
-        self._links: list[Link] = []
+        self._links: list[Links] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._parent = os.getppid()
 
-    def add(self, routes: Iterable[Route], link: Link) -> None:
-        """Answer these routes; keep the link that they use while the process serves."""
-        self._links.append(link)
+    def add(self, routes: Iterable[Route], links: Links) -> None:
+        """Answer these routes; keep the links that they use while the process serves."""
+        self._links.append(links)
         for path, methods, query, handle in routes:
             for method in methods:
                 understood = re.compile(query.encode())
@@ -81,8 +81,8 @@ class Lane:
     async def start(self) -> None:
         """Open the links and begin to keep time."""
         self.now_s = asyncio.get_running_loop().time()
-        await asyncio.gather(*(link.open() for link in self._links))
-        running = [self._sweep(), *(link.keep() for link in self._links)]
+        await asyncio.gather(*(links.open() for links in self._links))
+        running = [self._sweep(), *(links.keep() for links in self._links)]
         self._tasks = [asyncio.create_task(run) for run in running]
         for task in self._tasks:
             task.add_done_callback(_end_process_on_fault)

@@ -25,9 +25,15 @@ class Link:
         self._timeout_s = timeout_ms / 1000
         self._scripts = scripts
         self._pipe: Pipe | None = None
+        self.is_misled = False  # the server does not, or not any more, hold what is asked for
         self._is_suspect = False
         self._outage = Outage(name)
         self._refusals = Outage(f"{name}: writes")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether commands can be sent now."""
+        return self._pipe is not None
 
     async def open(self) -> bool:
         """Open the connection if it is not; whether it is."""
@@ -74,6 +80,7 @@ class Link:
                     self.send(command, on_reply)  # refused before anything was written
                     return
                 self._refusals.begin(reply)
+                self.is_misled |= str(reply).startswith("MOVED")
                 # No master any more: another connection to the same name may find the new one.
                 self._is_suspect |= str(reply).startswith("READONLY")
             elif self._refusals.is_on and not isinstance(reply, Exception):

@@ -1,0 +1,75 @@
+"""The links of a process: one, or one for each node of a Redis Cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from tributary import keys
+from tributary.errors import TributaryError
+from tributary.lane.link import Link
+from tributary.lua import Script
+from tributary.nodes import Nodes
+from tributary.outage import Outage
+from tributary.settings import Settings
+
+_ASK_AGAIN_S = 1.0
+
+
+class _Kept(NamedTuple):
+    link: Link
+    task: asyncio.Task[None]
+
+
+class Links:
+    """Partition → the link to the server that holds it; follows a cluster that changes."""
+
+    def __init__(self, settings: Settings, scripts: tuple[Script, ...], name: str) -> None:
+        self._settings = settings
+        self._scripts = scripts
+        self._name = name
+        self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
+        self._outage = Outage(f"{name}: nodes")
+        self._kept: dict[str, _Kept] = {}
+        # Until the nodes are known, a link that fails everything at once.
+        self._links = [self._link(settings.redis_url)] * settings.partitions
+
+    def of(self, partition: int) -> Link:
+        """The link of a partition."""
+        return self._links[partition]
+
+    async def open(self) -> None:
+        """Find the servers and connect to them, as far as they can be reached now."""
+        try:
+            await self._follow()
+        except TributaryError as error:
+            self._outage.begin(error)
+        else:
+            self._outage.end()
+
+    async def keep(self) -> None:
+        """Ask again who holds what whenever a link does not work, until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(_ASK_AGAIN_S)
+                if any(link.is_misled or not link.is_open for link in set(self._links)):
+                    await self.open()
+        finally:
+            for _, task in self._kept.values():
+                task.cancel()
+
+    async def _follow(self) -> None:
+        partitions = range(self._settings.partitions)
+        urls = await self._nodes.urls([keys.meta(partition) for partition in partitions])
+        for url in set(urls) - self._kept.keys():
+            link = self._link(url)
+            await link.open()
+            self._kept[url] = _Kept(link, asyncio.create_task(link.keep()))
+        self._links = [self._kept[url].link for url in urls]
+        for url in self._kept.keys() - set(urls):
+            self._kept.pop(url).task.cancel()
+        for link in self._links:
+            link.is_misled = False
+
+    def _link(self, url: str) -> Link:
+        return Link(url, self._settings.redis_timeout_ms, self._scripts, self._name)
