@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bench import freshness
+from bench import collect, freshness, ingest
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -12,5 +12,6 @@ def bench() -> None:
     """Measure Tributary on this machine."""
 
 
-bench.add_command(freshness.command)
+for command in (ingest.command, collect.command, freshness.command):
+    bench.add_command(command)
 bench(prog_name="scripts/bench")

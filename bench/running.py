@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,10 +19,14 @@ _PATIENCE_S = 30.0
 
 
 @contextlib.contextmanager
-def process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A command in the background, its output in a file."""
+def process(
+    command: list[str], log: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A command in the background, its output in a file, with these variables set as well."""
     with log.open("wb") as output:
-        running = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+        running = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **(environ or {})}, stdout=output, stderr=output
+        )
         try:
             yield running
         finally:
@@ -32,6 +38,26 @@ def process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
                 running.wait()
 
 
+def wait_until_it_answers(
+    answers: Callable[[], bool], running: subprocess.Popen[bytes], log: Path
+) -> None:
+    """Return when the process answers; SystemExit with its log when it has ended or is late."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while not answers():
+        if running.poll() is not None or time.monotonic() > deadline_s:
+            command = " ".join(str(word) for word in running.args)  # type: ignore[union-attr]
+            said = log.read_text(errors="replace")[-2000:]
+            raise SystemExit(f"bench: {command} did not start:\n{said}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
 @contextlib.contextmanager
 def deployment(*options: str) -> Iterator[tuple[str, str]]:
     """`tributary up` on an empty data directory: its HTTP URL and its Redis URL."""
@@ -39,9 +65,7 @@ def deployment(*options: str) -> Iterator[tuple[str, str]]:
         data, log = Path(folder) / "data", Path(folder) / "log"
         up = [sys.executable, "-m", "tributary", "up", "--port", "0", "--data-dir", str(data)]
         with process([*up, *options], log) as running:
-            deadline_s = time.monotonic() + _PATIENCE_S
-            while (match := _READY.search(log.read_text())) is None:
-                if running.poll() is not None or time.monotonic() > deadline_s:
-                    raise SystemExit(f"bench: tributary did not start:\n{log.read_text()}")
-                time.sleep(0.05)
+            wait_until_it_answers(lambda: bool(_READY.search(log.read_text())), running, log)
+            match = _READY.search(log.read_text())
+            assert match is not None
             yield match[1], (data / "redis.url").read_text().strip()

@@ -1,0 +1,226 @@
+"""Open-loop load: requests leave at a fixed rate, whether or not earlier ones were answered.
+
+The latency of a request counts from the moment it was due, not from when it could be sent: a
+server that stalls delays all that were due meanwhile, and each of them is counted. A closed
+loop would have sent one and waited, and reported one slow answer (coordinated omission).
+
+Requests are due in bursts, one a millisecond: the event loop's timer is no finer.
+Run as `python -m bench.openloop` with a `Task` as JSON on standard input; prints a `Result`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections import deque
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import msgspec
+import numpy as np
+import uvloop
+
+from bench import machine
+from bench.http import Request
+
+_TICK_S = 0.001
+_PATIENCE_S = 30.0
+_HEAD_END = b"\r\n\r\n"
+_LENGTH = b"content-length:"
+EDGES_MS = np.geomspace(0.05, 10_000, 64)
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What to send, how many a second, how long, on how many connections."""
+
+    url: str
+    head: bytes
+    body: bytes
+    status: int
+    rate: float
+    seconds: float
+    connections: int
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Latencies in milliseconds from the moment each request was due.
+
+    `sent_late_p99_ms` is how late this generator itself was: with a free connection at hand.
+    """
+
+    rate: float
+    sent: int
+    answered: int
+    refused: int
+    broken: int
+    percentiles_ms: dict[str, float]
+    sent_late_p99_ms: float
+    counts: list[int]
+
+
+def run(url: str, request: Request, *, rate: float, seconds: float, connections: int) -> Result:
+    """Run the load as a process on the core of the load."""
+    target = urlsplit(url)
+    headers = [("Host", target.netloc), *request.headers, ("Content-Length", len(request.body))]
+    lines = [f"{request.method} {request.path} HTTP/1.1", *(f"{n}: {v}" for n, v in headers)]
+    head = "\r\n".join([*lines, "", ""]).encode()
+    task = Task(url, head, request.body, request.status, rate, seconds, connections)
+    command = machine.pinned(machine.LOAD_CORE, [sys.executable, "-m", "bench.openloop"])
+    ended = subprocess.run(
+        command, input=msgspec.json.encode(task), capture_output=True, check=False
+    )
+    if ended.returncode:
+        raise SystemExit(f"bench: the open-loop load failed:\n{ended.stderr.decode()}")
+    return msgspec.json.decode(ended.stdout, type=Result)
+
+
+class _Connection(asyncio.Protocol):
+    """One request at a time; tells the generator when it is free again."""
+
+    def __init__(self, generator: _Generator) -> None:
+        self._generator = generator
+        self._received = b""
+        self._due_s = 0.0
+        self._is_waiting = False
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._generator.idle.append(self)
+
+    def send(self, due_s: float) -> None:
+        """Send the request that was due then."""
+        assert self.transport is not None
+        self._due_s = due_s
+        self._is_waiting = True
+        self.transport.write(self._generator.wire)
+
+    def data_received(self, data: bytes) -> None:
+        received = self._received + data if self._received else data
+        length = _length_of(received)
+        if length is None or len(received) < length:
+            self._received = received
+            return
+        self._received = b""
+        self._is_waiting = False
+        self._generator.take(self, self._due_s, int(received[9:12]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._generator.lose(self, was_waiting=self._is_waiting)
+
+
+class _Generator:
+    """Keeps what is due and sends it as connections come free."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.wire = task.head + task.body
+        self.idle: deque[_Connection] = deque()
+        self._due: deque[float] = deque()
+        self._latencies_s: list[float] = []
+        self._late_s: list[float] = []
+        self._sent = self._refused = self._broken = 0
+        self._fault: BaseException | None = None
+
+    async def run(self) -> Result:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._fail)
+        address = urlsplit(self._task.url)
+        for _ in range(self._task.connections):
+            await loop.create_connection(
+                lambda: _Connection(self), str(address.hostname), int(address.port or 0)
+            )
+        total = round(self._task.rate * self._task.seconds)
+        began_s = time.perf_counter()
+        scheduled = done_ticks = 0
+        while scheduled < total:
+            ticks = int((time.perf_counter() - began_s) / _TICK_S)
+            for tick in range(done_ticks, ticks):
+                wanted = min(total, int((tick + 1) * _TICK_S * self._task.rate))
+                due_s = began_s + (tick + 1) * _TICK_S  # when a punctual timer would have fired
+                self._due.extend([due_s] * (wanted - scheduled))
+                scheduled = wanted
+            done_ticks = ticks
+            self._send()
+            await asyncio.sleep(_TICK_S - (time.perf_counter() - began_s) % _TICK_S)
+        took_s = time.perf_counter() - began_s
+        await self._drain(total)
+        if self._fault is not None:
+            raise self._fault
+        if not self._latencies_s:
+            raise SystemExit(f"bench: {self._task.url} has answered none of {total} requests")
+        return self._result(took_s)
+
+    def take(self, connection: _Connection, due_s: float, status: int) -> None:
+        """An answer has come."""
+        self._latencies_s.append(time.perf_counter() - due_s)
+        self._refused += status != self._task.status
+        if self._due:
+            self._sent += 1
+            connection.send(self._due.popleft())
+        else:
+            self.idle.append(connection)
+
+    def lose(self, connection: _Connection, *, was_waiting: bool) -> None:
+        """A connection has ended; it is not replaced, and shows in the result."""
+        self._broken += was_waiting
+        if not was_waiting and connection in self.idle:
+            self.idle.remove(connection)
+
+    def _send(self) -> None:
+        now_s = time.perf_counter()
+        while self._due and self.idle:
+            due_s = self._due.popleft()
+            self._late_s.append(now_s - due_s)
+            self._sent += 1
+            self.idle.popleft().send(due_s)
+
+    async def _drain(self, total: int) -> None:
+        deadline_s = time.perf_counter() + _PATIENCE_S
+        while len(self._latencies_s) + self._broken < total and self._fault is None:
+            if time.perf_counter() > deadline_s:
+                return
+            self._send()
+            await asyncio.sleep(_TICK_S)
+
+    def _fail(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self._fault = context.get("exception") or RuntimeError(context["message"])
+
+    def _result(self, took_s: float) -> Result:
+        latencies_ms = np.array(self._latencies_s) * 1000
+        counts, _ = np.histogram(latencies_ms, bins=EDGES_MS)
+        values = np.percentile(latencies_ms, PERCENTILES)
+        return Result(
+            rate=self._sent / took_s,
+            sent=self._sent,
+            answered=len(self._latencies_s) - self._refused,
+            refused=self._refused,
+            broken=self._broken,
+            percentiles_ms={f"{p:g}": float(v) for p, v in zip(PERCENTILES, values, strict=True)},
+            sent_late_p99_ms=float(np.percentile(np.array(self._late_s or [0.0]) * 1000, 99)),
+            counts=counts.tolist(),
+        )
+
+
+def _length_of(received: bytes) -> int | None:
+    """Bytes of the whole answer, or None while its head is not complete."""
+    end = received.find(_HEAD_END)
+    if end < 0:
+        return None
+    head = received[:end].lower()
+    at = head.find(_LENGTH)
+    if at < 0:
+        if int(received[9:12]) == HTTPStatus.NO_CONTENT:
+            return end + len(_HEAD_END)
+        raise SystemExit(f"bench: an answer without a length: {received[:300]!r}")
+    line_end = head.find(b"\r\n", at)
+    return end + len(_HEAD_END) + int(head[at + len(_LENGTH) : line_end if line_end > 0 else end])
+
+
+if __name__ == "__main__":
+    given = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(_Generator(given).run())))

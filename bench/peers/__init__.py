@@ -1,0 +1,1 @@
+"""What Tributary is measured against, and Tributary itself, each as a `Peer`."""

@@ -1,0 +1,39 @@
+"""The app that tutorials end with, served as kindly as the others."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bench import store
+from bench.http import Request
+from bench.peers import bodies
+from bench.peers.peer import Peer
+
+
+class Tutorial(Peer):
+    """`bench/peers/tutorial_app.py` under gunicorn with threads and kept connections."""
+
+    name = "tutorial app"
+    needs = (store.PROGRAM,)
+    promise = "Redis has appended it to its file, flushed every second; not validated"
+
+    def start(self, folder: Path) -> None:
+        """Start Redis and one gunicorn worker with 8 threads, as many as ours has."""
+        self.with_redis(folder)
+        self.serve(
+            lambda port: [
+                *(sys.executable, "-m", "gunicorn", "--worker-class", "gthread"),
+                *("--workers", "1", "--threads", "8", "--keep-alive", "75"),
+                *("--log-level", "error", "--bind", f"127.0.0.1:{port}"),
+                "bench.peers.tutorial_app:app",
+            ],
+            folder,
+            environ={"REDIS_PORT": str(self.redis_port)},
+        )
+
+    def request(self, case: str) -> Request | None:
+        """The same body as ours, or its own /collect."""
+        if case == "single":
+            return Request("POST", "/record", bodies.ONE, holds=b"true")
+        return None

@@ -1,0 +1,67 @@
+"""webdis: commands of Redis over HTTP, in C."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+from bench import filling, store
+from bench.http import Request
+from bench.peers import bodies
+from bench.peers.own import ENTRIES_MAX
+from bench.peers.peer import Peer
+from tributary import keys
+from tributary.settings import Settings
+
+_STREAM = "readings"
+_POOL = 20
+
+
+class Webdis(Peer):
+    """One thread, a pool of connections, and a Redis like ours."""
+
+    name = "webdis"
+    package = "webdis"
+    needs = ("webdis", store.PROGRAM)
+    promise = "Redis has appended it to its file, flushed every second; not validated"
+
+    def __init__(self, *, devices: int = 0) -> None:
+        super().__init__()
+        self._devices = devices
+
+    def start(self, folder: Path) -> None:
+        """Start Redis and webdis in front of it."""
+        self.with_redis(folder)
+        filling.fill(self.redis_port, self._devices)
+        config = folder / "webdis.json"
+
+        def command(port: int) -> list[str]:
+            options = {
+                "redis_host": "127.0.0.1", "redis_port": self.redis_port,
+                "http_host": "127.0.0.1", "http_port": port, "threads": 1, "pool_size": _POOL,
+                "daemonize": False, "database": 0, "acl": [], "verbosity": 1,
+                "logfile": str(folder / "webdis.log"),
+            }  # fmt: skip
+            config.write_text(json.dumps(options))
+            return ["webdis", str(config)]
+
+        self.serve(command, folder)
+
+    def request(self, case: str) -> Request | None:
+        """XADD of the whole body as one field; HGET from the hash that /collect reads."""
+        if case == "single":
+            path = f"/XADD/{_STREAM}/MAXLEN/~/{ENTRIES_MAX}/*/r"
+            return Request("PUT", path, bodies.ONE, holds=b'{"XADD":"')
+        if case == "collect":
+            partition = keys.partition_of(bodies.DEVICE, Settings().partitions)
+            key = quote(keys.latest(partition), safe="")
+            return Request("GET", f"/HGET/{key}/{bodies.DEVICE}", holds=b"92.3")
+        return None
+
+    def stored(self) -> int | None:
+        """The length of the stream, which nothing trims; None if it was only read from."""
+        if self._devices:
+            return None
+        with store.connect(self.redis_port) as client:
+            return int(client.xlen(_STREAM))

@@ -1,0 +1,127 @@
+"""The results as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench import openloop
+from bench.latency import AtHalf
+from bench.memory import Memory
+from bench.population import Populations
+from bench.rounds import Sample, median_rates
+
+mpl.use("Agg")
+Panel = Callable[[Axes], None]
+_OURS, _THEIRS = "#0b6e99", ("#8a8d91", "#b8860b", "#a14a5f", "#5b7f3a")
+
+
+def write(path: Path, title: str, panels: Sequence[Panel]) -> Path:
+    """Draw panels two in a row, and write the PNG."""
+    rows = -(-len(panels) // 2)
+    figure = Figure(figsize=(11, 3.8 * rows), layout="constrained", dpi=110)
+    figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(rows, 2, squeeze=False).flat
+    for panel, place in zip(panels, axes, strict=False):
+        panel(place)
+        place.spines[["top", "right"]].set_visible(False)
+    for place in list(figure.axes)[len(panels) :]:
+        place.set_visible(False)
+    figure.savefig(path)
+    return path
+
+
+def rates(samples: Sequence[Sample], cases: Sequence[str], title: str) -> Panel:
+    """Bars of the median rates: a group for each case and number of connections."""
+    found = {key: rate for key, rate in median_rates(samples).items() if key[0] in cases}
+    peers = list(dict.fromkeys(s.peer for s in samples if s.case in cases))
+    groups = list(dict.fromkeys((case, connections) for case, _, connections in found))
+    groups.sort(key=lambda group: (cases.index(group[0]), group[1]))
+
+    def draw(axes: Axes) -> None:
+        width = 0.8 / len(peers)
+        for number, peer in enumerate(peers):
+            heights = [found.get((case, peer, c), 0.0) for case, c in groups]
+            places = np.arange(len(groups)) + (number - (len(peers) - 1) / 2) * width
+            bars = axes.bar(places, heights, width, label=peer, color=_color(peer, number))
+            axes.bar_label(bars, [_short(h) for h in heights], fontsize=6)
+        several = len(cases) > 1
+        labels = [f"{case}\n{c}" if several else f"{c}" for case, c in groups]
+        axes.set_xticks(range(len(groups)), labels, fontsize=7)
+        axes.set(title=title, xlabel="connections", ylabel="a second", yscale="log")
+        axes.margins(y=0.2)
+        axes.legend(fontsize=7, frameon=False, ncols=2)
+
+    return draw
+
+
+def at_half(found: AtHalf) -> Panel:
+    """The histogram of latencies, with p50 and p99."""
+
+    def draw(axes: Axes) -> None:
+        axes.stairs(found.result.counts, openloop.EDGES_MS, fill=True, color=_OURS)
+        for name in ("50", "99"):
+            value_ms = found.result.percentiles_ms[name]
+            axes.axvline(value_ms, color="black", linewidth=0.8, linestyle=":")
+            axes.annotate(
+                f"p{name} {value_ms:.2f} ms", (value_ms, 0.97), xycoords=("data", "axes fraction"),
+                fontsize=7, rotation=90, va="top", ha="right",
+            )  # fmt: skip
+        axes.set(
+            title=f"Latency at half of the maximum, {found.result.rate:,.0f}/s",
+            xlabel="ms since the request was due", ylabel="requests", xscale="log",
+        )  # fmt: skip
+
+    return draw
+
+
+def memory(found: Memory) -> Panel:
+    """Resident memory over the requests served."""
+
+    def draw(axes: Axes) -> None:
+        resident_mib = np.array(found.resident_bytes) / 2**20
+        axes.plot(np.array(found.requests) / 1e6, resident_mib, color=_OURS, marker=".")
+        axes.set(
+            title=f"Memory of gunicorn and its worker: {found.verdict}",
+            xlabel="million requests", ylabel="MiB resident",
+        )  # fmt: skip
+        axes.set_ylim(0, float(resident_mib.max()) * 1.2)
+
+    return draw
+
+
+def populations(found: Sequence[Populations]) -> Panel:
+    """Median latency with few and with many devices."""
+
+    def draw(axes: Axes) -> None:
+        places = np.arange(len(found))
+        sides = [
+            (-0.2, _THEIRS[0], found[0].few, [np.median(p.few_p50_us) for p in found]),
+            (0.2, _OURS, found[0].many, [np.median(p.many_p50_us) for p in found]),
+        ]
+        for shift, color, devices, p50_us in sides:
+            bars = axes.bar(places + shift, p50_us, 0.4, label=f"{devices:,} devices", color=color)
+            axes.bar_label(bars, fmt="%.0f", fontsize=7)
+        axes.set_xticks(places, [str(p.connections) for p in found])
+        axes.set(title="/collect with many devices", xlabel="connections", ylabel="p50 µs")
+        axes.legend(fontsize=7, frameon=False)
+
+    return draw
+
+
+def _color(peer: str, number: int) -> str:
+    return _OURS if peer == "Tributary" else _THEIRS[(number - 1) % len(_THEIRS)]
+
+
+def _short(rate: float) -> str:
+    if not rate:
+        return ""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if rate >= size:
+            return f"{rate / size:.1f}{unit}"
+    return f"{rate:.0f}"
