@@ -25,14 +25,13 @@ def described() -> str:
 
 def pinned(core: int, command: list[str]) -> list[str]:
     """The command on one core, where the machine can do that."""
-    if not can_pin() or core >= (os.cpu_count() or 1):
-        return command
-    return ["taskset", "-c", str(core), *command]
+    return ["taskset", "-c", str(core), *command] if can_pin() else command
 
 
 def can_pin() -> bool:
     """Whether processes can be kept on one core here."""
-    return hasattr(os, "sched_setaffinity") and shutil.which("taskset") is not None
+    has_both = max(SERVER_CORE, LOAD_CORE) < (os.cpu_count() or 1)
+    return has_both and hasattr(os, "sched_setaffinity") and shutil.which("taskset") is not None
 
 
 def version_of(package: str) -> str:

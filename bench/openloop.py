@@ -101,7 +101,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         received = self._received + data if self._received else data
-        length = _length_of(received)
+        length = length_of(received)
         if length is None or len(received) < length:
             self._received = received
             return
@@ -206,8 +206,8 @@ class _Generator:
         )
 
 
-def _length_of(received: bytes) -> int | None:
-    """Bytes of the whole answer, or None while its head is not complete."""
+def length_of(received: bytes) -> int | None:
+    """Bytes of the whole answer, head and body, or None while its head is not complete."""
     end = received.find(_HEAD_END)
     if end < 0:
         return None

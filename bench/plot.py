@@ -18,7 +18,15 @@ from bench.rounds import Sample, median_rates
 
 mpl.use("Agg")
 Panel = Callable[[Axes], None]
-_OURS, _THEIRS = "#0b6e99", ("#8a8d91", "#b8860b", "#a14a5f", "#5b7f3a")
+_OURS, _OTHER = "#0b6e99", "#8a8d91"
+_COLORS = {
+    "Tributary": _OURS,
+    "webdis": _OTHER,
+    "VictoriaMetrics": "#b8860b",
+    "InfluxDB": "#7a5ba1",
+    "Flask + gunicorn": "#a14a5f",
+    "tutorial app": "#5b7f3a",
+}
 
 
 def write(path: Path, title: str, panels: Sequence[Panel]) -> Path:
@@ -44,18 +52,18 @@ def rates(samples: Sequence[Sample], cases: Sequence[str], title: str) -> Panel:
     groups.sort(key=lambda group: (cases.index(group[0]), group[1]))
 
     def draw(axes: Axes) -> None:
-        width = 0.8 / len(peers)
+        width = 0.84 / len(peers)
         for number, peer in enumerate(peers):
             heights = [found.get((case, peer, c), 0.0) for case, c in groups]
             places = np.arange(len(groups)) + (number - (len(peers) - 1) / 2) * width
-            bars = axes.bar(places, heights, width, label=peer, color=_color(peer, number))
-            axes.bar_label(bars, [_short(h) for h in heights], fontsize=6)
-        several = len(cases) > 1
-        labels = [f"{case}\n{c}" if several else f"{c}" for case, c in groups]
+            bars = axes.bar(places, heights, width, label=peer, color=_COLORS[peer])
+            axes.bar_label(bars, [_short(h) for h in heights], fontsize=6, padding=1)
+        labels = [f"{case}\n{c}" if len(cases) > 1 else str(c) for case, c in groups]
         axes.set_xticks(range(len(groups)), labels, fontsize=7)
-        axes.set(title=title, xlabel="connections", ylabel="a second", yscale="log")
-        axes.margins(y=0.2)
-        axes.legend(fontsize=7, frameon=False, ncols=2)
+        axes.set(title=title, xlabel="connections", ylabel="a second")
+        axes.set_ylim(0, max(found.values()) * 1.3)
+        axes.yaxis.set_major_formatter(lambda rate, _: _short(rate) or "0")
+        axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center")
 
     return draw
 
@@ -76,6 +84,9 @@ def at_half(found: AtHalf) -> Panel:
             title=f"Latency at half of the maximum, {found.result.rate:,.0f}/s",
             xlabel="ms since the request was due", ylabel="requests", xscale="log",
         )  # fmt: skip
+        used = np.flatnonzero(found.result.counts)
+        if len(used):
+            axes.set_xlim(openloop.EDGES_MS[used[0]] / 1.3, openloop.EDGES_MS[used[-1] + 1] * 1.3)
 
     return draw
 
@@ -85,11 +96,12 @@ def memory(found: Memory) -> Panel:
 
     def draw(axes: Axes) -> None:
         resident_mib = np.array(found.resident_bytes) / 2**20
-        axes.plot(np.array(found.requests) / 1e6, resident_mib, color=_OURS, marker=".")
+        axes.plot(found.requests, resident_mib, color=_OURS, marker=".")
         axes.set(
-            title=f"Memory of gunicorn and its worker: {found.verdict}",
-            xlabel="million requests", ylabel="MiB resident",
+            title="Memory of gunicorn and its worker",
+            xlabel=f"requests; {found.verdict}", ylabel="MiB resident",
         )  # fmt: skip
+        axes.xaxis.set_major_formatter(lambda requests, _: _short(requests) or "0")
         axes.set_ylim(0, float(resident_mib.max()) * 1.2)
 
     return draw
@@ -101,7 +113,7 @@ def populations(found: Sequence[Populations]) -> Panel:
     def draw(axes: Axes) -> None:
         places = np.arange(len(found))
         sides = [
-            (-0.2, _THEIRS[0], found[0].few, [np.median(p.few_p50_us) for p in found]),
+            (-0.2, _OTHER, found[0].few, [np.median(p.few_p50_us) for p in found]),
             (0.2, _OURS, found[0].many, [np.median(p.many_p50_us) for p in found]),
         ]
         for shift, color, devices, p50_us in sides:
@@ -112,10 +124,6 @@ def populations(found: Sequence[Populations]) -> Panel:
         axes.legend(fontsize=7, frameon=False)
 
     return draw
-
-
-def _color(peer: str, number: int) -> str:
-    return _OURS if peer == "Tributary" else _THEIRS[(number - 1) % len(_THEIRS)]
 
 
 def _short(rate: float) -> str:

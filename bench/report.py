@@ -60,7 +60,7 @@ def head(title: str, of: dict[str, Any]) -> str:
         f"- measured: {of['measured_at']}, commit {of['commit']}",
         f"- versions: {versions}",
         (
-            f"- {plan['rounds']} rounds, the peers in turn in each; {plan['seconds']} s a "
+            f"- rounds: {plan['rounds']}, the peers in turn in each; {plan['seconds']} s a "
             f"measurement after {plan['warmup_s']} s of warm-up; wrk with one thread and kept "
             "connections"
         ),
@@ -102,7 +102,10 @@ def rates(samples: Sequence[Sample], promises: dict[str, str]) -> str:
     titles = ("case", "peer", "connections", "a second", "p50 ms", "p99 ms", "server's core busy",
               "load's core busy", "refused")  # fmt: skip
     promised = "\n".join(f"- {peer}: {promise}" for peer, promise in promises.items())
-    intro = "Medians over the rounds, in readings or answers a second; what an answer promises:\n"
+    intro = (
+        "Medians over the rounds, in readings or answers a second. "
+        "A core is busy with everything that runs on it. What an answer promises:\n"
+    )
     return section("Rates", f"{intro}\n{promised}\n\n{table(titles, rows)}")
 
 

@@ -41,6 +41,8 @@ class Tributary(Peer):
     ) -> None:
         super().__init__()
         self._role = role
+        if role == "api":
+            self.promise = "current and average as last committed, with their age at this moment"
         self._devices = devices
         self._batch = bodies.Batch(timed=timed)
         self._is_bounded = is_bounded

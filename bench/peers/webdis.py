@@ -29,6 +29,8 @@ class Webdis(Peer):
     def __init__(self, *, devices: int = 0) -> None:
         super().__init__()
         self._devices = devices
+        if devices:
+            self.promise = "the field as it is stored"
 
     def start(self, folder: Path) -> None:
         """Start Redis and webdis in front of it."""

@@ -1,0 +1,61 @@
+"""The short benches run wherever CI runs; of figures they assert only that nothing was lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.processes import ROOT
+
+NEEDED = ("wrk", "redis-server")
+
+
+@pytest.fixture(autouse=True)
+def programs() -> None:
+    for program in NEEDED:
+        if shutil.which(program) is None:
+            (pytest.fail if "CI" in os.environ else pytest.skip)(f"there is no {program} here")
+
+
+def run(name: str, to: Path, *options: str) -> tuple[str, dict[str, Any]]:
+    """What the short bench prints, and its JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", name, "--short", "--to", str(to), *options],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (to / f"{name}.png").stat().st_size > 10_000
+    assert (to / f"{name}.md").read_text() in done.stdout
+    return done.stdout, json.loads((to / f"{name}.json").read_text())
+
+
+def left_out(said: str) -> int:
+    return said.count(" was left out: ")
+
+
+@pytest.mark.slow
+def test_ingest_is_measured_and_loses_nothing(tmp_path: Path):
+    said, found = run("ingest", tmp_path)
+    assert len({s["peer"] for s in found["samples"]}) == 5 - left_out(said)
+    assert all(s["rate"] > 0 for s in found["samples"])
+    for kept in found["kept"]:
+        assert 0 <= kept["stored"] - kept["answered"] <= kept["unheard"], kept
+    half = found["at_half"]
+    assert half["kept"]["stored"] == half["kept"]["answered"], "this load hears every answer"
+    assert found["memory"]["series"]["requests"][-1] >= 5_000
+    assert "## Memory" in said
+
+
+@pytest.mark.slow
+def test_collect_is_measured(tmp_path: Path):
+    said, found = run("collect", tmp_path, "--devices", "2000", "--points", "1000")
+    assert len({s["peer"] for s in found["samples"]}) == 4 - left_out(said)
+    assert all(s["rate"] > 0 and not s["load"]["refused"] for s in found["samples"])
+    assert found["populations"][0]["many"] == 2000
+    assert found["at_half"]["result"]["refused"] == 0
