@@ -25,7 +25,7 @@ class AtHalf(msgspec.Struct, frozen=True):
     @property
     def is_steady(self) -> bool:
         """Whether the load could be kept up: if not, the figures are those of a queue."""
-        return self.result.rate > 0.97 * self.asked
+        return self.result.rate > 0.95 * self.asked
 
 
 def measure(peer: Tributary, case: str, most: float, seconds: float) -> AtHalf:

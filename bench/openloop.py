@@ -49,7 +49,8 @@ class Task(msgspec.Struct, frozen=True):
 class Result(msgspec.Struct, frozen=True):
     """Latencies in milliseconds from the moment each request was due.
 
-    `sent_late_p99_ms` is how late this generator itself was: with a free connection at hand.
+    `rate` is that of the answers, until the last of them. `sent_late_p99_ms` is how late this
+    generator itself was, with a free connection at hand.
     """
 
     rate: float
@@ -147,8 +148,8 @@ class _Generator:
             done_ticks = ticks
             self._send()
             await asyncio.sleep(_TICK_S - (time.perf_counter() - began_s) % _TICK_S)
-        took_s = time.perf_counter() - began_s
         await self._drain(total)
+        took_s = time.perf_counter() - began_s
         if self._fault is not None:
             raise self._fault
         if not self._latencies_s:
@@ -195,7 +196,7 @@ class _Generator:
         counts, _ = np.histogram(latencies_ms, bins=EDGES_MS)
         values = np.percentile(latencies_ms, PERCENTILES)
         return Result(
-            rate=self._sent / took_s,
+            rate=len(self._latencies_s) / took_s,
             sent=self._sent,
             answered=len(self._latencies_s) - self._refused,
             refused=self._refused,
