@@ -61,6 +61,15 @@ class Busy:
         return 1 - (spent[3] + spent[4]) / (sum(spent) or 1)
 
 
+def cpu_s(pid: int) -> float:
+    """Processor time that a process and its living descendants have used."""
+    ticks = 0
+    for member in family(pid):
+        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # user and system
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def resident_bytes(pid: int) -> int:
     """Resident memory of a process and all its descendants."""
     page_bytes = os.sysconf("SC_PAGE_SIZE")

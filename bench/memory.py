@@ -56,6 +56,8 @@ def measure(requests: int, *, tick: Callable[[int], None]) -> Memory:
             assert request is not None
             http.check(peer.url, request)
             answered += 1
+            served.append(answered)
+            resident.append(machine.resident_bytes(peer.pid))
             seconds = 1.0
             while answered < requests:
                 load = wrk.load(

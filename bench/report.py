@@ -78,11 +78,20 @@ def verdicts(found: Iterable[Verdict]) -> str:
             f"{v.median:.2f}",
             f"{v.least:.2f} to {v.most:.2f}",
             f"{v.comparison.at_least:g}",
+            f"{v.per_cpu:.2f}",
             "yes" if v.is_met else "**no**",
         )
         for v in found
     ]
-    titles = ("what", "connections", "median of ratios", "least to most", "at least", "reached")
+    titles = (
+        "what",
+        "connections",
+        "median of ratios",
+        "least to most",
+        "at least",
+        "per CPU second",
+        "reached",
+    )
     return section("Against the peers", table(titles, rows))
 
 
@@ -94,17 +103,22 @@ def rates(samples: Sequence[Sample], promises: dict[str, str]) -> str:
         p50_ms, p99_ms = (
             _median([getattr(s.load, name) for s in of]) / 1000 for name in ("p50_us", "p99_us")
         )
-        busy = [_median([getattr(s, name) for s in of]) for name in ("server_busy", "load_busy")]
+        cpu, busy = (
+            _median([getattr(s, name) for s in of]) for name in ("server_cpu", "load_busy")
+        )
+        per_cpu = _median([s.rate_per_cpu for s in of])
         rows.append(
-            (case, peer, connections, f"{rate:,.0f}", f"{p50_ms:.2f}", f"{p99_ms:.2f}",
-             *(f"{share:.0%}" for share in busy), sum(s.load.refused for s in of))
+            (case, peer, connections, f"{rate:,.0f}", f"{per_cpu:,.0f}", f"{p50_ms:.2f}",
+             f"{p99_ms:.2f}", f"{cpu:.0%}", f"{busy:.0%}", sum(s.load.refused for s in of))
         )  # fmt: skip
-    titles = ("case", "peer", "connections", "a second", "p50 ms", "p99 ms", "server's core busy",
-              "load's core busy", "refused")  # fmt: skip
+    titles = ("case", "peer", "connections", "a second", "a CPU second", "p50 ms", "p99 ms",
+              "server had of its core", "load's core busy", "refused")  # fmt: skip
     promised = "\n".join(f"- {peer}: {promise}" for peer, promise in promises.items())
     intro = (
         "Medians over the rounds, in readings or answers a second. "
-        "A core is busy with everything that runs on it. What an answer promises:\n"
+        "A CPU second is one of the server's own processor time: where it had less than all of "
+        "its core, the load, Redis or another program was in the way. "
+        "What an answer promises:\n"
     )
     return section("Rates", f"{intro}\n{promised}\n\n{table(titles, rows)}")
 

@@ -32,7 +32,11 @@ class Plan(NamedTuple):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One measurement of one peer; `rate` in readings (or answers) a second."""
+    """One measurement of one peer; `rate` in readings (or answers) a second.
+
+    `server_cpu` is the processor time the server had, per second: on a machine that does other
+    things besides, the rate suffers, and `rate / server_cpu` much less.
+    """
 
     round: int
     peer: str
@@ -40,8 +44,13 @@ class Sample(msgspec.Struct, frozen=True):
     connections: int
     rate: float
     load: wrk.Load
-    server_busy: float | None
+    server_cpu: float
     load_busy: float | None
+
+    @property
+    def rate_per_cpu(self) -> float:
+        """Readings (or answers) for a second of the server's processor time."""
+        return self.rate / (self.server_cpu or float("nan"))
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -86,13 +95,17 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Ratios of one comparison at one number of connections: median, least and greatest."""
+    """Ratios of one comparison at one number of connections: median, least and greatest.
+
+    `per_cpu` is the median of the same ratios, per second of the servers' processor time.
+    """
 
     comparison: Comparison
     connections: int
     median: float
     least: float
     most: float
+    per_cpu: float
 
     @property
     def is_met(self) -> bool:
@@ -125,19 +138,18 @@ def compare(
     samples: Iterable[Sample], comparisons: Iterable[Comparison], ours: str
 ) -> list[Verdict]:
     """The ratio of our rate to the peer's in each round, and the median of these."""
-    rates = {(s.peer, s.case, s.connections, s.round): s.rate for s in samples}
+    found = {(s.peer, s.case, s.connections, s.round): s for s in samples}
     verdicts = []
     for comparison in comparisons:
-        for connections in sorted({key[2] for key in rates}):
-            ratios = [
-                rate / theirs
-                for (peer, case, c, number), rate in rates.items()
+        for connections in sorted({key[2] for key in found}):
+            both = [
+                (sample, other)
+                for (peer, case, c, number), sample in found.items()
                 if (peer, case, c) == (ours, comparison.case, connections)
-                and (theirs := rates.get((comparison.peer, case, c, number)))
+                and (other := found.get((comparison.peer, case, c, number)))
             ]
-            if ratios:
-                middle = statistics.median(ratios)
-                verdicts.append(Verdict(comparison, connections, middle, min(ratios), max(ratios)))
+            if both:
+                verdicts.append(_verdict(comparison, connections, both))
     return verdicts
 
 
@@ -147,6 +159,21 @@ def median_rates(samples: Iterable[Sample]) -> dict[tuple[str, str, int], float]
     for sample in samples:
         grouped.setdefault((sample.case, sample.peer, sample.connections), []).append(sample.rate)
     return {key: statistics.median(rates) for key, rates in grouped.items()}
+
+
+def _verdict(
+    comparison: Comparison, connections: int, both: Sequence[tuple[Sample, Sample]]
+) -> Verdict:
+    ratios = [ours.rate / theirs.rate for ours, theirs in both]
+    per_cpu = [ours.rate_per_cpu / theirs.rate_per_cpu for ours, theirs in both]
+    return Verdict(
+        comparison,
+        connections,
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        statistics.median(per_cpu),
+    )
 
 
 class _Visit:
@@ -186,8 +213,9 @@ class _Visit:
     def _sample(self, case: str, request: http.Request, connections: int) -> Sample:
         if self._plan.warmup_s:
             self._load(request, connections, self._plan.warmup_s)
-        server, load = machine.Busy(machine.SERVER_CORE), machine.Busy(machine.LOAD_CORE)
+        load, used_s = machine.Busy(machine.LOAD_CORE), machine.cpu_s(self._peer.pid)
         measured = self._load(request, connections, self._plan.seconds)
+        used_s = machine.cpu_s(self._peer.pid) - used_s
         return Sample(
             self._number,
             self._peer.name,
@@ -195,7 +223,7 @@ class _Visit:
             connections,
             measured.rate * request.readings,
             measured,
-            server.share(),
+            used_s / (measured.duration_us / 1e6),
             load.share(),
         )
 

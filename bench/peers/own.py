@@ -47,7 +47,6 @@ class Tributary(Peer):
         self._batch = bodies.Batch(timed=timed)
         self._is_bounded = is_bounded
         self._token = ""
-        self.pid = 0
 
     def start(self, folder: Path) -> None:
         """Start Redis, make a token where there are tokens, start the role."""
@@ -58,10 +57,10 @@ class Tributary(Peer):
         options = ["--ingest-workers", "1"]
         if not self.lane and has_option(self._role, "--no-lane"):
             options.append("--no-lane")
-        self.pid = self.serve(
+        self.serve(
             lambda port: [*TRIBUTARY, self._role, "--port", str(port), *options],
             folder, environ=environ,
-        ).pid  # fmt: skip
+        )  # fmt: skip
 
     def request(self, case: str) -> Request | None:
         """A reading, an array, columns; or /collect of a device."""

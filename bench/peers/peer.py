@@ -6,7 +6,6 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from subprocess import Popen
 
 from bench import machine, running, store
 from bench.http import Request, answers
@@ -27,6 +26,7 @@ class Peer(ABC):
     def __init__(self) -> None:
         self.url = ""
         self.redis_port = 0
+        self.pid = 0
         self._stack = contextlib.ExitStack()
 
     @abstractmethod
@@ -54,7 +54,7 @@ class Peer(ABC):
         command: Callable[[int], list[str]],
         folder: Path,
         environ: Mapping[str, str] | None = None,
-    ) -> Popen[bytes]:
+    ) -> None:
         """Run the server on its core, on a free port; return when it answers anything."""
         port = running.free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -62,7 +62,7 @@ class Peer(ABC):
         pinned = machine.pinned(machine.SERVER_CORE, command(port))
         process = self._stack.enter_context(running.process(pinned, log, environ))
         running.wait_until_it_answers(lambda: answers(self.url), process, log)
-        return process
+        self.pid = process.pid
 
     def with_redis(self, folder: Path, *, rewrites: bool = False) -> None:
         """Give it a Redis of its own, on the core of the load."""

@@ -20,7 +20,7 @@ COMPARISON = Comparison("one reading", "single", "webdis", 1.5)
 
 
 def sample(number: int, peer: str, rate: float) -> Sample:
-    return Sample(number, peer, "single", 32, rate, Load(1, 1, 0, 0, 1, 1), None, None)
+    return Sample(number, peer, "single", 32, rate, Load(1, 1, 0, 0, 1, 1), 0.5, None)
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios():
@@ -30,6 +30,7 @@ def test_the_ratio_is_the_median_of_the_rounds_ratios():
     [verdict] = compare(samples, [COMPARISON], "Tributary")
     assert (verdict.least, verdict.median, verdict.most) == (0.9, 2.0, 4.0)
     assert verdict.is_met
+    assert verdict.per_cpu == 2.0
 
 
 def test_a_peer_that_was_left_out_has_no_ratio():
