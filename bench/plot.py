@@ -73,13 +73,11 @@ def at_half(found: AtHalf) -> Panel:
 
     def draw(axes: Axes) -> None:
         axes.stairs(found.result.counts, openloop.EDGES_MS, fill=True, color=_OURS)
-        for name in ("50", "99"):
+        for name, style in (("50", "--"), ("99", ":")):
             value_ms = found.result.percentiles_ms[name]
-            axes.axvline(value_ms, color="black", linewidth=0.8, linestyle=":")
-            axes.annotate(
-                f"p{name} {value_ms:.2f} ms", (value_ms, 0.97), xycoords=("data", "axes fraction"),
-                fontsize=7, rotation=90, va="top", ha="right",
-            )  # fmt: skip
+            label = f"p{name} {value_ms:.2f} ms"
+            axes.axvline(value_ms, color="black", linewidth=1, linestyle=style, label=label)
+        axes.legend(fontsize=7, frameon=False)
         axes.set(
             title=f"Latency at half of the maximum, {found.result.rate:,.0f}/s",
             xlabel="ms since the request was due", ylabel="requests", xscale="log",
@@ -131,5 +129,5 @@ def _short(rate: float) -> str:
         return ""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if rate >= size:
-            return f"{rate / size:.1f}{unit}"
+            return f"{rate / size:.1f}".removesuffix(".0") + unit
     return f"{rate:.0f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
@@ -203,8 +204,8 @@ def table(titles: Row, rows: Iterable[Row]) -> str:
 
 
 def _median(values: Sequence[float | None]) -> float:
-    known = sorted(value for value in values if value is not None)
-    return known[len(known) // 2] if known else float("nan")
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else float("nan")
 
 
 def _commit() -> str:
