@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bench import latency, options, plot, population, report, rounds
+from bench import latency, machine, options, plot, population, report, rounds
 from bench.peers.influx import InfluxDB
 from bench.peers.own import PlainFlask, Tributary
 from bench.peers.peer import Peer
@@ -38,6 +38,7 @@ def command(
 
     The answers of the devices are written into Redis directly, as the aggregator leaves them.
     """
+    disturbance = machine.disturbance()
     plan = options.plan(short=short, **given)
     folder = options.folder(to, short=short)
     many = devices or (_MANY_SHORT if short else _MANY)
@@ -56,7 +57,12 @@ def command(
             Tributary("api", devices=_FEW), "collect", most,
             _LATENCY_SHORT_S if short else _LATENCY_S,
         )  # fmt: skip
-    notes = [*contest.notes, *skipped, f"InfluxDB holds {points:,} points of one series in 15 min"]
+    notes = [
+        *disturbance,
+        *contest.notes,
+        *skipped,
+        f"InfluxDB holds {points:,} points of one series in 15 min",
+    ]
     found = {
         "conditions": report.conditions(plan, peers, notes),
         "verdicts": rounds.compare(contest.samples, COMPARISONS, Tributary.name),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bench import latency, memory, options, plot, report, rounds
+from bench import latency, machine, memory, options, plot, report, rounds
 from bench.peers.own import PlainFlask, Tributary
 from bench.peers.peer import Peer
 from bench.peers.tutorial import Tutorial
@@ -40,6 +40,7 @@ def command(
     Then the latency at half of the maximum rate, and whether memory grows. After each run what
     Redis has accepted is compared with what was answered; the exit code is 1 if anything is lost.
     """
+    disturbance = machine.disturbance()
     plan = options.plan(short=short, **given)
     folder = options.folder(to, short=short)
     requests = requests or (_REQUESTS_SHORT if short else _REQUESTS)
@@ -60,7 +61,7 @@ def command(
         )
     found: dict[str, Any] = {
         "conditions": report.conditions(
-            plan, peers, [*contest.notes, *skipped, _about(timed=timed)]
+            plan, peers, [*disturbance, *contest.notes, *skipped, _about(timed=timed)]
         ),
         "verdicts": rounds.compare(contest.samples, COMPARISONS, Tributary.name),
         "samples": contest.samples,

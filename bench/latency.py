@@ -42,8 +42,7 @@ def measure(peer: Tributary, case: str, most: float, seconds: float) -> AtHalf:
             stored = peer.stored()
         finally:
             peer.stop()
-    # This load waits for every answer, so the counts must be equal but for what broke.
-    kept = (
-        None if stored is None else Kept(0, peer.name, result.answered + 1, stored, result.broken)
-    )
+    # This load waits for every answer: the counts are equal but for what broke or was refused.
+    unheard = result.broken + result.refused
+    kept = None if stored is None else Kept(0, peer.name, result.answered + 1, stored, unheard)
     return AtHalf(most, most / 2, result, kept)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 SERVER_CORE = 0
 LOAD_CORE = 1
+_QUIET_LOAD = 0.7
 _TICK_FIELDS = 8  # user nice system idle iowait irq softirq steal
 
 
@@ -21,6 +22,19 @@ def described() -> str:
         f"{_processor()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, "
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     )
+
+
+def disturbance() -> list[str]:
+    """A warning when other programs were running as the measurement began."""
+    load = os.getloadavg()[0]
+    if load < _QUIET_LOAD:
+        return []
+    return [
+        (
+            f"**the machine was not quiet: load average {load:.1f} at the beginning; rates and "
+            "latencies of this run prove little, figures per CPU second somewhat more**"
+        )
+    ]
 
 
 def pinned(core: int, command: list[str]) -> list[str]:

@@ -64,7 +64,7 @@ def measure(requests: int, *, tick: Callable[[int], None]) -> Memory:
                     peer.url, request, Path(folder), connections=_CONNECTIONS, seconds=seconds
                 )
                 answered += load.requests - load.refused
-                unheard += _CONNECTIONS + load.broken
+                unheard += _CONNECTIONS + load.broken + load.refused
                 served.append(answered)
                 resident.append(machine.resident_bytes(peer.pid))
                 seconds = max(1.0, requests / _SAMPLES / max(load.rate, 1.0))

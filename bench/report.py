@@ -187,7 +187,7 @@ def kept(found: Iterable[Kept]) -> str:
     titles = ("round", "peer", "answered", "stored", "unheard at most", "lost", "unexplained")
     intro = (
         "In readings. `unheard`: a closed loop hangs up at its end, so that of each connection "
-        "one answer may be missed."
+        "one answer may be missed; a refusal may be of a request that Redis has taken."
     )
     return section("Nothing lost", intro, table(titles, rows))
 

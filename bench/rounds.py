@@ -57,7 +57,7 @@ class Kept(msgspec.Struct, frozen=True):
     """What a peer was told it has, and what it says it has, in readings, after a round.
 
     wrk hangs up at the end of its time: up to `unheard` readings more may have been stored
-    whose answers it did not wait for.
+    whose answers it did not wait for, or that were refused because Redis's reply was lost.
     """
 
     round: int
@@ -231,5 +231,5 @@ class _Visit:
         url, folder = self._peer.url, self._folder
         loaded = wrk.load(url, request, folder, connections=connections, seconds=seconds)
         self._answered += request.readings * (loaded.requests - loaded.refused)
-        self._unheard += request.readings * (connections + loaded.broken)
+        self._unheard += request.readings * (connections + loaded.broken + loaded.refused)
         return loaded
