@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+
 import click
 
 from bench import collect, freshness, ingest
@@ -10,6 +13,8 @@ from bench import collect, freshness, ingest
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def bench() -> None:
     """Measure Tributary on this machine."""
+    # An exit, so that the servers that were started are stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 for command in (ingest.command, collect.command, freshness.command):

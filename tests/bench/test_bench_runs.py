@@ -40,6 +40,7 @@ def left_out(said: str) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_ingest_is_measured_and_loses_nothing(tmp_path: Path):
     said, found = run("ingest", tmp_path)
     assert len({s["peer"] for s in found["samples"]}) == 5 - left_out(said)
@@ -53,6 +54,7 @@ def test_ingest_is_measured_and_loses_nothing(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_collect_is_measured(tmp_path: Path):
     said, found = run("collect", tmp_path, "--devices", "2000", "--points", "1000")
     assert len({s["peer"] for s in found["samples"]}) == 4 - left_out(said)
