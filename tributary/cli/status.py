@@ -8,36 +8,43 @@ from typing import Any
 
 import click
 
-from tributary import connection, status
+from tributary import status
 from tributary.cli import options
-from tributary.errors import Unavailable
+from tributary.cli.target import Target
+from tributary.errors import TributaryError
+
+_COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending", "refused")
 
 
 @click.command("status", epilog="Example: tributary status --json | jq .pending")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 @options.of_role("status")
 def command(*, as_json: bool, **given: Any) -> None:
-    """Say what is accepted, applied, pending and lost. Exit 1 when unhealthy."""
-    settings = options.of_running(given)
-    client = connection.connect(settings)
+    """Say what is accepted, applied, pending and lost. Exit 1 when unhealthy, saying why."""
+    target = Target(options.of_running(given))
     try:
-        found = status.read(client, settings)
-    except Unavailable as error:
-        click.echo(f"tributary: {connection.shown(settings.redis_url)}: {error}", err=True)
+        found = target.status()
+    except TributaryError as error:
+        click.echo(f"tributary: {target.place}: {error}", err=True)
         sys.exit(1)
-    click.echo(json.dumps(found) if as_json else _text(found))
     faults = status.faults(found)
+    click.echo(json.dumps({**found, "faults": faults}) if as_json else _text(found))
     for fault in faults:
         click.echo(f"tributary: {fault}", err=True)
     sys.exit(1 if faults else 0)
 
 
 def _text(found: dict[str, Any]) -> str:
-    lines = [
-        f"{name:12} {found[name]}"
-        for name in ("accepted", "applied", "late", "dead", "lost", "pending")
-    ]
+    lines = [f"{name:12} {found[name]}" for name in _COUNTS]
+    if found["missing"]:
+        lines[5] += f", {found['missing']} of them no longer in the stream"
     lines.append(f"{'lag':12} {found['lag_entries']} entries, {found['lag_s']:.1f} s")
+    behind = [p for p in found["partitions"] if p["pending"]]
+    lines += [
+        f"  partition {p['partition']:<3} {p['pending']} pending, "
+        f"{p['entries']['pending']} entries, {p['lag_s']:.1f} s"
+        for p in sorted(behind, key=lambda p: p["lag_s"], reverse=True)[:5]
+    ]
     lines.append(f"{'devices':12} {found['devices']}, series {found['series']}")
     for aggregator in found["aggregators"]:
         owned = ",".join(map(str, aggregator["partitions"]))

@@ -20,5 +20,6 @@ COMMIT = Script("commit")
 REGROUP = Script("regroup")
 SETTLE = Script("settle")
 HEARTBEAT = Script("heartbeat")
+ACCOUNT = Script("account")
 
-SCRIPTS = (APPEND, COMMIT, REGROUP, SETTLE, HEARTBEAT)
+SCRIPTS = (APPEND, COMMIT, REGROUP, SETTLE, HEARTBEAT, ACCOUNT)

@@ -1,0 +1,80 @@
+"""The account adds up in every snapshot: in the middle of load, of kills and of trims."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import redis
+from support import pipeline
+from support.account import assert_adds_up
+from support.pipeline import Aggregators, Load
+from support.processes import Process
+from support.waiting import wait_until
+
+from tributary import keys, status
+from tributary.aggregate import Layout
+from tributary.settings import Settings
+
+READINGS = 20_000
+SNAPSHOTS_PER_DISASTER = 30
+COUNTERS = ("accepted", "applied", "late", "dead", "lost", "refused")
+
+
+def test_every_snapshot_adds_up_and_no_counter_goes_back(
+    client: redis.Redis,
+    change: Callable[..., Settings],
+    run: Callable[..., Process],
+    tmp_path: Path,
+):
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    settings = change(partitions=4, stream_max_entries=10_000_000)
+    url = pipeline.ingest(run, settings)
+    aggregators = Aggregators(run, settings, count=2, seed=seed)
+    load = Load(url, tmp_path / "ledger.jsonl", readings=READINGS, seed=seed)
+    before: dict[str, Any] = {}
+    snapshots = kills = 0
+    while load.ledger.counts["ok"] < READINGS:
+        before = snapshot(client, settings, before, f"seed {seed}")
+        snapshots += 1
+        if snapshots % SNAPSHOTS_PER_DISASTER == 0:
+            client.xtrim(keys.readings(chance.randrange(4)), maxlen=0, approximate=False)
+            if kills < load.ledger.counts["ok"] // 2000:
+                aggregators.kill_one()
+                kills += 1
+    load.close()
+    aggregators.add_lasting_one()
+
+    def drained() -> bool:
+        nonlocal before
+        before = snapshot(client, settings, before, f"seed {seed}")
+        return bool(before["pending"] == 0)
+
+    wait_until(drained, "everything accepted to be accounted for", 60)
+    print(f"\nseed {seed}; {snapshots} snapshots, {kills} kills; {before['lost']} lost")  # noqa: T201
+    assert load.ledger.counts["ok"] == before["accepted"]
+    assert before["applied"] == counted(client, settings)
+    assert before["lost"] == before["accepted"] - counted(client, settings)
+
+
+def snapshot(
+    client: redis.Redis, settings: Settings, before: dict[str, Any], seed: str
+) -> dict[str, Any]:
+    """An account that adds up and in which nothing has gone back since the one before."""
+    found = status.read(client, settings)
+    assert_adds_up(found)
+    for now, then in zip(found["partitions"], before.get("partitions", ()), strict=False):
+        for name in COUNTERS:
+            assert now[name] >= then[name], f"{seed}: {name} of {then} went back: {now}"
+    return found
+
+
+def counted(client: redis.Redis, settings: Settings) -> int:
+    """The readings that the aggregates hold."""
+    layout = Layout(settings.parsed_windows, settings.average_over)
+    states = (v for p in range(settings.partitions) for v in client.hvals(keys.state(p)))
+    return sum(int(np.frombuffer(packed, layout.state)[0]["count"]) for packed in states)

@@ -1,0 +1,35 @@
+"""A deployment that a command looks at from outside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+
+from tributary import connection, status
+from tributary.settings import Settings
+
+
+class Target:
+    """A deployment that is looked at again and again, and may be away at times."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client: redis.Redis = connection.connect(settings)
+        self._has_agreed = False
+
+    @property
+    def place(self) -> str:
+        """The URL, as it may be printed."""
+        return connection.shown(self.settings.redis_url)
+
+    def status(self) -> dict[str, Any]:
+        """Its status, over as many partitions as its data has.
+
+        Raises:
+            Unavailable: the server cannot answer now.
+        """
+        if not self._has_agreed:
+            self.settings = status.as_stored(self.client, self.settings)
+            self._has_agreed = True
+        return status.read(self.client, self.settings)

@@ -1,0 +1,45 @@
+#!lua flags=no-writes
+-- account: all that a partition says of where its readings went, as of one moment.
+--
+-- KEYS[1] readings, KEYS[2] meta, KEYS[3] devices, KEYS[4] state
+-- ARGV[1] group, then the fields of meta that are wanted
+-- returns {values of the fields, entries in the stream, devices, series, ms now, unread, held}
+--   unread: the oldest entry behind hwm that append wrote, as {id, e, n, r}; r is '' unless
+--     entries before it are gone (it is needed to tell how many readings they held); {} if none
+--   held: id of the oldest entry that an aggregator has been given and has not committed, or ''
+-- atomic: counts read one after the other would not add up while readings arrive.
+local readings, meta = KEYS[1], KEYS[2]
+local FOREIGN_MAX = 100 -- entries of strangers that are passed over; more hide what is behind
+
+local function field(values, name)
+  for i = 1, #values, 2 do
+    if values[i] == name then return values[i + 1] end
+  end
+end
+
+local function unread(after, done)
+  for _ = 1, FOREIGN_MAX do
+    local found = redis.call('XRANGE', readings, '(' .. after, '+', 'COUNT', 1)[1]
+    if not found then return {} end
+    local e, n = field(found[2], 'e'), field(found[2], 'n')
+    if e and n then
+      local is_next = tonumber(e) == done + 1
+      return {found[1], e, n, is_next and '' or (field(found[2], 'r') or '')}
+    end
+    after = found[1]
+  end
+  return {}
+end
+
+local time = redis.call('TIME')
+local where = redis.call('HMGET', meta, 'hwm', 'done_entries')
+local held = redis.pcall('XPENDING', readings, ARGV[1], '-', '+', 1) -- an error: no group yet
+return {
+  redis.call('HMGET', meta, unpack(ARGV, 2)),
+  redis.call('XLEN', readings),
+  redis.call('ZCARD', KEYS[3]),
+  redis.call('HLEN', KEYS[4]),
+  time[1] * 1000 + math.floor(time[2] / 1000),
+  unread(where[1] or '0-0', tonumber(where[2] or 0)),
+  (not held.err and held[1]) and held[1][1] or '',
+}
