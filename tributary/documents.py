@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tributary import keys, settings
+from tributary import keys, metrics, settings
 
 
 def rendered() -> dict[str, str]:
     """File name → Markdown."""
-    return {"keys.md": _keys(), "settings.md": _settings()}
+    return {"keys.md": _keys(), "metrics.md": _metrics(), "settings.md": _settings()}
 
 
 def _keys() -> str:
@@ -25,6 +25,20 @@ def _keys() -> str:
         for k in keys.CATALOGUE
     ]
     return head + _table(("key", "type", "holds", "written by", "read by", "lifetime"), rows)
+
+
+def _metrics() -> str:
+    head = (
+        "# Metrics\n\n"
+        "`GET /metrics` tells these of the whole deployment, whichever process answers.\n"
+        "What to do with them is in [operating.md](operating.md).\n"
+        "This table is written from `tributary/metrics.py`.\n\n"
+    )
+    rows = [
+        (f"`{m.name}`", m.type, " ".join(f"`{label}`" for label in m.labels), m.meaning)
+        for m in (*metrics.ALWAYS, *metrics.CATALOGUE)
+    ]
+    return head + _table(("name", "type", "labels", "meaning"), rows)
 
 
 def _settings() -> str:

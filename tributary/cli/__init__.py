@@ -20,6 +20,7 @@ _COMMANDS = {
     "load": "send a data set as readings",
     "token": "make, list and revoke credentials",
     "status": "what is accepted, applied, pending and lost",
+    "top": "the same, live on a terminal",
 }
 _HIDDEN = ("web",)
 

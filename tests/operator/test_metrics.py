@@ -1,0 +1,150 @@
+"""`/metrics`: valid exposition, conventional names, figures that are those of the status."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+import yaml
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+from support.processes import Server
+
+from tributary import connection, frame, keys, metrics, web
+from tributary.frame import Block
+from tributary.lua import HEARTBEAT
+from tributary.metrics import ALWAYS, CATALOGUE
+from tributary.settings import Settings
+from tributary.stream import append
+
+OPERATING = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text()
+Samples = dict[str, dict[tuple[str, ...], float]]
+_NAME = re.compile(r"tributary_[a-z]+(_[a-z]+)*")
+# Base units, as Prometheus asks for: no milliseconds, no kilobytes.
+_WRONG_UNIT = re.compile(r"_(ms|milliseconds|s|kb|mb|percent)(_|$)")
+
+
+@pytest.fixture
+def http(client: redis.Redis, change: Callable[..., Settings]) -> FlaskClient:
+    settings = change(heartbeat_ms=60_000)
+    return web.make_app("test", metrics.blueprint(client, settings)).test_client()
+
+
+def beat(client: redis.Redis, worker: str) -> None:
+    """The heartbeat of an aggregator."""
+    client.eval(HEARTBEAT.source, 1, keys.WORKERS, worker, 60_000)
+
+
+def scraped(http: FlaskClient, **headers: str) -> Samples:
+    """Name → values of the labels → value, as Prometheus would parse it."""
+    answer = http.get("/metrics", headers=headers)
+    assert answer.status_code == 200
+    assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    found: Samples = {}
+    for family in text_string_to_metric_families(answer.text):
+        assert family.documentation
+        assert family.type in ("counter", "gauge")
+        for sample in family.samples:
+            labels = tuple(sample.labels.values())
+            assert labels not in found.setdefault(sample.name, {}), "a series told twice"
+            found[sample.name][labels] = sample.value
+    return found
+
+
+def test_names_follow_the_conventions():
+    names = [metric.name for metric in (*ALWAYS, *CATALOGUE)]
+    assert len(set(names)) == len(names)
+    for metric in (*ALWAYS, *CATALOGUE):
+        assert _NAME.fullmatch(metric.name), metric.name
+        assert not _WRONG_UNIT.search(metric.name), metric.name
+        assert metric.name.endswith("_total") == (metric.type == "counter"), metric.name
+        assert metric.meaning[-1] != "."
+
+
+def test_a_scrape_tells_every_metric_of_the_catalogue_and_no_other(
+    http: FlaskClient, client: redis.Redis
+):
+    beat(client, "w")
+    assert set(scraped(http)) == {metric.name for metric in (*ALWAYS, *CATALOGUE)}
+
+
+def test_counts_are_per_partition_and_those_of_the_account(http: FlaskClient, client: redis.Redis):
+    packed = frame.pack([Block("car", 1, {"m": 1.0})] * 3)
+    append(client, [(4, 3, packed), (4, 3, packed), (7, 3, packed)], 100)
+    client.delete(keys.readings(7))
+    client.hset(keys.meta(2), "refused", 9)
+    found = scraped(http)
+    accepted = found["tributary_readings_accepted_total"]
+    assert len(accepted) == 16
+    assert (accepted["4",], accepted["7",], accepted["0",]) == (6, 3, 0)
+    assert found["tributary_readings_pending"]["4",] == 6
+    assert found["tributary_entries_pending"]["4",] == 2
+    assert found["tributary_readings_missing"]["7",] == 3
+    assert found["tributary_readings_refused_total"]["2",] == 9
+    assert found["tributary_stream_entries"]["4",] == 2
+    assert found["tributary_lag_seconds"]["4",] >= 0
+
+
+def test_what_is_scraped_adds_up(http: FlaskClient, client: redis.Redis):
+    packed = frame.pack([Block("car", 1, {"m": 1.0})])
+    append(client, [(p, 1, packed) for p in range(16)], 100)
+    found = scraped(http)
+    parts = [f"tributary_readings_{w}_total" for w in ("applied", "late", "dead", "lost")]
+    for label, accepted in found["tributary_readings_accepted_total"].items():
+        told = sum(found[name][label] for name in (*parts, "tributary_readings_pending"))
+        assert accepted == told
+
+
+def test_the_server_and_the_aggregators_are_told(http: FlaskClient, client: redis.Redis):
+    found = scraped(http)
+    assert found["tributary_redis_up"] == {(): 1}
+    assert found["tributary_redis_memory_used_bytes"][()] > 100_000
+    assert found["tributary_aggregators"] == {(): 0}
+    assert found["tributary_healthy"] == {(): 0}
+    ((labels, one),) = found["tributary_redis_info"].items()
+    assert (one, labels[0]) == (1, "master")
+    beat(client, 'a "worker"\\\n')
+    found = scraped(http)
+    assert found["tributary_aggregators"] == found["tributary_healthy"] == {(): 1}
+    assert list(found["tributary_aggregator_partitions"].values()) == [16]
+
+
+def test_a_scrape_while_redis_is_away_says_so(own_server: Callable[..., Server]):
+    server = own_server()
+    settings = Settings(redis_url=server.url, redis_timeout_ms=500)
+    client = connection.connect(settings)
+    http = web.make_app("test", metrics.blueprint(client, settings)).test_client()
+    assert scraped(http)["tributary_redis_up"] == {(): 1}
+    server.kill()
+    found = scraped(http)
+    assert found["tributary_redis_up"] == {(): 0}
+    assert set(found) == {metric.name for metric in ALWAYS}
+    server.start()
+    assert scraped(http)["tributary_redis_up"] == {(): 1}
+    client.close()
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text; version=x", "", "*/*", "\xff"])
+def test_every_scraper_gets_the_one_format(http: FlaskClient, accept: str):
+    assert "tributary_redis_up" in scraped(http, Accept=accept)
+
+
+def test_the_alerts_of_the_documents_are_rules_over_metrics_that_exist():
+    ((rules, *_),) = [re.findall(r"```yaml\n(.*?)```", OPERATING, re.DOTALL)]
+    (group,) = yaml.safe_load(rules)["groups"]
+    known = {metric.name for metric in (*ALWAYS, *CATALOGUE)}
+    for rule in group["rules"]:
+        assert set(rule) <= {"alert", "expr", "for", "annotations"}
+        used = set(re.findall(r"tributary_\w+", rule["expr"]))
+        assert used, rule
+        assert used <= known, used - known
+        assert rule["annotations"]["summary"]
+    assert len(group["rules"]) >= 7
+
+
+def test_every_metric_the_documents_name_exists():
+    known = {metric.name for metric in (*ALWAYS, *CATALOGUE)}
+    assert set(re.findall(r"\btributary_\w+", OPERATING)) - known <= {"tributary_alerts"}

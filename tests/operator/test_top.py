@@ -1,0 +1,196 @@
+"""`tributary top` on a terminal: what it shows, how it ends, and what it does without Redis."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import redis
+from support import pipeline
+from support.processes import Process, Server, tributary
+from support.terminals import Terminal
+from support.waiting import wait_until
+
+from tributary import frame, keys, status
+from tributary.frame import Block
+from tributary.settings import Settings
+from tributary.stream import append
+
+Run = Callable[..., Process]
+Top = Callable[..., Terminal]
+_LEAVES_SCREEN = b"\x1b[?1049l"
+_SHOWS_CURSOR = b"\x1b[?25h"
+
+
+@pytest.fixture
+def top() -> Iterator[Top]:
+    """Start `tributary top` on a terminal of its own."""
+    started: list[Terminal] = []
+
+    def start(url: str, *arguments: str, **size: int) -> Terminal:
+        command = ("top", "--redis-url", url, "--interval-ms", "100", *arguments)
+        started.append(Terminal(*command, **size))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.close()
+
+
+def post(client: redis.Redis, partition: int, readings: int) -> None:
+    blocks = [Block("car", 1, {"m": 1.0})] * readings
+    append(client, [(partition, readings, frame.pack(blocks))], 100_000)
+
+
+def is_as_before(terminal: Terminal) -> bool:
+    written = terminal.written
+    return (
+        terminal.modes_now == terminal.modes
+        and _LEAVES_SCREEN in written
+        and written.rindex(_SHOWS_CURSOR) > written.rindex(b"\x1b[?25l")
+    )
+
+
+def test_it_shows_where_every_reading_is_on_80_columns(
+    top: Top, server: Server, client: redis.Redis
+):
+    post(client, 5, 1234)
+    client.hset(keys.meta(3), "refused", 77)
+    terminal = top(server.url)
+    screen = terminal.wait_for("1,234 readings")
+    assert "…" not in screen.splitlines()[2], screen
+    for said in (
+        "accepted",
+        "applied",
+        "late",
+        "dead",
+        "lost",
+        "refused",
+        "no aggregator is alive",
+    ):
+        assert said in screen, screen
+    assert re.search(r"in all +1,234 +0 +0 +0 +0 +77", screen), screen
+    first = screen[screen.index("partition") :].splitlines()[1]
+    assert re.match(r"5 +0 +0 +1,234 +1 +\d+\.\d +nobody", first), screen
+    assert "partitions that are less behind" in screen
+    assert "aggregators: 0" in screen
+
+
+def test_rates_follow_what_happens(top: Top, server: Server, client: redis.Redis):
+    terminal = top(server.url)
+    terminal.wait_for("in all")
+
+    def is_counting() -> bool:
+        post(client, 1, 10)
+        return re.search(r"a second +[1-9]", terminal.screen) is not None
+
+    wait_until(is_counting, "a rate above 0")
+    wait_until(lambda: re.search(r"a second +0 ", terminal.screen), "the rate to be 0 again")
+
+
+def test_workers_devices_and_stale_ones_are_shown(
+    top: Top, server: Server, client: redis.Redis, settings: Settings, run: Run
+):
+    run("aggregator", environ=pipeline.environ(settings))
+    wait_until(lambda: status.aggregators_alive(client, settings), "the aggregator to be alive")
+    for number in range(3):
+        block = Block(f"car-{number}", 1, {"m": 1.0})  # recorded in 1970
+        append(client, [(number, 1, frame.pack([block]))], 100)
+    terminal = top(server.url)
+    terminal.wait_for("3, 3 stale")
+    screen = terminal.wait_for("aggregators: 1")
+    assert "nobody" not in screen
+    assert re.search(r"\S+ +16 +\d+ ms ago", screen), screen
+
+
+@pytest.mark.parametrize("key", ["q", "Q", "xq", "\x03"], ids=["q", "Q", "xq", "Ctrl-C"])
+def test_it_ends_at_a_key_and_leaves_the_terminal_as_it_was(top: Top, server: Server, key: str):
+    terminal = top(server.url, "--interval-ms", "60000")
+    terminal.wait_for("in all")
+    terminal.press(key)
+    assert terminal.end() == 0
+    wait_until(lambda: is_as_before(terminal), "the terminal to be as before")
+    assert b"Traceback" not in terminal.written
+
+
+def test_sigterm_leaves_the_terminal_as_it_was(top: Top, server: Server):
+    terminal = top(server.url)
+    terminal.wait_for("in all")
+    terminal.popen.send_signal(signal.SIGTERM)
+    assert terminal.end() == 0
+    wait_until(lambda: is_as_before(terminal), "the terminal to be as before")
+
+
+def test_it_says_that_redis_is_away_and_recovers(top: Top, own_server: Callable[..., Server]):
+    server = own_server()
+    post(server.client, 0, 42)
+    terminal = top(server.url)
+    terminal.wait_for("42 readings")
+    server.kill()
+    screen = terminal.wait_for("Redis is away")
+    assert "42 readings" in screen, "the last figures stay"
+    server.start()
+    post(server.client, 0, 1)
+    assert "Redis is away" not in terminal.wait_for("43 readings")
+
+
+def test_it_may_be_started_before_redis(top: Top, own_server: Callable[..., Server]):
+    server = own_server()
+    server.kill()
+    terminal = top(server.url)
+    terminal.wait_for("no figures yet")
+    server.start()
+    terminal.wait_for("in all")
+
+
+def test_a_small_and_a_large_terminal_are_filled_and_not_more(top: Top, server: Server):
+    for lines in (16, 24, 60):
+        terminal = top(server.url, lines=lines)
+        screen = terminal.wait_for("partition")
+        assert screen.splitlines()[0].startswith("Tributary")
+        if lines > 50:
+            assert "less behind" not in terminal.wait_for("aggregators: 0")
+
+
+def test_once_prints_one_frame_and_ends(server: Server, client: redis.Redis):
+    post(client, 0, 5)
+    process = tributary("top", "--once", "--interval-ms", "100", "--redis-url", server.url)
+    assert process.end() == 0
+    assert process.text.count("in all") == 1
+    assert "\x1b" not in process.text
+
+
+def test_a_frame_may_be_kept_as_a_picture_that_needs_no_other_host(
+    server: Server, client: redis.Redis, tmp_path: Path
+):
+    post(client, 0, 4321)
+    picture = tmp_path / "top.svg"
+    options = ("--once", "--interval-ms", "100", "--svg", str(picture))
+    assert tributary("top", *options, "--redis-url", server.url).end() == 0
+    root = ET.parse(picture).getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "4,321" in "".join(root.itertext())
+    fetched = re.findall(r"(?:url\(|href=)[\"']?(https?:[^\"')]+)", picture.read_text())
+    assert fetched == []
+
+
+def test_a_picture_is_of_one_frame(server: Server, tmp_path: Path):
+    process = tributary("top", "--svg", str(tmp_path / "top.svg"), "--redis-url", server.url)
+    assert process.end() == 2
+    assert "--svg" in process.text
+
+
+def test_once_without_redis_exits_1():
+    process = tributary("top", "--once", "--redis-url", "redis://127.0.0.1:1/0")
+    assert process.end() == 1
+    assert "Redis is away" in process.text
+
+
+def test_without_a_terminal_it_names_the_alternatives(server: Server):
+    process = tributary("top", "--redis-url", server.url)
+    assert process.end() == 2
+    assert "--once" in process.text

@@ -1,0 +1,55 @@
+"""How many devices are silent: exact for a small fleet, estimated from a sample for a large one."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import redis
+
+from tributary import keys, reading
+from tributary.connection import failures
+from tributary.settings import Settings
+
+SAMPLE = 500  # devices looked at in each partition
+
+
+class _Latest(msgspec.Struct):
+    recorded_at: str
+
+
+_decode = msgspec.json.Decoder(_Latest).decode
+
+
+class Stale(NamedTuple):
+    """Devices whose newest reading is older than `stale_after_ms`."""
+
+    devices: int
+    is_exact: bool
+
+
+def count(client: redis.Redis, settings: Settings, now_ms: int) -> Stale:
+    """Count them. What it costs does not grow with the fleet.
+
+    Raises:
+        Unavailable: the server cannot answer now.
+    """
+    with failures():
+        asked = client.pipeline(transaction=False)
+        for partition in range(settings.partitions):
+            asked.hlen(keys.latest(partition))
+            asked.hrandfield(keys.latest(partition), SAMPLE, withvalues=True)
+        replies = asked.execute()
+    pairs = list(zip(replies[0::2], replies[1::2], strict=True))
+    stale = sum(
+        devices * _stale(sample, now_ms, settings) / (len(sample) // 2)
+        for devices, sample in pairs
+        if sample
+    )
+    return Stale(round(stale), all(devices <= SAMPLE for devices, _ in pairs))
+
+
+def _stale(sample: list[Any], now_ms: int, settings: Settings) -> int:
+    """How many of a sample (device, answer, device, answer and so on)."""
+    times_ms = (reading.time_ms(_decode(latest).recorded_at) for latest in sample[1::2])
+    return sum(now_ms - time_ms > settings.stale_after_ms for time_ms in times_ms)
