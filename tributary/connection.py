@@ -168,24 +168,31 @@ def _check_durability(client: redis.Redis, level: str) -> None:
         raise Misconfigured("; ".join(faults))
 
 
+def differing(settings: Settings, stored: dict[bytes, bytes]) -> list[str]:
+    """Which of the settings that cannot change are others than `tributary:config` has."""
+    theirs = {name.decode(): value.decode() for name, value in stored.items()}
+    return [
+        f"{name} is {theirs.get(name)} in Redis, {value} here"
+        for name, value in _lasting(settings).items()
+        if theirs.get(name) != value
+    ]
+
+
 def _agree(client: redis.Redis, settings: Settings) -> None:
-    ours = {
+    for name, value in _lasting(settings).items():
+        client.hsetnx(keys.CONFIG, name, value)
+    stored: Any = client.hgetall(keys.CONFIG)
+    if found := differing(settings, stored):
+        raise Misconfigured(
+            f"the data was written with other settings: {'; '.join(found)}; "
+            "start with the settings in Redis, or on an empty server"
+        )
+
+
+def _lasting(settings: Settings) -> dict[str, str]:
+    return {
         "partitions": str(settings.partitions),
         "windows": settings.windows,
         "average_over": str(settings.average_over),
         "format": FORMAT,
     }
-    for name, value in ours.items():
-        client.hsetnx(keys.CONFIG, name, value)
-    held: Any = client.hgetall(keys.CONFIG)
-    theirs = {k.decode(): v.decode() for k, v in held.items()}
-    differing = [
-        f"{name} is {theirs.get(name)} in Redis, {value} here"
-        for name, value in ours.items()
-        if theirs.get(name) != value
-    ]
-    if differing:
-        raise Misconfigured(
-            f"the data was written with other settings: {'; '.join(differing)}; "
-            "start with the settings in Redis, or on an empty server"
-        )

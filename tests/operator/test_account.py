@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import redis
 from support import pipeline
-from support.account import assert_adds_up
+from support.account import assert_adds_up, post
 from support.processes import Process, stopped
 from support.waiting import wait_until
 
 from tributary import frame, keys, status
+from tributary.errors import BacklogFull
 from tributary.frame import Block
 from tributary.lua import REGROUP
 from tributary.settings import Settings
-from tributary.stream import append
+from tributary.stream import Appending, Frame, append
 
 STREAM, META = keys.readings(0), keys.meta(0)
-CAP = 1_000_000
 Run = Callable[..., Process]
 
 
@@ -27,13 +27,6 @@ Run = Callable[..., Process]
 def one(change: Callable[..., Settings]) -> Settings:
     """One partition, so that every entry goes to the same stream."""
     return change(partitions=1)
-
-
-def post(client: redis.Redis, *sizes: int) -> None:
-    """One entry for each size, of that many readings."""
-    for size in sizes:
-        block = Block("car", 1, {"m": 1.0})
-        append(client, [(0, size, frame.pack([block] * size))], CAP)
 
 
 def account(client: redis.Redis, settings: Settings) -> dict[str, Any]:
@@ -62,7 +55,7 @@ def test_an_empty_server_has_an_account(client: redis.Redis, one: Settings):
 
 
 def test_what_nobody_has_read_is_pending(client: redis.Redis, one: Settings):
-    post(client, 3, 2)
+    post(client, 0, 3, 2)
     found = account(client, one)
     assert (found["accepted"], found["pending"], found["lost"]) == (5, 5, 0)
     assert found["entries"]["pending"] == 2
@@ -76,7 +69,7 @@ def test_lag_is_the_age_of_the_oldest_entry_that_is_not_accounted_for(
     client.hset(META, mapping={"entries": 1, "accepted": 1})
     fields = {"e": 1, "n": 1, "r": frame.pack([Block("car", 1, {"m": 1.0})])}
     client.xadd(STREAM, fields, id=f"{old_ms}-0")
-    post(client, 1)
+    post(client, 0, 1)
     assert 90 <= account(client, one)["lag_s"] < 120
 
 
@@ -85,7 +78,7 @@ def test_loss_in_a_partition_nobody_owns_shows_at_once_and_exactly(
     client: redis.Redis, one: Settings, kept: int
 ):
     sizes = (3, 2, 4, 1)
-    post(client, *sizes)
+    post(client, 0, *sizes)
     client.xtrim(STREAM, maxlen=kept, approximate=False)
     found = account(client, one)
     assert found["missing"] == sum(sizes[: 4 - kept])
@@ -96,7 +89,7 @@ def test_loss_in_a_partition_nobody_owns_shows_at_once_and_exactly(
 def test_loss_that_shows_is_the_loss_an_aggregator_then_counts(
     client: redis.Redis, one: Settings, run: Run
 ):
-    post(client, 3, 2, 4)
+    post(client, 0, 3, 2, 4)
     client.xtrim(STREAM, maxlen=1, approximate=False)
     before = account(client, one)
     run("aggregator", environ=pipeline.environ(one))
@@ -107,7 +100,7 @@ def test_loss_that_shows_is_the_loss_an_aggregator_then_counts(
 
 
 def test_a_deleted_stream_is_missing_and_then_lost(client: redis.Redis, one: Settings, run: Run):
-    post(client, 3, 2)
+    post(client, 0, 3, 2)
     client.delete(STREAM)
     assert account(client, one)["missing"] == 5
     run("aggregator", environ=pipeline.environ(one))
@@ -118,7 +111,7 @@ def test_what_is_trimmed_while_a_dead_worker_holds_it_is_missing_and_then_lost(
     client: redis.Redis, one: Settings, run: Run
 ):
     """The crash between trim and take-over: the dead worker has read, but not committed."""
-    post(client, 3, 2, 4)
+    post(client, 0, 3, 2, 4)
     group(client)
     client.xreadgroup(keys.GROUP, "dead", {STREAM: ">"}, 2)
     client.xtrim(STREAM, maxlen=1, approximate=False)
@@ -133,7 +126,7 @@ def test_what_is_trimmed_while_a_dead_worker_holds_it_is_missing_and_then_lost(
 def test_held_entries_that_were_all_trimmed_are_counted_without_a_next_entry(
     client: redis.Redis, one: Settings, run: Run
 ):
-    post(client, 3, 2)
+    post(client, 0, 3, 2)
     group(client)
     client.xreadgroup(keys.GROUP, "dead", {STREAM: ">"}, 1)
     client.xtrim(STREAM, maxlen=0, approximate=False)
@@ -152,7 +145,7 @@ def test_what_a_sleeping_owner_holds_is_missing_and_no_loss_if_it_wakes(
     while not held:  # unless its blocking read ran out just now
         wait_until(lambda: client.info("clients")["blocked_clients"], "a reader that waits")
         with stopped(aggregator):
-            post(client, 2)
+            post(client, 0, 2)
             posted += 2
             held = client.xpending(STREAM, keys.GROUP)["pending"]
             if held:
@@ -164,7 +157,7 @@ def test_what_a_sleeping_owner_holds_is_missing_and_no_loss_if_it_wakes(
 
 
 def test_entries_that_are_held_and_readable_are_not_missing(client: redis.Redis, one: Settings):
-    post(client, 3, 2, 4)
+    post(client, 0, 3, 2, 4)
     group(client)
     client.xtrim(STREAM, maxlen=2, approximate=False)
     client.xreadgroup(keys.GROUP, "w", {STREAM: ">"}, 1)
@@ -173,7 +166,7 @@ def test_entries_that_are_held_and_readable_are_not_missing(client: redis.Redis,
 
 
 def test_a_destroyed_group_leaves_the_account_as_it_was(client: redis.Redis, one: Settings):
-    post(client, 3, 2)
+    post(client, 0, 3, 2)
     group(client)
     client.xreadgroup(keys.GROUP, "w", {STREAM: ">"}, 2)
     client.xgroup_destroy(STREAM, keys.GROUP)
@@ -184,9 +177,9 @@ def test_strangers_and_spoilt_frames_are_dead_and_hide_no_loss(
     client: redis.Redis, one: Settings, run: Run
 ):
     client.xadd(STREAM, {"hello": "there"})
-    post(client, 3)
-    append(client, [(0, 1, b"\xc1 no frame")], CAP)
-    post(client, 2)
+    post(client, 0, 3)
+    post(client, 0, 1, packed=b"\xc1 no frame")
+    post(client, 0, 2)
     first = client.xrange(STREAM)[1][0]
     client.xdel(STREAM, first)
     before = account(client, one)
@@ -198,8 +191,12 @@ def test_strangers_and_spoilt_frames_are_dead_and_hide_no_loss(
     assert found["entries"] == entries
 
 
-def test_what_was_refused_is_told_and_no_part_of_the_sum(client: redis.Redis, one: Settings):
-    post(client, 1)
-    client.hset(META, "refused", 7)
-    found = account(client, one)
-    assert (found["refused"], found["accepted"]) == (7, 1)
+def test_what_was_refused_is_told_and_no_part_of_the_sum(
+    client: redis.Redis, change: Callable[..., Settings]
+):
+    settings = change(partitions=1, stream_max_entries=100)
+    post(client, 0, *[1] * 90)
+    with pytest.raises(BacklogFull):
+        append(client, Appending(settings), [Frame(0, 7, b"")])
+    found = account(client, settings)
+    assert (found["refused"], found["accepted"]) == (7, 90)

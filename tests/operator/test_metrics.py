@@ -11,14 +11,13 @@ import redis
 import yaml
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+from support.account import post
 from support.processes import Server
 
-from tributary import connection, frame, keys, metrics, web
-from tributary.frame import Block
+from tributary import connection, keys, metrics, web
 from tributary.lua import HEARTBEAT
 from tributary.metrics import ALWAYS, CATALOGUE
 from tributary.settings import Settings
-from tributary.stream import append
 
 OPERATING = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text()
 Samples = dict[str, dict[tuple[str, ...], float]]
@@ -72,8 +71,8 @@ def test_a_scrape_tells_every_metric_of_the_catalogue_and_no_other(
 
 
 def test_counts_are_per_partition_and_those_of_the_account(http: FlaskClient, client: redis.Redis):
-    packed = frame.pack([Block("car", 1, {"m": 1.0})] * 3)
-    append(client, [(4, 3, packed), (4, 3, packed), (7, 3, packed)], 100)
+    post(client, 4, 3, 3)
+    post(client, 7, 3)
     client.delete(keys.readings(7))
     client.hset(keys.meta(2), "refused", 9)
     found = scraped(http)
@@ -89,8 +88,8 @@ def test_counts_are_per_partition_and_those_of_the_account(http: FlaskClient, cl
 
 
 def test_what_is_scraped_adds_up(http: FlaskClient, client: redis.Redis):
-    packed = frame.pack([Block("car", 1, {"m": 1.0})])
-    append(client, [(p, 1, packed) for p in range(16)], 100)
+    for partition in range(16):
+        post(client, partition, 1)
     found = scraped(http)
     parts = [f"tributary_readings_{w}_total" for w in ("applied", "late", "dead", "lost")]
     for label, accepted in found["tributary_readings_accepted_total"].items():

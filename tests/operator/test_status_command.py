@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 import redis
 from support import pipeline
+from support.account import post
 from support.processes import Process, Server, tributary
 from support.waiting import wait_until
 
-from tributary import frame, keys, status
-from tributary.frame import Block
+from tributary import keys, status
 from tributary.settings import Settings
-from tributary.stream import append
 
 Run = Callable[..., Process]
-FRAME = frame.pack([Block("car", 1, {"m": 1.0})])
 
 
 @pytest.fixture
@@ -61,7 +59,7 @@ def test_without_an_aggregator_it_exits_1_and_says_so(say: Callable[..., tuple[i
 def test_json_has_the_shape_of_the_contract(
     say: Callable[..., tuple[int, str]], client: redis.Redis
 ):
-    append(client, [(3, 1, FRAME)], 100)
+    post(client, 3, 1)
     code, text = say("--json")
     told = json.loads(text.splitlines()[0])
     assert code == 1
@@ -79,7 +77,7 @@ def test_it_looks_at_as_many_partitions_as_the_data_has(
     say: Callable[..., tuple[int, str]], client: redis.Redis
 ):
     client.hset(keys.CONFIG, "partitions", 3)
-    append(client, [(2, 1, FRAME)], 100)
+    post(client, 2, 1)
     told = json.loads(say("--json", TRIBUTARY_PARTITIONS="2")[1].splitlines()[0])
     assert len(told["partitions"]) == 3
     assert told["accepted"] == 1
@@ -88,7 +86,7 @@ def test_it_looks_at_as_many_partitions_as_the_data_has(
 def test_missing_readings_and_the_partitions_behind_are_named(
     say: Callable[..., tuple[int, str]], client: redis.Redis
 ):
-    append(client, [(5, 1, FRAME)], 100)
+    post(client, 5, 1)
     client.delete(keys.readings(5))
     _, text = say()
     assert "pending      1, 1 of them no longer in the stream" in text
@@ -119,8 +117,8 @@ def test_a_backlog_that_is_nearly_full_is_a_reason(
     client: redis.Redis, change: Callable[..., Settings]
 ):
     settings = change(partitions=2, stream_max_entries=100)
-    append(client, [(1, 1, FRAME)] * 89, 1000)
+    post(client, 1, *[1] * 89)
     assert status.faults(found(client, settings)) == []
-    append(client, [(1, 1, FRAME)], 1000)
+    post(client, 1, 1)
     (fault,) = status.faults(found(client, settings))
     assert "partition 1" in fault

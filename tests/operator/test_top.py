@@ -11,14 +11,13 @@ from xml.etree import ElementTree as ET
 import pytest
 import redis
 from support import pipeline
+from support.account import post
 from support.processes import Process, Server, tributary
 from support.terminals import Terminal
 from support.waiting import wait_until
 
-from tributary import frame, keys, status
-from tributary.frame import Block
+from tributary import keys, status
 from tributary.settings import Settings
-from tributary.stream import append
 
 Run = Callable[..., Process]
 Top = Callable[..., Terminal]
@@ -39,11 +38,6 @@ def top() -> Iterator[Top]:
     yield start
     for terminal in started:
         terminal.close()
-
-
-def post(client: redis.Redis, partition: int, readings: int) -> None:
-    blocks = [Block("car", 1, {"m": 1.0})] * readings
-    append(client, [(partition, readings, frame.pack(blocks))], 100_000)
 
 
 def is_as_before(terminal: Terminal) -> bool:
@@ -98,8 +92,7 @@ def test_workers_devices_and_stale_ones_are_shown(
     run("aggregator", environ=pipeline.environ(settings))
     wait_until(lambda: status.aggregators_alive(client, settings), "the aggregator to be alive")
     for number in range(3):
-        block = Block(f"car-{number}", 1, {"m": 1.0})  # recorded in 1970
-        append(client, [(number, 1, frame.pack([block]))], 100)
+        post(client, number, 1, device=f"car-{number}")
     terminal = top(server.url)
     terminal.wait_for("3, 3 stale")
     screen = terminal.wait_for("aggregators: 1")

@@ -1,8 +1,26 @@
-"""What every account of a deployment must be: a sum."""
+"""Entries put into a partition, and what every account of a deployment must be: a sum."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import redis
+
+from tributary import frame
+from tributary.frame import Block
+from tributary.settings import Settings
+from tributary.stream import Appending, Frame, append
+
+_ENDLESS = Appending(Settings(stream_max_entries=1_000_000))
+
+
+def post(
+    client: redis.Redis, partition: int, *sizes: int, device: str = "car", packed: bytes = b""
+) -> None:
+    """Append an entry for each size, of that many readings, recorded in 1970."""
+    for size in sizes:
+        content = packed or frame.pack([Block(device, 1, {"m": 1.0})] * size)
+        append(client, _ENDLESS, [Frame(partition, size, content)])
 
 
 def assert_adds_up(found: dict[str, Any]) -> None:

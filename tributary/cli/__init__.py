@@ -21,6 +21,7 @@ _COMMANDS = {
     "token": "make, list and revoke credentials",
     "status": "what is accepted, applied, pending and lost",
     "top": "the same, live on a terminal",
+    "doctor": "what is wrong with the server, the clock, settings and permissions",
     "health": "whether the role that runs here is well, for container checks",
 }
 _HIDDEN = ("web",)

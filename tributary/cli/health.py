@@ -12,7 +12,6 @@ import click
 
 from tributary import connection, status
 from tributary.cli import options
-from tributary.cli.target import settings_of
 from tributary.errors import TributaryError
 from tributary.settings import Settings
 
@@ -32,7 +31,7 @@ def command(*, role: str, port: int | None, **given: Any) -> None:
     the name of this machine has a fresh heartbeat: one for each container.
     """
     try:
-        settings = settings_of(given)
+        settings = options.of_running(given)
         reason = _http(settings, port or settings.port) if role == "http" else _aggregator(settings)
     except TributaryError as error:
         reason = str(error)

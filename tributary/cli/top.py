@@ -23,7 +23,7 @@ from rich.live import Live
 
 from tributary.cli import options, overview, terminal
 from tributary.cli.overview import Outage, Snapshot
-from tributary.cli.target import Target, settings_of
+from tributary.cli.target import Target
 from tributary.errors import Misconfigured, TributaryError, Unavailable
 from tributary.status import staleness
 
@@ -88,7 +88,7 @@ def command(*, interval_ms: int, once: bool, svg: str | None, **given: Any) -> N
     """Watch rates, lag, workers, devices and losses. q or Ctrl-C ends it."""
     if svg and not once:
         raise Misconfigured("--svg keeps one frame; give --once as well")
-    watch = Watch(Target(settings_of(given)))
+    watch = Watch(Target(options.of_running(given)))
     if once:
         sys.exit(_once(watch, interval_ms / 1000, svg))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -1,0 +1,241 @@
+"""`tributary doctor`: what it finds on real servers that are well, and on some that are not."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from support import pipeline
+from support.account import post
+from support.processes import ROOT, Process, Server, request, tributary
+from support.waiting import wait_until
+
+from tributary import connection, doctor, keys, permissions
+from tributary.doctor import Finding
+from tributary.settings import Settings
+
+Run = Callable[..., Process]
+Start = Callable[..., Server]
+INFO: dict[str, Any] = {"redis_version": "7.4.11", "role": "master", "maxmemory": 1 << 30}
+
+
+@pytest.fixture(params=["", "redis-server"], ids=["valkey", "redis"])
+def start(request: pytest.FixtureRequest, own_server: Start) -> Start:
+    if request.param and shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return lambda **config: own_server(binary=request.param, maxmemory="1gb", **config)
+
+
+def examined(url: str, *arguments: str, **environ: str) -> tuple[int, str]:
+    process = tributary("doctor", "--redis-url", url, *arguments, environ=environ)
+    return process.end(), process.text
+
+
+def faults(text: str) -> list[str]:
+    return [line.split(None, 1)[1] for line in text.splitlines() if line.startswith("fault")]
+
+
+def test_a_server_of_ours_has_no_faults_and_is_not_changed(start: Start):
+    server = start()
+    code, text = examined(server.url)
+    assert code == 0, text
+    assert faults(text) == []
+    for subject in ("settings", "redis", "durability", "memory", "clock", "data", "permissions"):
+        assert re.search(rf"^ok +{subject} ", text, re.MULTILINE), text
+    assert "user default may do all that ingest needs" in text
+    assert server.client.dbsize() == 0
+
+
+def test_each_fault_of_a_server_is_told_with_its_remedy(start: Start):
+    server = start(appendonly="no", maxmemory_policy="allkeys-lru")
+    server.client.hset(keys.CONFIG, mapping={"partitions": 4, "format": 1})
+    code, text = examined(server.url, TRIBUTARY_DURABILITY="fsync")
+    found = faults(text)
+    assert code == 1
+    for said, remedy in (
+        ("appendonly of the server is no", "CONFIG SET appendonly yes"),
+        ("maxmemory-policy of the server is allkeys-lru", "maxmemory-policy noeviction"),
+        ("partitions is 4 in Redis, 16 here", "start with the settings in Redis"),
+    ):
+        (fault,) = [fault for fault in found if said in fault]
+        assert remedy in fault
+    assert len(found) == 3, text
+
+
+def test_no_server_is_a_fault():
+    code, text = examined("redis://:secret@127.0.0.1:1/0")
+    assert code == 1
+    assert "no reply from Redis" in text
+    assert "secret" not in text
+
+
+def test_faulty_settings_are_a_fault():
+    code, text = examined("redis://127.0.0.1:1/0", TRIBUTARY_PORT="x", TRIBUTARY_HEARTBEATS="1")
+    assert code == 1
+    assert "TRIBUTARY_PORT='x'" in text
+    assert "did you mean" in text
+
+
+@pytest.mark.parametrize(
+    ("info", "grade", "said"),
+    [
+        ({}, "ok", "Redis 7.4.11"),
+        ({"redis_version": "7.4.10"}, "warning", "update to 7.4.11 or later"),
+        ({"redis_version": "8.10.0"}, "warning", "update to 8.10.1 or later"),
+        ({"redis_version": "8.12.0"}, "ok", "Redis 8.12.0"),
+        ({"redis_version": "7.0.15"}, "warning", "deb12u10"),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, "ok", "Valkey 9.1.2"),
+        ({"role": "slave"}, "fault", "URL of the master"),
+        ({"aof_last_write_status": "err"}, "fault", "look at its disk"),
+        ({"aof_last_bgrewrite_status": "err"}, "warning", "aof_last_bgrewrite_status"),
+        ({"rdb_last_bgsave_status": "err"}, "warning", "rdb_last_bgsave_status"),
+        ({"maxmemory": 0}, "warning", "CONFIG SET maxmemory"),
+    ],
+)
+def test_the_state_of_a_server_is_graded(info: dict[str, Any], grade: str, said: str):
+    found = list(doctor.server(INFO | info))
+    (finding,) = [f for f in found if said in f.text]
+    assert finding.grade == grade
+    if grade != "ok":
+        assert [f for f in found if f.grade != "ok"] == [finding]
+
+
+@pytest.mark.parametrize(
+    ("offset_ms", "grade", "said"),
+    [
+        (0.4, "ok", "0 ms ahead of"),
+        (-999.0, "ok", "999 ms behind"),
+        (1_000.0, "warning", "1000 ms ahead of"),
+        (-10_000.0, "fault", "10000 ms behind"),
+    ],
+)
+def test_clocks_that_differ_are_graded(offset_ms: float, grade: str, said: str):
+    finding = doctor.skew(offset_ms, Settings(stale_after_ms=10_000))
+    assert (finding.grade, finding.subject) == (grade, "clock")
+    assert said in finding.text
+
+
+def user(server: Server, name: str, *rules: str) -> str:
+    """Make a user of Redis with these rules; the URL with which it comes."""
+    server.client.execute_command("ACL", "SETUSER", name, "reset", "on", ">pw", *rules)
+    return server.url.replace("unix://", f"unix://{name}:pw@")
+
+
+def permitted(server: Server, name: str, role: str) -> Finding:
+    """What an administrator is told of a user."""
+    settings = Settings(redis_url=server.url)
+    found = doctor.examine(server.client, settings, [role], name)
+    (finding,) = [f for f in found if f.subject == "permissions"]
+    return finding
+
+
+@pytest.mark.parametrize("role", permissions.NEEDED)
+def test_the_rules_it_proposes_are_those_it_asks_for(start: Start, role: str):
+    server = start()
+    user(server, "u", "~tributary:*", "+ping")
+    finding = permitted(server, "u", role)
+    assert finding.grade == "fault"
+    proposed = re.search(r"ACL SETUSER u (.*)$", finding.text)
+    assert proposed
+    server.client.execute_command("ACL", "SETUSER", "u", *proposed[1].split())
+    assert permitted(server, "u", role).grade == "ok"
+
+
+@pytest.mark.parametrize(
+    ("role", "taken", "said"),
+    [
+        ("ingest", "-xadd", "xadd"),
+        ("aggregator", "-xgroup|create", "xgroup|create"),
+        ("api", "-zrangebylex", "zrangebylex"),
+        ("operator", "-xlen", "xlen"),
+    ],
+)
+def test_one_missing_permission_is_named(start: Start, role: str, taken: str, said: str):
+    server = start()
+    user(server, "u", "~tributary:*", "+@all", taken)
+    finding = permitted(server, "u", role)
+    assert finding.grade == "fault"
+    assert said in finding.text
+    assert finding.text.count("no permission") == 1
+
+
+def test_keys_that_are_out_of_reach_are_named(start: Start):
+    server = start()
+    user(server, "u", "~tributary:{*", "+@all")
+    finding = permitted(server, "u", "aggregator")
+    assert finding.grade == "fault"
+    assert keys.WORKERS in finding.text
+
+
+def test_a_user_that_may_not_ask_is_told_how(start: Start):
+    server = start()
+    url = user(server, "u", *permissions.rules("aggregator"))
+    code, text = examined(url, "--role", "aggregator")
+    assert code == 0, text
+    assert "run doctor with the URL of an administrator" in text
+    code, text = examined(server.url, "--role", "aggregator", "--user", "u")
+    assert code == 0
+    assert "user u may do all that aggregator needs" in text
+
+
+def test_every_role_works_with_the_permissions_listed_and_no_other(start: Start, run: Run):
+    server = start()
+    settings = {
+        role: Settings(redis_url=user(server, role, *permissions.rules(role)), heartbeat_ms=100)
+        for role in permissions.NEEDED
+    }
+    run("aggregator", environ=pipeline.environ(settings["aggregator"]))
+    ingest = pipeline.ingest(run, settings["ingest"])
+    api = run("api", "--port", "0", environ=pipeline.environ(settings["api"]))
+    collect = str(api.wait_for(re.compile(r"at=(http://\S+)"))[1])
+    body = {"device": "car-1", "speed": 5}
+    told = request(ingest, "POST", "/record", body, {"Idempotency-Key": "one"})
+    assert told == (200, {"success": True})
+    told = request(ingest, "POST", "/record", body, {"Idempotency-Key": "one"})
+    assert told == (200, {"success": True, "duplicate": True})
+
+    def collected() -> bool:
+        code, answer = request(collect, "GET", "/collect?device=car-1", None, {})
+        return code == 200 and answer["current_speed"] == 5
+
+    wait_until(collected, "the reading to be applied")
+    for path in ("/api/v1/devices", "/api/v1/devices/car-1", "/readyz"):
+        assert request(collect, "GET", path, None, {})[0] == 200
+    assert request(ingest, "GET", "/readyz", None, {})[0] == 200
+    for name in ("status", "top"):
+        arguments = ("--once",) if name == "top" else ()
+        process = run(name, *arguments, environ=pipeline.environ(settings["operator"]))
+        assert process.end() == 0, process.text
+
+
+def test_a_loss_is_found_by_an_aggregator_with_the_permissions_listed(start: Start, run: Run):
+    """What only happens after accidents needs its permissions too."""
+    server = start()
+    post(server.client, 0, 3)
+    server.client.delete(keys.readings(0))
+    url = user(server, "u", *permissions.rules("aggregator"))
+    run("aggregator", environ=pipeline.environ(Settings(redis_url=url, heartbeat_ms=100)))
+    lost = lambda: server.client.hget(keys.meta(0), "lost") == b"3"  # noqa: E731
+    wait_until(lost, "the loss to be counted")
+
+
+def test_every_command_of_the_scripts_is_among_those_asked_for():
+    known = {command[0] for role in permissions.NEEDED.values() for command in role}
+    for path in Path(ROOT / "tributary" / "lua").glob("*.lua"):
+        used = set(re.findall(r"redis\.p?call\('(\w+)'", path.read_text()))
+        used |= set(re.findall(r"each\([^,]+, '(\w+)'", path.read_text()))
+        assert used <= known, f"{path.name}: {used - known}"
+
+
+def test_settings_that_may_change_are_no_difference(client: redis.Redis):
+    connection.prepare(client, Settings())
+    stored: Any = client.hgetall(keys.CONFIG)
+    assert connection.differing(Settings(port=1, heartbeat_ms=50), stored) == []
+    assert connection.differing(Settings(partitions=3), stored) == [
+        "partitions is 16 in Redis, 3 here"
+    ]

@@ -1,0 +1,48 @@
+"""`tributary doctor`: what is wrong with the server, the clock, the settings and the permissions."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from tributary import connection, doctor, permissions
+from tributary.cli import options
+from tributary.doctor import Finding
+from tributary.errors import Misconfigured
+
+_COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
+
+
+@click.command("doctor", epilog="Example: tributary doctor --role aggregator --user worker")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(list(permissions.NEEDED)),
+    help="whose permissions to look at; may be repeated [default: all]",
+)
+@click.option("--user", default="", help="user of Redis to look at [default: that of the URL]")
+@options.of_role("status")
+def command(*, roles: tuple[str, ...], user: str, **given: Any) -> None:
+    """Examine where Tributary runs; each finding has its remedy. Exit 1 on faults.
+
+    Nothing is changed, neither in Redis nor here.
+    """
+    try:
+        settings = options.of_running(given)
+        client = connection.connect(settings)
+    except Misconfigured as error:
+        _say(Finding("settings", "fault", str(error)))
+        sys.exit(1)
+    _say(Finding("settings", "ok", "all are valid"))
+    findings = doctor.examine(client, settings, list(roles or permissions.NEEDED), user)
+    grades = [_say(finding) for finding in findings]
+    sys.exit(int("fault" in grades))
+
+
+def _say(finding: Finding) -> str:
+    grade = click.style(f"{finding.grade:8}", fg=_COLOURS[finding.grade])
+    click.echo(f"{grade} {finding.subject:12} {finding.text}")
+    return finding.grade

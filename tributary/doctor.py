@@ -1,0 +1,177 @@
+"""What is wrong with where Tributary runs, found before it hurts: each finding with its remedy."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+import redis
+
+from tributary import connection, durability, keys, permissions
+from tributary.errors import TributaryError
+from tributary.settings import Settings
+
+_SKEW_WARNS_MS = 1_000
+_PROBES = 5
+# The first release of each line without a known hole, as of its release notes.
+_PATCHED = {(7, 4): 11, (8, 2): 9, (8, 4): 6, (8, 6): 6, (8, 8): 2, (8, 10): 1}
+
+
+Grade = Literal["ok", "warning", "fault"]
+_PERSISTENCE: tuple[tuple[str, Grade, str], ...] = (
+    ("aof_last_write_status", "fault", "look at its disk; senders are told 503 until it can write"),
+    ("aof_last_bgrewrite_status", "warning", "look at its log; the file grows until one succeeds"),
+    ("rdb_last_bgsave_status", "warning", "look at its log and its disk"),
+)
+
+
+class Finding(NamedTuple):
+    """What was looked at, how it is, and what to do if it is not well."""
+
+    subject: str
+    grade: Grade
+    text: str
+
+
+def examine(
+    client: redis.Redis, settings: Settings, roles: list[str], user: str = ""
+) -> Iterator[Finding]:
+    """Look at everything, reading only; `user` of Redis instead of the one that asks."""
+    try:
+        with connection.failures():
+            config, info = durability.facts(client)
+    except TributaryError as error:
+        place = connection.shown(settings.redis_url)
+        yield Finding("redis", "fault", f"redis_url={place}: {error}; start it, or correct the URL")
+        return
+    yield Finding("redis", "ok", f"{_name(info)} answers at {connection.shown(settings.redis_url)}")
+    yield from server(info)
+    yield from promised(settings.durability, config, info)
+    for look in (_clock, _stored):
+        try:
+            with connection.failures():
+                yield look(client, settings)
+        except TributaryError as error:
+            yield Finding(look.__name__.strip("_"), "warning", f"cannot be looked at: {error}")
+    yield from (_permitted(client, role, user) for role in roles)
+
+
+def server(info: Mapping[str, Any]) -> Iterator[Finding]:
+    """What INFO says of the server's own state."""
+    yield _release(info)
+    role = info.get("role", "unknown")
+    if role != "master":
+        text = f"the server is a {role}: it takes no writes; give the URL of the master"
+        yield Finding("role", "fault", text)
+    for name, grade, remedy in _PERSISTENCE:
+        value = info.get(name, "ok")
+        if value != "ok":
+            yield Finding("persistence", grade, f"{name} of the server is {value}; {remedy}")
+    if not info.get("maxmemory", 0):
+        yield Finding(
+            "memory",
+            "warning",
+            "maxmemory of the server is 0: without a limit the system ends it when memory is "
+            "gone; CONFIG SET maxmemory to half of what the machine has",
+        )
+    else:
+        yield Finding("memory", "ok", f"maxmemory is {info['maxmemory']} bytes")
+
+
+def promised(level: str, config: Mapping[str, str], info: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether the server keeps the durability level."""
+    faults = durability.faults(level, config, info)
+    yield from (Finding("durability", "fault", fault) for fault in faults)
+    if not faults:
+        yield Finding("durability", "ok", f"the server keeps durability={level}")
+
+
+def skew(offset_ms: float, settings: Settings) -> Finding:
+    """What it means that this machine's clock is that far ahead of the server's."""
+    direction = "ahead of" if offset_ms > 0 else "behind"
+    text = f"this machine is {abs(offset_ms):.0f} ms {direction} Redis"
+    if abs(offset_ms) >= min(settings.stale_after_ms, settings.future_max_ms):
+        return Finding(
+            "clock",
+            "fault",
+            f"{text}: readings look stale or lie in the future; set both clocks by NTP",
+        )
+    if abs(offset_ms) >= _SKEW_WARNS_MS:
+        return Finding("clock", "warning", f"{text}; set both clocks by NTP")
+    return Finding("clock", "ok", text)
+
+
+def _name(info: Mapping[str, Any]) -> str:
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info.get('redis_version', 'of an unknown version')}"
+
+
+def _release(info: Mapping[str, Any]) -> Finding:
+    """Whether the release has known holes; that it is new enough, durability says."""
+    name = _name(info)
+    numbers = re.match(r"Redis (\d+)\.(\d+)\.(\d+)", name)
+    if numbers is None:
+        return Finding("release", "ok", f"{name}; its release notes say which holes are closed")
+    major, minor, patch = map(int, numbers.groups())
+    wanted = _PATCHED.get((major, minor))
+    if wanted is None and (major, minor) < max(_PATCHED):
+        return Finding(
+            "release",
+            "warning",
+            f"{name} is of a line that gets no fixes but from distributions (Debian's 7.0.15 from "
+            "deb12u10 on); keep it updated by the system, or move to a newer line",
+        )
+    if wanted is not None and patch < wanted:
+        text = f"{name} has known holes; update to {major}.{minor}.{wanted} or later"
+        return Finding("release", "warning", text)
+    return Finding("release", "ok", name)
+
+
+def _clock(client: redis.Redis, settings: Settings) -> Finding:
+    """The offset of the quickest of some probes: half of its way is the error."""
+    probes = []
+    for _ in range(_PROBES):
+        begun_s = time.time()
+        seconds, micros = client.time()
+        took_s = time.time() - begun_s
+        probes.append((took_s, begun_s + took_s / 2 - (seconds + micros / 1_000_000)))
+    return skew(min(probes)[1] * 1000, settings)
+
+
+def _stored(client: redis.Redis, settings: Settings) -> Finding:
+    stored: Any = client.hgetall(keys.CONFIG)
+    if not stored:
+        return Finding("data", "ok", "there is none yet; any settings will do")
+    differing = connection.differing(settings, stored)
+    if not differing:
+        return Finding("data", "ok", "it was written with these settings")
+    return Finding(
+        "data",
+        "fault",
+        f"it was written with other settings: {'; '.join(differing)}; "
+        "start with the settings in Redis, or on an empty server",
+    )
+
+
+def _permitted(client: redis.Redis, role: str, user: str) -> Finding:
+    try:
+        who = user or str(client.acl_whoami())
+        missing = permissions.denied(client, who, role)
+    except redis.RedisError as error:
+        return Finding(
+            "permissions",
+            "warning",
+            f"cannot be asked ({error}); run doctor with the URL of an administrator "
+            "and --user with the name of the user to examine",
+        )
+    if not missing:
+        return Finding("permissions", "ok", f"user {who} may do all that {role} needs")
+    granted = " ".join(permissions.rules(role))
+    return Finding(
+        "permissions",
+        "fault",
+        f"user {who} cannot be {role}: {'; '.join(missing)}; ACL SETUSER {who} {granted}",
+    )

@@ -1,0 +1,125 @@
+"""What each role asks of Redis: for ACLs, and to tell which permission is missing.
+
+A script's commands need the permission of whoever runs it, so they stand here as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+
+from tributary import keys
+
+_READINGS, _META, _STATE = keys.readings(0), keys.meta(0), keys.state(0)
+_LATEST, _WINDOWS, _DEVICES = keys.latest(0), keys.windows(0), keys.devices(0)
+_START = (
+    ("PING",),
+    ("INFO",),
+    ("CONFIG", "GET", "appendfsync"),
+    ("SCRIPT", "LOAD", "return 1"),
+    ("HSETNX", keys.CONFIG, "f", "v"),
+    ("HGETALL", keys.CONFIG),
+)
+_TOKENS = (("HGETALL", keys.TOKENS), ("HGET", keys.TOKENS, "f"))
+_HEARTBEATS = (("TIME",), ("ZRANGE", keys.WORKERS, "0", "-1", "WITHSCORES"))
+_SCRIPTED = (("EVALSHA", "0" * 40, "2", _READINGS, _META), ("EVAL", "return 1", "1", _META))
+
+# Role → commands with arguments of the right shape: an ACL may look at the keys among them.
+NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "ingest": (
+        *_START,
+        *_TOKENS,
+        *_SCRIPTED,
+        ("GET", keys.once(0, "k")),
+        ("SET", keys.once(0, "k"), "v"),
+        ("PEXPIRE", keys.once(0, "k"), "1"),
+        ("WAIT", "1", "1"),
+        ("HINCRBY", _META, "f", "1"),
+        ("HMGET", _META, "f"),
+        ("XADD", _READINGS, "*", "f", "v"),
+    ),
+    "aggregator": (
+        *_START,
+        *_SCRIPTED,
+        *_HEARTBEATS,
+        ("XREADGROUP", "GROUP", keys.GROUP, "w", "STREAMS", _READINGS, ">"),
+        ("XAUTOCLAIM", _READINGS, keys.GROUP, "w", "0", "0-0"),
+        ("XACK", _READINGS, keys.GROUP, "0-1"),
+        ("XPENDING", _READINGS, keys.GROUP),
+        ("XRANGE", _READINGS, "-", "+"),
+        ("XINFO", "GROUPS", _READINGS),
+        ("XINFO", "STREAM", _READINGS),
+        ("XGROUP", "CREATE", _READINGS, keys.GROUP, "0"),
+        ("XSETID", _READINGS, "0-1"),
+        ("XADD", keys.dead(0), "*", "f", "v"),
+        ("EXISTS", _READINGS),
+        ("HGETALL", _META),
+        ("HGET", _META, "f"),
+        ("HMGET", _STATE, "f"),
+        ("HMGET", _WINDOWS, "f"),
+        ("HMGET", _LATEST, "f"),
+        ("HINCRBY", _META, "f", "1"),
+        ("HSET", _META, "f", "v"),
+        ("HSET", _STATE, "f", "v"),
+        ("HSET", _WINDOWS, "f", "v"),
+        ("HSET", _LATEST, "f", "v"),
+        ("HLEN", _STATE),
+        ("ZADD", _DEVICES, "0", "m"),
+        ("ZCARD", _DEVICES),
+        ("ZADD", keys.WORKERS, "0", "m"),
+        ("ZREM", keys.WORKERS, "m"),
+        ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
+    ),
+    "api": (
+        *_START,
+        *_TOKENS,
+        ("HGET", _LATEST, "f"),
+        ("HMGET", _STATE, "f"),
+        ("HMGET", _WINDOWS, "f"),
+        ("ZRANGEBYLEX", _DEVICES, "-", "+"),
+        ("MULTI",),
+        ("EXEC",),
+    ),
+    "operator": (
+        ("PING",),
+        ("INFO",),
+        ("EVAL", "return 1", "1", _META),
+        *_HEARTBEATS,
+        ("HGET", keys.CONFIG, "f"),
+        ("HGETALL", keys.CONFIG),
+        ("HMGET", _META, "f"),
+        ("HLEN", _LATEST),
+        ("HRANDFIELD", _LATEST, "1", "WITHVALUES"),
+        ("XLEN", _READINGS),
+        ("XRANGE", _READINGS, "-", "+"),
+        ("XPENDING", _READINGS, keys.GROUP),
+        ("ZCARD", _DEVICES),
+    ),
+}
+
+
+def denied(client: redis.Redis, user: str, role: str) -> list[str]:
+    """What a user of Redis may not do although the role needs it, in the server's words.
+
+    Raises:
+        redis.RedisError: the server does not tell (we may not ask), or did not answer.
+    """
+    asked = client.pipeline(transaction=False)
+    for command in NEEDED[role]:
+        asked.acl_dryrun(user, *command)
+    replies: list[Any] = asked.execute()
+    return sorted({reply.decode() for reply in replies if reply != b"OK"})
+
+
+def rules(role: str) -> list[str]:
+    """The rules of ACL SETUSER that a user of this role needs."""
+    names = {_rule(command) for command in NEEDED[role]}
+    return ["~tributary:*", "-@all", *sorted(names)]
+
+
+def _rule(command: tuple[str, ...]) -> str:
+    name, *rest = command
+    if name in ("CONFIG", "SCRIPT", "XINFO", "XGROUP"):
+        return f"+{name}|{rest[0]}".lower()
+    return f"+{name}".lower()
