@@ -12,7 +12,7 @@ import pytest
 import redis
 from support import pipeline
 from support.account import post
-from support.processes import Process, Server, tributary
+from support.processes import Process, Server, stopped, tributary
 from support.terminals import Terminal
 from support.waiting import wait_until
 
@@ -55,7 +55,8 @@ def test_it_shows_where_every_reading_is_on_80_columns(
     post(client, 5, 1234)
     client.hset(keys.meta(3), "refused", 77)
     terminal = top(server.url)
-    screen = terminal.wait_for("1,234 readings")
+    terminal.wait_for("1,234 readings")
+    screen = terminal.wait_for("aggregators: 0")  # the last line: nothing more is being drawn
     assert "…" not in screen.splitlines()[2], screen
     for said in (
         "accepted",
@@ -71,7 +72,6 @@ def test_it_shows_where_every_reading_is_on_80_columns(
     first = screen[screen.index("partition") :].splitlines()[1]
     assert re.match(r"5 +0 +0 +1,234 +1 +\d+\.\d +nobody", first), screen
     assert "partitions that are less behind" in screen
-    assert "aggregators: 0" in screen
 
 
 def test_rates_follow_what_happens(top: Top, server: Server, client: redis.Redis):
@@ -131,6 +131,17 @@ def test_it_says_that_redis_is_away_and_recovers(top: Top, own_server: Callable[
     assert "Redis is away" not in terminal.wait_for("43 readings")
 
 
+def test_it_ends_at_q_while_redis_hangs(top: Top, own_server: Callable[..., Server]):
+    server = own_server()
+    terminal = top(server.url)
+    terminal.wait_for("in all")
+    with stopped(server.process):
+        terminal.wait_for("Redis is away")
+        terminal.press("q")
+        assert terminal.end() == 0
+    wait_until(lambda: is_as_before(terminal), "the terminal to be as before")
+
+
 def test_it_may_be_started_before_redis(top: Top, own_server: Callable[..., Server]):
     server = own_server()
     server.kill()
@@ -143,7 +154,7 @@ def test_it_may_be_started_before_redis(top: Top, own_server: Callable[..., Serv
 def test_a_small_and_a_large_terminal_are_filled_and_not_more(top: Top, server: Server):
     for lines in (16, 24, 60):
         terminal = top(server.url, lines=lines)
-        screen = terminal.wait_for("partition")
+        screen = terminal.wait_for("readings")
         assert screen.splitlines()[0].startswith("Tributary")
         if lines > 50:
             assert "less behind" not in terminal.wait_for("aggregators: 0")
