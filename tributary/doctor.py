@@ -49,12 +49,12 @@ def examine(
     yield Finding("redis", "ok", f"{_name(info)} answers at {connection.shown(settings.redis_url)}")
     yield from server(info)
     yield from promised(settings.durability, config, info)
-    for look in (_clock, _stored):
+    for subject, look in (("clock", _clock), ("data", _stored)):
         try:
             with connection.failures():
                 yield look(client, settings)
         except TributaryError as error:
-            yield Finding(look.__name__.strip("_"), "warning", f"cannot be looked at: {error}")
+            yield Finding(subject, "warning", f"cannot be looked at: {error}")
     yield from (_permitted(client, role, user) for role in roles)
 
 
