@@ -14,8 +14,11 @@ DEFAULT_DEVICE = "default"
 METRICS_MAX = 64
 RESERVED = frozenset(("device", "recorded_at"))
 
-_DEVICE = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
-_METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]{0,63}")
+DEVICE_PATTERN = "[A-Za-z0-9._:/-]{1,128}"
+METRIC_PATTERN = "[a-zA-Z_][a-zA-Z0-9_.]{0,63}"
+
+_DEVICE = re.compile(DEVICE_PATTERN)
+_METRIC = re.compile(METRIC_PATTERN)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 

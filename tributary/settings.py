@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
+from tributary import catalogue, cors
 from tributary.errors import Misconfigured
 from tributary.window import Window, parse_windows
 
 PREFIX = "TRIBUTARY_"
+# What a type cannot say; each raises an error that names the fault.
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "windows": parse_windows,
+    "metrics_file": catalogue.load,
+    "cors_origins": cors.parse_origins,
+}
 
 
 def _setting(meaning: str, unit: str = "", **limits: Any) -> Meta:
@@ -89,6 +96,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stale_after_ms: Annotated[int, _setting("age at which a value is called stale", "ms", ge=1)] = (
         10_000
     )
+    metrics_file: Annotated[
+        str,
+        _setting("catalogue of metrics, TOML; empty: the one that came along", "path"),
+    ] = ""
+    implausible: Annotated[
+        Literal["flag", "refuse"],
+        _setting("a reading outside its metric's plausible range is stored and marked, or refused"),
+    ] = "flag"
+    cors_origins: Annotated[
+        str, _setting("pages of other hosts that may read the answers; empty: none", "origin,…")
+    ] = ""
     future_max_ms: Annotated[
         int, _setting("how far ahead of the server a reading may be", "ms", ge=0)
     ] = 300_000
@@ -168,7 +186,7 @@ def load(
     for field, value in given.items():
         try:
             values[field] = _validated(field, value)
-        except (msgspec.ValidationError, ValueError) as error:
+        except (msgspec.ValidationError, ValueError, Misconfigured) as error:
             faults.append(f"{PREFIX}{field.upper()}={value!r}: {_plain(error)}")
     if faults:
         raise Misconfigured("settings: " + "; ".join(sorted(faults)))
@@ -195,8 +213,9 @@ def _described(annotation: Any) -> tuple[str, str]:
 def _validated(field: str, value: Any) -> Any:
     annotation = next(f.type for f in msgspec.structs.fields(Settings) if f.name == field)
     converted = msgspec.convert(value, annotation, strict=False)
-    if field == "windows":
-        parse_windows(converted)
+    check = _CHECKS.get(field)
+    if check is not None:
+        check(converted)
     return converted
 
 

@@ -28,6 +28,7 @@ FIXED = {
     "port": "what the image exposes",
     "open": "said in compose.yaml, with a warning",
     "aggregators": "of `tributary up`; here AGGREGATOR_REPLICAS",
+    "metrics_file": "the one in the image; another is a mount, and so an overlay",
     "data_dir": "of the embedded server",
     "server_binary": "of the embedded server",
     "fail": "of tests",
