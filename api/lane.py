@@ -37,6 +37,9 @@ class Collector:
         self._partitions = settings.partitions
         self._stale_after_ms = settings.stale_after_ms
         self._answers = lane.answers
+        self._headers = b"Cache-Control: %b\r\n" % collect.CACHE_CONTROL.encode()
+        if settings.cors_origins:  # a page's own request has an Origin, and Flask answers it
+            self._headers += b"Vary: Origin\r\n"
         self.links = Links(settings, (), "redis (collect)")
 
     def collect(self, request: Request) -> None:
@@ -54,15 +57,18 @@ class Collector:
 
         def answered(reply: Reply) -> None:
             if type(reply) is bytes:
-                now_ms = time.time_ns() // 1_000_000
-                body = collect.answer(device, reply, now_ms, self._stale_after_ms)
-                request.answer(self._answers.json(200, body))
+                asked = (device, reply, time.time_ns() // 1_000_000, self._stale_after_ms)
+                self._answer(request, collect.answer(*asked), collect.etag(*asked))
             elif reply is None and not named:
-                request.answer(self._answers.ok(collect.EMPTY))
+                self._answer(request, collect.EMPTY, collect.EMPTY_ETAG)
             else:
                 request.answer(self._answers.failure(_failure(device, reply)))
 
         self.links.of(partition).send(pack(("HGET", keys.latest(partition), device)), answered)
+
+    def _answer(self, request: Request, body: bytes, etag: str) -> None:
+        headers = b"ETag: %b\r\n%b" % (etag.encode(), self._headers)
+        request.answer(self._answers.json(200, body, headers))
 
 
 def _failure(device: str, reply: Reply) -> Exception:

@@ -11,6 +11,8 @@ from tributary import reading
 from tributary.aggregate import Layout, Records, mean
 from tributary.window import Window
 
+_NO_CELL = (0, 0.0, 0.0, 0.0, 0.0)
+
 
 class Series(NamedTuple):
     """The aggregates of one series."""
@@ -57,13 +59,23 @@ def total(series: Series) -> dict[str, Any]:
     return statistics(np.atleast_1d(series.state)[["count", "mean", "m2", "min", "max"]])
 
 
-def window(layout: Layout, series: Series, number: int, now_ms: int) -> dict[str, Any]:
+def window(
+    layout: Layout, series: Series, number: int, now_ms: int, length_ms: int | None = None
+) -> dict[str, Any]:
     """Statistics over the slots that overlap [now - length, now], and the time they cover.
 
     Slots stand still while time goes on, so a silent sensor's window empties by itself.
+
+    Args:
+        layout: of the deployment.
+        series: to look into.
+        number: of the window whose slots to take.
+        now_ms: the moment of asking.
+        length_ms: at most that of the window, which it is if not given.
     """
     width = layout.windows[number]
-    first, last = (now_ms - width.length_ms) // width.slot_ms, now_ms // width.slot_ms
+    length_ms = width.length_ms if length_ms is None else length_ms
+    first, last = (now_ms - length_ms) // width.slot_ms, now_ms // width.slot_ms
     cells, held = _slots(series, width, number)
     covered = cells[(held >= first) & (held <= last)]
     return {
@@ -71,6 +83,35 @@ def window(layout: Layout, series: Series, number: int, now_ms: int) -> dict[str
         "from": reading.rfc3339(max(0, first * width.slot_ms)),
         "to": reading.rfc3339(now_ms),
     }
+
+
+def history(
+    layout: Layout, series: Series, number: int, now_ms: int, length_ms: int
+) -> list[dict[str, Any]]:
+    """The slots that overlap [now - length, now] one by one, empty ones too, oldest first."""
+    width = layout.windows[number]
+    first, last = max(0, now_ms - length_ms) // width.slot_ms, now_ms // width.slot_ms
+    cells, held = _slots(series, width, number)
+    found = dict(zip(held.tolist(), cells.tolist(), strict=True))
+    return [
+        {"from": reading.rfc3339(slot * width.slot_ms), **_slot(found.get(slot, _NO_CELL))}
+        for slot in range(first, last + 1)
+    ]
+
+
+def narrowest(layout: Layout, length_ms: int) -> int | None:
+    """Number of the shortest window that is as long as that; None if there is none."""
+    for number, width in enumerate(layout.windows):
+        if width.length_ms >= length_ms:
+            return number
+    return None
+
+
+def _slot(cell: tuple[int, float, float, float, float]) -> dict[str, Any]:
+    count, middle, _m2, low, high = cell
+    if count == 0:
+        return {"count": 0, "mean": None, "min": None, "max": None}
+    return {"count": count, "mean": middle, "min": low, "max": high}
 
 
 def _slots(series: Series, width: Window, number: int) -> tuple[Records, np.ndarray]:

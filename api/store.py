@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import redis
@@ -10,12 +12,22 @@ from tributary import keys
 from tributary.connection import failures
 from tributary.settings import Settings
 
+Packed = tuple[bytes | None, bytes | None]  # state and closed slots of a series
+_PAGE_MIN = 100
+
 
 class Listed(NamedTuple):
     """A device in the list, with its stored answer."""
 
     device: str
     latest: bytes
+
+
+class Page(NamedTuple):
+    """Part of the list; `next` is where the following part begins, None at the end."""
+
+    devices: list[Listed]
+    next: str | None
 
 
 class Store:
@@ -31,29 +43,56 @@ class Store:
             key = keys.latest(keys.partition_of(device, self._partitions))
             return self._client.hget(key, device)  # type: ignore[return-value]
 
-    def devices(self, prefix: str, after: str, limit: int) -> list[Listed]:
-        """Up to `limit` devices that begin with `prefix` and come after `after`, in order."""
-        first = b"(" + after.encode() if after >= prefix and after else b"[" + prefix.encode()
-        last = b"(" + prefix.encode() + b"\xff"
-        with failures():
-            pages = self._client.pipeline(transaction=False)
-            for partition in range(self._partitions):
-                pages.zrangebylex(keys.devices(partition), first, last, start=0, num=limit)
-            names = sorted(name for page in pages.execute() for name in page)[:limit]
-            values = self._client.pipeline(transaction=False)
-            for name in names:
-                partition = keys.partition_of(name.decode(), self._partitions)
-                values.hget(keys.latest(partition), name)
-            found = zip(names, values.execute() if names else [], strict=True)
-        return [Listed(name.decode(), latest) for name, latest in found if latest is not None]
+    def devices(
+        self, prefix: str, after: str, limit: int, covers: Callable[[str], bool] | None = None
+    ) -> Page:
+        """Up to `limit` devices that begin with `prefix` and come after `after`, in order.
 
-    def series(self, device: str, metrics: list[str]) -> list[tuple[bytes | None, bytes | None]]:
+        Args:
+            prefix: of their names; empty for all.
+            after: name that comes before the first of them; empty to begin at the beginning.
+            limit: most devices in the page.
+            covers: if given, others than those it is true for are passed over.
+        """
+        names = self._names(prefix.encode(), after.encode(), max(limit + 1, _PAGE_MIN))
+        wanted = list(islice(filter(covers, names), limit + 1))
+        shown = wanted[:limit]
+        with failures():
+            values = self._client.pipeline(transaction=False)
+            for name in shown:
+                values.hget(keys.latest(keys.partition_of(name, self._partitions)), name)
+            found = zip(shown, values.execute() if shown else [], strict=True)
+        listed = [Listed(name, latest) for name, latest in found if latest is not None]
+        return Page(listed, shown[-1] if len(wanted) > limit else None)
+
+    def series(self, device: str, metrics: Sequence[str]) -> list[Packed]:
         """Packed state and closed slots of some metrics of a device, as of one moment."""
+        return self.device(device, metrics)[1]
+
+    def device(self, device: str, metrics: Sequence[str]) -> tuple[bytes | None, list[Packed]]:
+        """The stored answer of a device with `series` of some of its metrics, as of one moment."""
         partition = keys.partition_of(device, self._partitions)
         fields = [keys.series(device, metric) for metric in metrics]
         with failures():
-            both = self._client.pipeline(transaction=True)
-            both.hmget(keys.state(partition), fields)
-            both.hmget(keys.windows(partition), fields)
-            states, rings = both.execute()
-        return list(zip(states, rings, strict=True))
+            all_three = self._client.pipeline(transaction=True)
+            all_three.hget(keys.latest(partition), device)
+            if fields:
+                all_three.hmget(keys.state(partition), fields)
+                all_three.hmget(keys.windows(partition), fields)
+            latest, *both = all_three.execute()
+        return latest, list(zip(*both, strict=True)) if both else []
+
+    def _names(self, prefix: bytes, after: bytes, page: int) -> Iterator[str]:
+        """Names of devices in order, read page by page as they are asked for."""
+        last = b"(" + prefix + b"\xff"
+        first = b"(" + after if after and after >= prefix else b"[" + prefix
+        while True:
+            with failures():
+                pages = self._client.pipeline(transaction=False)
+                for partition in range(self._partitions):
+                    pages.zrangebylex(keys.devices(partition), first, last, start=0, num=page)
+                names = sorted(name for part in pages.execute() for name in part)[:page]
+            yield from (name.decode() for name in names)
+            if len(names) < page:
+                return
+            first = b"(" + names[-1]

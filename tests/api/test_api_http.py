@@ -78,7 +78,7 @@ def test_a_device_shows_every_metric_with_total_and_windows(deployment: Deployme
     metric = wait_until(complete, "four readings")
     assert metric["current"] == 91.2
     assert metric["average"] == statistics.fmean(values)
-    assert metric["unit"] is None
+    assert metric["unit"] == "degC"
     total = metric["total"]
     assert (total["min"], total["max"]) == (80.0, 95.5)
     assert abs(total["stddev"] - statistics.stdev(values)) < 1e-9

@@ -1,0 +1,46 @@
+"""Who may read what: the one place where a request of the read API meets the guard.
+
+Before each request `asking` keeps its token; `check` and `covers` then say what may be shown.
+Without a token everything may: the guard lets nobody pass so where tokens are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import g, request
+
+from tributary import web
+from tributary.guard import Guard
+from tributary.tokens import Scope
+
+_SCOPE: Scope = "collect"
+
+
+def asking(guard: Guard) -> Callable[[], None]:
+    """A `before_request` that keeps the token of the request for `check` and `covers`."""
+
+    def ask() -> None:
+        if request.method == "OPTIONS":  # a browser asks beforehand, without the token
+            g.token = None
+            return
+        g.token = guard.admit(web.asked())
+        if g.token is not None:
+            g.token.check(_SCOPE)
+
+    return ask
+
+
+def check(device: str) -> None:
+    """Let a request pass that may read a device.
+
+    Raises:
+        Refused: 403.
+    """
+    if g.token is not None:
+        g.token.check(_SCOPE, [device])
+
+
+def covers() -> Callable[[str], bool] | None:
+    """Which devices the request may see in a list; None for all."""
+    return None if g.token is None else g.token.covers

@@ -1,0 +1,52 @@
+"""`/openapi.json`, and `/docs` to read it in a browser: nothing comes from another host."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import msgspec
+from flask import Blueprint, Response, send_from_directory
+
+from api import openapi
+from tributary import web
+from tributary.settings import Settings
+
+_FILES = Path(__file__).with_name("viewer")
+# Scripts, styles and requests of our own only; the viewer draws its arrows as data: images.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_MAX_AGE_S = 3600
+
+
+def blueprint(settings: Settings) -> Blueprint:
+    """The document and its viewer; both are the same for everybody, and need no token."""
+    routes = Blueprint("documentation", __name__)
+    version = importlib.metadata.version("tributary")
+    document = msgspec.json.encode(openapi.document(settings, version))
+
+    @routes.get("/openapi.json")
+    def get_document() -> Response:
+        return web.json_answer(document)
+
+    @routes.get("/docs")
+    def get_viewer() -> Response:
+        return _file("index.html")
+
+    @routes.get("/docs/<name>")
+    def get_file(name: str) -> Response:
+        return _file(name)
+
+    return routes
+
+
+def _file(name: str) -> Response:
+    response = send_from_directory(_FILES, name, max_age=_MAX_AGE_S)
+    response.headers.extend(_HEADERS)
+    return response

@@ -1,0 +1,99 @@
+"""What the query of a request may say, each parameter checked by a function. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from api import query
+from api.units import UNITS, Wish
+from tributary import reading
+from tributary.aggregate import Layout
+from tributary.errors import Refused
+from tributary.window import parse_duration_ms
+
+PAGE_MAX = 1000
+_PAGE_DEFAULT = "100"
+
+
+class Span(NamedTuple):
+    """A length of time as it was asked for, and the number of the window that has its slots."""
+
+    name: str
+    length_ms: int
+    window: int
+
+
+def limit(text: str | None) -> int:
+    """Most devices in a page.
+
+    Raises:
+        Refused: 400.
+    """
+    text = _PAGE_DEFAULT if text is None else text
+    is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(PAGE_MAX))
+    if not is_short or not 1 <= int(text) <= PAGE_MAX:
+        raise _invalid("limit", text, f"a number from 1 to {PAGE_MAX}")
+    return int(text)
+
+
+def metrics(text: str | None) -> list[str] | None:
+    """Names of metrics, each once and in the order given; None for all.
+
+    Raises:
+        Refused: 400.
+    """
+    if text is None:
+        return None
+    names = list(dict.fromkeys(text.split(",")))
+    if len(names) > reading.METRICS_MAX or not all(map(reading.is_metric, names)):
+        raise _invalid("metrics", text, f"1 to {reading.METRICS_MAX} names of metrics, like a,b")
+    return names
+
+
+def units(text: str | None) -> list[str]:
+    """Units to answer in, at most one of a kind.
+
+    Raises:
+        Refused: 400.
+    """
+    if text is None:
+        return []
+    names = text.split(",")
+    kinds = {UNITS[name].kind for name in names if name in UNITS}
+    if len(kinds) != len(names):
+        raise _invalid("unit", text, f"one unit of a kind, of {', '.join(UNITS)}")
+    return names
+
+
+def check_unit(metric: str, wish: Wish) -> None:
+    """Let units pass that one metric can be answered in.
+
+    Raises:
+        Refused: 400.
+    """
+    if wish.of(metric)[0] not in wish.units:
+        unit = wish.catalogue[metric].unit
+        raise _invalid("unit", ",".join(wish.units), f"a unit for {metric!r:.80}, which has {unit}")
+
+
+def span(text: str, layout: Layout) -> Span:
+    """A length of time that some window covers.
+
+    Raises:
+        Refused: 400.
+    """
+    try:
+        length_ms = parse_duration_ms(text)
+    except ValueError:
+        length_ms = 0
+    number = query.narrowest(layout, length_ms) if length_ms else None
+    if number is None:
+        longest = layout.windows[-1].name if layout.windows else "0s: no windows are kept"
+        raise _invalid("window", text, f"a duration like 15m, at most {longest}")
+    return Span(text, length_ms, number)
+
+
+def _invalid(name: str, text: str, rule: str) -> Refused:
+    return Refused(
+        f"{name}={text!r:.80} is not {rule}", status=400, code=f"invalid_{name}", field=name
+    )

@@ -1,0 +1,74 @@
+"""A token decides what is read: 401 without one, 403 beyond it, lists of what it covers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from support import pipeline, processes
+from support.processes import Process
+from support.waiting import wait_until
+
+from tributary import tokens
+from tributary.settings import Settings
+from tributary.tokens import Scope, Token
+
+PATHS = ["/collect?device={}", "/api/v1/devices/{}", "/api/v1/devices/{}/metrics/speed"]
+_SERVING = re.compile(r"at=(http://\S+)")
+Ask = Callable[..., tuple[int, Any]]
+
+
+def made(client: redis.Redis, pattern: str, *scopes: Scope) -> dict[str, str]:
+    """A new token, as the header field that shows it."""
+    token = Token(f"id{pattern}", "test", pattern, scopes, 0)
+    return {"Authorization": f"Bearer {tokens.create(client, token)}"}
+
+
+@pytest.fixture
+def ask(settings: Settings, server: object, run: Callable[..., Process]) -> Ask:
+    """An api role over 303 devices; a request without a body to it."""
+    environ = pipeline.environ(settings)
+    run("aggregator", environ=environ)
+    devices = ["fleet/1", "fleet/2", "other/1", *map(str, range(300))]
+    readings = [{"device": device, "speed": 1} for device in devices]
+    url = pipeline.ingest(run, settings)
+    assert processes.request(url, "POST", "/record", readings, {})[0] == 200
+    api = str(run("api", "--port", "0", environ=environ).wait_for(_SERVING)[1])
+
+    def ask(path: str, headers: dict[str, str], method: str = "GET") -> tuple[int, Any]:
+        return processes.request(api, method, path, None, headers)
+
+    def counted() -> bool:
+        return all(ask(f"/collect?device={device}", {})[0] == 200 for device in devices[:3])
+
+    wait_until(counted, "the readings")
+    return ask
+
+
+def test_a_token_decides_what_is_read(ask: Ask, client: redis.Redis):
+    fleet = made(client, "fleet/*", "collect")
+    writer = made(client, "*", "record")
+    wait_until(lambda: ask("/collect?device=fleet/1", {})[0] == 401, "tokens to be asked for")
+    for path in PATHS:
+        assert ask(path.format("fleet/1"), fleet)[0] == 200
+        for device in ("other/1", "never"):
+            assert ask(path.format(device), fleet)[0] == 403
+        assert ask(path.format("fleet/1"), writer)[0] == 403
+    assert ask("/collect", fleet)[0] == 403
+    assert ask("/api/v1/devices", writer)[0] == 403
+    _, page = ask("/api/v1/devices?limit=2", fleet)
+    assert [device["device"] for device in page["devices"]] == ["fleet/1", "fleet/2"]
+    assert page["next"] is None
+    assert ask("/api/v1/devices?limit=1", fleet)[1]["next"] == "fleet/1"
+
+
+def test_without_a_token_documents_are_read_and_nothing_else(ask: Ask, client: redis.Redis):
+    made(client, "*", "collect")
+    wait_until(lambda: ask("/collect", {})[0] == 401, "tokens to be asked for")
+    for path in (*PATHS, "/api/v1/devices", "/api/v1/devices/a/metrics/b/history"):
+        assert ask(path.format("fleet/1"), {})[0] == 401
+    assert ask("/openapi.json", {})[0] == 200
+    assert ask("/collect", {}, "OPTIONS")[0] == 200  # a browser asks beforehand, without it

@@ -1,0 +1,83 @@
+"""The document is OpenAPI 3.1, has every route there is, and its viewer needs no other host."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import redis
+from flask import Flask
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+import api.app
+import ingest.app
+from api import openapi
+from tributary.cli import web
+from tributary.guard import Guard
+from tributary.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+# Answered on the event loop or not at all: Flask has no route of these.
+OFF_FLASK = {("GET", "/api/v1/live"), ("GET", "/metrics")}
+# For people, not for programs.
+PAGES = re.compile(r"/(docs(/.*)?|dashboard(/.*)?)?")
+
+
+def routes(app: Flask) -> set[tuple[str, str]]:
+    """Method and path, written as in the document, of every route but pages."""
+    return {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if not PAGES.fullmatch(rule.rule)
+    }
+
+
+def documented(settings: Settings) -> set[tuple[str, str]]:
+    paths = openapi.document(settings, "0")["paths"]
+    return {(method.upper(), path) for path, methods in paths.items() for method in methods}
+
+
+def test_it_is_openapi_3_1():
+    OpenAPIV31SpecValidator(openapi.document(Settings(), "0")).validate()
+    OpenAPIV31SpecValidator(openapi.document(Settings(windows=""), "0")).validate()
+
+
+@pytest.mark.parametrize("make", [web.create_app, ingest.app.create_app, api.app.create_app])
+def test_every_route_is_in_it(make: object, settings: Settings, client: redis.Redis):
+    app = make(settings, Guard(settings, client))  # type: ignore[operator]
+    missing = routes(app) - documented(settings)
+    assert not missing, "describe them in api/openapi"
+
+
+def test_everything_in_it_is_a_route(settings: Settings, client: redis.Redis):
+    assert (
+        documented(settings) - routes(web.create_app(settings, Guard(settings, client)))
+        <= OFF_FLASK
+    )
+
+
+def test_what_it_names_exists():
+    document = openapi.document(Settings(), "0")
+    text = str(document)
+    for kind, name in re.findall(r"#/components/(\w+)/(\w+)", text):
+        assert name in document["components"][kind]
+    used = set(re.findall(r"#/components/schemas/(\w+)", text))
+    assert used == set(document["components"]["schemas"])
+    operations = [o for methods in document["paths"].values() for o in methods.values()]
+    assert len({o["operationId"] for o in operations}) == len(operations)
+
+
+def test_it_says_the_limits_of_this_deployment():
+    document = openapi.document(Settings(batch_max_readings=7, windows="2m/1m"), "0")
+    schemas = document["components"]["schemas"]
+    assert schemas["Batch"]["maxItems"] == 7
+    assert list(schemas["Metric"]["properties"]["windows"]["properties"]) == ["2m"]
+
+
+def test_the_viewer_and_its_licence_are_ours_to_give():
+    folder = ROOT / "api" / "viewer"
+    for name in ("index.html", "page.js", "page.css"):
+        assert "//" not in re.sub(r"(?m)^//.*$", "", (folder / name).read_text()), name
+    assert "Apache License" in (folder / "swagger-ui.LICENSE.txt").read_text()
