@@ -62,14 +62,14 @@ class _Reads:
 
     def collect(self) -> Response:
         """The newest values of a device."""
-        named = request.args.get("device", "")
+        named = request.args.get("device")
         metrics, wish = parameters.metrics(request.args.get("metrics")), self._wish()
-        device = named or reading.DEFAULT_DEVICE
+        device = reading.DEFAULT_DEVICE if named is None else named
         collect.check_device(device)
         access.check(device)
         latest = self._store.latest(device)
         if latest is None:
-            if named:
+            if named is not None:
                 raise collect.unknown(named)
             empty = collect.EMPTY if metrics is None else collect.empty(metrics)
             return _conditional(collect.EMPTY_ETAG, lambda: empty)

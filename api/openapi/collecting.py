@@ -54,7 +54,14 @@ def _devices() -> Part:
         "collect",
         "Devices in alphabetical order",
         {
-            **parts.answer("Devices", "A page; pass `next` on as `after` until it is null"),
+            **parts.answer(
+                "Devices",
+                "A page; pass `next` on as `after` until it is null",
+                links={
+                    "following": _link("listDevices", after="next"),
+                    "first": _link("getDevice", device="devices/0/device"),
+                },
+            ),
             **parts.errors(400, 401, 403, 503),
         },
         parameters=[
@@ -112,6 +119,12 @@ def _live() -> Part:
             parts.header("Last-Event-ID", "The last event that was seen", {"type": "string"}),
         ],
     )
+
+
+def _link(operation_id: str, **parameters: str) -> Part:
+    """Where to go from an answer: parameters of another operation, by their place in it."""
+    found = {name: f"$response.body#/{place}" for name, place in parameters.items()}
+    return {"operationId": operation_id, "parameters": found}
 
 
 def _errors() -> Part:

@@ -7,12 +7,14 @@ moved to the present.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from api.openapi.parts import JSON
+
+When = Literal["", "redis is away", "tokens are asked for", "the rate is limited"]
 
 
 class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +29,8 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: dict[str, str] = {}
     body: Any = None
     content_type: str = JSON
-    is_redis_away: bool = False
+    when: When = ""
+    token: str = ""  # of which devices, if it is sent at all
 
     @property
     def target(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 Part = dict[str, Any]
@@ -59,16 +59,15 @@ def path(name: str, schema: Part) -> Part:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def answer(schema: str, meaning: str, headers: Mapping[str, Part] | None = None) -> Part:
-    """A 200 with JSON."""
-    told: Part = {"description": meaning, "content": {JSON: {"schema": ref(schema)}}}
-    return {"200": {**told, "headers": dict(headers)} if headers else told}
+def answer(schema: str, meaning: str, **more: Part) -> Part:
+    """A 200 with JSON, and what more is told of it: headers, links."""
+    return {"200": {"description": meaning, "content": {JSON: {"schema": ref(schema)}}, **more}}
 
 
 def cached(schema: str, meaning: str) -> Part:
     """A 200 with JSON and its tag, and the 304 for whoever has it already."""
     unchanged = {"description": "It is the answer with that ETag", "headers": _CACHED}
-    return {**answer(schema, meaning, _CACHED), "304": unchanged}
+    return {**answer(schema, meaning, headers=_CACHED), "304": unchanged}
 
 
 def errors(*statuses: int) -> Part:

@@ -60,11 +60,7 @@ def _parameters(settings: Settings) -> list[Part]:
         parts.header(
             "Idempotency-Key",
             "A name for this request: sent again within "
-            f"{_remembered_ms(settings) // 60_000} minutes, it is answered but not counted again",
-            {"type": "string", "pattern": "^[A-Za-z0-9._:/-]{1,255}$"},
+            f"{settings.once_ttl_ms // 1000} s, it is answered but not counted again",
+            {"type": "string", "minLength": 1, "maxLength": 255},
         ),
     ]
-
-
-def _remembered_ms(_settings: Settings) -> int:
-    return 600_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,6 @@ from tributary.settings import Settings
 from tributary.tokens import Scope, Token
 
 PATHS = ["/collect?device={}", "/api/v1/devices/{}", "/api/v1/devices/{}/metrics/speed"]
-_SERVING = re.compile(r"at=(http://\S+)")
 Ask = Callable[..., tuple[int, Any]]
 
 
@@ -36,7 +34,7 @@ def ask(settings: Settings, server: object, run: Callable[..., Process]) -> Ask:
     readings = [{"device": device, "speed": 1} for device in devices]
     url = pipeline.ingest(run, settings)
     assert processes.request(url, "POST", "/record", readings, {})[0] == 200
-    api = str(run("api", "--port", "0", environ=environ).wait_for(_SERVING)[1])
+    api = pipeline.serving(run("api", "--port", "0", environ=environ))
 
     def ask(path: str, headers: dict[str, str], method: str = "GET") -> tuple[int, Any]:
         return processes.request(api, method, path, None, headers)

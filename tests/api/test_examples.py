@@ -7,24 +7,27 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from support import processes
-from support.processes import Deployment
+from support import pipeline, processes
+from support.processes import Deployment, Process
 from support.waiting import wait_until
 
 from api.openapi.examples import EXAMPLES, Example
-from tributary import reading
+from tributary import reading, tokens
+from tributary.tokens import Token
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _NEWEST = datetime.fromisoformat("2026-11-22T10:00:00.250Z")
-AWAY = [example for example in EXAMPLES if example.is_redis_away]
-THERE = [example for example in EXAMPLES if not example.is_redis_away]
+
+
+def examples(when: str) -> list[Example]:
+    return [example for example in EXAMPLES if example.when == when]
 
 
 class Moved:
@@ -37,14 +40,14 @@ class Moved:
         now_ms = time.time_ns() // 1_000_000
         self._later_ms = now_ms - round(_NEWEST.timestamp() * 1000)
 
-    def make(self, example: Example) -> tuple[int, Any]:
-        body, headers = example.body, {}
+    def make(self, example: Example, url: str = "", **headers: str) -> tuple[int, Any]:
+        body = example.body
         if body is not None:
             text = body if isinstance(body, str) else json.dumps(body)
             body = _TIME.sub(self._moved, text).encode()
             headers["Content-Type"] = example.content_type
         headers |= {k: v for k, v in example.parameters.items() if k[0].isupper()}
-        return processes.request(self.up.url, example.method, example.target, body, headers)
+        return processes.request(url or self.up.url, example.method, example.target, body, headers)
 
     def _moved(self, match: re.Match[str]) -> str:
         moment = datetime.fromisoformat(match[0]) + timedelta(milliseconds=self._later_ms)
@@ -77,7 +80,7 @@ def test_a_name_stands_once_for_each_path():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("example", THERE, ids=lambda e: f"{e.method} {e.path} {e.name}")
+@pytest.mark.parametrize("example", examples(""), ids=lambda e: f"{e.method} {e.path} {e.name}")
 def test_an_example_is_answered_so(moved: Moved, example: Example):
     def answered() -> bool:
         nonlocal status, answer
@@ -90,11 +93,37 @@ def test_an_example_is_answered_so(moved: Moved, example: Example):
     assert (status, timeless(answer)) == (example.status, timeless(example.answer))
 
 
+def test_examples_with_tokens_are_answered_so(moved: Moved):
+    client = moved.up.redis
+    rooms = Token("rooms", "rooms", "room/*", ("record", "collect"), 0)
+    secrets = {"rooms": tokens.create(client, rooms)}
+    wait_until(lambda: moved.up.get("/collect")[0] == 401, "tokens to be asked for")
+    for example in examples("tokens are asked for"):
+        sent = {"Authorization": f"Bearer {secrets[example.token]}"} if example.token else {}
+        assert moved.make(example, **sent) == (example.status, example.answer)
+    tokens.revoke(client, "rooms")
+    wait_until(lambda: moved.up.get("/collect")[0] == 200, "no token to be asked for")
+    client.close()
+
+
+def test_examples_with_a_limited_rate_are_answered_so(moved: Moved, run: Callable[..., Process]):
+    redis_url = (moved.up.data_dir / "redis.url").read_text().strip()
+    environ = {"TRIBUTARY_REDIS_URL": redis_url, "TRIBUTARY_RATE_PER_DEVICE": "0.001"}
+    url = pipeline.serving(run("ingest", "--port", "0", environ=environ))
+    for example in examples("the rate is limited"):
+        told = wait_until(lambda e=example: _limited(moved.make(e, url)), "429")
+        assert told == (example.status, example.answer)
+
+
+def _limited(told: tuple[int, Any]) -> tuple[int, Any] | None:
+    return told if told[0] == 429 else None
+
+
 def test_examples_while_redis_is_away_are_answered_so(moved: Moved):
     server = moved.up.redis.info("server")["process_id"]
     os.kill(server, signal.SIGSTOP)
     try:
-        for example in AWAY:
+        for example in examples("redis is away"):
             status, answer = moved.make(example)
             assert status == example.status == 503
             assert _wordless(answer) == _wordless(example.answer)

@@ -32,7 +32,11 @@ def environ(settings: Settings, fail: str = "") -> dict[str, str]:
 
 def ingest(run: Run, settings: Settings, fail: str = "") -> str:
     """Start the ingest role; its URL."""
-    process = run("ingest", "--port", "0", environ=environ(settings, fail))
+    return serving(run("ingest", "--port", "0", environ=environ(settings, fail)))
+
+
+def serving(process: Process) -> str:
+    """The URL of a role that has been started, once it serves."""
     return str(process.wait_for(_SERVING)[1])
 
 

@@ -1,0 +1,79 @@
+"""Generated requests to every route of the document, each answer held against it.
+
+schemathesis makes what the document allows and what it does not, and checks statuses, schemas,
+headers and content types. A stream without an end is left out, and so is what is not served.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from support.processes import ROOT, Deployment
+
+_ROUND_EXAMPLES = 250
+EXCLUDED = ("/api/v1/live", "/metrics")
+_CASES = re.compile(r"([\d,]+) generated")
+_TESTS = ROOT / "tests"
+
+
+class Outcome(NamedTuple):
+    """How many requests were made, and what schemathesis said in the end."""
+
+    cases: int
+    is_clean: bool
+    text: str
+
+
+def fuzz(url: str, examples: int, seed: int) -> Outcome:
+    """Up to so many generated requests to each operation, and those of the other phases."""
+    excluded = [word for path in EXCLUDED for word in ("--exclude-path", path)]
+    command = [
+        *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
+        *("--config-file", str(_TESTS / "fuzz" / "schemathesis.toml")),
+        *("run", f"{url}/openapi.json", "--no-color", "--continue-on-failure"),
+        *("--max-examples", str(examples), "--seed", str(seed), *excluded),
+        *("--request-timeout", "10"),
+    ]
+    environ = {"PYTHONPATH": str(_TESTS), "PATH": ""}
+    with tempfile.TemporaryDirectory() as folder:  # it leaves notes where it runs
+        done = subprocess.run(
+            command, cwd=folder, env=environ, capture_output=True, text=True, check=False
+        )
+    text = done.stdout + done.stderr
+    found = _CASES.search(text)
+    return Outcome(int(found[1].replace(",", "")) if found else 0, done.returncode == 0, text)
+
+
+@click.command()
+@click.option("--cases", default=20_000, help="requests to make at least", show_default=True)
+@click.option("--seed", default=1, help="of the first round", show_default=True)
+def main(cases: int, seed: int) -> None:
+    """Generated requests to every documented route, in rounds with a seed each."""
+    made = 0
+    with tempfile.TemporaryDirectory() as folder:
+        up = Deployment(Path(folder))
+        up.post("/record", [{"device": "car-7", "engine_temperature": 92.3, "speed": 72}])
+        try:
+            while made < cases:
+                outcome = fuzz(up.url, _ROUND_EXAMPLES, seed)
+                made += outcome.cases
+                click.echo(f"seed {seed}: {outcome.cases} requests, {made} in all")
+                if not outcome.is_clean or outcome.cases == 0:
+                    raise click.ClickException(outcome.text)
+                seed += 1
+        finally:
+            status = up.stop()
+    faults = up.process.text.count("action=fault")
+    click.echo(f"{made} requests, {faults} faults of the server, exit status {status}")
+    sys.exit(1 if faults or status else 0)
+
+
+if __name__ == "__main__":
+    main()
