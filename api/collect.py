@@ -46,23 +46,30 @@ def recorded_at_ms(device: str, latest: bytes) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def answer(device: str, latest: bytes, now_ms: int, stale_after_ms: int) -> bytes:
-    """The stored answer with its age and stale flag put in behind `recorded_at`."""
-    age_ms = max(0, now_ms - recorded_at_ms(device, latest))
+def tagged(device: str, latest: bytes, now_ms: int, stale_after_ms: int) -> tuple[bytes, str]:
+    """The stored answer with its age and stale flag put in behind `recorded_at`, and its tag.
+
+    The tag changes when the stored answer or its stale flag does, and with nothing else. It is
+    weak: two answers with the same tag may differ in `age_ms`. The time of the newest reading
+    stands in it, so that the checksum decides only between answers of one time.
+    """
+    recorded_ms = recorded_at_ms(device, latest)
+    age_ms = max(0, now_ms - recorded_ms)
     end = _HEAD + len(device) + _TIME + 1
-    stale = b"true" if age_ms > stale_after_ms else b"false"
-    return b'%b,"age_ms":%d,"stale":%b%b' % (latest[:end], age_ms, stale, latest[end:])
+    is_stale = age_ms > stale_after_ms
+    stale = b"true" if is_stale else b"false"
+    body = b'%b,"age_ms":%d,"stale":%b%b' % (latest[:end], age_ms, stale, latest[end:])
+    return body, f'W/"{recorded_ms:x}-{zlib.crc32(latest):x}-{is_stale:d}"'
+
+
+def answer(device: str, latest: bytes, now_ms: int, stale_after_ms: int) -> bytes:
+    """The body of `tagged`."""
+    return tagged(device, latest, now_ms, stale_after_ms)[0]
 
 
 def etag(device: str, latest: bytes, now_ms: int, stale_after_ms: int) -> str:
-    """What changes when the stored answer or its stale flag does, and with nothing else.
-
-    It is weak: two answers with the same tag may differ in `age_ms`. The time of the newest
-    reading stands in it, so that the checksum decides only between answers of one time.
-    """
-    recorded_ms = recorded_at_ms(device, latest)
-    stale = now_ms - recorded_ms > stale_after_ms
-    return f'W/"{recorded_ms:x}-{zlib.crc32(latest):x}-{stale:d}"'
+    """The tag of `tagged`."""
+    return tagged(device, latest, now_ms, stale_after_ms)[1]
 
 
 def is_match(if_none_match: str, current: str) -> bool:

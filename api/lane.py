@@ -57,8 +57,9 @@ class Collector:
 
         def answered(reply: Reply) -> None:
             if type(reply) is bytes:
-                asked = (device, reply, time.time_ns() // 1_000_000, self._stale_after_ms)
-                self._answer(request, collect.answer(*asked), collect.etag(*asked))
+                now_ms = time.time_ns() // 1_000_000
+                told = collect.tagged(device, reply, now_ms, self._stale_after_ms)
+                self._answer(request, *told)
             elif reply is None and not named:
                 self._answer(request, collect.EMPTY, collect.EMPTY_ETAG)
             else:

@@ -77,8 +77,8 @@ class _Reads:
             latest = collect.narrowed(latest, metrics)
         if wish.units:
             latest = collect.converted(latest, wish.convert)
-        asked = (device, latest, _now_ms(), self._view.stale_after_ms)
-        return _conditional(collect.etag(*asked), lambda: collect.answer(*asked))
+        body, etag = collect.tagged(device, latest, _now_ms(), self._view.stale_after_ms)
+        return _conditional(etag, lambda: body)
 
     def devices(self) -> Response:
         """A page of the list of devices."""
