@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import g, request
+from flask import g
 
 from tributary import web
 from tributary.guard import Guard
@@ -19,16 +19,7 @@ _SCOPE: Scope = "collect"
 
 def asking(guard: Guard) -> Callable[[], None]:
     """A `before_request` that keeps the token of the request for `check` and `covers`."""
-
-    def ask() -> None:
-        if request.method == "OPTIONS":  # a browser asks beforehand, without the token
-            g.token = None
-            return
-        g.token = guard.admit(web.asked())
-        if g.token is not None:
-            g.token.check(_SCOPE)
-
-    return ask
+    return web.asking(guard, _SCOPE)
 
 
 def check(device: str) -> None:

@@ -11,7 +11,7 @@ import redis
 from flask import Blueprint, Flask, Response, request
 
 from api import access, documentation, read
-from tributary import connection, cors, log, settings, web
+from tributary import connection, cors, log, metrics, settings, web
 from tributary.guard import Guard
 from tributary.settings import Settings
 
@@ -43,7 +43,9 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     """The api role alone."""
     client = connection.connect(settings)
     ready = connection.readiness(client, writes=False)
-    return web.make_app(__name__, blueprint(settings, client, guard), web.health([ready]))
+    told = metrics.blueprint(client, settings, guard)
+    routes = blueprint(settings, client, guard)
+    return web.make_app(__name__, routes, told, web.health([ready]))
 
 
 def __getattr__(name: str) -> Any:

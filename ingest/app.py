@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from ingest import record
 from ingest.intake import Intake
-from tributary import connection, faults, log, settings, stream, web
+from tributary import connection, faults, log, metrics, settings, stream, web
 from tributary.guard import Guard
 from tributary.settings import Settings
 from tributary.stream import Appending
@@ -50,7 +50,9 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     """The ingest role alone."""
     client = connection.connect(settings)
     ready = connection.readiness(client, writes=True)
-    return web.make_app(__name__, blueprint(settings, client, guard), web.health([ready]))
+    told = metrics.blueprint(client, settings, guard)
+    routes = blueprint(settings, client, guard)
+    return web.make_app(__name__, routes, told, web.health([ready]))
 
 
 def __getattr__(name: str) -> Any:

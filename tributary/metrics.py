@@ -17,8 +17,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from tributary import __version__, status
+from tributary import __version__, status, web
 from tributary.errors import TributaryError
+from tributary.guard import Guard
 from tributary.settings import Settings
 
 Family = CounterMetricFamily | GaugeMetricFamily
@@ -144,9 +145,10 @@ def render(found: dict[str, Any] | None) -> bytes:
     return generate_latest(registry)
 
 
-def blueprint(client: redis.Redis, settings: Settings) -> Blueprint:
+def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprint:
     """`GET /metrics`. It answers 200 also when Redis is away: that is one of the metrics."""
     routes = Blueprint("metrics", __name__)
+    routes.before_request(web.asking(guard, "operate"))
 
     @routes.get("/metrics")
     def get_metrics() -> Response:

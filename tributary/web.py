@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, g, request
 from loguru import logger
 from werkzeug.exceptions import HTTPException
 
 from tributary.errors import Refused, Unavailable
-from tributary.guard import Asked
+from tributary.guard import Asked, Guard
+from tributary.tokens import Scope
 
 Check = Callable[[], str | None]  # the reason why not ready, or None
 
@@ -46,6 +47,20 @@ def asked() -> Asked:
         fields.get("Content-Encoding", "identity").lower(),
         fields.get("Idempotency-Key"),
     )
+
+
+def asking(guard: Guard, scope: Scope) -> Callable[[], None]:
+    """A `before_request` that lets pass who may do this, and keeps the token in `g.token`."""
+
+    def ask() -> None:
+        if request.method == "OPTIONS":  # a browser asks beforehand, without the token
+            g.token = None
+            return
+        g.token = guard.admit(asked())
+        if g.token is not None:
+            g.token.check(scope)
+
+    return ask
 
 
 def make_app(name: str, *blueprints: Blueprint) -> Flask:

@@ -28,7 +28,9 @@ def test_the_page_shows_every_operation_and_nothing_goes_wrong(deployment: Deplo
         page.wait_for_selector("#operations-collect-getHistory")
         page.click("#operations-collect-listDevices .opblock-summary-control")
         page.click("#operations-collect-listDevices button.execute")
-        page.wait_for_selector("#operations-collect-listDevices .live-responses-table .response-col_description pre")
+        page.wait_for_selector(
+            "#operations-collect-listDevices .live-responses-table .response-col_description pre"
+        )
         is_dark = page.evaluate("document.documentElement.classList.contains('dark-mode')")
         browser.close()
     assert answer is not None

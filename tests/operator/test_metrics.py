@@ -15,6 +15,7 @@ from support.account import post
 from support.processes import Server
 
 from tributary import connection, keys, metrics, web
+from tributary.guard import Guard
 from tributary.lua import HEARTBEAT
 from tributary.metrics import ALWAYS, CATALOGUE
 from tributary.settings import Settings
@@ -29,7 +30,9 @@ _WRONG_UNIT = re.compile(r"_(ms|milliseconds|s|kb|mb|percent)(_|$)")
 @pytest.fixture
 def http(client: redis.Redis, change: Callable[..., Settings]) -> FlaskClient:
     settings = change(heartbeat_ms=60_000)
-    return web.make_app("test", metrics.blueprint(client, settings)).test_client()
+    return web.make_app(
+        "test", metrics.blueprint(client, settings, Guard(settings, client))
+    ).test_client()
 
 
 def beat(client: redis.Redis, worker: str) -> None:
@@ -115,7 +118,9 @@ def test_a_scrape_while_redis_is_away_says_so(own_server: Callable[..., Server])
     server = own_server()
     settings = Settings(redis_url=server.url, redis_timeout_ms=500)
     client = connection.connect(settings)
-    http = web.make_app("test", metrics.blueprint(client, settings)).test_client()
+    http = web.make_app(
+        "test", metrics.blueprint(client, settings, Guard(settings, client))
+    ).test_client()
     assert scraped(http)["tributary_redis_up"] == {(): 1}
     server.kill()
     found = scraped(http)

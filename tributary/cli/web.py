@@ -7,7 +7,7 @@ from typing import Any
 import click
 from flask import Flask
 
-from tributary import connection, log, serve, web
+from tributary import connection, log, metrics, serve, web
 from tributary.cli import options
 from tributary.guard import Guard
 from tributary.settings import Settings
@@ -36,5 +36,6 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
         __name__,
         ingest.app.blueprint(settings, client, guard),
         api.app.blueprint(settings, client, guard),
+        metrics.blueprint(client, settings, guard),
         web.health([connection.readiness(client, writes=True)]),
     )
