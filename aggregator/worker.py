@@ -13,6 +13,7 @@ from aggregator.tenure import Tenure
 from tributary import keys
 from tributary.errors import ConnectionGone, Misconfigured, Superseded, TributaryError
 from tributary.lua import HEARTBEAT
+from tributary.nodes import Nodes
 from tributary.outage import Outage
 from tributary.ownership import MISSED_HEARTBEATS, owned
 from tributary.pipe import Pipe
@@ -31,6 +32,7 @@ class Worker:
         self._settings = settings
         self._cycle = Cycle(settings)
         self._owners: dict[int, asyncio.Task[None]] = {}
+        self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage("redis")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -61,7 +63,7 @@ class Worker:
         interval_s = self._settings.heartbeat_ms / 1000
         while True:
             try:
-                pipe = await Pipe.open(self._settings.redis_url)
+                pipe = await self._nodes.open(keys.WORKERS)
                 await pipe.call("SCRIPT", "LOAD", HEARTBEAT.source)
                 while True:
                     self._settle_ownership(await self._beat(pipe))
@@ -114,7 +116,7 @@ class Worker:
 
     async def _hold(self, partition: int) -> None:
         """One tenure, from its connection to its end."""
-        pipe = await Pipe.open(self._settings.redis_url)
+        pipe = await self._nodes.open(keys.meta(partition))
         tenure = Tenure(
             partition, pipe, self.id, self._cycle.arrive, self._settings.read_max_entries
         )
@@ -132,7 +134,7 @@ class Worker:
     async def _leave(self) -> None:
         """Take the heartbeat away, so that others need not wait for it to go stale."""
         try:
-            pipe = await Pipe.open(self._settings.redis_url)
+            pipe = await self._nodes.open(keys.WORKERS)
             await pipe.call("ZREM", keys.WORKERS, self.id)
             pipe.close()
         except TributaryError as error:

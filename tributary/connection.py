@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
@@ -28,6 +28,8 @@ _UNAVAILABLE_ERRORS = (
     redis.exceptions.MasterDownError,
     redis.exceptions.ClusterDownError,
 )
+
+_clusters: dict[str, bool] = {}  # URL → whether a cluster answers there; inherited by forks
 
 # Replies of a server that cannot take a write now but may later.
 _UNAVAILABLE = (
@@ -52,16 +54,45 @@ def connect(settings: Settings, **options: Any) -> redis.Redis:
 
     Raises:
         Misconfigured: the URL is not one of Redis.
+        Unavailable: a cluster answers there, but not all of it.
     """
-    timeout_s = settings.redis_timeout_ms / 1000
+    url, timeout_s = settings.redis_url, settings.redis_timeout_ms / 1000
+    options = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, **options}
+    never = Retry(NoBackoff(), 0)
     try:
-        return redis.Redis.from_url(
-            settings.redis_url,
-            retry=Retry(NoBackoff(), 0),
-            **{"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, **options},
-        )
+        client = redis.Redis.from_url(url, retry=never, **options)
     except ValueError as error:
-        raise Misconfigured(f"redis_url={shown(settings.redis_url)!r}: {error}") from None
+        raise Misconfigured(f"redis_url={shown(url)!r}: {error}") from None
+    if not _is_cluster_at(url, client):
+        return client
+    client.close()
+    # It has the methods of redis.Redis that we use; they share no class.
+    with failures():
+        return cast(redis.Redis, redis.RedisCluster.from_url(url, retry=never, **options))
+
+
+def _is_cluster_at(url: str, client: redis.Redis) -> bool:
+    """Whether a cluster answers at a URL; asked once per process, and again while nobody answers."""
+    if url not in _clusters:
+        try:
+            _clusters[url] = bool(int(client.info("cluster").get("cluster_enabled", 0)))
+        except redis.RedisError:
+            return False
+    return _clusters[url]
+
+
+def servers(client: redis.Redis) -> list[redis.Redis]:
+    """A client for each server that takes writes: of a cluster, one for each of its masters."""
+    cluster: Any = client
+    if not is_cluster(client):
+        return [client]
+    return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]
+
+
+def is_cluster(client: redis.Redis) -> bool:
+    """Whether `connect` has found a cluster."""
+    found: object = client
+    return isinstance(found, redis.RedisCluster)
 
 
 def shown(url: str) -> str:
@@ -87,6 +118,8 @@ def failures() -> Iterator[None]:
         raise Unavailable(f"Redis cannot take it now: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise ConnectionGone(f"no reply from Redis: {error}") from error
+    except redis.exceptions.RedisClusterException as error:  # no RedisError, as one would expect
+        raise Unavailable(f"the cluster cannot take it now: {error}") from error
     except redis.RedisError as error:
         raise of_reply(str(error)) from error
 
@@ -124,19 +157,25 @@ def readiness(client: redis.Redis, *, writes: bool) -> Callable[[], str | None]:
     def check() -> str | None:
         try:
             with failures():
-                if not writes:
-                    client.ping()
-                    return None
-                state = {**client.info("replication"), **client.info("persistence")}
+                states = [_state(server, writes=writes) for server in servers(client)]
         except TributaryError as error:
             return str(error)
-        if state["role"] != "master":
-            return f"the server is a {state['role']}: it takes no writes"
-        if state.get("aof_last_write_status", "ok") != "ok":
-            return "the server cannot write its append-only file; look at its disk"
-        return None
+        return next((reason for reason in states if reason is not None), None)
 
     return check
+
+
+def _state(server: redis.Redis, *, writes: bool) -> str | None:
+    """Why a server cannot serve us now; an exception if it does not answer."""
+    if not writes:
+        server.ping()
+        return None
+    state = {**server.info("replication"), **server.info("persistence")}
+    if state["role"] != "master":
+        return f"the server is a {state['role']}: it takes no writes"
+    if state.get("aof_last_write_status", "ok") != "ok":
+        return "the server cannot write its append-only file; look at its disk"
+    return None
 
 
 def wait_and_prepare(settings: Settings) -> None:
@@ -145,27 +184,28 @@ def wait_and_prepare(settings: Settings) -> None:
     Raises:
         Misconfigured: the server does not fit, or there is none after a while.
     """
-    client = connect(settings)
     deadline_s = time.monotonic() + _START_PATIENCE_S
-    try:
-        while True:
+    while True:
+        try:
+            client = connect(settings)
             try:
                 prepare(client, settings)
-            except Unavailable as error:
-                if time.monotonic() > deadline_s:
-                    place = shown(settings.redis_url)
-                    raise Misconfigured(f"redis_url={place}: {error}") from None
-                time.sleep(_START_PAUSE_S)
-            else:
-                return
-    finally:
-        client.close()
+            finally:
+                client.close()
+        except Unavailable as error:
+            if time.monotonic() > deadline_s:
+                place = shown(settings.redis_url)
+                raise Misconfigured(f"redis_url={place}: {error}") from None
+            time.sleep(_START_PAUSE_S)
+        else:
+            return
 
 
 def _check_durability(client: redis.Redis, level: str) -> None:
-    faults = durability.faults(level, *durability.facts(client))
-    if faults:
-        raise Misconfigured("; ".join(faults))
+    for server in servers(client):
+        faults = durability.faults(level, *durability.facts(server))
+        if faults:
+            raise Misconfigured("; ".join(faults))
 
 
 def differing(settings: Settings, stored: dict[bytes, bytes]) -> list[str]:

@@ -61,6 +61,10 @@ def serve(
     connection.wait_and_prepare(settings)
     client = connection.connect(settings)
     guard.check_exposure(settings, client)
+    if settings.durability == "replicated" and not settings.lane and connection.is_cluster(client):
+        raise Misconfigured(
+            "durability='replicated' on a Redis Cluster needs the lane; leave out --no-lane"
+        )
     client.close()
     _Server(settings, make_app, attach, listener_fd).run()
 

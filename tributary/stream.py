@@ -126,5 +126,6 @@ def _execute(
     for command in commands:
         pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
     if appending.is_replicated:
+        # A WAIT has no key: on a cluster, where it would have to go is not known (checked at start).
         pipeline.execute_command(*appending.wait_command())  # type: ignore[no-untyped-call]
     return pipeline.execute(raise_on_error=False)

@@ -20,7 +20,7 @@ from tributary.settings import PREFIX, Settings
 SENDERS = 4
 DEVICES = 12
 AGGREGATOR_POINTS = [point for point in faults.POINTS if not point.endswith("_append")]
-_SERVING = re.compile(r"at=(http://\S+)")
+SERVING = re.compile(r"at=(http://\S+)")
 Run = Callable[..., Process]
 
 
@@ -37,7 +37,7 @@ def ingest(run: Run, settings: Settings, fail: str = "") -> str:
 
 def serving(process: Process) -> str:
     """The URL of a role that has been started, once it serves."""
-    return str(process.wait_for(_SERVING)[1])
+    return str(process.wait_for(SERVING)[1])
 
 
 class Aggregators:

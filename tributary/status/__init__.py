@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
 import redis
 
 from tributary import keys
-from tributary.connection import failures
+from tributary.connection import failures, servers
 from tributary.lua import HEARTBEAT
 from tributary.ownership import MISSED_HEARTBEATS, owner
 from tributary.settings import Settings
@@ -34,7 +35,7 @@ def read(client: redis.Redis, settings: Settings) -> dict[str, Any]:
         for number in range(settings.partitions):
             partition_.ask(asked, number)
         replies = asked.execute()
-        server: Any = client.info()
+        told: list[Any] = [server.info() for server in servers(client)]
     partitions = [partition_.parse(number, reply) for number, reply in enumerate(replies)]
     return {
         **{name: sum(getattr(p, name) for p in partitions) for name in _SUMS},
@@ -43,7 +44,7 @@ def read(client: redis.Redis, settings: Settings) -> dict[str, Any]:
         "devices": sum(p.devices for p in partitions),
         "series": sum(p.series for p in partitions),
         "aggregators": aggregators_alive(client, settings),
-        "server": _server(server),
+        "server": _server(told),
         "stream_max_entries": settings.stream_max_entries,
         "partitions": [msgspec.to_builtins(p) for p in partitions],
     }
@@ -113,13 +114,18 @@ def aggregators_alive(client: redis.Redis, settings: Settings) -> list[dict[str,
     ]
 
 
-def _server(info: dict[str, Any]) -> dict[str, Any]:
+def _server(told: list[dict[str, Any]]) -> dict[str, Any]:
+    """What INFO says; of several nodes the worst, and of the fullest how full it is."""
+    fullest = max(told, key=lambda info: info["used_memory"] / (info["maxmemory"] or math.inf))
+    roles = [info["role"] for info in told]
+    writes = [info.get("aof_last_write_status", "ok") for info in told]
     return {
-        "version": info.get("valkey_version", info["redis_version"]),
-        "role": info["role"],
-        "used_memory_bytes": info["used_memory"],
-        "max_memory_bytes": info["maxmemory"],  # 0: no limit
-        "aof_last_write_status": info.get("aof_last_write_status", "ok"),
+        "version": fullest.get("valkey_version", fullest["redis_version"]),
+        "nodes": len(told),
+        "role": next((role for role in roles if role != "master"), "master"),
+        "used_memory_bytes": fullest["used_memory"],
+        "max_memory_bytes": fullest["maxmemory"],  # 0: no limit
+        "aof_last_write_status": next((status for status in writes if status != "ok"), "ok"),
     }
 
 

@@ -67,7 +67,9 @@ def ask(pipeline: redis.client.Pipeline, partition: int) -> None:
     """Queue the question for a partition; its reply is what `parse` takes."""
     p = partition
     names = (keys.readings(p), keys.meta(p), keys.devices(p), keys.state(p))
-    pipeline.eval(ACCOUNT.source.decode(), len(names), *names, keys.GROUP, *_FIELDS)
+    # Not `eval`, which redis-py's pipelines for a cluster do not have.
+    command = ("EVAL", ACCOUNT.source, len(names), *names, keys.GROUP, *_FIELDS)
+    pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
 def parse(partition: int, reply: list[Any]) -> Partition:

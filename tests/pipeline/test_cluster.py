@@ -1,0 +1,104 @@
+"""The same code on a Redis Cluster: partitions on several nodes, and a node that fails over."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import pipeline
+from support.cluster import Cluster
+from support.pipeline import Load, Run
+from support.processes import request
+from support.waiting import wait_until
+
+from tributary import connection, keys, status
+from tributary.nodes import Nodes
+from tributary.settings import Settings
+
+pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server")
+DEVICES = [f"car-{number}" for number in range(40)]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, replicas: int) -> Iterator[Cluster]:
+    running = Cluster(tmp_path / "cluster", replicas=replicas)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def settings(cluster: Cluster) -> Settings:
+    return Settings(redis_url=cluster.url, heartbeat_ms=100)
+
+
+def collected(url: str, device: str) -> Any:
+    return request(url, "GET", f"/collect?device={device}", None, {})[1]
+
+
+@pytest.mark.parametrize("replicas", [0])
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
+def test_everything_works_on_several_nodes(
+    run: Run, cluster: Cluster, replicas: int, *, lane: bool
+):
+    settings = Settings(redis_url=cluster.url, heartbeat_ms=100, lane=lane)
+    run("aggregator", environ=pipeline.environ(settings))
+    environ = pipeline.environ(settings)
+    ingest = pipeline.ingest(run, settings)
+    api = str(run("api", "--port", "0", environ=environ).wait_for(pipeline.SERVING)[1])
+    batch = [{"device": device, "speed": n} for n, device in enumerate(DEVICES)]
+    once = {"Idempotency-Key": "first"}
+    assert request(ingest, "POST", "/record", batch, once)[0] == 200
+    assert request(ingest, "POST", "/record", batch, once)[1]["duplicate"] is True
+    wait_until(lambda: pipeline.drained(settings), "the readings to be applied")
+    answers = [collected(api, device) for device in DEVICES]
+    assert [answer["current_speed"] for answer in answers] == list(range(len(DEVICES)))
+    listed = request(api, "GET", "/api/v1/devices?limit=1000", None, {})[1]["devices"]
+    assert [device["device"] for device in listed] == sorted(DEVICES)
+    told = request(api, "GET", "/api/v1/devices/car-7", None, {})[1]
+    assert told["metrics"]["speed"]["total"]["count"] == 1
+    assert request(ingest, "GET", "/readyz", None, {})[0] == 200
+    holding = [n for n in cluster.masters if n.client.keys("tributary:*:readings")]
+    assert len(holding) == len(cluster.masters)
+    assert run("status", "--redis-url", cluster.url).end() == 0
+
+
+@pytest.mark.parametrize("replicas", [1])
+def test_a_master_dies_and_its_replica_takes_over(
+    run: Run, cluster: Cluster, settings: Settings, tmp_path: Path, replicas: int
+):
+    """A failover may lose what the replica has not got: the load pauses while one dies."""
+    for _ in range(2):
+        run("aggregator", environ=pipeline.environ(settings))
+    url = pipeline.ingest(run, settings)
+    first = Load(url, tmp_path / "first", readings=5_000, seed=1)
+    first.verdict(settings)
+    first.close()
+    cluster.masters[1].process.kill()
+    batch = [{"device": device, "speed": n} for n, device in enumerate(DEVICES)]
+    wait_until(
+        lambda: request(url, "POST", "/record", batch, {"Idempotency-Key": "after"})[0] == 200,
+        "the replica to take over",
+        60,
+    )
+    wait_until(lambda: pipeline.drained(settings), "the readings to be applied", 60)
+    client = connection.connect(settings)
+    assert status.read(client, settings)["applied"] == 5_000 + len(DEVICES)
+    client.close()
+
+
+@pytest.mark.parametrize("replicas", [0])
+def test_a_node_that_is_down_does_not_hide_the_others(cluster: Cluster, replicas: int):
+    nodes = Nodes(cluster.url, timeout_ms=1000)
+    names = [keys.meta(partition) for partition in range(16)]
+
+    async def seen() -> set[str]:
+        before = await nodes.urls(names)
+        cluster.masters[0].process.kill()
+        assert await nodes.urls(names) == before
+        return set(before)
+
+    assert len(asyncio.run(seen())) == len(cluster.masters)

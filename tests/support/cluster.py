@@ -1,0 +1,92 @@
+"""A Redis Cluster of real servers on loopback: masters, and replicas if wanted."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from pathlib import Path
+
+import redis
+
+from support.processes import Process
+from support.waiting import wait_until
+
+SLOTS = 16_384
+
+
+class Node:
+    """One server of the cluster."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        folder.mkdir(parents=True)
+        self.port = port
+        self.command = [
+            *("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
+            *("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--save", ""),
+            *("--appendonly", "yes", "--cluster-port", str(port + 10_000)),
+        ]
+        self.client = redis.Redis(port=port, socket_timeout=10)
+        self.start()
+
+    def start(self) -> None:
+        self.process = Process(self.command)
+        wait_until(self._answers, "the node to answer")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.RedisError:
+            return False
+
+
+class Cluster:
+    """Masters that share the slots evenly, each with so many replicas."""
+
+    def __init__(self, folder: Path, *, masters: int = 3, replicas: int = 0) -> None:
+        ports = _free_ports()
+        count = masters * (1 + replicas)
+        self.nodes = [Node(folder / str(n), next(ports)) for n in range(count)]
+        self.url = f"redis://127.0.0.1:{self.nodes[0].port}"
+        self.masters, followers = self.nodes[:masters], self.nodes[masters:]
+        for node in self.nodes[1:]:
+            self.nodes[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
+        for number, node in enumerate(self.masters):
+            first, last = number * SLOTS // masters, (number + 1) * SLOTS // masters - 1
+            node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        wait_until(lambda: all(map(self._is_whole, self.nodes)), "the nodes to know each other", 60)
+        for number, node in enumerate(followers):
+            master = self.masters[number % masters].client
+            id_ = master.execute_command("CLUSTER", "MYID")
+            node.client.execute_command("CLUSTER", "REPLICATE", id_)
+        for node in self.masters:
+            wait_until(
+                lambda node=node: node.client.info("replication")["connected_slaves"] == replicas,
+                "the replicas to follow",
+                60,
+            )
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.client.close()
+            node.process.kill()
+
+    def _is_whole(self, node: Node) -> bool:
+        told = node.client.execute_command("CLUSTER", "INFO").decode()
+        known = dict(line.split(":", 1) for line in told.split())
+        return known["cluster_state"] == "ok" and known["cluster_known_nodes"] == str(
+            len(self.nodes)
+        )
+
+
+def _free_ports() -> itertools.chain[int]:
+    """Ports that are free together with the one 10,000 above, which the cluster uses."""
+    return itertools.chain(port for port in range(21_000, 29_000, 7) if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    for number in (port, port + 10_000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if probe.connect_ex(("127.0.0.1", number)) == 0:
+                return False
+    return True
