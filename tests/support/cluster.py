@@ -24,6 +24,7 @@ class Node:
             *("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
             *("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--save", ""),
             *("--appendonly", "yes", "--cluster-port", str(port + 10_000)),
+            *("--repl-diskless-sync-delay", "0"),
         ]
         self.client = redis.Redis(port=port, socket_timeout=10)
         self.start()
@@ -58,17 +59,16 @@ class Cluster:
             master = self.masters[number % masters].client
             id_ = master.execute_command("CLUSTER", "MYID")
             node.client.execute_command("CLUSTER", "REPLICATE", id_)
-        for node in self.masters:
-            wait_until(
-                lambda node=node: node.client.info("replication")["connected_slaves"] == replicas,
-                "the replicas to follow",
-                60,
-            )
+        for node in followers:
+            wait_until(lambda node=node: self._is_following(node), "the replicas to follow", 60)
 
     def close(self) -> None:
         for node in self.nodes:
             node.client.close()
             node.process.kill()
+
+    def _is_following(self, node: Node) -> bool:
+        return node.client.info("replication").get("master_link_status") == "up"
 
     def _is_whole(self, node: Node) -> bool:
         told = node.client.execute_command("CLUSTER", "INFO").decode()
