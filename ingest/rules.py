@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tributary import keys, reading
+from tributary import catalogue, keys, reading
 from tributary.errors import Refused
 from tributary.frame import Block
 from tributary.settings import Settings
@@ -75,6 +75,9 @@ class Rules:
         self.future_max_ms = settings.future_max_ms
         self.body_max_bytes = settings.body_max_bytes
         self.batch_max_readings = settings.batch_max_readings
+        # Empty unless what is not plausible is refused: then nothing is ever looked up in it.
+        is_refused = settings.implausible == "refuse"
+        self.ranges = catalogue.load(settings.metrics_file).ranges if is_refused else {}
 
     def check_size(self, readings: int) -> None:
         """Refuse more readings than one request may carry (413), or none at all (400)."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ingest.forms import strict
 from ingest.rules import Accepted, Rules
-from tributary import reading
+from tributary import catalogue, reading
 from tributary.errors import Refused
 from tributary.frame import Block
 
@@ -77,15 +77,21 @@ def _object(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
             if type(value) is list:
                 return _columns(body, (device, recorded_at, metrics), arrived_ms, limits)
             raise _Doubt
-    if recorded_at is None:
-        time_ms = arrived_ms
-    else:
-        if type(recorded_at) is float and recorded_at >= _NANOSECONDS:
-            recorded_at = _decode_exact_time(body).recorded_at
-        time_ms = reading.time_ms(recorded_at)
-        if time_ms > arrived_ms + limits.future_max_ms:
-            raise _Doubt
+    if limits.ranges and not catalogue.is_plausible(metrics, limits.ranges):
+        raise _Doubt
+    time_ms = arrived_ms
+    if recorded_at is not None:
+        time_ms = _time_ms(recorded_at, body, arrived_ms, limits)
     return Accepted({limits.devices[device]: [Block(device, time_ms, metrics)]}, 1, False)
+
+
+def _time_ms(given: Any, body: bytes, arrived_ms: int, limits: Rules) -> int:
+    if type(given) is float and given >= _NANOSECONDS:
+        given = _decode_exact_time(body).recorded_at
+    time_ms = reading.time_ms(given)
+    if time_ms > arrived_ms + limits.future_max_ms:
+        raise _Doubt
+    return time_ms
 
 
 def _columns(
@@ -100,7 +106,9 @@ def _columns(
     for name, column in columns.items():
         if type(column) is not list or len(column) != readings:
             raise _Doubt
-        packed[name] = _doubles(column)
+        packed[name] = doubles = _doubles(column)
+        if limits.ranges:
+            _check_plausible(name, np.frombuffer(doubles), limits)
     if _is_inexact(recorded_at):
         recorded_at = _decode_exact_time(body).recorded_at
     times_ms = _times_ms(recorded_at, arrived_ms, limits)
@@ -132,11 +140,19 @@ def _batch(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     else:
         times_ms = np.full(len(readings), arrived_ms, np.int64)
     values = {name: np.array(column) for name, column in columns.items()}
+    if limits.ranges:
+        for name, column in values.items():
+            _check_plausible(name, column, limits)
     if len(set(devices)) == 1:
         packed: dict[str, float | bytes] = {k: v.tobytes() for k, v in values.items()}
         block = Block(devices[0], times_ms.tobytes(), packed)
         return Accepted({limits.devices[devices[0]]: [block]}, len(readings), True)
     return Accepted(_partitioned(devices, times_ms, values, limits), len(readings), True)
+
+
+def _check_plausible(name: str, values: _Doubles, limits: Rules) -> None:
+    if not catalogue.is_plausible_column(name, values, limits.ranges):
+        raise _Doubt
 
 
 def _partitioned(

@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest import rules
 from ingest.rules import Rules
-from tributary import reading
+from tributary import catalogue, reading
 from tributary.errors import Refused
 from tributary.frame import Block
 
@@ -23,7 +23,7 @@ def block(item: Any, arrived_ms: int, limits: Rules) -> Block:
     recorded_at_ms = arrived_ms
     if "recorded_at" in item:
         recorded_at_ms = time_ms(item["recorded_at"], arrived_ms, limits)
-    metrics = {k: number(k, v) for k, v in item.items() if k not in reading.RESERVED}
+    metrics = {k: number(k, v, limits) for k, v in item.items() if k not in reading.RESERVED}
     check_names(metrics, limits)
     return Block(name, recorded_at_ms, dict(metrics))
 
@@ -56,8 +56,8 @@ def time_ms(given: Any, arrived_ms: int, limits: Rules) -> int:
     return recorded_at_ms
 
 
-def number(name: str, value: Any) -> float:
-    """A finite double."""
+def number(name: str, value: Any, limits: Rules) -> float:
+    """A finite double, and a plausible one if others are refused."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refused(
             f"{name!r:.80} is {kind(value)}, not a number; send a finite JSON number",
@@ -76,6 +76,7 @@ def number(name: str, value: Any) -> float:
             code="out_of_range",
             field=name[:80],
         )
+    catalogue.check(name, double, limits.ranges)
     return double
 
 

@@ -129,7 +129,8 @@ def _columns(
 
     def row_of(index: int) -> tuple[int, list[float]]:
         time_ms = judge.time_ms(times[index], arrived_ms, limits)
-        return time_ms, [judge.number(name, column[index]) for name, column in columns.items()]
+        values = [judge.number(name, column[index], limits) for name, column in columns.items()]
+        return time_ms, values
 
     rows = _each(list(range(len(times))), row_of, rejected)
     if not rows:

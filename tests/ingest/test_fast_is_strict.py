@@ -17,6 +17,7 @@ from tributary.settings import Settings
 
 NOW_MS = int(time.time() * 1000)
 LIMITS = Rules(Settings())
+REFUSING = Rules(Settings(implausible="refuse"))
 
 devices = st.sampled_from(["car-1", "car-2", "building/room", "a:b", "", "x y", "default"])
 metrics = st.sampled_from(["engine_temperature", "speed", "class", "a.b", "f0", "1x", "_x"])
@@ -78,9 +79,9 @@ def flat(accepted: Accepted) -> list[tuple[int, str, int, str, float]]:
     return sorted(rows, key=lambda row: (row[0], row[1], row[3]))
 
 
-def outcome(parse: Any, body: bytes) -> Any:
+def outcome(parse: Any, body: bytes, limits: Rules = LIMITS) -> Any:
     try:
-        accepted = parse(body, NOW_MS, LIMITS)
+        accepted = parse(body, NOW_MS, limits)
     except Refused as refused:
         return refused.status, refused.code, refused.field, refused.index
     return accepted.readings, accepted.is_batch, flat(accepted)
@@ -95,7 +96,8 @@ def outcome(parse: Any, body: bytes) -> Any:
 @example({"speed": [1], "recorded_at": [1698501144401773111]}, None, (",", ":"))
 def test_both_parsers_agree(value: Any, indent: int | None, separators: tuple[str, str]):
     body = json.dumps(value, indent=indent, separators=separators).encode()
-    assert outcome(fast.parse, body) == outcome(strict.parse, body)
+    for limits in (LIMITS, REFUSING):
+        assert outcome(fast.parse, body, limits) == outcome(strict.parse, body, limits)
 
 
 @settings(max_examples=3000, deadline=None)
