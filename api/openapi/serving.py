@@ -38,7 +38,10 @@ def paths() -> dict[str, Any]:
                 "getMetrics",
                 "operate",
                 "Counts, for Prometheus",
-                {"200": {"description": "Prometheus text format", "content": text}},
+                {
+                    "200": {"description": "Prometheus text format", "content": text},
+                    **parts.errors(401, 403, 503),
+                },
             )
         },
         "/openapi.json": {
