@@ -17,8 +17,8 @@ from tributary.cli import web
 from tributary.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-# Answered on the event loop or not at all: Flask has no route of these.
-OFF_FLASK = {("GET", "/api/v1/live"), ("GET", "/metrics")}
+# Answered on the event loop: Flask has no route of it.
+OFF_FLASK = {("GET", "/api/v1/live")}
 NOBODY_ASKS: Any = None  # in place of a guard: only the routes are looked at
 # For people, not for programs.
 PAGES = re.compile(r"/(docs(/.*)?|dashboard(/.*)?)?")
