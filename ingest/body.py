@@ -7,6 +7,7 @@ import zlib
 from tributary.errors import Refused
 
 _GZIP = 16 + zlib.MAX_WBITS
+_PIECE_BYTES = 4096  # of each, the rest behind a member is copied: members may be tiny, and many
 
 
 def decoded(body: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -23,23 +24,30 @@ def decoded(body: bytes, encoding: str, max_bytes: int) -> bytes:
             status=415,
             code="unknown_content_encoding",
         )
-    unpacked = bytearray()
-    rest = body
     try:
-        while rest:  # RFC 1952 2.2: a file may have several members
-            member = zlib.decompressobj(_GZIP)
-            unpacked += member.decompress(rest, max_bytes + 1 - len(unpacked))
-            if len(unpacked) > max_bytes:
-                raise Refused(
-                    f"the body unpacks to more than {max_bytes} bytes; send less at once",
-                    status=413,
-                    code="body_too_large",
-                )
-            if not member.eof:
-                raise _broken("it ends too early")
-            rest = member.unused_data
+        return _unpacked(body, max_bytes)
     except zlib.error as error:
         raise _broken(str(error)) from None
+
+
+def _unpacked(body: bytes, max_bytes: int) -> bytes:
+    packed, at = memoryview(body), 0
+    unpacked = bytearray()
+    member = zlib.decompressobj(_GZIP)
+    while at < len(body):
+        if member.eof:  # RFC 1952 2.2: a file may have several members
+            member = zlib.decompressobj(_GZIP)
+        piece = packed[at : at + _PIECE_BYTES]
+        unpacked += member.decompress(piece, max_bytes + 1 - len(unpacked))
+        if len(unpacked) > max_bytes:
+            raise Refused(
+                f"the body unpacks to more than {max_bytes} bytes; send less at once",
+                status=413,
+                code="body_too_large",
+            )
+        at += len(piece) - len(member.unused_data)
+    if body and not member.eof:
+        raise _broken("it ends too early")
     return bytes(unpacked)
 
 
