@@ -6,17 +6,22 @@ no byte of a body is looked at.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import httptools
 
-from tributary.lane.head import BLOCK_MAX_BYTES, NO_HOST, Fault, Head, Heads
+from tributary.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Fault, Head, Heads
 
 _HEAD_END = b"\r\n\r\n"
+_CHUNKED_HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+_ENCODED_MAX_TIMES = 2  # a chunked body may be so much longer with its chunk sizes
+_LINE = re.compile(rb"[A-Z-]{1,32} [!-~]+ HTTP/1\.[01]")
+_VERSION = re.compile(rb" HTTP/(?!1\.[01]\Z)[0-9]\.[0-9]\Z")
 
 
 class Whole(NamedTuple):
-    """A request that has arrived completely; the body of a chunked one is still encoded."""
+    """A request that has arrived completely; a chunked body is put together."""
 
     line: bytes
     head: Head
@@ -24,8 +29,12 @@ class Whole(NamedTuple):
 
     @property
     def raw(self) -> bytes:
-        """The request as bytes, without what only concerned its transport."""
-        return b"%b\r\n%b%b" % (self.line, self.head.plain_block, self.body)
+        """The request as bytes, without what only concerned its transport.
+
+        Chunks and trailers stay behind: nobody after us has to read them as we did.
+        """
+        length = b"Content-Length: %d\r\n" % len(self.body) if self.head.is_chunked else b""
+        return b"%b\r\n%b%b%b" % (self.line, length, self.head.plain_block, self.body)
 
 
 class Framer:
@@ -35,41 +44,41 @@ class Framer:
         self.awaited: Head | None = None  # the head of a request whose body is under way
         self._heads = heads
         self._body_max_bytes = body_max_bytes
-        self._data = b""
+        self._data: bytes | bytearray = b""  # a bytearray while it grows
         self._at = 0
-        self._later: list[bytes] = []
         self._missing_bytes = 0  # to come before looking again makes sense
         self._chunked: _Chunked | None = None
 
     @property
     def unread_bytes(self) -> int:
         """How much has come and is not part of a request given out."""
-        unread_bytes = len(self._data) - self._at
-        return unread_bytes + sum(map(len, self._later)) if self._later else unread_bytes
+        return len(self._data) - self._at
 
     def feed(self, data: bytes) -> None:
         """Bytes have come."""
         self._missing_bytes -= len(data)
-        if self._at == len(self._data) and not self._later:
+        if self._at == len(self._data):
             self._data, self._at = data, 0
-        else:
-            self._later.append(data)
+            return
+        if not isinstance(self._data, bytearray):
+            self._data, self._at = bytearray(self._data[self._at :]), 0
+        self._data += data
 
     def next(self) -> Whole | Fault | None:
         """The next request, the fault that ends the connection, or None if more must come."""
         if self._missing_bytes > 0:
             return None
-        if self._later:
-            self._data = b"".join((self._data[self._at :], *self._later))
-            self._at = 0
-            self._later.clear()
+        if self._chunked is not None:
+            return self._with_chunks(self._chunked)
+        if isinstance(self._data, bytearray):
+            self._data = bytes(self._data)
         data, begin = self._data, self._at
         if begin == len(data):
             return None
         while data.startswith(b"\r\n", begin):  # RFC 9112 2.2: empty lines before a request
             begin = self._at = begin + 2
         end = data.find(_HEAD_END, begin)
-        if end < 0:
+        if end < 0 or end - begin > BLOCK_MAX_BYTES:
             return self._partial_head(data[begin:])
         line_end = data.find(b"\r\n", begin, end + 2)
         line = data[begin:line_end]
@@ -78,49 +87,55 @@ class Framer:
             return head.fault
         if not head.has_host and not line.endswith(b" HTTP/1.0"):
             return NO_HOST
-        return self._with_body(line, head, end + 4)
+        return self._with_body(data, line, head, end + 4)
 
-    def _with_body(self, line: bytes, head: Head, begin: int) -> Whole | Fault | None:
-        data, stop = self._data, begin + head.length
+    def _with_body(self, data: bytes, line: bytes, head: Head, begin: int) -> Whole | Fault | None:
+        if head.length > self._body_max_bytes:
+            return too_large(head.length, self._body_max_bytes)
         if head.is_chunked:
-            length = self._chunked_length(line, head, data[begin:])
-            if not isinstance(length, int):
-                return length
-            stop = begin + length
-        elif stop > len(data):
-            return self._partial_body(head, stop - len(data))
-        self._at, self.awaited, self._chunked = stop, None, None
+            if line.endswith(b" HTTP/1.0"):
+                return CHUNKED_1_0
+            self._chunked = _Chunked(line, head, begin)
+            return self._with_chunks(self._chunked)
+        stop = begin + head.length
+        if stop > len(data):
+            self.awaited, self._missing_bytes = head, stop - len(data)
+            return None
+        self._at, self.awaited = stop, None
         return Whole(line, head, data[begin:stop])
 
+    def _with_chunks(self, chunked: _Chunked) -> Whole | Fault | None:
+        self.awaited = chunked.head
+        try:
+            is_complete = chunked.read(self._data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            return malformed(error)
+        # Chunks of one byte are six on the way, and may be: what counts for memory is both.
+        long = max(len(chunked.body), (chunked.at - chunked.begin) // _ENCODED_MAX_TIMES)
+        if long > self._body_max_bytes:
+            return too_large(long, self._body_max_bytes)
+        if not is_complete:
+            return None
+        self._at, self.awaited, self._chunked = chunked.at, None, None
+        return Whole(chunked.line, chunked.head, bytes(chunked.body))
+
     def _partial_head(self, head: bytes) -> Fault | None:
-        if len(head) > BLOCK_MAX_BYTES:
+        if len(head) > BLOCK_MAX_BYTES + len(_HEAD_END) - 1:
             return Fault(431, "head_too_large", f"the head exceeds {BLOCK_MAX_BYTES} bytes")
         if b"\n\n" in head or b"\n\r\n" in head:
             return Fault(400, "malformed_http", "the request is not HTTP: lines end in CRLF")
         return None
 
-    def _partial_body(self, head: Head, missing_bytes: int) -> Fault | None:
-        if head.length > self._body_max_bytes:
-            return too_large(head.length, self._body_max_bytes)
-        self.awaited, self._missing_bytes = head, missing_bytes
-        return None
-
-    def _chunked_length(self, line: bytes, head: Head, body: bytes) -> int | Fault | None:
-        """Length of a chunked body, chunk sizes included, if all of it has come."""
-        try:
-            if self._chunked is None:
-                self._chunked = _Chunked(b"%b\r\n%b" % (line, head.plain_block))
-                self.awaited = head
-            length = self._chunked.find_end(body)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            return malformed(error)
-        if length is None and len(body) > 2 * self._body_max_bytes:
-            return too_large(len(body), self._body_max_bytes)
-        return length
-
 
 def check_line(line: bytes) -> Fault | None:
-    """Why llhttp would not take a request line, if it would not."""
+    """Why a request line is not to be taken, if it is not.
+
+    llhttp passes over more than one space, and knows HTTP/0.9, HTTP/2.0 and RTSP.
+    """
+    if _VERSION.search(line) is not None and _LINE.fullmatch(line) is None:
+        return Fault(505, "unknown_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
+    if _LINE.fullmatch(line) is None:
+        return malformed(f"{line!r:.80} is no request line")
     try:
         httptools.HttpRequestParser(_Nobody()).feed_data(line + b"\r\nHost: a\r\n\r\n")
     except httptools.HttpParserUpgrade:
@@ -140,37 +155,46 @@ class _Nobody:
 
 
 class _Chunked:
-    """Finds the end of a chunked body; llhttp decides, this only cuts where it may be.
+    """Puts a chunked body together; llhttp decides, this only cuts where its end may be.
 
     A body ends in CRLF CRLF, whatever chunks and trailers come before. So bytes are given to
     llhttp up to each such place, and the message is complete at one of them or not yet.
     """
 
-    def __init__(self, head: bytes) -> None:
+    def __init__(self, line: bytes, head: Head, begin: int) -> None:
+        self.line = line
+        self.head = head
+        self.begin = begin
+        self.at = begin  # so far it is read
+        self.body = bytearray()
         self._is_complete = False
-        self._seen = 0
         self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(head)
+        self._parser.feed_data(_CHUNKED_HEAD)
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
 
     def on_message_complete(self) -> None:
         self._is_complete = True
 
-    def find_end(self, body: bytes) -> int | None:
-        """Length of the body, once it is complete.
+    def read(self, data: bytes | bytearray) -> bool:
+        """Read on in what has come, which begins as it began before; whether that is all.
 
         Raises:
             HttpParserError: it is not chunked as HTTP asks.
         """
-        while (end := body.find(_HEAD_END, max(0, self._seen - 3))) >= 0:
-            self._parser.feed_data(body[self._seen : end + 4])
-            self._seen = end + 4
+        while (end := data.find(_HEAD_END, max(self.begin, self.at - 3))) >= 0:
+            self._feed(data, end + 4)
             if self._is_complete:
-                return self._seen
+                return True
         # The last three bytes may be the beginning of such a place: they are kept back.
-        if len(body) - 3 > self._seen:
-            self._parser.feed_data(body[self._seen : -3])
-            self._seen = len(body) - 3
-        return None
+        if len(data) - 3 > self.at:
+            self._feed(data, len(data) - 3)
+        return False
+
+    def _feed(self, data: bytes | bytearray, stop: int) -> None:
+        self._parser.feed_data(data[self.at : stop])
+        self.at = stop
 
 
 def too_large(length: int, limit: int) -> Fault:

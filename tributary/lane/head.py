@@ -8,6 +8,7 @@ how requests are smuggled: see docs/decisions/0004-the-lane.md.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import httptools
@@ -16,7 +17,11 @@ from tributary.guard import Asked
 
 BLOCK_MAX_BYTES = 16_384
 FIELDS_MAX = 64
-_HOP = (b"expect:", b"upgrade:")  # for us alone: the general server must not see them
+_HOP = (
+    b"expect:",
+    b"upgrade:",
+    b"transfer-encoding:",
+)  # for us alone: the general server must not see them
 _ONCE = frozenset(
     (
         b"host",
@@ -25,11 +30,15 @@ _ONCE = frozenset(
         b"authorization",
         b"expect",
         b"idempotency-key",
+        b"transfer-encoding",
     )
 )
+_HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
+
 # What asks for more than the hot routes do: conditions, and answers for another origin's page.
 _GENERAL = (b"transfer-encoding", b"if-none-match", b"if-match", b"origin")
 _BLOCKS_KEPT_MAX = 4096
+_BLOCK_KEPT_MAX_BYTES = 2048
 
 
 class Fault(NamedTuple):
@@ -41,6 +50,7 @@ class Fault(NamedTuple):
 
 
 NO_HOST = Fault(400, "no_host", "there is no Host header; HTTP/1.1 demands one")
+CHUNKED_1_0 = Fault(400, "malformed_http", "HTTP/1.0 has no chunks; send a Content-Length")
 
 
 class Head(Asked):
@@ -84,8 +94,9 @@ class Heads:
         head = self._known.get(block)
         if head is None:
             head = parse(block)
-            # A block with a key of its own never comes again.
-            if head.fault is None and head.idempotency_key is None:
+            # A block with a key of its own never comes again, and large ones are not usual.
+            is_kept = head.fault is None and head.idempotency_key is None
+            if is_kept and len(block) <= _BLOCK_KEPT_MAX_BYTES:
                 if len(self._known) >= _BLOCKS_KEPT_MAX:
                     self._known.clear()
                 self._known[block] = head
@@ -107,7 +118,7 @@ def parse(block: bytes) -> Head:
     if head.fault is None:
         _fill(head, fields.found)
         head.plain_block = block
-        if fields.wants_upgrade or head.expects_continue:
+        if fields.wants_upgrade or head.expects_continue or head.is_chunked:
             lines = block.split(b"\r\n")
             kept = [line for line in lines if not line.lower().startswith(_HOP)]
             head.plain_block = b"\r\n".join(kept)
@@ -145,9 +156,18 @@ def _fault(found: list[tuple[bytes, bytes]]) -> Fault | None:
         if b"_" in name:
             text = name.decode("latin-1")
             return Fault(400, "ambiguous_header", f"header {text!r:.80} holds a _; write it with -")
-    expected = dict(found).get(b"expect", b"100-continue")
-    if expected.lower() != b"100-continue":
+    return _value_fault(dict(found))
+
+
+def _value_fault(fields: dict[bytes, bytes]) -> Fault | None:
+    if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
         return Fault(417, "unknown_expectation", "only Expect: 100-continue is known")
+    if fields.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
+        return Fault(501, "not_implemented", "only Transfer-Encoding: chunked is known")
+    host = fields.get(b"host", b"")
+    if _HOST.fullmatch(host) is None:
+        text = host.decode("latin-1")
+        return Fault(400, "malformed_http", f"Host is {text!r:.80}; send a name and a port")
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, cast
 
 from a2wsgi import WSGIMiddleware
@@ -22,13 +22,7 @@ class Application:
 
     def __init__(self, lane: Lane, flask: Flask, threads: int) -> None:
         self.lane = lane
-
-        def wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            # The body of a chunked request ends by itself; Werkzeug wants to be told so.
-            environ["wsgi.input_terminated"] = True
-            return flask(environ, start_response)
-
-        self._general = WSGIMiddleware(cast(Any, wsgi), workers=threads)
+        self._general = WSGIMiddleware(cast(Any, flask), workers=threads)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One request, or the life of the process (ASGI 3)."""
