@@ -25,6 +25,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "metrics_file": catalogue.load,
     "cors_origins": cors.parse_origins,
 }
+_LARGEST_BODIES_MIN = 8  # half of what is under way may wait for its rest, chunked twice as long
 
 
 def _setting(meaning: str, unit: str = "", **limits: Any) -> Meta:
@@ -190,7 +191,14 @@ def load(
             faults.append(f"{PREFIX}{field.upper()}={value!r}: {_plain(error)}")
     if faults:
         raise Misconfigured("settings: " + "; ".join(sorted(faults)))
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.in_flight_max_bytes < _LARGEST_BODIES_MIN * settings.body_max_bytes:
+        raise Misconfigured(
+            f"settings: {PREFIX}IN_FLIGHT_MAX_BYTES={settings.in_flight_max_bytes} leaves no room "
+            f"for bodies of {PREFIX}BODY_MAX_BYTES={settings.body_max_bytes}; "
+            f"make it at least {_LARGEST_BODIES_MIN} times as large"
+        )
+    return settings
 
 
 def table() -> list[tuple[str, Any, str, str]]:

@@ -7,6 +7,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
+from tributary.lane.budget import Share
 from tributary.lane.framing import Framer, Whole, check_line
 from tributary.lane.general import General
 from tributary.lane.head import CLOSING, Fault
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tributary.lane.lane import Lane
 
 PIPELINED_MAX = 128
-_READ_AHEAD_BYTES = 262_144
+_READ_AHEAD_BYTES = 16_384
 _LINGER_S = 2.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -32,10 +33,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._framer = Framer(self._lane.heads, self._lane.limits.body_max_bytes)
         self._requests: deque[Request] = deque()  # not yet answered, in order
-        self._reserved_bytes = 0  # of the budget: what this connection has under way
+        self._under_way = Share(self._lane.budget)  # the bodies of these requests
+        self._coming = Share(self._lane.budget)  # what has come and is not taken yet
         self._general: General | None = None
         self._handed_over: Whole | None = None  # to the general server, once its turn comes
+        self._is_body_awaited = False
         self._is_held = False  # nothing more is taken for now
+        self._is_half_closed = False  # the client has sent everything, and may wait for answers
         self._is_ending = False  # the connection ends when what is under way is answered
         self._is_refused = False  # what else the client sends is not looked at
         self._is_write_paused = False
@@ -47,7 +51,9 @@ class Connection(asyncio.Protocol):
         """A client has connected."""
         self._transport = cast(asyncio.Transport, transport)
         if len(self._lane.connections) >= self._lane.limits.connections_max:
-            self._write_last(self._lane.answers.overloaded())
+            # No lingering: a connection beyond the cap is in nobody's list.
+            transport.write(self._lane.answers.overloaded())  # type: ignore[attr-defined]
+            transport.close()
             return
         self._lane.connections.add(self)
         self._siblings.add(self)
@@ -56,17 +62,19 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone; what is under way is answered to nobody."""
         self._transport = None
+        self._is_ending = True
         self._lane.connections.discard(self)
         self._siblings.discard(self)
-        self._reserve(0)
+        self._under_way.hold(0)
+        self._coming.hold(0)
         self._requests.clear()
         if self._general is not None:
             self._general.lost(error)
 
     def eof_received(self) -> bool:
         """The client has sent all it will, and may still wait for answers."""
-        self._is_ending = True
-        return bool(self._requests or self._is_held) and not self._is_refused
+        self._is_half_closed = True
+        return self._is_busy and not self._is_refused
 
     def pause_writing(self) -> None:
         """The client does not read its answers: take no more of its requests."""
@@ -79,7 +87,9 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         self._is_write_paused = False
-        self._rest()
+        self.deadline_s = math.inf
+        if not self._is_busy:
+            self._rest()
         self._resume_reading()
         if self._general is not None:
             self._general.resume_writing()
@@ -87,13 +97,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        if self._is_refused:
-            return
+        if self._is_ending:
+            return  # and nothing more of this client is looked at
         self._framer.feed(data)
-        if not self._is_held:
-            self._advance()
-        elif self._framer.unread_bytes > _READ_AHEAD_BYTES:
-            self._pause_reading()
+        self._advance()
 
     # What the server and the lane tell.
 
@@ -103,12 +110,19 @@ class Connection(asyncio.Protocol):
         if not self._requests and not self._is_held:
             self._end()
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether there is something to answer, or answers are still to be read."""
+        return bool(self._requests) or self._is_held or self._is_write_paused
+
     def expire(self) -> None:
         """The deadline has passed."""
-        if (self._is_write_paused or self._is_refused) and self._transport is not None:
+        if self._transport is None:
+            return
+        if self._is_write_paused or self._is_refused or self._transport.is_closing():
             self._transport.abort()
         elif self._framer.unread_bytes:
-            self._refuse(Fault(408, "too_slow", "the request did not arrive in time"))
+            self._refuse_fault(Fault(408, "too_slow", "the request did not arrive in time"))
         else:
             self._end()
 
@@ -118,11 +132,7 @@ class Connection(asyncio.Protocol):
         while requests and (payload := requests[0].payload) is not None:
             request = requests.popleft()
             ready.append(payload)
-            self._reserved_bytes -= len(request.body)
-            self._lane.in_flight_bytes -= len(request.body)
-            if not request.head.keep_alive:
-                self._is_ending = True
-                requests.clear()
+            self._under_way.hold(self._under_way.held_bytes - len(request.body))
         if ready and self._transport is not None:
             self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
             if not requests:
@@ -130,7 +140,7 @@ class Connection(asyncio.Protocol):
 
     def general_done(self) -> None:
         """The general server has answered what it was given."""
-        self._reserve(0)
+        self._under_way.hold(0)
         self._resume()
 
     def end_after_general(self) -> None:
@@ -142,15 +152,31 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Take every whole request out of what has come."""
+        found: Whole | Fault | None = None
         while not (self._is_held or self._is_ending or self._is_write_paused):
             found = self._framer.next()
             if type(found) is Whole:
+                self._is_body_awaited = False
+                self._coming.hold(0)
                 self._take(found)
             elif found is None:
                 self._await_more()
-                return
+                break
             else:
-                self._refuse(cast(Fault, found))
+                self._refuse_fault(cast(Fault, found))
+        come_bytes = 0 if self._is_ending else self._framer.unread_bytes
+        if come_bytes or self._coming.held_bytes:
+            self._count(come_bytes)
+
+    def _count(self, come_bytes: int) -> None:
+        """Hold what waits here, or for its rest, within the budget."""
+        if not self._coming.hold_waiting(come_bytes):
+            if (self._is_held or self._is_write_paused) and self._transport is not None:
+                self._transport.abort()  # what is to be answered first may take its time
+            else:
+                self._refuse(self._lane.answers.overloaded())
+        elif come_bytes > _READ_AHEAD_BYTES and self._is_held:
+            self._pause_reading()
 
     def _take(self, whole: Whole) -> None:
         line, head, body = whole
@@ -162,16 +188,14 @@ class Connection(asyncio.Protocol):
         request = Request(self, head, query, body)
         self._requests.append(request)
         self.deadline_s = math.inf
+        if not head.keep_alive:
+            self._is_ending = True  # RFC 9112 9.6: what comes behind it is not looked at
         if len(self._requests) >= PIPELINED_MAX:
             self._is_held = True
-        if self._reserved_bytes and len(self._requests) == 1:
-            self._reserve(0)  # it was for this body, as it arrived
-        if not self._lane.has_room(len(body)):
+        if not self._under_way.hold(self._under_way.held_bytes + len(body)):
             request.body = b""
             request.answer(self._lane.answers.overloaded())
             return
-        self._lane.in_flight_bytes += len(body)
-        self._reserved_bytes += len(body)
         try:
             handle(request)
         except Exception as error:  # told to the client, and logged if nobody expected it
@@ -181,7 +205,7 @@ class Connection(asyncio.Protocol):
         """Give a request to the general server, when the answers before it are sent."""
         fault = check_line(whole.line)
         if fault is not None:
-            self._refuse(fault)
+            self._refuse_fault(fault)
             return
         self._is_held = True
         self._handed_over = whole
@@ -193,25 +217,27 @@ class Connection(asyncio.Protocol):
         whole, self._handed_over = self._handed_over, None
         if whole is None or self._transport is None:
             return
-        if not self._reserve(len(whole.body)):
-            self._write_last(self._lane.answers.overloaded())
+        if not self._under_way.hold(len(whole.body)):
+            self._refuse(self._lane.answers.overloaded())
             return
         if self._general is None:
             self._general = General(self, self._transport, self._uvicorn)
         self._general.serve(whole.raw)
 
     def _await_more(self) -> None:
-        """Set the deadline of what has begun to arrive, and the budget aside for its body."""
-        limits, head = self._lane.limits, self._framer.awaited
-        if self._requests or not self._framer.unread_bytes:
+        """Set the deadline of what has begun to arrive."""
+        if self._requests:
             return
-        if head is None:
-            self.deadline_s = min(self.deadline_s, self._lane.now_s + limits.head_s)
-        elif not self._reserved_bytes:
+        limits, head = self._lane.limits, self._framer.awaited
+        if self._is_half_closed:
+            self._end()
+        elif head is None:
+            if self._framer.unread_bytes:
+                self.deadline_s = min(self.deadline_s, self._lane.now_s + limits.head_s)
+        elif not self._is_body_awaited:
+            self._is_body_awaited = True
             self.deadline_s = self._lane.now_s + limits.body_s
-            if not self._reserve(max(1, head.length)):
-                self._write_last(self._lane.answers.overloaded())
-            elif head.expects_continue and self._transport is not None:
+            if head.expects_continue and self._transport is not None:
                 self._transport.write(_CONTINUE)
 
     def _all_answered(self) -> None:
@@ -229,7 +255,7 @@ class Connection(asyncio.Protocol):
         if self._is_held:
             self._is_held = False
             self._resume_reading()
-        if self._framer.unread_bytes:
+        if self._framer.unread_bytes or self._is_half_closed:
             asyncio.get_running_loop().call_soon(self._advance)
 
     def _pause_reading(self) -> None:
@@ -245,33 +271,24 @@ class Connection(asyncio.Protocol):
     def _rest(self) -> None:
         self.deadline_s = self._lane.now_s + self._lane.limits.idle_s
 
-    def _reserve(self, wanted_bytes: int) -> bool:
-        """Hold so much of the budget from here on; False: the budget does not allow it."""
-        more_bytes = wanted_bytes - self._reserved_bytes
-        if more_bytes > 0 and not self._lane.has_room(more_bytes):
-            return False
-        self._lane.in_flight_bytes += more_bytes
-        self._reserved_bytes = wanted_bytes
-        return True
+    def _refuse_fault(self, fault: Fault) -> None:
+        self._refuse(self._lane.answers.fault(fault))
 
-    def _refuse(self, fault: Fault) -> None:
-        """Answer after what is under way, and end: where the next request begins is not known."""
+    def _refuse(self, payload: bytes) -> None:
+        """Answer after what is under way, and end: the rest of what is sent is not wanted."""
         self._is_ending = self._is_refused = True
         last = Request(self, CLOSING, b"", b"")
         self._requests.append(last)
-        last.answer(self._lane.answers.fault(fault))
-
-    def _write_last(self, payload: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(payload)
-        self._end()
+        last.answer(payload)
 
     def _end(self) -> None:
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         if self._is_refused:
             # Closed at once, a client that is still sending would see a reset, and no answer.
             self._transport.write_eof()
             self.deadline_s = self._lane.now_s + _LINGER_S
         else:
+            # Answers that nobody reads would keep it open for ever.
+            self.deadline_s = self._lane.now_s + self._lane.limits.body_s
             self._transport.close()

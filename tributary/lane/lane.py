@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from loguru import logger
 
 from tributary.lane.answers import Answers
+from tributary.lane.budget import Budget
 from tributary.lane.head import Heads
 from tributary.lane.links import Links
 from tributary.settings import Settings
@@ -39,7 +40,6 @@ class Limits(NamedTuple):
     """What one process and one connection may hold, and for how long."""
 
     body_max_bytes: int
-    in_flight_max_bytes: int
     connections_max: int
     idle_s: float
     head_s: float
@@ -53,11 +53,10 @@ class Lane:
         self.heads = Heads()
         self.answers = Answers()
         self.connections: set[Connection] = set()
-        self.in_flight_bytes = 0
+        self.budget = Budget(settings.in_flight_max_bytes)
         self.now_s = 0.0  # of the loop, as of the last sweep: deadlines need no better clock
         self.limits = Limits(
             settings.body_max_bytes,
-            settings.in_flight_max_bytes,
             settings.connections_max,
             settings.idle_timeout_ms / 1000,
             settings.head_timeout_ms / 1000,
@@ -108,10 +107,6 @@ class Lane:
             self._lines = {at: target for at, target in self._lines.items() if not target[1]}
         target = self._lines[line] = (handle, match[3])
         return target
-
-    def has_room(self, more_bytes: int) -> bool:
-        """Whether the process may hold so much more of requests under way."""
-        return self.in_flight_bytes + more_bytes <= self.limits.in_flight_max_bytes
 
     async def _sweep(self) -> None:
         """Once a second: the clock, the date, the deadlines, and whether anybody minds us."""
