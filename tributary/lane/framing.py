@@ -95,6 +95,8 @@ class Framer:
         if head.is_chunked:
             if line.endswith(b" HTTP/1.0"):
                 return CHUNKED_1_0
+            # Places in it stay the same while it grows.
+            self._data, begin, self._at = bytearray(data[self._at :]), begin - self._at, 0
             self._chunked = _Chunked(line, head, begin)
             return self._with_chunks(self._chunked)
         stop = begin + head.length
