@@ -74,7 +74,10 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client has sent all it will, and may still wait for answers."""
         self._is_half_closed = True
-        return self._is_busy and not self._is_refused
+        if self._is_refused:
+            return False
+        self._advance()
+        return True  # the transport stays open: what has come is answered first
 
     def pause_writing(self) -> None:
         """The client does not read its answers: take no more of its requests."""
