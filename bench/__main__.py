@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bench import collect, freshness, ingest
+from bench import bombs, collect, freshness, ingest, slowloris
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,6 +17,12 @@ def bench() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-for command in (ingest.command, collect.command, freshness.command):
+for command in (
+    ingest.command,
+    collect.command,
+    freshness.command,
+    slowloris.command,
+    bombs.command,
+):
     bench.add_command(command)
 bench(prog_name="scripts/bench")

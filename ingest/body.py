@@ -7,6 +7,7 @@ import zlib
 from tributary.errors import Refused
 
 _GZIP = 16 + zlib.MAX_WBITS
+_MEMBERS_MAX = 1000  # each costs some microseconds, however little is in it
 _PIECE_BYTES = 4096  # of each, the rest behind a member is copied: members may be tiny, and many
 
 
@@ -33,10 +34,12 @@ def decoded(body: bytes, encoding: str, max_bytes: int) -> bytes:
 def _unpacked(body: bytes, max_bytes: int) -> bytes:
     packed, at = memoryview(body), 0
     unpacked = bytearray()
-    member = zlib.decompressobj(_GZIP)
+    member, members = zlib.decompressobj(_GZIP), 1
     while at < len(body):
         if member.eof:  # RFC 1952 2.2: a file may have several members
-            member = zlib.decompressobj(_GZIP)
+            member, members = zlib.decompressobj(_GZIP), members + 1
+            if members > _MEMBERS_MAX:
+                raise _broken(f"it has more than {_MEMBERS_MAX} members")
         piece = packed[at : at + _PIECE_BYTES]
         unpacked += member.decompress(piece, max_bytes + 1 - len(unpacked))
         if len(unpacked) > max_bytes:

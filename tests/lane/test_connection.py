@@ -29,7 +29,9 @@ def mixed(number: int) -> tuple[bytes, int, bytes]:
 
 
 @pytest.mark.parametrize("is_half_closed", [False, True])
-def test_a_long_pipeline_is_answered_in_order_to_the_last(watched: Watched, is_half_closed: bool):
+def test_a_long_pipeline_is_answered_in_order_to_the_last(
+    watched: Watched, *, is_half_closed: bool
+):
     sent = [mixed(number) for number in range(3 * PIPELINED_MAX)]
     with connected(watched.url) as raw:
         raw.send(b"".join(one for one, _, _ in sent))
@@ -145,9 +147,7 @@ def test_a_body_that_comes_unasked_is_taken_as_it_is(watched: Watched):
 @pytest.mark.parametrize("target", ["/record", "/collect", "/healthz"])
 def test_a_body_that_is_too_large_is_not_asked_for(watched: Watched, target: str):
     with connected(watched.url) as raw:
-        raw.send(
-            request(f"POST {target}", None, "Content-Length: 9999999", "Expect: 100-continue")
-        )
+        raw.send(request(f"POST {target}", None, "Content-Length: 9999999", "Expect: 100-continue"))
         assert [answer.status for answer in raw.answers()] == [413]
 
 

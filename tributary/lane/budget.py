@@ -4,10 +4,12 @@ from __future__ import annotations
 
 
 class Budget:
-    """So many bytes may be held; of what has not come completely, half as many.
+    """So many bytes may be held; by what has not come completely, half as many.
 
     So clients that send slowly, or read no answers, take nothing away from those that do not.
     """
+
+    __slots__ = ("held_bytes", "max_bytes", "waiting_max_bytes")
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -24,18 +26,26 @@ class Share:
         self._budget = budget
         self.held_bytes = 0
 
-    def hold(self, wanted_bytes: int) -> bool:
-        """Hold so much from here on; False, and nothing is changed: there is no room."""
-        return self._hold(wanted_bytes, self._budget.max_bytes)
-
-    def hold_waiting(self, wanted_bytes: int) -> bool:
-        """The same, of bytes that wait for others to come."""
-        return self._hold(wanted_bytes, self._budget.waiting_max_bytes)
-
-    def _hold(self, wanted_bytes: int, max_bytes: int) -> bool:
-        more_bytes = wanted_bytes - self.held_bytes
-        if more_bytes > 0 and self._budget.held_bytes + more_bytes > max_bytes:
+    def take(self, more_bytes: int) -> bool:
+        """Hold so much more; False, and nothing is changed: there is no room."""
+        budget = self._budget
+        if budget.held_bytes + more_bytes > budget.max_bytes:
             return False
-        self._budget.held_bytes += more_bytes
-        self.held_bytes = wanted_bytes
+        budget.held_bytes += more_bytes
+        self.held_bytes += more_bytes
+        return True
+
+    def give_back(self, bytes_: int) -> None:
+        """Hold so much less."""
+        self._budget.held_bytes -= bytes_
+        self.held_bytes -= bytes_
+
+    def wait_with(self, all_bytes: int) -> bool:
+        """Hold so much altogether, of what waits for more to come; False: there is no room."""
+        more_bytes = all_bytes - self.held_bytes
+        budget = self._budget
+        if more_bytes > 0 and budget.held_bytes + more_bytes > budget.waiting_max_bytes:
+            return False
+        budget.held_bytes += more_bytes
+        self.held_bytes = all_bytes
         return True

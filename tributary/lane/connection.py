@@ -65,8 +65,8 @@ class Connection(asyncio.Protocol):
         self._is_ending = True
         self._lane.connections.discard(self)
         self._siblings.discard(self)
-        self._under_way.hold(0)
-        self._coming.hold(0)
+        self._under_way.give_back(self._under_way.held_bytes)
+        self._coming.wait_with(0)
         self._requests.clear()
         if self._general is not None:
             self._general.lost(error)
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
         while requests and (payload := requests[0].payload) is not None:
             request = requests.popleft()
             ready.append(payload)
-            self._under_way.hold(self._under_way.held_bytes - len(request.body))
+            self._under_way.give_back(len(request.body))
         if ready and self._transport is not None:
             self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
             if not requests:
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
 
     def general_done(self) -> None:
         """The general server has answered what it was given."""
-        self._under_way.hold(0)
+        self._under_way.give_back(self._under_way.held_bytes)
         self._resume()
 
     def end_after_general(self) -> None:
@@ -160,7 +160,8 @@ class Connection(asyncio.Protocol):
             found = self._framer.next()
             if type(found) is Whole:
                 self._is_body_awaited = False
-                self._coming.hold(0)
+                if self._coming.held_bytes:
+                    self._coming.wait_with(0)
                 self._take(found)
             elif found is None:
                 self._await_more()
@@ -173,7 +174,7 @@ class Connection(asyncio.Protocol):
 
     def _count(self, come_bytes: int) -> None:
         """Hold what waits here, or for its rest, within the budget."""
-        if not self._coming.hold_waiting(come_bytes):
+        if not self._coming.wait_with(come_bytes):
             if (self._is_held or self._is_write_paused) and self._transport is not None:
                 self._transport.abort()  # what is to be answered first may take its time
             else:
@@ -195,7 +196,7 @@ class Connection(asyncio.Protocol):
             self._is_ending = True  # RFC 9112 9.6: what comes behind it is not looked at
         if len(self._requests) >= PIPELINED_MAX:
             self._is_held = True
-        if not self._under_way.hold(self._under_way.held_bytes + len(body)):
+        if not self._under_way.take(len(body)):
             request.body = b""
             request.answer(self._lane.answers.overloaded())
             return
@@ -220,7 +221,7 @@ class Connection(asyncio.Protocol):
         whole, self._handed_over = self._handed_over, None
         if whole is None or self._transport is None:
             return
-        if not self._under_way.hold(len(whole.body)):
+        if not self._under_way.take(len(whole.body)):
             self._refuse(self._lane.answers.overloaded())
             return
         if self._general is None:

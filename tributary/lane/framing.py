@@ -66,15 +66,13 @@ class Framer:
 
     def next(self) -> Whole | Fault | None:
         """The next request, the fault that ends the connection, or None if more must come."""
-        if self._missing_bytes > 0:
+        if self._missing_bytes > 0 or self._at == len(self._data):
             return None
         if self._chunked is not None:
             return self._with_chunks(self._chunked)
         if isinstance(self._data, bytearray):
             self._data = bytes(self._data)
         data, begin = self._data, self._at
-        if begin == len(data):
-            return None
         while data.startswith(b"\r\n", begin):  # RFC 9112 2.2: empty lines before a request
             begin = self._at = begin + 2
         end = data.find(_HEAD_END, begin)

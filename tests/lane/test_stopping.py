@@ -1,0 +1,68 @@
+"""SIGTERM: what is under way is answered, and what was answered with 200 is there, once."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from support import pipeline
+from support.processes import Process, Server, stopped
+from support.raw import connected, post, request
+from support.waiting import wait_until
+
+from tributary import keys
+from tributary.settings import Settings
+
+COUNT = 40
+_ESTABLISHED = "01"
+_SERVING = re.compile(r"at=(http://\S+)")
+
+
+def is_read(port: int) -> bool:
+    """Whether the server has taken everything out of the sockets of its port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    here = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] == _ESTABLISHED]
+    return all(row[4].endswith(":00000000") for row in here)
+
+
+def is_serving(url: str) -> bool:
+    try:
+        with connected(url) as raw:
+            raw.send(request("GET /healthz", None, "Connection: close"))
+            return [answer.status for answer in raw.answers()] == [200]
+    except OSError:
+        return False
+
+
+def test_requests_that_wait_for_redis_are_answered_when_the_server_is_told_to_stop(
+    own_server: Callable[..., Server], run: Callable[..., Process]
+):
+    server = own_server()
+    settings = Settings(redis_url=server.url, redis_timeout_ms=20_000, partitions=1)
+    ingest = run("ingest", "--port", "0", environ=pipeline.environ(settings))
+    url = ingest.wait_for(_SERVING)[1]
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connected(url)) for _ in range(COUNT)]
+        idle = stack.enter_context(connected(url))
+        for number, client in enumerate(clients):
+            client.send(post(f"before-{number}"))
+            answer = client.answer()
+            assert answer is not None
+            assert answer.status == 200
+        with stopped(server.process):
+            for number, client in enumerate(clients):
+                client.send(post(f"under-way-{number}"))
+            wait_until(lambda: is_read(urlsplit(url).port or 0), "the requests to be read")
+            assert is_serving(url)
+            ingest.signal(signal.SIGTERM)
+            wait_until(lambda: not is_serving(url), "the server to stop listening")
+            assert idle.answers() == []
+        for client in clients:
+            assert [answer.status for answer in client.answers()] == [200]
+    assert ingest.end() == 0, ingest.text
+    counts = server.client.hgetall(keys.meta(0))
+    assert int(counts[b"accepted"]) == 2 * COUNT
