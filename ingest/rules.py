@@ -6,6 +6,7 @@ caches and not functions. Both are bounded, since names come from outside.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from tributary import catalogue, keys, reading
@@ -52,18 +53,18 @@ class Devices(dict[str, int]):
 class Metrics(set[str]):
     """Metric names found valid so far."""
 
-    def check(self, names: set[str]) -> None:
+    def check(self, names: Collection[str]) -> None:
         """Let names pass that keep the rule.
 
         Raises:
             Refused: 422, naming the first that does not.
         """
-        for name in names - self:
-            if not reading.is_metric(name):
+        for name in names:  # in their order: that of a set differs from process to process
+            if name not in self and not reading.is_metric(name):
                 raise invalid_metric(name)
         if len(self) >= _NAMES_KEPT_MAX:
             self.clear()
-        self |= names
+        self.update(names)
 
 
 class Rules:

@@ -11,9 +11,10 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from loguru import logger
 
-from tributary import connection, faults, guard
+from tributary import connection, faults, guard, plain
 from tributary.errors import Misconfigured
 from tributary.guard import Guard
+from tributary.lane import head
 from tributary.lane.lane import Lane
 from tributary.lane.worker import Application, LaneWorker
 from tributary.settings import Settings
@@ -83,13 +84,20 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         options: dict[str, Any] = {
             "bind": f"fd://{self._listener_fd}",
             "workers": self._settings.ingest_workers,
-            "worker_class": LaneWorker if self._settings.lane else "gthread",
+            "worker_class": LaneWorker
+            if self._settings.lane
+            else plain.worker_class(self._settings.body_max_bytes),
             "threads": self._settings.http_threads,
             "keepalive": 75,
             "graceful_timeout": 10,
             "timeout": 30,
-            "limit_request_fields": 64,
-            "limit_request_field_size": 8190,
+            "limit_request_line": 8190,
+            "limit_request_fields": head.FIELDS_MAX,
+            "limit_request_field_size": head.BLOCK_MAX_BYTES,
+            # A header says nothing about who asks, or how: no proxy in front is known to us.
+            "header_map": "refuse",
+            "forwarder_headers": "",
+            "secure_scheme_headers": {},
             "control_socket_disable": True,
             "logger_class": _GunicornLogger,
             "when_ready": _announce,
@@ -102,7 +110,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         guard = Guard(self._settings, connection.connect(self._settings))
         app = self._make_app(self._settings, guard)
         if not self._settings.lane:
-            return app
+            return plain.tell_faults(app)
         lane = Lane(self._settings)
         for attach in self._attach:
             attach(self._settings, lane, guard)

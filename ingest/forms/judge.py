@@ -94,7 +94,7 @@ def check_names(metrics: dict[str, Any], limits: Rules) -> None:
             status=422,
             code="too_many_metrics",
         )
-    limits.metrics.check(set(metrics))
+    limits.metrics.check(metrics)
 
 
 def wrong_shape(fault: str) -> Refused:

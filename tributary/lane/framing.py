@@ -13,10 +13,12 @@ import httptools
 
 from tributary.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Fault, Head, Heads
 
+HEAD_TOO_LARGE = Fault(431, "head_too_large", f"the head exceeds {BLOCK_MAX_BYTES} bytes")
 _HEAD_END = b"\r\n\r\n"
 _CHUNKED_HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 _ENCODED_MAX_TIMES = 2  # a chunked body may be so much longer with its chunk sizes
-_LINE = re.compile(rb"[A-Z-]{1,32} [!-~]+ HTTP/1\.[01]")
+# Of what llhttp would take, too: no version, more spaces, a target of no known form.
+_LINE = re.compile(rb"[A-Z-]{1,32} (?:/|https?://|(?<=OPTIONS )\*)[!-~]* HTTP/1\.[01]")
 _VERSION = re.compile(rb" HTTP/(?!1\.[01]\Z)[0-9]\.[0-9]\Z")
 
 
@@ -121,7 +123,7 @@ class Framer:
 
     def _partial_head(self, head: bytes) -> Fault | None:
         if len(head) > BLOCK_MAX_BYTES + len(_HEAD_END) - 1:
-            return Fault(431, "head_too_large", f"the head exceeds {BLOCK_MAX_BYTES} bytes")
+            return HEAD_TOO_LARGE
         if b"\n\n" in head or b"\n\r\n" in head:
             return Fault(400, "malformed_http", "the request is not HTTP: lines end in CRLF")
         return None

@@ -135,7 +135,7 @@ class _Fields:
         self._head = head
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.found.append((name.lower(), value))
+        self.found.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         self._head.keep_alive = self.parser.should_keep_alive()
