@@ -1,0 +1,180 @@
+"""Two deployments that differ in nothing but the lane, and the run that compares them."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from support.pipeline import drained, environ
+from support.processes import Server, tributary
+from support.waiting import wait_until
+from support.webs import Web
+
+from differential.generator import BATCH_MAX_READINGS, BODY_MAX_BYTES, KNOWN, Generator
+from differential.wire import Answer, Client, Request
+from tributary import keys, tokens
+from tributary.settings import Settings
+from tributary.tokens import SCOPES, Token
+
+CLIENTS = 4
+_OLD_MS = 1_735_689_600_000  # 2025-01-01: every window of these readings is empty
+
+
+class Difference(NamedTuple):
+    """A request that was answered in two ways."""
+
+    request: Request
+    lane: Answer
+    flask: Answer
+
+    def __str__(self) -> str:
+        return f"{self.request.label}\n  sent  {self.request.raw[:600]!r}\n  lane  {self.lane}\n  flask {self.flask}"
+
+
+class Side:
+    """One deployment: a server and a web process; aggregators only when asked for."""
+
+    def __init__(self, folder: Path, *, lane: bool) -> None:
+        self.server = Server(folder)
+        self.settings = Settings(
+            redis_url=self.server.url,
+            lane=lane,
+            body_max_bytes=BODY_MAX_BYTES,
+            batch_max_readings=BATCH_MAX_READINGS,
+            heartbeat_ms=100,
+        )
+        self.web = Web(self.settings)
+
+    def drain(self) -> None:
+        """Let an aggregator apply everything, and end."""
+        aggregator = tributary("aggregator", environ=environ(self.settings))
+        try:
+            wait_until(lambda: drained(self.settings), "everything to be applied", 60)
+        finally:
+            aggregator.kill()
+
+    def close(self) -> None:
+        self.web.close()
+        self.server.close()
+
+
+class Pair:
+    """Both sides in the same state: the same known devices, the same tokens."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lane = Side(folder / "lane", lane=True)
+        self.flask = Side(folder / "flask", lane=False)
+        self.sides = (self.lane, self.flask)
+        for side in self.sides:
+            for number, device in enumerate(KNOWN):
+                body = {"device": device, "recorded_at": _OLD_MS + number, "a": number, "b": 0.1}
+                assert side.web.record(body).json == {"success": True}
+            side.drain()
+        self.tokens = self._make_tokens()
+
+    def compare(self, seed: int, requests: int) -> list[Difference]:
+        """Play the same requests to both; where they were answered differently."""
+        share = math.ceil(requests / CLIENTS)
+        generators = [Generator(f"{seed}-{n}", self.tokens) for n in range(CLIENTS)]
+        played = [generator.batches(share) for generator in generators]
+        answers: dict[tuple[int, int], list[Answer]] = {}
+
+        def play(number: int, side: int) -> Callable[[], None]:
+            def run() -> None:
+                client = Client(self.sides[side].web.port)
+                answers[number, side] = client.play(played[number])
+
+            return run
+
+        threads = [
+            threading.Thread(target=play(number, side), name=f"client {number} of side {side}")
+            for number in range(CLIENTS)
+            for side in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        found: list[Difference] = []
+        self.statuses: Counter[int] = Counter()
+        for number in range(CLIENTS):
+            sent = [request for batch in played[number] for request in batch]
+            both = zip(sent, answers[number, 0], answers[number, 1], strict=True)
+            triples = [Difference(*triple) for triple in both]
+            self.statuses.update(triple.lane.status for triple in triples)
+            found += [triple for triple in triples if not is_same(*triple)]
+        return found
+
+    def totals(self) -> list[dict[str, Any]]:
+        """What each side holds of every device, once all is applied."""
+        held = []
+        for side in self.sides:
+            side.drain()
+            secret = self.tokens["all"]
+            listed = side.web.get("/api/v1/devices?limit=1000", secret).json["devices"]
+            names = [entry["device"] for entry in listed]
+            held.append(
+                {n: _totals(side.web.get(f"/api/v1/devices/{n}", secret).json) for n in names}
+            )
+        return held
+
+    def close(self) -> None:
+        for side in self.sides:
+            side.close()
+
+    def _make_tokens(self) -> Mapping[str, str]:
+        client = self.lane.server.client
+        secrets = {
+            "all": tokens.create(client, _token("all", "*", *SCOPES)),
+            "record": tokens.create(client, _token("record", "*", "record")),
+            "collect": tokens.create(client, _token("collect", "*", "collect")),
+            "operate": tokens.create(client, _token("operate", "*", "operate")),
+            "cars": tokens.create(client, _token("cars", "car-*", "record", "collect")),
+            "known": tokens.create(client, _token("known", "known*", "record", "collect")),
+            "late": tokens.create(client, _token("late", "*", *SCOPES, expires_at_ms=1)),
+            "revoked": tokens.create(client, _token("revoked", "*", *SCOPES)),
+        }
+        tokens.revoke(client, "revoked")
+        self.flask.server.client.hset(keys.TOKENS, mapping=client.hgetall(keys.TOKENS))
+        for side in self.sides:
+            wait_until(
+                lambda side=side: side.web.get("/collect").status == 401, "tokens to be asked for"
+            )
+        return secrets
+
+
+def is_same(request: Request, lane: Answer, flask: Answer) -> bool:
+    """Whether two answers are the same; malformed bytes have to be refused, in the same shape."""
+    if not request.is_malformed:
+        return lane == flask
+    if lane.status < 400:
+        return lane == flask
+    return (lane.status, lane.ended) == (flask.status, flask.ended) and _is_told(lane, flask)
+
+
+def _is_told(*answers: Answer) -> bool:
+    """Whether each has the one shape of an error."""
+    return all('"success":false,"error":{"code":"' in answer.body.decode() for answer in answers)
+
+
+def _token(
+    name: str, device: str, *scopes: tokens.Scope, expires_at_ms: int | None = None
+) -> Token:
+    return Token(name, name, device, scopes, 0, expires_at_ms)
+
+
+def _totals(device: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Count, least and greatest of each metric, and the mean to 9 digits: its sum has no order."""
+    return {
+        name: (
+            metric["total"]["count"],
+            metric["total"]["min"],
+            metric["total"]["max"],
+            f"{metric['total']['mean']:.9e}",
+        )
+        for name, metric in device["metrics"].items()
+    }

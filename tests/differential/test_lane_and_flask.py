@@ -1,0 +1,48 @@
+"""The promise of `--no-lane`: the same requests get the same answers, and the same is stored."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from differential.generator import Generator
+from differential.pair import Pair
+
+FIXED_SEED = 1
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    both = Pair(tmp_path)
+    yield both
+    both.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seed", "requests"), [(FIXED_SEED, 10_000), (None, 3_000)], ids=["fixed", "fresh"]
+)
+def test_the_lane_and_flask_answer_the_same(pair: Pair, seed: int | None, requests: int):
+    seed = random.SystemRandom().randrange(10**9) if seed is None else seed
+    again = f"scripts/differential --seed {seed} --requests {requests}"
+    print(again)  # noqa: T201 - shown when it fails
+    found = pair.compare(seed, requests)
+    assert not found, f"{again}\n" + "\n".join(map(str, found[:5]))
+    assert pair.statuses[500] == 0, again
+    assert pair.statuses[200] > requests / 10, pair.statuses
+    lane, flask = pair.totals()
+    assert lane == flask, again
+    assert sum(count for device in lane.values() for count, *_ in device.values()) > requests / 10
+
+
+def test_a_seed_says_it_all():
+    def sent(seed: str) -> list[bytes]:
+        made = Generator(seed, {"all": "x"}).batches(200)
+        return [request.raw for batch in made for request in batch]
+
+    assert sent("1-0") == sent("1-0")
+    assert sent("1-0") != sent("2-0")
+    assert len(sent("1-0")) == 200

@@ -1,0 +1,66 @@
+"""The lane and plain Flask on one server of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+from support.processes import Server
+from support.webs import Web
+
+from tributary import status
+from tributary.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def web_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("webs"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def web_client(web_server: Server) -> redis.Redis:
+    return web_server.client
+
+
+@pytest.fixture(scope="module")
+def start_web(web_server: Server) -> Iterator[Callable[..., Web]]:
+    """Start an HTTP process with some settings changed."""
+    started: list[Web] = []
+
+    def start(**changes: Any) -> Web:
+        settings = msgspec.structs.replace(Settings(redis_url=web_server.url), **changes)
+        started.append(Web(settings))
+        return started[-1]
+
+    yield start
+    for web in started:
+        web.close()
+
+
+@pytest.fixture(scope="module")
+def lane(start_web: Callable[..., Web]) -> Web:
+    return start_web(lane=True)
+
+
+@pytest.fixture(scope="module")
+def flask(start_web: Callable[..., Web]) -> Web:
+    return start_web(lane=False)
+
+
+@pytest.fixture(params=["lane", "flask"])
+def web(request: pytest.FixtureRequest) -> Web:
+    """Each test twice."""
+    found: Web = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def accepted(web_server: Server) -> Callable[[], int]:
+    """How many readings have been accepted, ever."""
+    settings = Settings(redis_url=web_server.url)
+    return lambda: int(status.read(web_server.client, settings)["accepted"])

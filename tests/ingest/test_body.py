@@ -1,0 +1,112 @@
+"""Bodies as they travel: gzip in every shape, bombs, and chunks that exceed the limit."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.webs import Web
+
+from ingest import body
+from tributary.errors import Refused
+
+MAX_BYTES = 1000
+
+
+def refusal(sent: bytes, encoding: str = "gzip") -> tuple[int, str]:
+    with pytest.raises(Refused) as caught:
+        body.decoded(sent, encoding, MAX_BYTES)
+    return caught.value.status, caught.value.code
+
+
+@pytest.mark.parametrize("encoding", ["", "identity"])
+def test_a_plain_body_stays_as_it_is(encoding: str):
+    assert body.decoded(b"x" * 2000, encoding, MAX_BYTES) == b"x" * 2000
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
+@pytest.mark.parametrize("content", [b"", b"x", b"y" * MAX_BYTES])
+def test_gzip_is_unpacked(encoding: str, content: bytes):
+    assert body.decoded(gzip.compress(content), encoding, MAX_BYTES) == content
+
+
+def test_gzip_may_have_several_members():
+    sent = b"".join(gzip.compress(part) for part in (b"one ", b"", b"two"))
+    assert body.decoded(sent, "gzip", MAX_BYTES) == b"one two"
+
+
+def test_one_byte_more_unpacked_than_allowed_is_refused():
+    assert refusal(gzip.compress(b"y" * (MAX_BYTES + 1))) == (413, "body_too_large")
+    halves = gzip.compress(b"y" * 600) + gzip.compress(b"y" * 600)
+    assert refusal(halves) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"not gzip",
+        gzip.compress(b"x" * 100)[:-1],
+        gzip.compress(b"x" * 100)[:12],
+        gzip.compress(b"x" * 100) + b"rest",
+        gzip.compress(b"x" * 100)[:-8] + b"\0" * 8,
+    ],
+    ids=["no gzip", "no end", "no content", "a rest", "a wrong sum"],
+)
+def test_broken_gzip_is_refused(broken: bytes):
+    assert refusal(broken) == (400, "bad_gzip")
+
+
+def test_another_encoding_is_refused():
+    assert refusal(b"", "br") == (415, "unknown_content_encoding")
+    assert refusal(b"", "gzip, gzip") == (415, "unknown_content_encoding")
+
+
+def test_a_bomb_costs_no_more_memory_than_a_plain_body_may():
+    bomb = gzip.compress(bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        assert refusal(bomb) == (413, "body_too_large")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 500_000
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["lane", "flask"])
+def narrow(
+    start_web: Callable[..., Web], request: pytest.FixtureRequest
+) -> Iterator[tuple[Web, int]]:
+    """A process that takes small bodies only, and how small."""
+    return start_web(lane=request.param, body_max_bytes=1024), 1024
+
+
+def chunks_of(content: bytes) -> Iterator[bytes]:
+    yield content[:500]
+    yield content[500:]
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 100, 5000])
+@pytest.mark.parametrize("is_chunked", [True, False], ids=["chunks", "length"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_body_at_the_limit_passes_and_one_beyond_it_is_never_cut_off(
+    narrow: tuple[Web, int], beyond: int, encoding: str, *, is_chunked: bool
+):
+    web, max_bytes = narrow
+    content = b'{"a":1}\n'.ljust(max_bytes + beyond)
+    sent = gzip.compress(content) if encoding == "gzip" else content
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=30)
+    headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": encoding}
+    connection.request(
+        "POST",
+        "/record",
+        chunks_of(sent) if is_chunked else sent,
+        headers,
+        encode_chunked=is_chunked,
+    )
+    response = connection.getresponse()
+    text = response.read()
+    connection.close()
+    assert response.status == (413 if beyond else 200), text

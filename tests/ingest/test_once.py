@@ -1,0 +1,107 @@
+"""`Idempotency-Key`: a request that is sent again counts once, whoever answers it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import redis
+from support.waiting import wait_until
+from support.webs import Web
+
+from tributary import keys
+
+Accepted = Callable[[], int]
+_NUMBERS = itertools.count()
+
+
+def new_key() -> str:
+    return f"key-{next(_NUMBERS)}"
+
+
+def test_retries_at_the_same_time_count_once(web: Web, accepted: Accepted):
+    before, key = accepted(), new_key()
+    with ThreadPoolExecutor(16) as pool:
+        asked = [pool.submit(web.record, {"a": 1}, Idempotency_Key=key) for _ in range(32)]
+        replies = [future.result() for future in asked]
+    assert {reply.status for reply in replies} == {200}
+    assert [reply.json for reply in replies].count({"success": True}) == 1
+    assert [reply.json for reply in replies].count({"success": True, "duplicate": True}) == 31
+    assert accepted() == before + 1
+
+
+def test_a_retry_for_several_partitions_counts_once(web: Web, accepted: Accepted):
+    before, key = accepted(), new_key()
+    readings = [{"device": f"car-{n}", "a": n} for n in range(40)]
+    assert web.record(readings, Idempotency_Key=key).json == {"success": True, "accepted": 40}
+    again = web.record(readings, Idempotency_Key=key)
+    assert again.json == {"success": True, "duplicate": True, "accepted": 40}
+    assert accepted() == before + 40
+
+
+def test_a_retry_stores_what_is_missing_of_a_request_stored_in_part(
+    web: Web, accepted: Accepted, web_client: redis.Redis
+):
+    before, key = accepted(), new_key()
+    readings = [{"device": f"car-{n}", "a": n} for n in range(40)]
+    missing = keys.partition_of("car-7", web.settings.partitions)
+    in_it = sum(
+        keys.partition_of(f"car-{n}", web.settings.partitions) == missing for n in range(40)
+    )
+    web.record(readings, Idempotency_Key=key)
+    web_client.delete(keys.once(missing, key))  # as if this partition had not taken its part
+    assert web.record(readings, Idempotency_Key=key).json == {"success": True, "accepted": 40}
+    assert accepted() == before + 40 + in_it
+    assert web.record(readings, Idempotency_Key=key).json["duplicate"] is True
+
+
+def test_a_refused_request_does_not_use_its_key_up(web: Web, accepted: Accepted):
+    before, key = accepted(), new_key()
+    assert web.record({"a": "x"}, Idempotency_Key=key).status == 422
+    assert web.record({"a": 1}, Idempotency_Key=key).json == {"success": True}
+    assert accepted() == before + 1
+
+
+def test_the_answer_of_the_first_time_is_given_again(web: Web):
+    key, readings = new_key(), [{"a": 1}, {"a": None}]
+    first = web.record(readings, query="?on_error=skip", Idempotency_Key=key).json
+    again = web.record(readings, query="?on_error=skip", Idempotency_Key=key).json
+    assert first["accepted"] == 1
+    assert again == {**first, "duplicate": True}
+
+
+def test_the_lane_and_flask_know_each_others_keys(lane: Web, flask: Web, accepted: Accepted):
+    for first, second in ((lane, flask), (flask, lane)):
+        before = accepted()
+        for key in (new_key(), f"odd key, with \xe9 {new_key()}", "x" * 200 + new_key()):
+            assert first.record({"a": 1}, Idempotency_Key=key).json == {"success": True}
+            assert second.record({"a": 1}, Idempotency_Key=key).json["duplicate"] is True
+        assert accepted() == before + 3
+
+
+def test_a_key_outlives_the_process(start_web: Callable[..., Web], accepted: Accepted):
+    before, key = accepted(), new_key()
+    first = start_web()
+    assert first.record({"a": 1}, Idempotency_Key=key).json == {"success": True}
+    first.close()
+    assert start_web().record({"a": 1}, Idempotency_Key=key).json["duplicate"] is True
+    assert accepted() == before + 1
+
+
+def test_a_key_is_forgotten_after_its_time(
+    start_web: Callable[..., Web], accepted: Accepted, web_client: redis.Redis
+):
+    web, before, key = start_web(once_ttl_ms=1000), accepted(), new_key()
+    held = keys.once(keys.partition_of("default", web.settings.partitions), key)
+    assert web.record({"a": 1}, Idempotency_Key=key).json == {"success": True}
+    assert 0 < web_client.pttl(held) <= 1000
+    wait_until(lambda: not web_client.exists(held), "the key to be forgotten")
+    assert web.record({"a": 1}, Idempotency_Key=key).json == {"success": True}
+    assert accepted() == before + 2
+
+
+def test_a_key_without_characters_or_with_too_many_is_refused(web: Web):
+    for key in ("", "x" * 256):
+        reply = web.record({"a": 1}, Idempotency_Key=key)
+        assert (reply.status, reply.code) == (400, "invalid_idempotency_key")
