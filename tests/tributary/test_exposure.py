@@ -1,0 +1,137 @@
+"""Safe by default: nobody else is let in without a token, and no secret stands in a log."""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+import pytest
+from support.pipeline import environ
+from support.processes import Process, Server
+from support.waiting import wait_until
+from support.webs import Web
+
+from tributary import tokens
+from tributary.settings import Settings
+from tributary.tokens import SCOPES, Token
+
+Run = Callable[..., Process]
+OUTSIDE = "0.0.0.0"
+_SERVING = re.compile(r"at=http://\S+?:(\d+)")
+_READY = re.compile(r"ready on http://\S+?:(\d+)")
+
+
+def start(run: Run, role: str, server: Server, *arguments: str) -> Process:
+    return run(
+        role, "--port", "0", "--host", OUTSIDE, "--redis-url", server.url, *arguments
+    )  # fmt: skip
+
+
+def serving(role: str, process: Process, settings: Settings) -> Web:
+    port = int(process.wait_for(_READY if role == "up" else _SERVING)[1])
+    return Web(settings, process, port)
+
+
+@pytest.mark.parametrize("role", ["up", "ingest", "api"])
+@pytest.mark.parametrize("lane", ["--lane", "--no-lane"])
+def test_a_role_does_not_start_for_others_without_tokens(
+    run: Run, server: Server, role: str, lane: str
+):
+    process = start(run, role, server, lane)
+    assert process.end() == 2, process.text
+    (line,) = process.text.strip().splitlines()
+    assert OUTSIDE in line
+    assert "tributary token create" in line
+    assert "--open" in line
+
+
+@pytest.mark.parametrize("role", ["up", "ingest", "api"])
+def test_with_a_token_it_starts_and_asks_for_it(
+    run: Run, server: Server, settings: Settings, role: str
+):
+    secret = tokens.create(server.client, Token("a", "", "*", SCOPES, 0))
+    process = start(run, role, server)
+    web = serving(role, process, settings)
+    path = "/record" if role == "ingest" else "/collect"
+    assert web.ask("POST", path, b'{"a":1}').status == 401
+    assert web.ask("POST", path, b'{"a":1}', secret).status == 200
+    assert process.stop() == 0
+
+
+@pytest.mark.parametrize("role", ["up", "ingest", "api"])
+def test_with_open_it_starts_for_everybody(run: Run, server: Server, settings: Settings, role: str):
+    process = start(run, role, server, "--open")
+    web = serving(role, process, settings)
+    path = "/record" if role == "ingest" else "/collect"
+    assert web.ask("POST", path, b'{"a":1}').status == 200
+    assert process.stop() == 0
+
+
+def with_password(url: str, password: str) -> str:
+    parts = urlsplit(url)
+    place = f"{parts.hostname}:{parts.port}" if parts.hostname else ""
+    return urlunsplit(parts._replace(netloc=f"app:{password}@{place}"))
+
+
+def provoke(web: Web, secret: str) -> None:
+    """Everything that could make a process log what a client has sent."""
+    basic = base64.b64encode(f"user:{secret}".encode()).decode()
+    for authorization in (f"Bearer {secret}", f"Token {secret}", f"Basic {basic}", secret):
+        for path in ("/record", "/collect", "/nowhere", f"/{secret}", f"/collect?token={secret}"):
+            web.ask("POST", path, b'{"a":1}', Authorization=authorization)
+            web.ask("GET", path, None, Authorization=authorization)
+    head = f"POST /record HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {secret}\r\n"
+    for rest in (
+        "Content-Length: x\r\n\r\n",
+        "A B: c\r\n\r\n",
+        f"X_{secret}: 1\r\n\r\n",
+        f"{secret}\r\n\r\n",
+        f"Authorization: Bearer {secret}\r\n\r\n",
+        f"Transfer-Encoding: chunked\r\n\r\n{secret}\r\n",
+        f"Content-Length: 100\r\n\r\n{secret}",
+        f"X: {secret}\r\n",
+        f"Expect: {secret}\r\n\r\n",
+        f"Transfer-Encoding: {secret}\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", web.port), 10) as raw:
+            raw.sendall((head + rest).encode())
+            raw.shutdown(socket.SHUT_WR)
+            while raw.recv(65536):
+                continue
+
+
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
+def test_no_secret_is_ever_logged(own_server: Callable[..., Server], *, lane: bool):
+    server, password = own_server(), "pass-9f8e7d"
+    server.client.acl_setuser(
+        "app", enabled=True, passwords=[f"+{password}"], categories=["+@all"], keys=["*"]
+    )
+    url = with_password(server.url, password)
+    settings = Settings(redis_url=url, lane=lane, log_level="DEBUG", redis_timeout_ms=300)
+    web = Web(settings)
+    secret = tokens.create(server.client, Token("a", "", "*", SCOPES, 0))
+    wait_until(lambda: web.get("/collect").status == 401, "tokens to be asked for")
+    assert web.record({"a": 1}, secret).status == 200
+    provoke(web, secret)
+    server.process.kill()
+    wait_until(lambda: web.record({"a": 1}, secret).status == 503, "the outage")
+    provoke(web, secret)
+    web.process.wait_for(re.compile("outage began"))
+    web.process.stop()
+    log = web.process.text
+    basic = base64.b64encode(f"user:{secret}".encode()).decode()
+    for hidden in (secret, basic, password, tokens.digest_of(secret)):
+        assert hidden not in log, [line for line in log.splitlines() if hidden in line][:3]
+
+
+def test_a_wrong_password_is_not_repeated(run: Run, server: Server):
+    url = with_password(server.url, "pass-0a1b2c")
+    for role in ("ingest", "api", "aggregator", "up"):
+        environ_ = environ(msgspec.structs.replace(Settings(redis_url=url), port=0))
+        process = run(role, environ=environ_)
+        assert process.end() != 0, process.text
+        assert "pass-0a1b2c" not in process.text
