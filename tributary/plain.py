@@ -44,7 +44,6 @@ class PlainWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if fault is None:
             _send(client, *web.told(exc))
         else:
-            self.log.debug("Invalid request: %s", exc)
             _send(client, fault.status, web.error_body(fault.code, fault.message))
 
     def _fault(self, req: Any) -> Fault | None:

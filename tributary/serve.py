@@ -140,8 +140,9 @@ class _GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
     def info(self, msg: Any, *args: Any, **_: Any) -> None:
         _log("DEBUG", msg, args)
 
-    def debug(self, msg: Any, *args: Any, **_: Any) -> None:
-        _log("DEBUG", msg, args)
+    def debug(self, msg: Any, *_args: Any, **_: Any) -> None:
+        # Without the arguments: they are what clients have sent, and may be a secret.
+        _log("DEBUG", msg, ())
 
     def exception(self, msg: Any, *args: Any, **_: Any) -> None:
         logger.bind(action="gunicorn", text=_text(msg, args)).exception("gunicorn says")

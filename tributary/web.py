@@ -72,6 +72,7 @@ def make_app(name: str, *blueprints: Blueprint) -> Flask:
     app.url_map.merge_slashes = False  # a device may be called a//b
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _told)
+    app.after_request(_undated)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app
@@ -112,6 +113,11 @@ def told(error: Exception) -> tuple[int, bytes, dict[str, str]]:
 def _told(error: Exception) -> Response:
     status, body, headers = told(error)
     return json_answer(body, status, headers)
+
+
+def _undated(response: Response) -> Response:
+    response.headers.pop("Date", None)  # the server puts one in, and there may be only one
+    return response
 
 
 def _http_error(error: HTTPException) -> Response:

@@ -41,10 +41,19 @@ _COLLECT_QUERIES = [
     b"?device=%C3%A9", b"?device={x}", b"?device=known/a;x=1", b"?device=known/a&", b"?&device=known/a",
     b"?DEVICE=known/a", b"?device=" + b"x" * 128, b"?device=" + b"x" * 129, b"?device=car-1",
     b"?device=" + b"x" * 3000, b"?device=default", b"?device=%", b"?device=%zz", b"?device==known/a",
-    b"?device=known%2fa%", b"?metrics=a", b"?device=known/a#f", b"?device=%25", b"?device=\\",
+    b"?device=known%2fa%", b"?metrics=a", b"?device=known/a&metrics=a", b"?device=known/a&metrics=zz", b"?metrics=a&metrics=b",
+    b"?device=known/a&unit=degF", b"?device=known/a&unit=x", b"?metrics=%00", b"?device=known/a#f", b"?device=%25", b"?device=\\",
     b"?device=known%252Fa", b"?devi%63e=known/a", b"?device=known/a?device=x", b"?device='\"<>",
 ]  # fmt: skip
 _API_PATHS = [
+    *(b"/api/v1/devices/known/a/metrics/a" + rest for rest in (
+        b"", b"?window=15m", b"?window=30m", b"?window=x", b"?window=", b"/", b"/history", b"x",
+        b"/history?window=1h", b"/history?window=0m", b"/history/", b"?unit=degF", b"?unit=%ff",
+    )),
+    b"/api/v1/devices/known/a?metrics=a", b"/api/v1/devices/known/a?metrics=a,zz&unit=K",
+    b"/api/v1/devices/known/a?metrics=", b"/api/v1/devices/known/a?metrics=,,", b"/openapi.json",
+    b"/api/v1/devices/unknown/metrics/a", b"/api/v1/devices/known.b:c-d/metrics/zz", b"/docs",
+    b"/openapi.json?x", b"/docs/", b"/docs/nothing", b"/docs/../app.py", b"/docs/%2e%2e/app.py",
     b"/api/v1/devices", b"/api/v1/devices?limit=1", b"/api/v1/devices?limit=2&after=known.b:c-d",
     b"/api/v1/devices?prefix=known/", b"/api/v1/devices?prefix=zz", b"/api/v1/devices?limit=0",
     b"/api/v1/devices?limit=1001", b"/api/v1/devices?limit=x", b"/api/v1/devices?limit=%C2%B2",
