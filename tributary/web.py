@@ -41,13 +41,11 @@ def error_body(
 def asked() -> Asked:
     """What the header fields of the present request ask for."""
     fields = request.headers
-    key = fields.get("Idempotency-Key")
-    # Space around a value is no part of it (RFC 9110 5.5); not every parser takes it off.
     return Asked(
-        fields.get("Authorization", "").strip(" \t"),
-        fields.get("Content-Type", "").strip(" \t"),
-        fields.get("Content-Encoding", "identity").strip(" \t").lower(),
-        None if key is None else key.strip(" \t"),
+        fields.get("Authorization", ""),
+        fields.get("Content-Type", ""),
+        fields.get("Content-Encoding", "identity").lower(),
+        fields.get("Idempotency-Key"),
     )
 
 

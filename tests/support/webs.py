@@ -60,7 +60,8 @@ class Web:
             response = connection.getresponse()
             text = response.read()
             named = {name.lower(): value for name, value in response.getheaders()}
-            return Reply(response.status, json.loads(text) if text else None, named)
+            is_json = named.get("content-type") == "application/json"
+            return Reply(response.status, json.loads(text) if is_json else None, named)
         finally:
             connection.close()
 

@@ -79,6 +79,7 @@ def statuses(web: Web, secret: str) -> dict[str, int]:
         "collect": web.get(f"/collect?device={DEVICE}", secret).status,
         "collect, posted": web.ask("POST", f"/collect?device={DEVICE}", b"", secret).status,
         "device": web.get(f"/api/v1/devices/{DEVICE}", secret).status,
+        "metrics": web.get("/metrics", secret).status,
         "healthz": web.get("/healthz", secret).status,
         "readyz": web.get("/readyz", secret).status,
     }
@@ -100,6 +101,7 @@ def test_a_token_may_do_what_it_is_for(
         "collect": 200 if may_collect else 403,
         "collect, posted": 200 if may_collect else 403,
         "device": 200 if may_collect else 403,
+        "metrics": 200 if "operate" in scopes else 403,
         "healthz": 200,
         "readyz": 200,
     }

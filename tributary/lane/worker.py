@@ -22,7 +22,15 @@ class Application:
 
     def __init__(self, lane: Lane, flask: Flask, threads: int) -> None:
         self.lane = lane
-        self._general = WSGIMiddleware(cast(Any, flask), workers=threads)
+
+        def wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            for name, value in environ.items():
+                if name.startswith(("HTTP_", "CONTENT_TYPE")):
+                    # Space around a value is no part of it (RFC 9110 5.5); llhttp leaves it on.
+                    environ[name] = value.strip(" \t")
+            return flask(environ, start_response)
+
+        self._general = WSGIMiddleware(cast(Any, wsgi), workers=threads)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One request, or the life of the process (ASGI 3)."""
