@@ -18,7 +18,9 @@ _HEAD_END = b"\r\n\r\n"
 _CHUNKED_HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 _ENCODED_MAX_TIMES = 2  # a chunked body may be so much longer with its chunk sizes
 # Of what llhttp would take, too: no version, more spaces, a target of no known form.
-_LINE = re.compile(rb"[A-Z-]{1,32} (?:/|https?://|(?<=OPTIONS )\*)[!-~]* HTTP/1\.[01]")
+_LINE = re.compile(
+    rb"CONNECT [!-~]+ HTTP/1\.[01]|[A-Z-]{1,32} (?:/|https?://|(?<=OPTIONS )\*)[!-~]* HTTP/1\.[01]"
+)
 _VERSION = re.compile(rb" HTTP/(?!1\.[01]\Z)[0-9]\.[0-9]\Z")
 
 
