@@ -12,7 +12,7 @@ import msgspec
 
 from support.ledger import Ledger, Verdict, verify
 from support.processes import Process
-from support.senders import Sender
+from support.senders import Sender, Style
 from support.waiting import wait_until
 from tributary import connection, faults, status
 from tributary.settings import PREFIX, Settings
@@ -81,7 +81,15 @@ def drained(settings: Settings) -> bool:
 class Load:
     """Senders that keep a ledger until so many readings are acknowledged."""
 
-    def __init__(self, url: str, path: Path, *, readings: int, seed: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        path: Path,
+        *,
+        readings: int,
+        seed: int,
+        style: Style = Style(),  # noqa: B008 - it cannot be changed
+    ) -> None:
         self.ledger = Ledger(path)
         self.readings = readings
         self._senders = [
@@ -91,6 +99,7 @@ class Load:
                 [f"car-{device}" for device in range(number, DEVICES, SENDERS)],
                 readings=readings // SENDERS,
                 seed=seed + number,
+                style=style,
             )
             for number in range(SENDERS)
         ]
@@ -99,14 +108,18 @@ class Load:
 
     def wait_for(self, readings: int, timeout_s: float = 120) -> None:
         """Wait until so many are acknowledged."""
-        wait_until(lambda: self.ledger.counts["ok"] >= readings, f"{readings} readings", timeout_s)
+        wait_until(lambda: self.ledger.acknowledged >= readings, f"{readings} readings", timeout_s)
 
-    def close(self) -> None:
-        """Let the senders give up, and close the ledger."""
+    def finish(self, timeout_s: float = 20) -> None:
+        """Let each sender finish the request it is at, and send no more."""
         for sender in self._senders:
             sender.giving_up.set()
         for sender in self._senders:
-            sender.join(20)
+            sender.join(timeout_s)
+
+    def close(self) -> None:
+        """Let the senders give up, and close the ledger."""
+        self.finish()
         self.ledger.close()
 
     def verdict(self, settings: Settings, timeout_s: float = 60) -> Verdict:

@@ -109,7 +109,14 @@ def tributary(*arguments: str, environ: Mapping[str, str] | None = None, **popen
 class Server:
     """An embedded server of the test's own; it can be killed and started again on its data."""
 
-    def __init__(self, data_dir: Path, binary: str = "", **config: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        binary: str = "",
+        environ: Mapping[str, str] | None = None,
+        **config: str,
+    ) -> None:
+        self._environ = environ
         self._embedded = EmbeddedServer(str(data_dir), binary)
         self.url = self._embedded.url
         self._config = config
@@ -118,7 +125,7 @@ class Server:
     def start(self, *, until_ready: bool = True) -> None:
         """Start on whatever data is there; wait until it answers, unless told not to."""
         extra = [word for k, v in self._config.items() for word in ("--" + k.replace("_", "-"), v)]
-        self.process = Process([*self._embedded.command(), *extra])
+        self.process = Process([*self._embedded.command(), *extra], self._environ)
         self.client = redis.Redis.from_url(self.url, socket_timeout=30)
         if until_ready:
             wait_until(self._answers, "the server to answer")

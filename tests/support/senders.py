@@ -5,65 +5,132 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import secrets
 import threading
 import time
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from support.ledger import METRIC, Ledger, Sent
 
 _PAUSE_S = 0.01
+_PATIENCE_S = 60.0  # how long one request is sent again and again
+_NEVER_STORED = {"backlog_full", "overloaded"}  # codes of a 503 given before anything is appended
+
+
+class Style(NamedTuple):
+    """How to send: readings a request, rest between two, and what to do without an answer."""
+
+    sizes: tuple[int, ...] = (1, 5, 20, 50)
+    pause_s: float = 0.0
+    is_keyed: bool = False  # name each request by an Idempotency-Key and send it until answered
+    timeout_s: float = 10.0
+
+
+class Wire:
+    """One keep-alive connection to `/record` that writes every request into a ledger."""
+
+    def __init__(self, url: str, ledger: Ledger, style: Style) -> None:
+        self._address = urlsplit(url).netloc
+        self._ledger = ledger
+        self._style = style
+        self._connection: http.client.HTTPConnection | None = None
+
+    def send(self, sent: Sent) -> str:
+        """Send readings, again and again if they have a key; the outcome, also for the ledger."""
+        request = self._ledger.intend(sent)
+        key = secrets.token_hex(16) if self._style.is_keyed else None
+        outcome, has_doubt = self._post(sent, key), False
+        until_s = time.monotonic() + _PATIENCE_S
+        while key and outcome in {"maybe", "later"} and time.monotonic() < until_s:
+            has_doubt = has_doubt or outcome == "maybe"
+            threading.Event().wait(_PAUSE_S)
+            outcome = self._post(sent, key)
+        if outcome in {"later", "refused"}:
+            outcome = "maybe" if has_doubt else "refused"
+        self._ledger.settle(request, sent, outcome)
+        return outcome
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _post(self, sent: Sent, key: str | None) -> str:
+        """One attempt: ok, dup, refused (for good), later (not stored) or maybe (who knows)."""
+        now_ms = time.time_ns() // 1_000_000
+        readings = [
+            {"device": sent.device, "recorded_at": now_ms, METRIC: number}
+            for number in sent.numbers
+        ]
+        headers = {"Idempotency-Key": key} if key else {}
+        try:
+            if self._connection is None:
+                self._connection = http.client.HTTPConnection(
+                    self._address, timeout=self._style.timeout_s
+                )
+            self._connection.request("POST", "/record", json.dumps(readings), headers)
+            response = self._connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            self._ledger.answers[type(error).__name__] += 1
+            return "later" if isinstance(error, ConnectionRefusedError) else "maybe"
+        self._ledger.answers[str(response.status)] += 1
+        return _outcome(response.status, body)
+
+
+def _outcome(status: int, body: bytes) -> str:
+    """What an answer says of the readings."""
+    if status == http.HTTPStatus.OK:
+        return "dup" if json.loads(body).get("duplicate") else "ok"
+    if status == http.HTTPStatus.TOO_MANY_REQUESTS:
+        return "later"
+    if status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "refused"
+    # Any other 503 may follow a reply that was lost: the readings may be stored.
+    is_certain = status == http.HTTPStatus.SERVICE_UNAVAILABLE and _code(body) in _NEVER_STORED
+    return "later" if is_certain else "maybe"
+
+
+def _code(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"]["code"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 class Sender(threading.Thread):
     """Sends batches of its devices over one keep-alive connection."""
 
     def __init__(
-        self, url: str, ledger: Ledger, devices: list[str], *, readings: int, seed: int
+        self,
+        url: str,
+        ledger: Ledger,
+        devices: list[str],
+        *,
+        readings: int,
+        seed: int,
+        style: Style = Style(),  # noqa: B008 - it cannot be changed
     ) -> None:
         super().__init__(daemon=True)
-        self._address = urlsplit(url).netloc
-        self._ledger = ledger
+        self._wire = Wire(url, ledger, style)
         self._next = dict.fromkeys(devices, 0)
         self._readings = readings
+        self._style = style
         self._random = random.Random(seed)
-        self._connection: http.client.HTTPConnection | None = None
         self.giving_up = threading.Event()
 
     def run(self) -> None:
         acknowledged = 0
         while acknowledged < self._readings and not self.giving_up.is_set():
             device = self._random.choice(list(self._next))
-            size = min(self._random.choice((1, 5, 20, 50)), self._readings - acknowledged)
+            size = min(self._random.choice(self._style.sizes), self._readings - acknowledged)
             sent = Sent(device, self._next[device], self._next[device] + size - 1)
             self._next[device] += size
-            request = self._ledger.intend(sent)
-            outcome = self._post(sent)
-            self._ledger.settle(request, sent, outcome)
-            if outcome == "ok":
+            is_taken = self._wire.send(sent) in {"ok", "dup"}
+            if is_taken:
                 acknowledged += size
-            else:
-                self.giving_up.wait(_PAUSE_S)
-        if self._connection is not None:
-            self._connection.close()
-
-    def _post(self, sent: Sent) -> str:
-        now_ms = time.time_ns() // 1_000_000
-        readings = [
-            {"device": sent.device, "recorded_at": now_ms, METRIC: number}
-            for number in sent.numbers
-        ]
-        try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._address, timeout=10)
-            self._connection.request("POST", "/record", json.dumps(readings))
-            response = self._connection.getresponse()
-            response.read()
-        except (OSError, http.client.HTTPException):
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
-            return "maybe"
-        if response.status == http.HTTPStatus.OK:
-            return "ok"
-        # A 503 may follow a reply that was lost: only a 4xx is certain not to be stored.
-        return "refused" if response.status < http.HTTPStatus.INTERNAL_SERVER_ERROR else "maybe"
+            self.giving_up.wait(self._style.pause_s if is_taken else _PAUSE_S)
+        self._wire.close()

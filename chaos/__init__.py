@@ -1,0 +1,1 @@
+"""The chaos run: named faults under load, each judged by the ledger oracle; `scripts/chaos`."""

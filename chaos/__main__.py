@@ -1,0 +1,139 @@
+"""`scripts/chaos`: one fault, some minutes of all, or the whole proof."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from chaos import report, run
+from chaos.catalogue import CATALOGUE, Fault, find
+from chaos.proof import CLAIMS
+from tributary import settings as settings_
+
+_STORM_S = 60.0
+
+
+def _given(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> Any:
+    """Settings named on the command line, checked as those of a role are."""
+    names = dict(value.split("=", 1) for value in values if "=" in value)
+    if len(names) < len(values):
+        raise click.BadParameter("give it as NAME=VALUE, for example lane=false")
+    environ = {settings_.PREFIX + name.upper(): value for name, value in names.items()}
+    try:
+        loaded = settings_.load(environ)
+    except settings_.Misconfigured as error:
+        raise click.BadParameter(str(error)) from None
+    return {name: getattr(loaded, name) for name in names}
+
+
+_shared = [
+    click.option("--seed", type=int, help="decides everything random; printed if not given"),
+    click.option("--write", is_flag=True, help="put the results into docs/reliability.md"),
+    click.option("--setting", "given", multiple=True, callback=_given, metavar="NAME=VALUE",
+                 help="a setting of the roles under test; may be repeated"),
+]  # fmt: skip
+
+
+def _with_shared(function: Any) -> Any:
+    for option in reversed(_shared):
+        function = option(function)
+    return function
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: scripts/chaos --only F7 --seed 3",
+)
+@click.option("--minutes", default=3.0, show_default=True, help="how long, without --only")
+@click.option("--only", metavar="FAULT", multiple=True, help="this fault; may be repeated; `all`")
+@click.option("--times", default=0, help="how often to inject it; 0: as the catalogue says")
+@_with_shared
+@click.pass_context
+def chaos(
+    context: click.Context,
+    minutes: float,
+    only: tuple[str, ...],
+    times: int,
+    seed: int | None,
+    write: bool,  # noqa: FBT001 - click passes it by name
+    given: dict[str, Any],
+) -> None:
+    """Break Tributary under load, and count what was acknowledged against what was counted."""
+    if context.invoked_subcommand is not None:
+        return
+    seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
+    if only:
+        chosen = _chosen(only)
+        _finish(_each([(fault, times or fault.times) for fault in chosen], seed, given), write)
+    else:
+        _finish(_storms(seed, minutes * 60, given), write)
+
+
+@chaos.command("list")
+def list_() -> None:
+    """Name every fault."""
+    for fault in CATALOGUE:
+        mark = "storm" if fault.storm else ""
+        click.echo(f"{fault.id:<5} × {fault.times:<5} {mark:<6} {fault.title}")
+
+
+@chaos.command(epilog="Example: scripts/chaos proof --write")
+@click.option("--part", default=1.0, show_default=True, help="share of the counts, for a rehearsal")
+@_with_shared
+def proof(part: float, seed: int | None, write: bool, given: dict[str, Any]) -> None:  # noqa: FBT001
+    """Inject every fault as often as the claim says; some tens of minutes."""
+    seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
+    claims = [(claim.fault, max(1, round(claim.times * part))) for claim in CLAIMS]
+    _finish(_each(claims, seed, given), write, table="proof")
+
+
+def _chosen(names: tuple[str, ...]) -> list[Fault]:
+    if names == ("all",):
+        return list(CATALOGUE)
+    try:
+        return [find(name) for name in names]
+    except KeyError as missing:
+        raise click.UsageError(f"no fault {missing}; scripts/chaos list names them") from None
+
+
+def _each(
+    chosen: list[tuple[Fault, int]], seed: int, given: dict[str, Any]
+) -> Iterator[run.Result]:
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        transient=True,
+    )  # fmt: skip
+    with bar:
+        for fault, times in chosen:
+            task = bar.add_task(f"{fault.id} {fault.title}", total=times)
+            yield run.one(fault, seed, times, given, lambda n, task=task: bar.advance(task, n))  # type: ignore[misc]
+            bar.remove_task(task)
+
+
+def _storms(seed: int, seconds: float, given: dict[str, Any]) -> Iterator[run.Result]:
+    """Storms of a minute, each with a seed of its own that is made from the first."""
+    until_s = time.monotonic() + seconds
+    while (left_s := until_s - time.monotonic()) > _STORM_S / 10:
+        yield run.storm(seed, min(_STORM_S, left_s), given)
+        seed += 1
+
+
+def _finish(results: Iterable[run.Result], write: bool, table: str = "faults") -> None:  # noqa: FBT001
+    done = []
+    for result in results:
+        click.echo(report.line(result))
+        done.append(result)
+        if write:
+            report.write([result], table)
+    faulty = [result for result in done if not result.is_clean]
+    sys.exit(1 if faulty else 0)
+
+
+chaos(prog_name="scripts/chaos")
