@@ -86,7 +86,7 @@ CATALOGUE = (
     Fault("F27", "two workers create the group at once", streams.race_for_groups, 1000, storm=50),
     Fault(
         "F28", "the backlog reaches its cap", streams.fill_backlog, 1,
-        Needs(settings={"stream_max_entries": 300}), judge.refused_not_lost,
+        Needs(settings={"stream_max_entries": 100}), judge.refused_not_lost,
     ),
     Fault("F29", "XTRIM of unread entries", streams.trim_unread, 3, judge=judge.accounted),
     Fault("F30", "dead consumers with entries", streams.leave_dead_consumers, 200, storm=20),

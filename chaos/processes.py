@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import signal
 import time
-from pathlib import Path
 
 from support.pipeline import AGGREGATOR_POINTS
 from support.processes import stopped
@@ -16,6 +15,8 @@ from chaos.stand import Stand
 _MANY = 50  # from so many on, recovery is measured for every tenth only
 _INGEST_POINTS = ("before_append", "after_append")
 _SOON_S = 60.0
+_STARVED_BYTES = 1 << 20
+_BURSTS, _BURST_READINGS = 20, 5_000
 
 
 def _recovers_in_part(stand: Stand, number: int, times: int) -> None:
@@ -112,16 +113,15 @@ def make_zombies(stand: Stand, times: int) -> None:
 
 
 def starve_aggregators(stand: Stand, times: int) -> None:
-    """Take the memory from an aggregator: no allocation succeeds any more."""
+    """Take the memory from an aggregator, then send it more than it has room for."""
     for _ in range(times):
         victim = stand.random.choice(stand.aggregators)
-        size_bytes = int(Path(f"/proc/{victim.pid}/statm").read_text().split()[0]) * 4096
-        resource.prlimit(victim.pid, resource.RLIMIT_AS, (size_bytes // 4, size_bytes // 4))
-        try:
-            wait_until(lambda v=victim: v.popen.poll() is not None, "its end", 10)  # type: ignore[misc]
-            stand.notes.append(f"ended with {victim.popen.poll()}")
-        except AssertionError:
-            stand.notes.append("lived on within the limit, killed")
+        resource.prlimit(victim.pid, resource.RLIMIT_AS, (_STARVED_BYTES, _STARVED_BYTES))
+        ended = False
+        for _ in range(_BURSTS):
+            stand.burst(_BURST_READINGS)
+            ended = ended or victim.popen.poll() is not None
+        stand.notes.append(f"ended with {victim.popen.poll()}" if ended else "lived on, killed")
         stand.replace(victim)
         stand.recovers()
         stand.on_progress(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from support.pipeline import environ
@@ -36,12 +37,22 @@ def suspend_server(stand: Stand, times: int) -> None:
 
 
 def fill_memory(stand: Stand, times: int) -> None:
-    """Let the server reach maxmemory: ingest must refuse, what is pending must drain."""
+    """Let the server reach maxmemory: ingest must refuse, what is pending must drain.
+
+    An aggregator dies meanwhile: the one that comes after it must drain, too.
+    """
     for _ in range(times):
         refused = stand.load.ledger.answers["503"]
-        stand.client.config_set("maxmemory", "1")
+        with contextlib.ExitStack() as asleep:
+            for aggregator in stand.aggregators[1:]:
+                asleep.enter_context(stopped(aggregator))
+            stand.aggregators[0].kill()
+            stand.settle_load(100)
+            stand.client.config_set("maxmemory", "1")
+        stand.replace(stand.aggregators[0])
         wait_until(lambda r=refused: stand.load.ledger.answers["503"] > r, "a 503")  # type: ignore[misc]
         wait_until(lambda: stand.status()["pending"] == 0, "the backlog to drain while it is full")
+        wait_until(lambda: len(stand.alive()) == len(stand.aggregators), "the new one")
         stand.client.config_set("maxmemory", "0")
         stand.recovers()
         stand.on_progress(1)

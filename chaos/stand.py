@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import socket
 import threading
 import time
@@ -28,9 +27,6 @@ from tributary import connection, keys, status
 from tributary.settings import Settings
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_SERVING = re.compile(r"action=serving|serving")
-# Retries by Idempotency-Key leave nothing indeterminate, where ingest knows such keys.
-HAS_KEYS = "once_ttl_ms" in Settings.__struct_fields__
 RECOVERY_PATIENCE_S = 90.0
 ENOUGH = 1 << 40  # readings: until told to stop
 
@@ -45,6 +41,7 @@ class Needs(NamedTuple):
     settings: Mapping[str, Any] = MappingProxyType({})
     aggregators: int = 2
     pause_s: float = 0.01
+    is_keyed: bool = True  # senders retry by Idempotency-Key: nothing stays indeterminate
     folder: Path | None = None  # of the server's data, if it is a particular one
 
 
@@ -87,7 +84,7 @@ class Stand:
         self.http = self.start_http()
         self.aggregators = [self.start_aggregator() for _ in range(needs.aggregators)]
         wait_until(lambda: len(self.alive()) == needs.aggregators, "the aggregators", 60)
-        style = Style((1, 2, 5), needs.pause_s, HAS_KEYS, timeout_s=5.0)
+        style = Style((1, 2, 5), needs.pause_s, needs.is_keyed, timeout_s=5.0)
         path = self.folder / "ledger.jsonl"
         self.load = Load(self.url, path, readings=ENOUGH, seed=self.seed, style=style)
         self._stack.callback(self.load.close)
@@ -165,6 +162,13 @@ class Stand:
         self._probed += 1
         for device in self._probes:
             self._record(device, self._probed)
+
+    def burst(self, readings: int) -> None:
+        """Have many readings of one probe device accepted in one request."""
+        device = self.random.choice(self._probes)
+        self._probed += readings // 1000 + 1  # keep clear of the numbers in use
+        first = self._probed * 1000 - readings
+        self._probe.send(Sent(device, first, first + readings - 1))
 
     def status(self) -> dict[str, Any]:
         """What Tributary itself says, asked past the proxies."""
