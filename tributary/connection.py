@@ -219,9 +219,14 @@ def differing(settings: Settings, stored: dict[bytes, bytes]) -> list[str]:
 
 
 def _agree(client: redis.Redis, settings: Settings) -> None:
-    for name, value in _lasting(settings).items():
-        client.hsetnx(keys.CONFIG, name, value)
+    ours = _lasting(settings)
     stored: Any = client.hgetall(keys.CONFIG)
+    if (
+        not {name.encode() for name in ours} <= stored.keys()
+    ):  # else write nothing: a server that is full refuses every write
+        for name, value in ours.items():
+            client.hsetnx(keys.CONFIG, name, value)
+        stored = client.hgetall(keys.CONFIG)
     if found := differing(settings, stored):
         raise Misconfigured(
             f"the data was written with other settings: {'; '.join(found)}; "

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- regroup: create the consumer group where the aggregates stand, if it is not there.
 -- Never at $ (what came before would be lost) and never at 0 (it would be counted twice).
 --
@@ -7,6 +7,7 @@
 -- returns 1 if the group was created, 0 if it was there
 -- atomic: two workers may try at once; a worker that still holds a batch of the group that is
 -- gone must find a new epoch.
+-- allow-oom: a worker that starts while the server is full must be able to drain it.
 local readings, meta = KEYS[1], KEYS[2]
 local hwm = redis.call('HGET', meta, 'hwm') or '0-0'
 
