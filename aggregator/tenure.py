@@ -37,6 +37,7 @@ class Tenure:
         self.partition = partition
         self.pipe = pipe
         self.counts = Counts()
+        self.has_committed = False
         self._over: asyncio.Future[TributaryError] = asyncio.get_running_loop().create_future()
         self._worker = worker
         self._arrived = arrived
@@ -128,7 +129,9 @@ class Tenure:
 
     def _committed(self, reply: Reply) -> None:
         faults.reach("after_commit")
-        if reply != b"ok":
+        if reply == b"ok":
+            self.has_committed = True
+        else:
             self._end_with(reply)
 
     def _read(self) -> None:

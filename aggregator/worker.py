@@ -101,20 +101,24 @@ class Worker:
         failures = 0
         while True:
             try:
-                await self._hold(partition)
-            except Superseded as reason:
+                tenure = await self._hold(partition)
+                error = await tenure.reason()
+                failures = 0 if tenure.has_committed else failures + 1
+            except TributaryError as failure:
+                error = failure
+                failures += 1
+            if isinstance(error, Misconfigured):
+                raise error
+            if isinstance(error, Superseded):
                 failures = 0
-                logger.bind(action="superseded", partition=partition, reason=str(reason)).debug(
+                logger.bind(action="superseded", partition=partition, reason=str(error)).debug(
                     "tenure over"
                 )
-            except Misconfigured:
-                raise
-            except TributaryError as error:
+            else:
                 self._outage.begin(error)
-                failures += 1
             await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
 
-    async def _hold(self, partition: int) -> None:
+    async def _hold(self, partition: int) -> Tenure:
         """One tenure, from its connection to its end."""
         pipe = await self._nodes.open(keys.meta(partition))
         tenure = Tenure(
@@ -124,12 +128,13 @@ class Worker:
             async with asyncio.timeout(_REPLY_TIMEOUT_S):
                 await tenure.take_up()
             self._outage.end()
-            raise await tenure.reason()
+            await tenure.reason()
         except TimeoutError:
             raise ConnectionGone(f"no reply from Redis in {_REPLY_TIMEOUT_S} s") from None
         finally:
             tenure.end(Superseded("given up"))
             self._cycle.void(partition)
+        return tenure
 
     async def _leave(self) -> None:
         """Take the heartbeat away, so that others need not wait for it to go stale."""
