@@ -9,12 +9,20 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from chaos import report, run
 from chaos.catalogue import CATALOGUE, Fault, find
 from chaos.proof import CLAIMS
 from tributary import settings as settings_
+from tributary.errors import Misconfigured
 
 _STORM_S = 60.0
 
@@ -27,7 +35,7 @@ def _given(_context: click.Context, _option: click.Parameter, values: tuple[str,
     environ = {settings_.PREFIX + name.upper(): value for name, value in names.items()}
     try:
         loaded = settings_.load(environ)
-    except settings_.Misconfigured as error:
+    except Misconfigured as error:
         raise click.BadParameter(str(error)) from None
     return {name: getattr(loaded, name) for name in names}
 
@@ -56,24 +64,16 @@ def _with_shared(function: Any) -> Any:
 @click.option("--times", default=0, help="how often to inject it; 0: as the catalogue says")
 @_with_shared
 @click.pass_context
-def chaos(
-    context: click.Context,
-    minutes: float,
-    only: tuple[str, ...],
-    times: int,
-    seed: int | None,
-    write: bool,  # noqa: FBT001 - click passes it by name
-    given: dict[str, Any],
-) -> None:
+def chaos(context: click.Context, /, minutes: float, **asked: Any) -> None:
     """Break Tributary under load, and count what was acknowledged against what was counted."""
     if context.invoked_subcommand is not None:
         return
-    seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
-    if only:
-        chosen = _chosen(only)
-        _finish(_each([(fault, times or fault.times) for fault in chosen], seed, given), write)
+    seed, given = _seed(asked["seed"]), asked["given"]
+    if asked["only"]:
+        chosen = [(fault, asked["times"] or fault.times) for fault in _chosen(asked["only"])]
+        _finish(_each(chosen, seed, given), "faults" if asked["write"] else "")
     else:
-        _finish(_storms(seed, minutes * 60, given), write)
+        _finish(_storms(seed, minutes * 60, given), "faults" if asked["write"] else "")
 
 
 @chaos.command("list")
@@ -81,17 +81,22 @@ def list_() -> None:
     """Name every fault."""
     for fault in CATALOGUE:
         mark = "storm" if fault.storm else ""
-        click.echo(f"{fault.id:<5} × {fault.times:<5} {mark:<6} {fault.title}")
+        click.echo(f"{fault.id:<5} {fault.times:>5} times  {mark:<6} {fault.title}")
 
 
 @chaos.command(epilog="Example: scripts/chaos proof --write")
 @click.option("--part", default=1.0, show_default=True, help="share of the counts, for a rehearsal")
 @_with_shared
-def proof(part: float, seed: int | None, write: bool, given: dict[str, Any]) -> None:  # noqa: FBT001
+def proof(part: float, **asked: Any) -> None:
     """Inject every fault as often as the claim says; some tens of minutes."""
-    seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
     claims = [(claim.fault, max(1, round(claim.times * part))) for claim in CLAIMS]
-    _finish(_each(claims, seed, given), write, table="proof")
+    results = _each(claims, _seed(asked["seed"]), asked["given"])
+    _finish(results, "proof" if asked["write"] else "")
+
+
+def _seed(asked: int | None) -> int:
+    """The seed asked for, or a fresh one."""
+    return random.SystemRandom().randrange(1 << 16) if asked is None else asked
 
 
 def _chosen(names: tuple[str, ...]) -> list[Fault]:
@@ -113,7 +118,11 @@ def _each(
     with bar:
         for fault, times in chosen:
             task = bar.add_task(f"{fault.id} {fault.title}", total=times)
-            yield run.one(fault, seed, times, given, lambda n, task=task: bar.advance(task, n))  # type: ignore[misc]
+
+            def advance(number: int, task: TaskID = task) -> None:
+                bar.advance(task, number)
+
+            yield run.one(fault, run.Order(seed, times, given, advance))
             bar.remove_task(task)
 
 
@@ -125,15 +134,15 @@ def _storms(seed: int, seconds: float, given: dict[str, Any]) -> Iterator[run.Re
         seed += 1
 
 
-def _finish(results: Iterable[run.Result], write: bool, table: str = "faults") -> None:  # noqa: FBT001
-    done = []
+def _finish(results: Iterable[run.Result], table: str) -> None:
+    """Print each result, write it into a table if one is named; exit 1 if a promise was broken."""
+    is_clean = True
     for result in results:
         click.echo(report.line(result))
-        done.append(result)
-        if write:
+        is_clean = is_clean and result.is_clean
+        if table:
             report.write([result], table)
-    faulty = [result for result in done if not result.is_clean]
-    sys.exit(1 if faulty else 0)
+    sys.exit(0 if is_clean else 1)
 
 
 chaos(prog_name="scripts/chaos")

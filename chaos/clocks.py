@@ -58,7 +58,9 @@ def jump_host(stand: Stand, times: int) -> None:
         told = stand.load.ledger.answers - before
         _set(stand, 0)
         stand.recovers()
-        stand.notes.append(f"{ahead_s // _HOUR_S:+d} h: {told['200']} × 200, {told['422']} × 422")
+        stand.notes.append(
+            f"{ahead_s // _HOUR_S:+d} h: {told['200']} answers 200, {told['422']} answers 422"
+        )
         assert not told["500"], told
         stand.on_progress(1)
 

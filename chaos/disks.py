@@ -21,6 +21,7 @@ from tributary import keys
 
 _DISK_BYTES = 16 << 20
 _HEAL_PATIENCE_S = 5.0
+_WATCH_S = 0.002
 _MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 _SYNC_BEGAN = re.compile(r"^(\d+) +(\d+\.\d+) (?:fdatasync|fsync)\(")
 _SYNC_DONE = re.compile(r"(?:fdatasync|fsync)\b.*= 0\s*$")
@@ -109,11 +110,7 @@ def forget_unsynced(stand: Stand, times: int) -> None:
         sizes: list[tuple[float, int]] = []
         file, stop = _append_only_file(stand), threading.Event()
 
-        def watch(file: Path = file, sizes: list[tuple[float, int]] = sizes) -> None:
-            while not stop.wait(0.002):
-                sizes.append((time.time(), file.stat().st_size))
-
-        watcher = threading.Thread(target=watch)
+        watcher = threading.Thread(target=_watch, args=(file, sizes, stop))
         with _strace(stand, "-ttt", "-e", "trace=fdatasync,fsync") as log:
             watcher.start()
             stand.wait(2 + stand.random.random())
@@ -131,6 +128,12 @@ def forget_unsynced(stand: Stand, times: int) -> None:
         stand.server.start()
         stand.recovers(began_s)
         stand.on_progress(1)
+
+
+def _watch(file: Path, sizes: list[tuple[float, int]], stop: threading.Event) -> None:
+    """Note the size of a file again and again."""
+    while not stop.wait(_WATCH_S):
+        sizes.append((time.time(), file.stat().st_size))
 
 
 def tear_tail(stand: Stand, times: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from support.ledger import METRIC, Ledger, Sent, stored, verify
@@ -113,7 +113,7 @@ def _counted(stand: Stand, devices: set[str]) -> int:
     total = 0
     for device in devices:
         partition = keys.partition_of(device, stand.settings.partitions)
-        packed = stand.client.hget(keys.state(partition), keys.series(device, METRIC))
+        packed: Any = stand.client.hget(keys.state(partition), keys.series(device, METRIC))
         if packed is not None:
             total += int(np.frombuffer(packed, layout.state)[0]["count"])
     return total

@@ -7,7 +7,7 @@ import signal
 import time
 
 from support.pipeline import AGGREGATOR_POINTS
-from support.processes import stopped
+from support.processes import Process, stopped
 from support.waiting import wait_until
 
 from chaos.stand import Stand
@@ -27,17 +27,20 @@ def _recovers_in_part(stand: Stand, number: int, times: int) -> None:
 
 
 def kill_aggregators(stand: Stand, times: int) -> None:
-    """SIGKILL a random aggregator at a random moment, and start another."""
+    """SIGKILL a random aggregator that is at work, and start another."""
     for number in range(times):
         stand.settle_load(stand.random.randrange(1, 40))
-        victim = stand.random.choice(stand.aggregators)
+        at_work = wait_until(lambda: _at_work(stand), "an aggregator besides another", _SOON_S)
+        victim = stand.random.choice(at_work)
         victim.kill()
         stand.replace(victim)
         _recovers_in_part(stand, number, times)
-        if times >= _MANY:  # else most would die before they have ever worked
-            wait_until(
-                lambda: len(stand.alive()) >= len(stand.aggregators), "the new one", _SOON_S
-            )
+
+
+def _at_work(stand: Stand) -> list[Process]:
+    """The aggregators that have started, if there are several."""
+    found = [each for each in stand.aggregators if "aggregator started" in each.text]
+    return found if len(found) > 1 else []
 
 
 def die_at_points(stand: Stand, times: int) -> None:
@@ -100,8 +103,8 @@ def restart_in_order(stand: Stand, times: int) -> None:
 
 def make_zombies(stand: Stand, times: int) -> None:
     """Put an aggregator to sleep until others own its partitions and have used them, wake it."""
+    everyone = len(stand.aggregators)
     for _ in range(times):
-        everyone = len(stand.aggregators)
         wait_until(lambda: len(stand.alive()) == everyone, "everyone to be alive", _SOON_S)
         stand.settle_load(stand.random.randrange(1, 40))
         victim = stand.random.choice(stand.aggregators)

@@ -8,7 +8,7 @@ from chaos.catalogue import Fault, find
 from chaos.stand import Needs
 
 # A larger fleet: while one starts, others die.
-_FLEET = Needs(aggregators=3)
+_FLEET = Needs(aggregators=4)
 _READABLE = Needs(pause_s=0.02)  # few readings, since each server start reads them all
 
 

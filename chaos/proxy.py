@@ -147,8 +147,7 @@ class Proxy:
     async def _shut(self) -> None:
         self._server.close()
         self._reset_all()
-        while self.links:
-            await asyncio.sleep(0)
+        await self._server.wait_closed()
 
     def _call(self, function: Callable[[], T]) -> T:
         """Run a function in the proxy's thread."""

@@ -10,11 +10,11 @@ from chaos.catalogue import CATALOGUE
 from chaos.run import Result
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "reliability.md"
-_HEAD = (
-    "| fault | what | times | acknowledged | lost | duplicated | indeterminate | refused "
-    "| recovery p50 ms | p99 ms | seed | seen |",
-    "|---|---|---|---|---|---|---|---|---|---|---|---|",
-)
+_COLUMNS = (
+    "fault", "what", "times", "acknowledged", "lost", "duplicated", "indeterminate", "refused",
+    "recovery p50 ms", "p99 ms", "seed", "seen",
+)  # fmt: skip
+_HEAD = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 _SEEN_MAX = 3  # notes shown of a result
 
 
@@ -25,7 +25,7 @@ def line(result: Result) -> str:
     found = result.found
     verdict = "ok" if result.is_clean else "FAULTY"
     return (
-        f"{result.id:<6} {verdict} {result.title} × {result.times}, seed {result.seed}: "
+        f"{result.id:<6} {verdict} {result.title}, {result.times} times, seed {result.seed}: "
         f"acknowledged {found.acknowledged}, lost {found.lost}, duplicated {found.duplicated}, "
         f"indeterminate {found.indeterminate}, refused {found.refused}; "
         f"recovery p50 {result.recovery_ms(50)} ms, p99 {result.recovery_ms(99)} ms; "
@@ -36,7 +36,7 @@ def line(result: Result) -> str:
 def row(result: Result) -> str:
     """A result as a row of the table."""
     if result.found is None:
-        figures = ["–"] * 9
+        figures = ["-"] * 8
     else:
         figures = [
             str(result.times),

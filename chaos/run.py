@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import tempfile
 import time
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chaos import judge
-from chaos.catalogue import CATALOGUE, Fault
+from chaos.catalogue import CATALOGUE, Fault, find
 from chaos.disks import NotHere
 from chaos.judge import Found, Judge
 from chaos.stand import Needs, Stand, standing
@@ -42,7 +43,7 @@ class Result(NamedTuple):
     def recovery_ms(self, percentile: float) -> str:
         """Recovery in ms, as text; a dash if nothing was measured."""
         if not self.recoveries_s:
-            return "–"
+            return "-"
         return f"{np.percentile(self.recoveries_s, percentile) * 1000:.0f}"
 
 
@@ -50,55 +51,45 @@ def _ignore(_: int) -> None:
     """Nobody watches."""
 
 
-def one(
-    fault: Fault,
-    seed: int,
-    times: int = 0,
-    given: Mapping[str, Any] = _NONE,
-    progress: Progress = _ignore,
-) -> Result:
-    """Inject a fault so many times (0: as often as the catalogue says) and judge.
+class Order(NamedTuple):
+    """How a fault is to be run."""
 
-    Raises:
-        AssertionError: something that was waited for did not happen.
-    """
-    times = times or fault.times
+    seed: int
+    times: int = 0  # 0: as often as the catalogue says
+    given: Mapping[str, Any] = _NONE  # settings of the roles under test
+    progress: Progress = _ignore
+
+
+def one(fault: Fault, order: Order) -> Result:
+    """Inject a fault and judge."""
+    order = order._replace(times=order.times or fault.times)
+    result = Result(fault.id, fault.title, order.seed, order.times, None, [], [], 0.0)
     began_s = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name, contextlib.ExitStack() as prepared:
+        needs = fault.needs
         try:
-            if fault.prepare is None:
-                found, stand = _tried(fault, fault.needs, folder, seed, times, given, progress)
-            else:
-                with fault.prepare(folder, fault.needs) as needs:
-                    found, stand = _tried(fault, needs, folder, seed, times, given, progress)
+            if fault.prepare is not None:
+                needs = prepared.enter_context(fault.prepare(Path(name), needs))
         except NotHere as why:
-            return Result(fault.id, fault.title, seed, 0, None, [], [f"not run: {why}"], 0.0)
+            return result._replace(times=0, notes=[f"not run: {why}"])
+        with standing(Path(name), order.seed, needs, order.given) as stand:
+            stand.on_progress = order.progress
+            found = _judged(stand, fault.judge, lambda: fault.inject(stand, order.times))
     seconds = time.monotonic() - began_s
-    return Result(
-        fault.id, fault.title, seed, times, found, stand.recoveries_s, stand.notes, seconds
+    return result._replace(
+        found=found, recoveries_s=stand.recoveries_s, notes=stand.notes, seconds=seconds
     )
 
 
-def _tried(
-    fault: Fault,
-    needs: Needs,
-    folder: Path,
-    seed: int,
-    times: int,
-    given: Mapping[str, Any],
-    progress: Progress,
-) -> tuple[Found, Stand]:
-    with standing(folder, seed, needs, given) as stand:
-        stand.on_progress = progress
+def _judged(stand: Stand, by: Judge, inject: Callable[[], None]) -> Found:
+    """Inject, let everything drain, judge; what did not happen in time breaks the promise too."""
+    try:
         stand.settle_load(100)
-        fault.inject(stand, times)
+        inject()
         stand.settle_load(20)
-        return _judged(stand, fault.judge), stand
-
-
-def _judged(stand: Stand, by: Judge) -> Found:
-    stand.drain()
+        stand.drain()
+    except AssertionError as unmet:
+        return Found(stand.load.ledger.acknowledged, 0, 0, 0, 0, [str(unmet)])
     return by(stand)
 
 
@@ -106,29 +97,24 @@ def storm(seed: int, seconds: float, given: Mapping[str, Any] = _NONE) -> Result
     """Many kinds of fault on one deployment, in an order that the seed decides."""
     order = random.Random(seed)
     began_s = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
-        with standing(Path(name), seed, Needs(), given) as stand:
-            stand.settle_load(100)
-            injected = 0
-            for fault in _endless(order):
-                if time.monotonic() - began_s > seconds:
-                    break
-                stand.notes.append(fault.id)
-                fault.inject(stand, fault.storm)
-                injected += fault.storm
-            dead = stand.status()["dead"]
-            found = _judged(stand, judge.exact)
-            notes = [f"{injected} faults of {len(set(_names(stand.notes)))} kinds: "
-                     + " ".join(_names(stand.notes)), f"{dead} dead"]  # fmt: skip
-            return Result(
-                "storm", "many kinds at random", seed, injected, found, stand.recoveries_s,
-                notes, time.monotonic() - began_s,
-            )  # fmt: skip
+    injected: list[str] = []
 
+    def inject(stand: Stand) -> None:
+        for fault in _endless(order):
+            if time.monotonic() - began_s > seconds:
+                return
+            injected.append(fault.id)
+            fault.inject(stand, fault.storm)
 
-def _names(notes: list[str]) -> list[str]:
-    known = {fault.id for fault in CATALOGUE}
-    return [note for note in notes if note in known]
+    with (
+        tempfile.TemporaryDirectory(prefix="chaos-") as name,
+        standing(Path(name), seed, Needs(), given) as stand,
+    ):
+        found = _judged(stand, judge.exact, lambda: inject(stand))
+    notes = [f"{len(set(injected))} kinds: {' '.join(injected)}"]
+    times = sum(find(id_).storm for id_ in injected)
+    title, lasted_s = "many kinds at random", time.monotonic() - began_s
+    return Result("storm", title, seed, times, found, stand.recoveries_s, notes, lasted_s)
 
 
 def _endless(order: random.Random) -> Iterator[Fault]:

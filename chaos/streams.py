@@ -25,9 +25,7 @@ _IDLE_S = 2.5  # a little more than an aggregator waits before it looks for what
 
 def _partitions(stand: Stand) -> list[int]:
     """Partitions whose stream exists."""
-    return [
-        p for p in range(stand.settings.partitions) if stand.client.exists(keys.readings(p))
-    ]
+    return [p for p in range(stand.settings.partitions) if stand.client.exists(keys.readings(p))]
 
 
 def destroy_groups(stand: Stand, times: int) -> None:

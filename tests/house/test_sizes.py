@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE_MAX, FUNCTION_MAX, USUAL_MAX = 300, 40, 10
-ROOMS = ("tributary", "ingest", "aggregator", "api", "bench")
+ROOMS = ("tributary", "ingest", "aggregator", "api", "bench", "chaos")
 SOURCES = [path.relative_to(ROOT) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 TESTS = [path.relative_to(ROOT) for path in sorted((ROOT / "tests").rglob("*.py"))]
 

@@ -104,7 +104,7 @@ def _code(body: bytes) -> str:
 class Sender(threading.Thread):
     """Sends batches of its devices over one keep-alive connection."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all of it is asked for by name
         self,
         url: str,
         ledger: Ledger,

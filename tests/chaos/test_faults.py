@@ -1,0 +1,44 @@
+"""Chaos with the suite: a fixed seed, a fresh one, and the seeds that once found something."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from chaos import report, run
+from chaos.catalogue import find
+
+STORM_S = 35.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", ["fixed", "fresh"])
+def test_nothing_is_lost_or_counted_twice_in_a_storm(kind: str):
+    seed = 7 if kind == "fixed" else random.randrange(1 << 16)
+    result = run.storm(seed, STORM_S)
+    print("\n" + report.line(result))  # noqa: T201 - figures
+    assert result.is_clean, report.line(result)
+    assert result.found is not None
+    assert result.found.acknowledged > 0
+    assert result.found.lost == result.found.duplicated == result.found.indeterminate == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [
+        ("F8", 1),  # machine crash
+        ("F9", 3),  # torn file
+        ("F17", 1),  # disk full, the server exits
+        ("F19", 1),  # once: a full server did not drain after a worker had died
+        ("F22", 2),  # once: a dead worker lived on in the future
+        ("F26", 1),  # a stream deleted
+        ("F28", 1),  # backlog at its cap
+    ],
+)
+def test_a_fault_that_needs_its_own_deployment(name: str, times: int):
+    result = run.one(find(name), run.Order(seed=3, times=times))
+    print("\n" + report.line(result))  # noqa: T201 - figures
+    assert result.is_clean, report.line(result)
