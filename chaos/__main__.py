@@ -45,6 +45,8 @@ _shared = [
     click.option("--write", is_flag=True, help="put the results into docs/reliability.md"),
     click.option("--setting", "given", multiple=True, callback=_given, metavar="NAME=VALUE",
                  help="a setting of the roles under test; may be repeated"),
+    click.option("--keys/--no-keys", default=True, show_default=True,
+                 help="send with an Idempotency-Key and retry until answered"),
 ]  # fmt: skip
 
 
@@ -68,12 +70,12 @@ def chaos(context: click.Context, /, minutes: float, **asked: Any) -> None:
     """Break Tributary under load, and count what was acknowledged against what was counted."""
     if context.invoked_subcommand is not None:
         return
-    seed, given = _seed(asked["seed"]), asked["given"]
+    table = "faults" if asked["write"] else ""
     if asked["only"]:
         chosen = [(fault, asked["times"] or fault.times) for fault in _chosen(asked["only"])]
-        _finish(_each(chosen, seed, given), "faults" if asked["write"] else "")
+        _finish(_each(chosen, _order(asked)), table)
     else:
-        _finish(_storms(seed, minutes * 60, given), "faults" if asked["write"] else "")
+        _finish(_storms(_order(asked), minutes * 60), table)
 
 
 @chaos.command("list")
@@ -90,13 +92,14 @@ def list_() -> None:
 def proof(part: float, **asked: Any) -> None:
     """Inject every fault as often as the claim says; some tens of minutes."""
     claims = [(claim.fault, max(1, round(claim.times * part))) for claim in CLAIMS]
-    results = _each(claims, _seed(asked["seed"]), asked["given"])
-    _finish(results, "proof" if asked["write"] else "")
+    _finish(_each(claims, _order(asked)), "proof" if asked["write"] else "")
 
 
-def _seed(asked: int | None) -> int:
-    """The seed asked for, or a fresh one."""
-    return random.SystemRandom().randrange(1 << 16) if asked is None else asked
+def _order(asked: dict[str, Any]) -> run.Order:
+    """What the shared options ask for, with a fresh seed if none was named."""
+    seed = asked["seed"]
+    seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
+    return run.Order(seed, given=asked["given"], is_keyed=asked["keys"])
 
 
 def _chosen(names: tuple[str, ...]) -> list[Fault]:
@@ -108,9 +111,7 @@ def _chosen(names: tuple[str, ...]) -> list[Fault]:
         raise click.UsageError(f"no fault {missing}; scripts/chaos list names them") from None
 
 
-def _each(
-    chosen: list[tuple[Fault, int]], seed: int, given: dict[str, Any]
-) -> Iterator[run.Result]:
+def _each(chosen: list[tuple[Fault, int]], order: run.Order) -> Iterator[run.Result]:
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         transient=True,
@@ -122,16 +123,16 @@ def _each(
             def advance(number: int, task: TaskID = task) -> None:
                 bar.advance(task, number)
 
-            yield run.one(fault, run.Order(seed, times, given, advance))
+            yield run.one(fault, order._replace(times=times, progress=advance))
             bar.remove_task(task)
 
 
-def _storms(seed: int, seconds: float, given: dict[str, Any]) -> Iterator[run.Result]:
+def _storms(order: run.Order, seconds: float) -> Iterator[run.Result]:
     """Storms of a minute, each with a seed of its own that is made from the first."""
     until_s = time.monotonic() + seconds
     while (left_s := until_s - time.monotonic()) > _STORM_S / 10:
-        yield run.storm(seed, min(_STORM_S, left_s), given)
-        seed += 1
+        yield run.storm(order, min(_STORM_S, left_s))
+        order = order._replace(seed=order.seed + 1)
 
 
 def _finish(results: Iterable[run.Result], table: str) -> None:

@@ -47,7 +47,7 @@ CATALOGUE = (
     Fault("F10", "SIGSTOP the server 1, 5, 30 s", servers.suspend_server, 2),
     Fault(
         "F11", "reply swallowed after execution, append and commit",
-        networks.swallow_replies, 500, storm=60,
+        networks.swallow_replies, 500, storm=30,
     ),
     Fault(
         "F12", "connection reset before sending, or amid a reply",
@@ -86,7 +86,7 @@ CATALOGUE = (
     Fault("F27", "two workers create the group at once", streams.race_for_groups, 1000, storm=50),
     Fault(
         "F28", "the backlog reaches its cap", streams.fill_backlog, 1,
-        Needs(settings={"stream_max_entries": 100}), judge.refused_not_lost,
+        Needs(settings={"stream_max_entries": 100}, pause_s=0.002), judge.refused_not_lost,
     ),
     Fault("F29", "XTRIM of unread entries", streams.trim_unread, 3, judge=judge.accounted),
     Fault("F30", "dead consumers with entries", streams.leave_dead_consumers, 200, storm=20),

@@ -38,7 +38,7 @@ def _hit_until_done(stand: Stand, times: int) -> None:
 
 def swallow_replies(stand: Stand, times: int) -> None:
     """Swallow replies after the server has executed: half of append, half of commit."""
-    hanging = min(4, times // 10)  # each costs its process a whole timeout
+    hanging = min(4, times // 100)  # each costs its process a whole timeout
     for proxy, script, part in (
         (stand.to_ingest, APPEND, times - times // 2),
         (stand.to_aggregators, COMMIT, times // 2),

@@ -57,6 +57,7 @@ class Order(NamedTuple):
     seed: int
     times: int = 0  # 0: as often as the catalogue says
     given: Mapping[str, Any] = _NONE  # settings of the roles under test
+    is_keyed: bool = True  # senders retry by Idempotency-Key
     progress: Progress = _ignore
 
 
@@ -66,7 +67,7 @@ def one(fault: Fault, order: Order) -> Result:
     result = Result(fault.id, fault.title, order.seed, order.times, None, [], [], 0.0)
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-") as name, contextlib.ExitStack() as prepared:
-        needs = fault.needs
+        needs = fault.needs._replace(is_keyed=order.is_keyed)
         try:
             if fault.prepare is not None:
                 needs = prepared.enter_context(fault.prepare(Path(name), needs))
@@ -93,28 +94,28 @@ def _judged(stand: Stand, by: Judge, inject: Callable[[], None]) -> Found:
     return by(stand)
 
 
-def storm(seed: int, seconds: float, given: Mapping[str, Any] = _NONE) -> Result:
+def storm(order: Order, seconds: float) -> Result:
     """Many kinds of fault on one deployment, in an order that the seed decides."""
-    order = random.Random(seed)
     began_s = time.monotonic()
     injected: list[str] = []
 
     def inject(stand: Stand) -> None:
-        for fault in _endless(order):
+        for fault in _endless(random.Random(order.seed)):
             if time.monotonic() - began_s > seconds:
                 return
             injected.append(fault.id)
             fault.inject(stand, fault.storm)
 
+    needs = Needs(is_keyed=order.is_keyed)
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as name,
-        standing(Path(name), seed, Needs(), given) as stand,
+        standing(Path(name), order.seed, needs, order.given) as stand,
     ):
         found = _judged(stand, judge.exact, lambda: inject(stand))
     notes = [f"{len(set(injected))} kinds: {' '.join(injected)}"]
     times = sum(find(id_).storm for id_ in injected)
     title, lasted_s = "many kinds at random", time.monotonic() - began_s
-    return Result("storm", title, seed, times, found, stand.recoveries_s, notes, lasted_s)
+    return Result("storm", title, order.seed, times, found, stand.recoveries_s, notes, lasted_s)
 
 
 def _endless(order: random.Random) -> Iterator[Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -17,7 +18,7 @@ STORM_S = 35.0
 @pytest.mark.parametrize("kind", ["fixed", "fresh"])
 def test_nothing_is_lost_or_counted_twice_in_a_storm(kind: str):
     seed = 7 if kind == "fixed" else random.randrange(1 << 16)
-    result = run.storm(seed, STORM_S)
+    result = run.storm(run.Order(seed), STORM_S)
     print("\n" + report.line(result))  # noqa: T201 - figures
     assert result.is_clean, report.line(result)
     assert result.found is not None
@@ -40,5 +41,8 @@ def test_nothing_is_lost_or_counted_twice_in_a_storm(kind: str):
 )
 def test_a_fault_that_needs_its_own_deployment(name: str, times: int):
     result = run.one(find(name), run.Order(seed=3, times=times))
+    if result.found is None and (os.geteuid() != 0 or "CI" not in os.environ):
+        pytest.skip(report.seen(result))
     print("\n" + report.line(result))  # noqa: T201 - figures
+    assert result.found is not None, report.line(result)
     assert result.is_clean, report.line(result)
