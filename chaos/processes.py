@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import signal
 import time
@@ -15,7 +16,7 @@ from chaos.stand import Stand
 _MANY = 50  # from so many on, recovery is measured for every tenth only
 _INGEST_POINTS = ("before_append", "after_append")
 _SOON_S = 60.0
-_STARVED_BYTES = 1 << 20
+_STARVED_BYTES, _STARVED_S = 1 << 20, 3.0
 _BURSTS, _BURST_READINGS = 20, 5_000
 
 
@@ -116,15 +117,20 @@ def make_zombies(stand: Stand, times: int) -> None:
 
 
 def starve_aggregators(stand: Stand, times: int) -> None:
-    """Take the memory from an aggregator, then send it more than it has room for."""
+    """Take the memory from an aggregator, and let it wake to more than it has room for."""
     for _ in range(times):
         victim = stand.random.choice(stand.aggregators)
         resource.prlimit(victim.pid, resource.RLIMIT_AS, (_STARVED_BYTES, _STARVED_BYTES))
-        ended = False
-        for _ in range(_BURSTS):
-            stand.burst(_BURST_READINGS)
-            ended = ended or victim.popen.poll() is not None
-        stand.notes.append(f"ended with {victim.popen.poll()}" if ended else "lived on, killed")
+        with contextlib.ExitStack() as asleep:
+            for aggregator in stand.aggregators:
+                asleep.enter_context(stopped(aggregator))
+            for _ in range(_BURSTS):
+                stand.burst(_BURST_READINGS)
+        try:
+            wait_until(lambda v=victim: v.popen.poll() is not None, "its end", _STARVED_S)  # type: ignore[misc]
+            stand.notes.append(f"ended with {victim.popen.poll()}")
+        except AssertionError:
+            stand.notes.append("lived on, killed")
         stand.replace(victim)
         stand.recovers()
         stand.on_progress(1)
