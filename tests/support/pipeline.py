@@ -119,6 +119,9 @@ class Load:
 
     def close(self) -> None:
         """Let the senders give up, and close the ledger."""
+        self.finish(5)
+        for sender in self._senders:
+            sender.wire.is_abandoned.set()
         self.finish()
         self.ledger.close()
 

@@ -35,6 +35,7 @@ class Wire:
         self._ledger = ledger
         self._style = style
         self._connection: http.client.HTTPConnection | None = None
+        self.is_abandoned = threading.Event()  # leave what has no answer in doubt
 
     def send(self, sent: Sent) -> str:
         """Send readings, again and again if they have a key; the outcome, also for the ledger."""
@@ -44,7 +45,8 @@ class Wire:
         until_s = time.monotonic() + _PATIENCE_S
         while key and outcome in {"maybe", "later"} and time.monotonic() < until_s:
             has_doubt = has_doubt or outcome == "maybe"
-            threading.Event().wait(_PAUSE_S)
+            if self.is_abandoned.wait(_PAUSE_S):
+                break
             outcome = self._post(sent, key)
         if outcome in {"later", "refused"}:
             outcome = "maybe" if has_doubt else "refused"
@@ -115,7 +117,7 @@ class Sender(threading.Thread):
         style: Style = Style(),  # noqa: B008 - it cannot be changed
     ) -> None:
         super().__init__(daemon=True)
-        self._wire = Wire(url, ledger, style)
+        self.wire = Wire(url, ledger, style)
         self._next = dict.fromkeys(devices, 0)
         self._readings = readings
         self._style = style
@@ -129,8 +131,8 @@ class Sender(threading.Thread):
             size = min(self._random.choice(self._style.sizes), self._readings - acknowledged)
             sent = Sent(device, self._next[device], self._next[device] + size - 1)
             self._next[device] += size
-            is_taken = self._wire.send(sent) in {"ok", "dup"}
+            is_taken = self.wire.send(sent) in {"ok", "dup"}
             if is_taken:
                 acknowledged += size
             self.giving_up.wait(self._style.pause_s if is_taken else _PAUSE_S)
-        self._wire.close()
+        self.wire.close()
