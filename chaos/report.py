@@ -15,7 +15,7 @@ _COLUMNS = (
     "recovery p50 ms", "p99 ms", "seed", "seen",
 )  # fmt: skip
 _HEAD = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
-_SEEN_MAX = 3  # notes shown of a result
+_SEEN_MAX = 4  # notes shown of a result
 
 
 def line(result: Result) -> str:
