@@ -97,7 +97,12 @@ def _by_streams(stand: Stand, *, may_lose: bool) -> Found:
         faults.append(f"{said['lost']} readings are reported as lost")
     in_doubt = verdict.indeterminate + verdict.recovered
     return Found(
-        verdict.acknowledged, verdict.lost, verdict.duplicated, in_doubt, verdict.refused, faults
+        verdict.acknowledged,
+        verdict.lost + verdict.uncounted,
+        verdict.duplicated + verdict.overcounted,
+        in_doubt,
+        verdict.refused,
+        faults,
     )
 
 

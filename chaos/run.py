@@ -90,7 +90,7 @@ def _judged(stand: Stand, by: Judge, inject: Callable[[], None]) -> Found:
         stand.settle_load(20)
         stand.drain()
     except AssertionError as unmet:
-        return Found(stand.load.ledger.acknowledged, 0, 0, 0, 0, [str(unmet)])
+        return Found(stand.load.ledger.acknowledged, 0, 0, 0, 0, [str(unmet) or repr(unmet)])
     return by(stand)
 
 

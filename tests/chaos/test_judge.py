@@ -32,7 +32,7 @@ def test_it_sees_every_kind_of_damage(stand: Stand):
     doubled = judge.exact(stand)
     assert doubled.duplicated > 0
     assert any("more than once" in fault for fault in doubled.faults)
-    assert any("counted" in fault for fault in doubled.faults)
+    assert doubled.lost > 0, "what was added is stored, but not counted"
     stand.client.xdel(stream, added)
 
     first = stand.client.xrange(stream, count=1)[0][0]

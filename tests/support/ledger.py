@@ -103,6 +103,8 @@ class Verdict(NamedTuple):
     unexpected: int  # refused, but stored
     stored: int
     miscounted: list[str]  # series whose aggregates differ from what is stored
+    uncounted: int  # stored, but missing in the aggregates
+    overcounted: int  # in the aggregates more often than stored
 
     @property
     def is_clean(self) -> bool:
@@ -119,6 +121,7 @@ def verify(ledger: Ledger, client: redis.Redis, settings: Settings) -> Verdict:
     maybe = _pairs(told.get("maybe", {})) - acknowledged
     refused = _pairs(told.get("refused", {})) - acknowledged - maybe
     there = {(device, int(value)) for device, values in held.items() for value in values}
+    miscounted = _miscounted(client, settings, held)
     return Verdict(
         acknowledged=len(acknowledged),
         lost=len(acknowledged - there),
@@ -128,7 +131,9 @@ def verify(ledger: Ledger, client: redis.Redis, settings: Settings) -> Verdict:
         refused=len(refused),
         unexpected=len(there - acknowledged - maybe),
         stored=len(there),
-        miscounted=_miscounted(client, settings, held),
+        miscounted=[fault for fault, _ in miscounted],
+        uncounted=sum(max(0, -excess) for _, excess in miscounted),
+        overcounted=sum(max(0, excess) for _, excess in miscounted),
     )
 
 
@@ -174,7 +179,8 @@ def _add(
 
 def _miscounted(
     client: redis.Redis, settings: Settings, held: dict[str, Counter[float]]
-) -> list[str]:
+) -> list[tuple[str, int]]:
+    """Series that are not counted as stored, and by how many readings too often."""
     layout = Layout(settings.parsed_windows, settings.average_over)
     faults = []
     for device, values in held.items():
@@ -182,12 +188,13 @@ def _miscounted(
         packed = client.hget(keys.state(partition), keys.series(device, METRIC))
         numbers = list(values.elements())
         if packed is None:
-            faults.append(f"{device}: {len(numbers)} stored, none counted")
+            faults.append((f"{device}: {len(numbers)} stored, none counted", -len(numbers)))
             continue
         state = np.frombuffer(packed, layout.state)[0]
         if not _agrees(state, numbers):
-            meta = client.hgetall(keys.meta(partition))
-            faults.append(f"{device}: {len(numbers)} stored, {state['count']} counted; {meta}")
+            counted, meta = int(state["count"]), client.hgetall(keys.meta(partition))
+            fault = f"{device}: {len(numbers)} stored, {counted} counted; {meta}"
+            faults.append((fault, counted - len(numbers)))
     return faults
 
 
