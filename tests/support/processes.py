@@ -128,7 +128,11 @@ class Server:
         self.process = Process([*self._embedded.command(), *extra], self._environ)
         self.client = redis.Redis.from_url(self.url, socket_timeout=30)
         if until_ready:
-            wait_until(self._answers, "the server to answer")
+            try:
+                wait_until(self._answers, "the server to answer")
+            except AssertionError:
+                self.process.kill()  # nobody else knows of it yet
+                raise
 
     def stop(self) -> None:
         self.client.close()
