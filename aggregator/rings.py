@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.groups import Groups, Ints, summary
-from tributary.aggregate import Layout, Records, clear, merge
+from tributary.aggregate import Layout, Records, clear, closed, merge, opened
 from tributary.window import Window
 
 Flags = NDArray[np.bool_]
@@ -57,7 +57,7 @@ class Moves(NamedTuple):
         part[held > before] = between
         left = self.open[moved, number]
         series, column = np.nonzero(held == before)
-        part[series, column] = left[series]
+        part[series, column] = closed(left[series])
         ring[rows[moved]] = part
         clear(left)
         self.open[moved, number] = left
@@ -80,9 +80,9 @@ class Moves(NamedTuple):
         self.open[series[is_open], number] = cells
         kept = ~is_open & (slot >= after - window.slots)
         at = rows[series[kept]], slot[kept] % window.slots
-        cells = ring_state[window.name][at]
+        cells = opened(ring_state[window.name][at])
         merge(cells, merged.at(kept))
-        ring_state[window.name][at] = cells
+        ring_state[window.name][at] = closed(cells)
         changed = np.zeros(len(rows), np.bool_)
         changed[series[kept]] = True
         return np.repeat(~is_open & ~kept, counts), changed

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tributary import reading
-from tributary.aggregate import Layout, Records, mean
+from tributary.aggregate import Layout, Records, mean, opened
 from tributary.window import Window
 
 _NO_CELL = (0, 0.0, 0.0, 0.0, 0.0)
@@ -119,4 +119,4 @@ def _slots(series: Series, width: Window, number: int) -> tuple[Records, np.ndar
     open_slot = series.newest_ms // width.slot_ms
     held = np.arange(open_slot - width.slots, open_slot + 1)
     closed = series.rings[width.name][held[:-1] % width.slots]
-    return np.append(closed, series.state["open"][number]), held
+    return np.append(opened(closed), series.state["open"][number]), held

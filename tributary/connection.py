@@ -17,7 +17,7 @@ from tributary.errors import ConnectionGone, Misconfigured, TributaryError, Unav
 from tributary.lua import SCRIPTS
 from tributary.settings import Settings
 
-FORMAT = "1"
+FORMAT = "2"
 _START_PATIENCE_S = 10.0
 _START_PAUSE_S = 0.1
 

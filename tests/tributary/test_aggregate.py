@@ -1,0 +1,32 @@
+"""What is packed is what was computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tributary.aggregate import CELL, CLOSED_CELL, Layout, closed, opened
+from tributary.window import parse_windows
+
+
+@pytest.mark.parametrize("m2", [0.0, 1e-20, 0.1, 12_345.678, 1e70])
+def test_closing_a_slot_keeps_all_but_digits_of_its_deviation(m2: float):
+    cells = np.array(
+        [(7, 0.1, m2, -1e300, 1 / 3), (4_000_000_000, 1e9 + 0.1, m2, 5e-324, 1.0)], CELL
+    )
+    again = opened(closed(cells))
+    for name in ("count", "mean", "min", "max"):
+        assert again[name].tolist() == cells[name].tolist()
+    assert np.allclose(np.sqrt(again["m2"]), np.sqrt(m2), rtol=1e-7, atol=0)
+
+
+def test_a_deviation_that_single_precision_cannot_hold_is_infinite():
+    cells = np.array([(2, 0.0, 1e300, -1e150, 1e150)], CELL)
+    assert opened(closed(cells))["m2"].tolist() == [np.inf]
+
+
+def test_the_closed_slots_of_the_usual_windows_fit_two_kib():
+    layout = Layout(parse_windows("1m/5s,15m/1m,1h/5m,24h/1h"), 10)
+    assert CLOSED_CELL.itemsize == 32
+    assert layout.rings.itemsize == 2016
+    assert layout.state.itemsize == 344
