@@ -59,6 +59,7 @@ class Dead(NamedTuple):
 
     id: bytes
     reason: str
+    readings: int  # what it adds to the count of dead readings
     fields: bytes  # the fields as they were, msgpack
 
 
@@ -74,6 +75,11 @@ class Sorted(NamedTuple):
 def sort_out(entries: list[Entry], counts: Counts) -> Sorted:
     """Decode the entries of one read, which follow those that `counts` stands for."""
     return _usual(entries, counts) or _one_by_one(entries, counts)
+
+
+def bury(entry: Entry, counts: Counts, reason: str) -> Sorted:
+    """An entry that could be decoded but not applied, as one that is dead."""
+    return _one_by_one([entry], counts, reason)
 
 
 def _usual(entries: list[Entry], counts: Counts) -> Sorted | None:
@@ -101,7 +107,7 @@ def _usual(entries: list[Entry], counts: Counts) -> Sorted | None:
     return Sorted([id_ for id_, _ in entries], decoded, after, [])
 
 
-def _one_by_one(entries: list[Entry], counts: Counts) -> Sorted:
+def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorted:
     tally = {name: getattr(counts, name) for name in COUNTS}
     blocks: list[frame.RawBlock] = []
     dead: list[Dead] = []
@@ -112,19 +118,18 @@ def _one_by_one(entries: list[Entry], counts: Counts) -> Sorted:
             tally["foreign"] += 1
             tally["dead"] += 1
             tally["dead_entries"] += 1
-            dead.append(Dead(id_, "not written by append", _packed(fields)))
+            dead.append(Dead(id_, "not written by append", 1, _packed(fields)))
             continue
         entry, reading = numbered
         if entry <= tally["done_entries"]:
             continue  # applied before; somebody has moved the group back
         try:
-            unpacked = frame.unpack(fields[5])
-            readings = columns(unpacked).readings
+            unpacked, readings = _decoded(fields[5], failed)
             blocks += unpacked
             tally["applied"] += readings
         except BadFrame as error:
             readings = max(0, reading - tally["done"]) if _follows(entry, tally) else 1
-            dead.append(Dead(id_, str(error), _packed(fields)))
+            dead.append(Dead(id_, str(error), readings, _packed(fields)))
             tally["dead"] += readings
             tally["dead_entries"] += 1
         tally["lost_entries"] += entry - tally["done_entries"] - 1
@@ -132,6 +137,14 @@ def _one_by_one(entries: list[Entry], counts: Counts) -> Sorted:
         tally["done_entries"], tally["done"] = entry, reading
     decoded = columns(blocks) if blocks else None
     return Sorted([id_ for id_, _ in entries], decoded, Counts(**tally), dead)
+
+
+def _decoded(packed: bytes, failed: str) -> tuple[list[frame.RawBlock], int]:
+    """The blocks of a frame and how many readings they hold, unless it is known to fail."""
+    if failed:
+        raise BadFrame(failed)
+    blocks = frame.unpack(packed)
+    return blocks, columns(blocks).readings
 
 
 def _follows(entry: int, tally: dict[str, Any]) -> bool:

@@ -11,11 +11,12 @@ import asyncio
 import numpy as np
 
 from aggregator import changes
-from aggregator.account import Entry, Sorted, sort_out, without_late
+from aggregator.account import Entry, Sorted, bury, sort_out, without_late
 from aggregator.decode import Columns
 from aggregator.fold import Folded, fold
 from aggregator.groups import Ints, Readings
-from aggregator.table import Table
+from aggregator.parts import ATTEMPTS, FAILURES, Parts
+from aggregator.table import Table, Unseen
 from aggregator.tenure import Tenure
 from tributary import faults, keys
 from tributary.aggregate import Layout
@@ -31,6 +32,8 @@ class Batch:
     def __init__(self, tenure: Tenure, sorted_: Sorted) -> None:
         self.tenure = tenure
         self.sorted = sorted_
+        self.unseen = Unseen([], [])
+        self.loaded: list[list[bytes | None]] = [[], [], []]  # of `unseen`: what Redis holds
         self.rows = _NO_ROWS  # of the table, one per value
 
     @property
@@ -43,6 +46,7 @@ class Cycle:
     """The inbox of a worker, its table, and the turns that empty the one into the other."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._layout = Layout(settings.parsed_windows, settings.average_over)
         self._table = Table(self._layout, settings.series_cached_max)
         self._inbox: list[tuple[Tenure, list[Entry]]] = []
@@ -74,41 +78,82 @@ class Cycle:
             self._table.drop(self._void.pop())
         arrived, self._inbox = self._inbox, []
         faults.reach("after_read")
+        if self._table.is_outgrown:  # what it held stands in Redis
+            self._table = Table(self._layout, self._settings.series_cached_max)
         self._table.begin_batch()
-        batches = [
-            Batch(tenure, sort_out(entries, tenure.counts))
-            for tenure, entries in arrived
-            if not tenure.is_over
-        ]
-        await asyncio.gather(*(self._load(batch) for batch in batches))
+        live = [(tenure, entries) for tenure, entries in arrived if not tenure.is_over]
+        try:
+            applied = await self._apply(live)
+        except FAILURES:
+            # Nothing is committed, but rows may be folded by half.
+            for tenure, _ in live:
+                self._table.drop(tenure.partition)
+            for tenure, entries in live:
+                await self._apply_in_parts(tenure, entries)
+        else:
+            for tenure, change in applied:
+                tenure.commit(change)
+
+    async def _apply(
+        self, arrived: list[tuple[Tenure, list[Entry]]]
+    ) -> list[tuple[Tenure, changes.Changes]]:
+        """Decode and fold entries; what is to be committed of each partition."""
+        batches = [Batch(tenure, sort_out(entries, tenure.counts)) for tenure, entries in arrived]
+        await asyncio.gather(*(self._ask(batch) for batch in batches))
         faults.reach("after_load")
         batches = [batch for batch in batches if not batch.tenure.is_over]
+        for batch in batches:
+            self._seat(batch)
         folded = self._fold([batch for batch in batches if batch.columns is not None])
         faults.reach("after_fold")
-        first = 0
+        applied, first = [], 0
         for batch in batches:
-            batch.tenure.commit(self._changes(batch, folded, first))
+            applied.append((batch.tenure, self._changes(batch, folded, first)))
             first += len(batch.rows)
+        return applied
 
-    async def _load(self, batch: Batch) -> None:
-        """Give every series of the batch a row, from Redis if it is not in memory."""
+    async def _apply_in_parts(self, tenure: Tenure, entries: list[Entry]) -> None:
+        """Commit what can be applied, part by part, and bury what cannot."""
+        parts = Parts(entries)
+        while parts and not tenure.is_over:
+            try:
+                sent = [change for _, change in await self._apply([(tenure, parts.next)])]
+            except FAILURES as error:
+                self._table.drop(tenure.partition)
+                if not parts.failed():
+                    continue
+                reason = f"failed {ATTEMPTS} times: {type(error).__name__}: {error}"
+                dead = bury(parts.next[0], tenure.counts, reason)
+                sent = [changes.none(dead, dead.counts)]
+            parts.done()
+            for change in sent:
+                (tenure.commit_part if parts else tenure.commit)(change)
+
+    async def _ask(self, batch: Batch) -> None:
+        """Ask Redis for what is not in memory of the batch's series: one round trip."""
         columns, partition = batch.columns, batch.tenure.partition
         if columns is None:
             return
-        unseen = self._table.unseen(partition, columns.series)
-        if unseen.series:
-            fields = [keys.series(device, metric) for device, metric in unseen.series]
-            wanted = [
-                (keys.state(partition), fields),
-                (keys.windows(partition), fields),
-                (keys.latest(partition), unseen.devices),
-            ]
-            try:
-                loaded = await batch.tenure.load(wanted)
-            except TributaryError as error:
-                batch.tenure.end(error)
-                return
-            self._table.load(partition, unseen, *loaded)
+        batch.unseen = self._table.unseen(partition, columns.series)
+        if not batch.unseen.series:
+            return
+        fields = [keys.series(device, metric) for device, metric in batch.unseen.series]
+        wanted = [
+            (keys.state(partition), fields),
+            (keys.windows(partition), fields),
+            (keys.latest(partition), batch.unseen.devices),
+        ]
+        try:
+            batch.loaded = await batch.tenure.load(wanted)
+        except TributaryError as error:
+            batch.tenure.end(error)
+
+    def _seat(self, batch: Batch) -> None:
+        """Give every value of the batch the row of its series."""
+        columns, partition = batch.columns, batch.tenure.partition
+        if columns is None:
+            return
+        self._table.load(partition, batch.unseen, *batch.loaded)
         rows = map(self._table.rows(partition).__getitem__, columns.series)
         batch.rows = np.repeat(np.fromiter(rows, np.int64), columns.repeats)
         self._table.use(batch.rows)

@@ -16,7 +16,7 @@ from aggregator.groups import Floats, Ints
 from tributary.errors import BadFrame
 from tributary.frame import RawBlock
 
-_TIME_MAX_MS = 1 << 52
+_TIME_MAX_MS = 253_402_300_800_000  # the year 10000: RFC 3339 cannot say it
 
 
 class Columns(NamedTuple):

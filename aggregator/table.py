@@ -30,6 +30,7 @@ class Table:
 
     def __init__(self, layout: Layout, rows_max: int) -> None:
         self.layout = layout
+        self._rows_max = rows_max
         self.state = np.zeros(rows_max, layout.state)
         self.rings = np.zeros(rows_max, layout.rings)
         self.series: list[Series] = [_NOBODY] * rows_max
@@ -40,6 +41,11 @@ class Table:
         self._used = np.zeros(rows_max, np.int64)
         self._free = list(range(rows_max - 1, -1, -1))
         self._batch = 0
+
+    @property
+    def is_outgrown(self) -> bool:
+        """Whether one batch has needed more rows than there should be."""
+        return len(self.series) > self._rows_max
 
     def rows(self, partition: int) -> dict[Series, int]:
         """Series → row of one partition."""
@@ -54,11 +60,17 @@ class Table:
         self._used[rows] = self._batch
 
     def unseen(self, partition: int, series: list[Series]) -> Unseen:
-        """Of these series, which have no row yet, and which of their devices no document."""
+        """Of these series, which have no row yet, and their devices; the others are in use."""
         known = self.rows(partition)
-        missing = [s for s in dict.fromkeys(series) if s not in known]
-        devices = dict.fromkeys(device for device, _ in missing)
-        return Unseen(missing, [device for device in devices if device not in self.documents])
+        distinct = dict.fromkeys(series)
+        rows = list(map(known.get, distinct))
+        found = [row for row in rows if row is not None]
+        # Now, not when the batch is loaded: making room for its new series must not evict them.
+        self.use(np.array(found, np.int64))
+        if len(found) == len(rows):
+            return Unseen([], [])
+        missing = [s for s in distinct if s not in known]
+        return Unseen(missing, list(dict.fromkeys(device for device, _ in missing)))
 
     def load(
         self,
@@ -70,14 +82,16 @@ class Table:
     ) -> None:
         """Give rows to unseen series, with what Redis holds of them."""
         rows = self.rows(partition)
-        for device, text in zip(unseen.devices, documents, strict=True):
-            self.documents[device] = Document.parse(device, text)
         for series, state, ring in zip(unseen.series, states, rings, strict=True):
             row = rows[series] = self._allocate(partition, series)
             if state is not None:
                 self.state[row] = np.frombuffer(state, self.layout.state)[0]
             if ring is not None:
                 self.rings[row] = np.frombuffer(ring, self.layout.rings)[0]
+        # After the rows: making room for them may have evicted what a document hung on.
+        for device, text in zip(unseen.devices, documents, strict=True):
+            if device not in self.documents:
+                self.documents[device] = Document.parse(device, text)
 
     def drop(self, partition: int) -> None:
         """Forget everything about a partition."""
@@ -129,4 +143,5 @@ class Table:
         self._free.append(row)
         self._document_rows[series[0]] -= 1
         if self._document_rows[series[0]] == 0:
-            del self._document_rows[series[0]], self.documents[series[0]]
+            del self._document_rows[series[0]]
+            self.documents.pop(series[0], None)  # none yet if loading it has failed

@@ -11,6 +11,8 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
+from loguru import logger
+
 from aggregator.account import COUNTS, Counts, Entry
 from aggregator.changes import Changes
 from tributary import faults, keys
@@ -19,6 +21,8 @@ from tributary.lua import COMMIT, REGROUP, SETTLE
 from tributary.pipe import Pipe, Reply, checked, pack
 
 BLOCK_MS = 1_000
+READ_BYTES = 4_194_304  # about what a read brings: one large batch after the other, not a thousand
+_FIRST_READ_ENTRIES = 100
 DEAD_MAX_ENTRIES = 10_000
 _numbers = itertools.count(1)
 
@@ -42,6 +46,7 @@ class Tenure:
         self._worker = worker
         self._arrived = arrived
         self._read_max_entries = read_max_entries
+        self._read_entries = min(_FIRST_READ_ENTRIES, read_max_entries)
         self._epoch = ""
         self._is_claiming = True
         self._readings = keys.readings(partition)
@@ -98,13 +103,22 @@ class Tenure:
 
     def commit(self, changes: Changes) -> None:
         """Send a batch's changes, and ask for the next batch behind it on the same connection."""
+        self.commit_part(changes)
+        # The next batch is read knowing that this one will stand, or will void both.
+        self._read()
+        faults.reach("after_commit_sent")
+
+    def commit_part(self, changes: Changes) -> None:
+        """Send the changes of the first entries of a batch; the rest of it follows."""
         token = self._token()
         meta = ["epoch", token]
         for name in COUNTS:
             meta += (name, str(getattr(changes.counts, name)))
         dead: list[str | bytes] = []
         for entry in changes.dead:
-            dead += (entry.id, entry.reason, entry.fields)
+            buried = {"partition": self.partition, "entry": entry.id.decode()}
+            logger.bind(action="buried", reason=entry.reason, **buried).warning("entry buried")
+            dead += (entry.id, entry.reason, str(entry.readings), entry.fields)
         lists = (
             changes.ids,
             meta,
@@ -122,10 +136,7 @@ class Tenure:
         for each in lists:
             command += each
         self.pipe.send(pack(tuple(command)), self._committed)
-        # The next batch is read knowing that this one will stand, or will void both.
         self._epoch, self.counts = token, changes.counts
-        self._read()
-        faults.reach("after_commit_sent")
 
     def _committed(self, reply: Reply) -> None:
         faults.reach("after_commit")
@@ -136,7 +147,7 @@ class Tenure:
 
     def _read(self) -> None:
         """Ask for entries: first all that is pending, whoever it was handed to, then new ones."""
-        count = str(self._read_max_entries)
+        count = str(self._read_entries)
         if self._is_claiming:
             command = ("XAUTOCLAIM", self._readings, keys.GROUP, self._worker, "0", "0-0")
             self.pipe.send(pack((*command, "COUNT", count)), self._claimed)
@@ -149,7 +160,7 @@ class Tenure:
         if not isinstance(reply, list):
             self._end_with(reply)
         elif reply[1]:
-            self._arrived(self, reply[1])
+            self._arrive(reply[1])
         elif reply[0] != b"0-0":  # only entries whose data is gone: they left the pending list
             self._read()
         else:
@@ -158,11 +169,18 @@ class Tenure:
 
     def _were_read(self, reply: Reply) -> None:
         if isinstance(reply, list):
-            self._arrived(self, reply[0][1])
+            self._arrive(reply[0][1])
         elif reply is None:
             self._idle()
         else:
             self._end_with(reply)
+
+    def _arrive(self, entries: list[Entry]) -> None:
+        """Hand entries over, and ask for as many next time as should fit the bytes of a read."""
+        size_bytes = sum(len(fields[-1]) for _, fields in entries if fields)
+        fitting = READ_BYTES * len(entries) // max(1, size_bytes)
+        self._read_entries = min(self._read_max_entries, max(1, fitting))
+        self._arrived(self, entries)
 
     def _idle(self) -> None:
         """Nothing new for a while: look for entries handed to others, and for lost ones."""

@@ -64,15 +64,21 @@ class Worker:
         while True:
             try:
                 pipe = await self._nodes.open(keys.WORKERS)
-                await pipe.call("SCRIPT", "LOAD", HEARTBEAT.source)
-                while True:
-                    self._settle_ownership(await self._beat(pipe))
-                    await asyncio.sleep(interval_s)
+                await self._beat_on(pipe, interval_s)
             except Misconfigured:
                 raise
             except TributaryError as error:
                 self._outage.begin(error)
                 await asyncio.sleep(interval_s)
+
+    async def _beat_on(self, pipe: Pipe, interval_s: float) -> None:
+        try:
+            await pipe.call("SCRIPT", "LOAD", HEARTBEAT.source)
+            while True:
+                self._settle_ownership(await self._beat(pipe))
+                await asyncio.sleep(interval_s)
+        finally:
+            pipe.close()
 
     async def _beat(self, pipe: Pipe) -> set[str]:
         arguments = ("1", keys.WORKERS, self.id, str(FORGET_WORKER_MS))

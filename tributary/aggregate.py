@@ -63,7 +63,7 @@ def clear(records: Records) -> None:
     """Make summaries empty: no reading, and extremes that every reading replaces."""
     records["count"] = 0
     records["mean"] = 0.0
-    records["m2" if "m2" in records.dtype.names else "deviation"] = 0.0
+    records["deviation" if records.dtype == CLOSED_CELL else "m2"] = 0.0
     records["min"] = np.inf
     records["max"] = -np.inf
 

@@ -78,7 +78,7 @@ CATALOGUE = (
     Key(
         "tributary:{p}:dead",
         "stream",
-        "entries that cannot be applied: reason, original id and fields",
+        "entries that cannot be applied: reason, original id, readings counted as dead, fields",
         "aggregator (commit)",
         "operators",
         "permanent, capped by MAXLEN ~",

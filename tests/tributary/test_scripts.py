@@ -82,7 +82,7 @@ def test_commit_applies_everything_at_once(client: redis.Redis):
     ids = read(client)
     lists = {
         "meta": ["hwm", ids[0]], "state": ["s", b"1"], "windows": ["s", b"2"],
-        "latest": ["d", b"{}"], "devices": ["0", "d"], "dead": [b"1-1", "why", b"x"],
+        "latest": ["d", b"{}"], "devices": ["0", "d"], "dead": [b"1-1", "why", "3", b"x"],
     }  # fmt: skip
     assert commit(client, ids, "e1", "e2", **lists) == b"ok"
     assert client.xpending(STREAM, keys.GROUP)["pending"] == 0
@@ -93,7 +93,7 @@ def test_commit_applies_everything_at_once(client: redis.Redis):
     assert client.hget(keys.latest(0), "d") == b"{}"
     assert client.zrange(keys.devices(0), 0, -1) == [b"d"]
     ((_, dead),) = client.xrange(keys.dead(0))
-    assert dead == {b"id": b"1-1", b"reason": b"why", b"fields": b"x"}
+    assert dead == {b"id": b"1-1", b"reason": b"why", b"readings": b"3", b"fields": b"x"}
 
 
 def test_commit_is_refused_after_somebody_else_has_committed(client: redis.Redis):

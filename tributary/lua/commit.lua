@@ -8,7 +8,7 @@
 -- ARGV[1] group, [2] epoch expected, [3] most dead entries kept,
 -- ARGV[4..10] number of arguments of each list, then the lists:
 --   ids to acknowledge; meta, state, windows and latest as field, value; devices as score,
---   name; dead entries as id, reason, fields packed
+--   name; dead entries as id, reason, readings, fields packed
 -- returns 'ok', 'epoch' (somebody else has committed) or 'order' (an older entry is pending)
 -- atomic: acknowledging and counting apart would lose or double a batch at a crash between.
 -- allow-oom: committing is how a full server drains.
@@ -43,8 +43,8 @@ each(tonumber(ARGV[6]), 'HSET', KEYS[3])
 each(tonumber(ARGV[7]), 'HSET', KEYS[4])
 each(tonumber(ARGV[8]), 'HSET', KEYS[5])
 each(tonumber(ARGV[9]), 'ZADD', KEYS[6])
-for i = at, at + tonumber(ARGV[10]) - 1, 3 do
+for i = at, at + tonumber(ARGV[10]) - 1, 4 do
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[3], '*',
-    'id', ARGV[i], 'reason', ARGV[i + 1], 'fields', ARGV[i + 2])
+    'id', ARGV[i], 'reason', ARGV[i + 1], 'readings', ARGV[i + 2], 'fields', ARGV[i + 3])
 end
 return 'ok'

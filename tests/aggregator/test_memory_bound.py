@@ -1,0 +1,69 @@
+"""An aggregator keeps few series in memory, however many there are, and stays exact."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from random import Random
+
+import pytest
+import redis
+from support import folding
+
+from aggregator.cycle import Cycle
+from tributary.frame import Block
+from tributary.settings import Settings
+
+START_MS = 1_700_000_000_000
+METRICS = ("a", "b", "c")
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("bound", [3, 20])
+def test_a_bound_far_below_the_number_of_series_changes_nothing(
+    change: Callable[..., Settings], client: redis.Redis, bound: int, seed: int
+):
+    settings = change(partitions=3, series_cached_max=bound, read_max_entries=5)
+    random = Random(seed)
+    sent: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for number in range(1200):
+        # Some devices are heard of all the time, others hardly ever.
+        device = f"d{int(random.paretovariate(0.7)) % 40}"
+        metrics = {m: float(number) for m in random.sample(METRICS, random.randint(1, 3))}
+        folding.append(client, settings, [Block(device, START_MS + number * 700, dict(metrics))])
+        for metric, value in metrics.items():
+            sent[device, metric].append(value)
+    folding.aggregate(settings, client)
+    assert len(sent) > 2 * bound
+    for (device, metric), values in sent.items():
+        kept = folding.state(client, settings, device, metric)
+        assert kept["count"] == len(values)
+        assert math.isclose(kept["mean"], sum(values) / len(values))
+        collected = folding.latest(client, settings, device)
+        assert collected[f"current_{metric}"] == values[-1]
+        assert collected[f"average_{metric}"] == math.fsum(values[-10:]) / len(values[-10:])
+
+
+def test_one_large_batch_does_not_leave_the_table_large(
+    change: Callable[..., Settings], client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+):
+    settings = change(partitions=1, series_cached_max=10)
+    sizes: list[int] = []
+    turn = Cycle._turn
+
+    async def watched(self: Cycle) -> None:
+        await turn(self)
+        sizes.append(len(self._table.series))
+
+    monkeypatch.setattr(Cycle, "_turn", watched)
+    folding.append(client, settings, [Block(f"d{n}", 1, {"m": 1.0}) for n in range(500)])
+    folding.aggregate(settings, client)
+    folding.append(client, settings, [Block("d0", 2, {"m": 3.0})])
+    folding.append(client, settings, [Block(f"e{n}", 1, {"m": 1.0}) for n in range(500)])
+    for number in range(200):
+        folding.append(client, settings, [Block("d0", 3 + number, {"m": 2.0})])
+    folding.aggregate(change(partitions=1, series_cached_max=10, read_max_entries=2), client)
+    assert max(sizes) >= 500
+    assert sizes[-1] == 10
+    assert folding.state(client, settings, "d0", "m")["count"] == 202

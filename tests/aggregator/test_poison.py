@@ -1,0 +1,131 @@
+"""An entry that cannot be applied goes to the dead ones, and holds up nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+import redis
+from support import folding
+
+from aggregator import cycle
+from aggregator.account import Entry
+from aggregator.fold import Folded, fold
+from aggregator.groups import Readings
+from aggregator.parts import ATTEMPTS, Parts
+from tributary import keys, status
+from tributary.aggregate import Layout, Records
+from tributary.frame import Block, pack
+from tributary.settings import Settings
+
+POISON = 666.0
+
+
+class Allergic:
+    """The fold, with a fault that one value brings out after half the work is done."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(
+        self, layout: Layout, state: Records, rings: Records, readings: Readings
+    ) -> Folded:
+        self.calls += 1
+        folded = fold(layout, state, rings, readings)
+        if POISON in readings.values:
+            raise FloatingPointError("cannot stand this")
+        return folded
+
+
+@pytest.fixture
+def allergic(monkeypatch: pytest.MonkeyPatch) -> Allergic:
+    faulty = Allergic()
+    monkeypatch.setattr(cycle, "fold", faulty)
+    return faulty
+
+
+def dead(client: redis.Redis, settings: Settings) -> list[dict[bytes, bytes]]:
+    found = [client.xrange(keys.dead(partition)) for partition in range(settings.partitions)]
+    return [fields for entries in found for _, fields in entries]
+
+
+def tried(entries: int, bad: int) -> int:
+    """How many parts are tried until everything is dealt with."""
+    parts = Parts([(b"%d" % number, []) for number in range(entries)])
+    count, done = 0, []
+    while parts:
+        count += 1
+        part: list[Entry] = parts.next
+        if (b"%d" % bad, []) not in part or parts.failed():
+            done += part
+            parts.done()
+    assert done == [(b"%d" % number, []) for number in range(entries)]
+    return count
+
+
+@pytest.mark.parametrize("entries", [1, 2, 7, 1000])
+def test_one_bad_entry_is_found_by_halves(entries: int):
+    for bad in {0, entries // 2, entries - 1}:
+        assert tried(entries, bad) <= ATTEMPTS + 2 * (entries - 1).bit_length()
+
+
+def test_what_fails_in_the_fold_is_buried_after_five_attempts(
+    change: Callable[..., Settings], client: redis.Redis, allergic: Allergic
+):
+    settings = change(partitions=2)
+    bad = b""
+    for number in range(40):
+        value = POISON if number == 17 else float(number)
+        id_ = folding.append(
+            client, settings, [Block(f"d{number % 8}", 1000 + number, {"m": value})]
+        )
+        bad = id_ if value == POISON else bad
+    folding.aggregate(settings, client)
+    (buried,) = dead(client, settings)
+    assert buried[b"id"] == bad
+    assert buried[b"reason"] == b"failed 5 times: FloatingPointError: cannot stand this"
+    assert buried[b"readings"] == b"1"
+    assert msgspec.msgpack.decode(buried[b"fields"])[5] == pack([Block("d1", 1017, {"m": POISON})])
+    found = status.read(client, settings)
+    assert (found["accepted"], found["applied"], found["dead"]) == (40, 39, 1)
+    assert found["lost"] == found["pending"] == 0
+    counts = [int(folding.state(client, settings, f"d{n}", "m")["count"]) for n in range(8)]
+    assert counts == [5, 4, 5, 5, 5, 5, 5, 5]
+    assert allergic.calls < 40
+
+
+def test_a_frame_that_does_not_decode_is_buried_at_once(
+    settings: Settings, client: redis.Redis, allergic: Allergic
+):
+    partition = keys.partition_of("d", settings.partitions)
+    folding.append(client, settings, [Block("d", 1, {"m": 1.0})])
+    folding.append_packed(client, partition, b"\xc1garbage", 3)
+    folding.append_packed(client, partition, pack([Block("d", 1 << 50, {"m": 1.0})]), 1)
+    client.xadd(keys.readings(partition), {"somebody": "else's"})
+    folding.append(client, settings, [Block("d", 2, {"m": 2.0})])
+    folding.aggregate(settings, client)
+    reasons = [fields[b"reason"].decode() for fields in dead(client, settings)]
+    assert [reason.split(":")[0] for reason in reasons] == [
+        "not a frame",
+        "a time is out of range",
+        "not written by append",
+    ]
+    assert folding.latest(client, settings, "d")["average_m"] == 1.5
+    found = status.read(client, settings)
+    assert (found["accepted"], found["applied"], found["dead"]) == (7, 2, 5)
+    assert allergic.calls <= 3
+
+
+def test_state_that_no_longer_unpacks_fails_only_the_entries_that_need_it(
+    settings: Settings, client: redis.Redis
+):
+    for device in ("broken", "sound"):
+        partition = keys.partition_of(device, settings.partitions)
+        if device == "broken":
+            client.hset(keys.state(partition), keys.series(device, "m"), b"too short")
+        folding.append(client, settings, [Block(device, 1, {"m": 1.0})])
+    folding.aggregate(settings, client)
+    (buried,) = dead(client, settings)
+    assert b"failed 5 times: ValueError" in buried[b"reason"]
+    assert folding.latest(client, settings, "sound")["current_m"] == 1.0

@@ -1,0 +1,73 @@
+"""A worker inside the test's process, and readings appended for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import numpy as np
+import redis
+
+from aggregator.worker import Worker
+from tributary import connection, keys
+from tributary.aggregate import Layout
+from tributary.frame import Block, pack, readings_in
+from tributary.settings import Settings
+
+
+def append(client: redis.Redis, settings: Settings, blocks: list[Block]) -> bytes:
+    """One entry in the partition of the first block's device, numbered as append does; its id."""
+    partition = keys.partition_of(str(blocks[0].device), settings.partitions)
+    return append_packed(client, partition, pack(blocks), readings_in(blocks))
+
+
+def append_packed(client: redis.Redis, partition: int, packed: bytes, readings: int) -> bytes:
+    """One entry with these bytes; its id."""
+    entry = client.hincrby(keys.meta(partition), "entries", 1)
+    accepted = client.hincrby(keys.meta(partition), "accepted", readings)
+    fields: Any = {"e": entry, "n": accepted, "r": packed}
+    return bytes(client.xadd(keys.readings(partition), fields))
+
+
+def aggregate(settings: Settings, client: redis.Redis) -> None:
+    """Let a worker run until everything that was appended is accounted for."""
+    connection.prepare(client, settings)
+
+    async def work() -> None:
+        stop, worker = asyncio.Event(), Worker(settings)
+        running = asyncio.create_task(worker.run(stop))
+        async with asyncio.timeout(30):
+            while behind(client, settings) and not running.done():
+                await asyncio.sleep(0.005)
+        stop.set()
+        await running
+        await asyncio.sleep(0.01)  # closed connections are let go of by the loop
+
+    asyncio.run(work())
+
+
+def behind(client: redis.Redis, settings: Settings) -> bool:
+    """Whether an entry that was appended is not accounted for, or one is pending."""
+    for partition in range(settings.partitions):
+        entries, done = client.hmget(keys.meta(partition), "entries", "done_entries")
+        if int(entries or 0) > int(done or 0):
+            return True
+        if entries and client.xpending(keys.readings(partition), keys.GROUP)["pending"]:
+            return True
+    return False
+
+
+def state(client: redis.Redis, settings: Settings, device: str, metric: str) -> np.void:
+    """What is kept of a series."""
+    layout = Layout(settings.parsed_windows, settings.average_over)
+    partition = keys.partition_of(device, settings.partitions)
+    packed = client.hget(keys.state(partition), keys.series(device, metric))
+    return np.frombuffer(packed, layout.state)[0]
+
+
+def latest(client: redis.Redis, settings: Settings, device: str) -> dict[str, Any]:
+    """What /collect has of a device."""
+    partition = keys.partition_of(device, settings.partitions)
+    found: dict[str, Any] = msgspec.json.decode(client.hget(keys.latest(partition), device))
+    return found
