@@ -38,7 +38,8 @@ CATALOGUE = (
     Key(
         "tributary:{p}:meta",
         "hash",
-        "`entries`, `accepted` (sequence numbers of append); `epoch`, `hwm` and the counts of commit",
+        "`entries`, `accepted` (sequence numbers of append); `epoch`, `hwm` and the counts of commit; "
+        "`replayed`, `replayed_entries`",
         "ingest (append), aggregator (commit)",
         "all",
         "permanent",

@@ -55,24 +55,37 @@ def _counted(what: str, kind: Literal["counter", "gauge"], meaning: str, *path: 
     return Metric(name, kind, ("partition",), meaning, _per_partition(*path))
 
 
+def _gross(what: str, meaning: str, *path: str) -> Metric:
+    """A counter of what the account shows without the replayed: counters never fall."""
+    counted = _counted(what, "counter", meaning, *path)
+    replayed = _per_partition(*path[:-1], "replayed")
+
+    def samples(found: dict[str, Any]) -> list[Sample]:
+        pairs = zip(counted.samples(found), replayed(found), strict=True)
+        return [(labels, value + more) for (labels, value), (_, more) in pairs]
+
+    return counted._replace(samples=samples)
+
+
 def _whole(name: str, meaning: str, value: Callable[[dict[str, Any]], float]) -> Metric:
     return Metric(f"tributary_{name}", "gauge", (), meaning, lambda found: [((), value(found))])
 
 
 CATALOGUE = (
-    _counted("readings_accepted", "counter", "readings answered with 200", "accepted"),
+    _gross("readings_accepted", "readings answered with 200, and replayed ones", "accepted"),
     _counted("readings_applied", "counter", "readings in the aggregates", "applied"),
     _counted("readings_late", "counter", "readings too old for any window, in totals only", "late"),
-    _counted("readings_dead", "counter", "readings of entries that cannot be applied", "dead"),
+    _gross("readings_dead", "readings of entries that could not be applied", "dead"),
+    _counted("readings_replayed", "counter", "dead readings appended again", "replayed"),
     _counted("readings_lost", "counter", "accepted readings trimmed before they were read", "lost"),
     _counted("readings_refused", "counter", "readings not accepted: full backlog", "refused"),
     _counted("readings_pending", "gauge", "accepted readings not accounted for yet", "pending"),
     _counted(
         "readings_missing", "gauge", "pending readings that the stream has dropped", "missing"
     ),
-    _counted("entries_accepted", "counter", "entries appended", "entries", "accepted"),
+    _gross("entries_accepted", "entries appended", "entries", "accepted"),
     _counted("entries_lost", "counter", "entries trimmed unread", "entries", "lost"),
-    _counted("entries_dead", "counter", "entries that cannot be applied", "entries", "dead"),
+    _gross("entries_dead", "entries that could not be applied", "entries", "dead"),
     _counted(
         "entries_pending", "gauge", "entries not accounted for yet: the lag", "entries", "pending"
     ),

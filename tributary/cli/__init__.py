@@ -23,6 +23,7 @@ _COMMANDS = {
     "top": "the same, live on a terminal",
     "doctor": "what is wrong with the server, the clock, settings and permissions",
     "health": "whether the role that runs here is well, for container checks",
+    "dead": "list, show, replay and drop entries that could not be applied",
 }
 _HIDDEN = ("web",)
 

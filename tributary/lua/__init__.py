@@ -21,5 +21,6 @@ REGROUP = Script("regroup")
 SETTLE = Script("settle")
 HEARTBEAT = Script("heartbeat")
 ACCOUNT = Script("account")
+REPLAY = Script("replay")
 
-SCRIPTS = (APPEND, COMMIT, REGROUP, SETTLE, HEARTBEAT, ACCOUNT)
+SCRIPTS = (APPEND, COMMIT, REGROUP, SETTLE, HEARTBEAT, ACCOUNT, REPLAY)

@@ -30,6 +30,8 @@ _FIELDS = (
     "lost_entries",
     "foreign",
     "refused",
+    "replayed",
+    "replayed_entries",
 )
 
 
@@ -42,6 +44,7 @@ class Entries(msgspec.Struct, frozen=True):
     lost: int
     pending: int
     missing: int
+    replayed: int
 
 
 class Partition(msgspec.Struct, frozen=True):
@@ -56,6 +59,7 @@ class Partition(msgspec.Struct, frozen=True):
     pending: int
     missing: int  # of pending: the stream has dropped them
     refused: int  # never accepted: the backlog was full
+    replayed: int  # dead ones that were appended again: no part of accepted and dead any more
     entries: Entries
     lag_s: float  # age of the oldest entry that is held or readable and not accounted for
     stream_entries: int  # applied ones included, until they are trimmed
@@ -80,14 +84,15 @@ def parse(partition: int, reply: list[Any]) -> Partition:
     waiting = [int(id_.partition(b"-")[0]) for id_ in (held, *unread[:1]) if id_]
     return Partition(
         partition=partition,
-        accepted=meta["accepted"] + meta["foreign"],
+        accepted=meta["accepted"] + meta["foreign"] - meta["replayed"],
         applied=meta["applied"],
         late=meta["late"],
-        dead=meta["dead"],
+        dead=meta["dead"] - meta["replayed"],
         lost=meta["lost"],
         pending=meta["accepted"] - meta["done"],
         missing=missing,
         refused=meta["refused"],
+        replayed=meta["replayed"],
         entries=_entries(meta, missing_entries),
         lag_s=max(0.0, (now_ms - min(waiting)) / 1000) if waiting else 0.0,
         stream_entries=stream_entries,
@@ -114,10 +119,11 @@ def _missing(meta: dict[str, int], unread: list[bytes]) -> tuple[int, int]:
 def _entries(meta: dict[str, int], missing: int) -> Entries:
     dead_numbered = meta["dead_entries"] - meta["foreign"]
     return Entries(
-        accepted=meta["entries"] + meta["foreign"],
+        accepted=meta["entries"] + meta["foreign"] - meta["replayed_entries"],
         applied=meta["done_entries"] - meta["lost_entries"] - dead_numbered,
-        dead=meta["dead_entries"],
+        dead=meta["dead_entries"] - meta["replayed_entries"],
         lost=meta["lost_entries"],
         pending=meta["entries"] - meta["done_entries"],
         missing=missing,
+        replayed=meta["replayed_entries"],
     )

@@ -1,0 +1,159 @@
+"""Dead entries are listed, shown, replayed once and dropped, and the account stays a sum."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from support import folding
+from support.pipeline import environ
+from support.processes import ROOT
+
+from aggregator import cycle
+from aggregator.fold import fold
+from tributary import dead, keys, status
+from tributary.frame import Block, pack
+from tributary.settings import Settings
+
+COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending")
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(settings: Settings) -> Command:
+    """Run `tributary dead …` against the test's server."""
+
+    def call(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tributary", "dead", *arguments],
+            cwd=ROOT, env=environ(settings), input=said, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return call
+
+
+def account(client: redis.Redis, settings: Settings) -> tuple[int, ...]:
+    found = status.read(client, settings)
+    assert found["accepted"] == sum(found[name] for name in COUNTS[1:])
+    return tuple(found[name] for name in COUNTS)
+
+
+@pytest.fixture
+def buried(
+    client: redis.Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> list[dead.Buried]:
+    """A frame that is none, one of two readings that a fold without its fault can take, a stranger."""
+
+    def faulty(*arguments: Any) -> Any:
+        if 666.0 in arguments[-1].values:
+            raise ValueError("cannot stand this")
+        return fold(*arguments)
+
+    partition = keys.partition_of("d", settings.partitions)
+    folding.append(client, settings, [Block("d", 1, {"m": 1.0})])
+    folding.append_packed(client, partition, b"\xc1garbage", 3)
+    folding.append(client, settings, [Block("d", 2, {"m": 666.0}), Block("d", 3, {"m": 2.0})])
+    client.xadd(keys.readings(partition), {"r": pack([Block("d", 4, {"m": 3.0})]), "by": "me"})
+    with monkeypatch.context() as patch:
+        patch.setattr(cycle, "fold", faulty)
+        folding.aggregate(settings, client)
+    assert account(client, settings) == (7, 1, 0, 6, 0, 0)
+    return list(dead.buried(client, partition))
+
+
+def test_dead_entries_are_listed_with_their_reasons(command: Command, buried: list[dead.Buried]):
+    rows = json.loads(command("list", "--json").stdout)
+    assert [(row["entry"], row["readings"]) for row in rows] == [
+        (entry.name, readings) for entry, readings in zip(buried, (3, 2, 1), strict=True)
+    ]
+    assert [row["reason"].split(":")[0] for row in rows] == [
+        "not a frame",
+        "failed 5 times",
+        "not written by append",
+    ]
+    text = command("list", "--limit", "2")
+    assert "cannot stand this" in text.stdout
+    assert "more than 2" in text.stderr
+
+
+def test_an_entry_is_shown_with_its_bytes(command: Command, buried: list[dead.Buried]):
+    garbage, faulty, _ = buried
+    assert "c1 67 61 72" in command("show", garbage.name).stdout
+    shown = json.loads(command("show", faulty.name, "--json").stdout)
+    assert "666.0" in shown["readings_held"]
+    assert bytes.fromhex(shown["fields_hex"][5]) == faulty.packed()
+    assert command("show", "0/1-1").returncode == 1
+    wrong = command("show", "car-7")
+    assert wrong.returncode == 2
+    assert "PARTITION/ID" in wrong.stderr
+
+
+def test_what_is_replayed_is_counted_once(
+    command: Command, buried: list[dead.Buried], client: redis.Redis, settings: Settings
+):
+    done = command("replay", "--all", "--yes", "--json")
+    assert done.returncode == 1  # the garbage stays
+    said = json.loads(done.stdout)
+    assert said["replayed"] == 2
+    assert list(said["refused"]) == [buried[0].name]
+    assert account(client, settings) == (7, 1, 0, 3, 0, 3)
+    assert dead.replay(client, settings, buried)[0] == 0, "nothing is replayed twice"
+    folding.aggregate(settings, client)
+    assert account(client, settings) == (7, 4, 0, 3, 0, 0)
+    state = folding.state(client, settings, "d", "m")
+    assert (state["count"], state["max"]) == (4, 666.0)
+    assert folding.latest(client, settings, "d")["current_m"] == 3.0
+
+
+def test_what_dies_again_is_dead_once(
+    buried: list[dead.Buried],
+    client: redis.Redis,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(cycle, "fold", lambda *_: 1 / 0)
+    for _ in range(3):
+        (entry,) = [e for e in dead.buried(client, buried[1].partition) if e.readings == 2]
+        assert dead.replay(client, settings, [entry]) == (1, {})
+        assert account(client, settings) == (7, 1, 0, 4, 0, 2)
+        folding.aggregate(settings, client)
+        assert account(client, settings) == (7, 1, 0, 6, 0, 0)
+
+
+def test_replayed_entries_that_are_trimmed_unread_are_lost(
+    buried: list[dead.Buried], client: redis.Redis, settings: Settings
+):
+    dead.replay(client, settings, buried[1:])
+    client.xtrim(keys.readings(buried[0].partition), maxlen=0, approximate=False)
+    folding.append(client, settings, [Block("d", 5, {"m": 3.0})])
+    folding.aggregate(settings, client)
+    assert account(client, settings) == (8, 2, 0, 3, 3, 0)
+
+
+def test_replaying_never_pushes_out_what_is_unread(
+    buried: list[dead.Buried], client: redis.Redis, change: Callable[..., Settings]
+):
+    settings = change(stream_max_entries=100)
+    for number in range(89):
+        folding.append(client, settings, [Block("d", 10 + number, {"m": 1.0})])
+    replayed, refused = dead.replay(client, settings, buried[1:])
+    assert replayed == 1
+    assert refused == {buried[2].name: "too much is unread; try again"}
+
+
+def test_dropped_entries_stay_counted_as_dead(
+    command: Command, buried: list[dead.Buried], client: redis.Redis, settings: Settings
+):
+    declined = command("drop", buried[0].name, said="n\n")
+    assert declined.returncode == 1
+    assert command("drop").returncode == 2
+    assert len(list(dead.buried(client, buried[0].partition))) == 3
+    assert "dropped 1 entries" in command("drop", buried[0].name, said="y\n").stdout
+    assert json.loads(command("drop", "--all", "--yes", "--json").stdout) == {"dropped": 2}
+    assert not list(dead.buried(client, buried[0].partition))
+    assert account(client, settings) == (7, 1, 0, 6, 0, 0)

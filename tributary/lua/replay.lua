@@ -1,0 +1,32 @@
+#!lua
+-- replay: append dead entries again; each leaves the dead ones in the same step.
+-- They get numbers of their own, so that one which is trimmed unread is found missing like any
+-- other. `replayed` and `replayed_entries` say how much of `accepted`, `entries`, `dead` and
+-- `dead_entries` is so counted a second time.
+--
+-- KEYS[1] readings, KEYS[2] meta, KEYS[3] dead
+-- ARGV[1] most entries kept, ARGV[2] entries that may be unread, then for each dead entry:
+--   its id among the dead ones, readings in its frame, frame
+-- returns {entries replayed, 1 if it stopped because too much is unread}
+-- atomic: a crash between the two would lose the entry, or let it be replayed twice.
+local readings, meta, dead = KEYS[1], KEYS[2], KEYS[3]
+local replayed = 0
+for i = 3, #ARGV, 3 do
+  local found = redis.call('XRANGE', dead, ARGV[i], ARGV[i])[1]
+  if found then
+    local counts = redis.call('HMGET', meta, 'entries', 'done_entries')
+    if (counts[1] or 0) - (counts[2] or 0) >= tonumber(ARGV[2]) then return {replayed, 1} end
+    local as_dead = 1
+    for f = 1, #found[2], 2 do
+      if found[2][f] == 'readings' then as_dead = found[2][f + 1] end
+    end
+    redis.call('XDEL', dead, ARGV[i])
+    redis.call('HINCRBY', meta, 'replayed_entries', 1)
+    redis.call('HINCRBY', meta, 'replayed', as_dead)
+    local e = redis.call('HINCRBY', meta, 'entries', 1)
+    local n = redis.call('HINCRBY', meta, 'accepted', ARGV[i + 1])
+    redis.call('XADD', readings, 'MAXLEN', '~', ARGV[1], '*', 'e', e, 'n', n, 'r', ARGV[i + 2])
+    replayed = replayed + 1
+  end
+end
+return {replayed, 0}
