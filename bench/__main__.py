@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bench import bombs, collect, freshness, ingest, slowloris
+from bench import bombs, collect, fold, footprint, freshness, ingest, quantiles, slowloris
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,6 +23,9 @@ for command in (
     freshness.command,
     slowloris.command,
     bombs.command,
+    fold.command,
+    footprint.command,
+    quantiles.command,
 ):
     bench.add_command(command)
 bench(prog_name="scripts/bench")

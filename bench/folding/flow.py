@@ -1,0 +1,95 @@
+"""The same mean in Bytewax: tumbling windows of one slot, from memory, nothing persisted.
+
+This is less than what we do (one window, not four and totals; no minimum, no deviation, no last
+readings), so that the comparison errs in its favour.
+Run as a program it prints how many readings took how long.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any
+
+from bench import machine
+from bench.folding.load import SLOT_MS, Scenario
+from bench.folding.result import Result
+
+_BATCH = 1_000
+_CORE = 1
+_FIELDS = Scenario._fields[1:]
+
+
+def work(scenario: Scenario) -> tuple[int, float]:
+    """Readings that came out counted, and seconds from start to end of the flow."""
+    # Loaded here, for it is installed only where it is measured.
+    load = importlib.import_module
+    op: Any = load("bytewax.operators")
+    windowing: Any = load("bytewax.operators.windowing")
+    testing: Any = load("bytewax.testing")
+
+    out: list[Any] = []
+    flow = load("bytewax.dataflow").Dataflow("mean")
+    readings = op.input("readings", flow, testing.TestingSource(_readings(scenario), _BATCH))
+    counted = windowing.fold_window(
+        "mean",
+        readings,
+        windowing.EventClock(itemgetter(0), timedelta(milliseconds=SLOT_MS)),
+        windowing.TumblingWindower(
+            timedelta(milliseconds=SLOT_MS), datetime(2020, 1, 1, tzinfo=UTC)
+        ),
+        lambda: (0, 0.0),
+        lambda mean, reading: (mean[0] + 1, mean[1] + reading[1]),
+        lambda one, other: (one[0] + other[0], one[1] + other[1]),
+        ordered=False,
+    )
+    op.output("out", counted.down, testing.TestingSink(out))
+    began_s = time.perf_counter()
+    testing.run_main(flow)
+    took_s = time.perf_counter() - began_s
+    return sum(count for _, (_, (count, _)) in out), took_s
+
+
+def _readings(scenario: Scenario) -> list[tuple[str, tuple[datetime, float]]]:
+    items = (scenario.reading(number) for number in range(scenario.readings))
+    return [
+        (device, (datetime.fromtimestamp(time_ms / 1000, UTC), value))
+        for device, time_ms, value in items
+    ]
+
+
+def run(scenario: Scenario) -> Result:
+    """Readings a second, and how many came out."""
+    said = subprocess.run(_command(scenario), stdout=subprocess.PIPE, check=True).stdout
+    done = json.loads(said)
+    return Result(done["readings"] / done["seconds"], 0.0, 0.0, done["readings"])
+
+
+def killed(scenario: Scenario) -> int:
+    """Readings that are still counted anywhere after a kill half-way: what it printed until then."""
+    began_s = time.monotonic()
+    run(scenario)
+    half_s = (time.monotonic() - began_s) / 2
+    process = subprocess.Popen(_command(scenario), stdout=subprocess.PIPE)
+    try:
+        said, _ = process.communicate(timeout=half_s)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        said, _ = process.communicate()
+    return int(json.loads(said)["readings"]) if said else 0
+
+
+def _command(scenario: Scenario) -> list[str]:
+    numbers = [str(getattr(scenario, field)) for field in _FIELDS]
+    return machine.pinned(_CORE, [sys.executable, "-m", "bench.folding.flow", *numbers])
+
+
+if __name__ == "__main__":
+    counted_, seconds = work(Scenario("flow", *map(int, sys.argv[1:])))
+    sys.stdout.write(json.dumps({"readings": counted_, "seconds": seconds}))

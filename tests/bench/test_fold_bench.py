@@ -1,0 +1,40 @@
+"""The measurements run, and lose nothing; what they measure here means nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from support.processes import ROOT
+
+from bench.footprint import STREAM_MAX_BYTES, TOTAL_MAX_BYTES
+
+
+def bench(*arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *arguments, "--json"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_fold_runs_side_by_side_and_loses_nothing():
+    found = bench("fold", "--short")
+    assert len(found["scenarios"]) == 2
+    for scenario in found["scenarios"]:
+        kill = scenario["kill"]
+        assert scenario["workers"]["ours"]["counted"] == scenario["readings"]["ours"]
+        assert scenario["workers"]["plain"]["counted"] == scenario["readings"]["others"]
+        assert kill["counted"]["ours"] == kill["readings"]
+    assert [row["aggregators"] for row in found["scaling"]] == [1, 2, 4]
+    assert {row["counted"] for row in found["scaling"]} == {scenario["readings"]["ours"]}
+
+
+def test_a_series_and_a_reading_cost_no_more_than_promised():
+    found = bench("memory", "--series", "2000")
+    assert found["series_bytes"]["total"] <= TOTAL_MAX_BYTES
+    assert found["reading_bytes"] <= STREAM_MAX_BYTES
