@@ -24,6 +24,7 @@ from tributary.errors import TributaryError
 from tributary.settings import Settings
 
 _NO_ROWS: Ints = np.empty(0, np.int64)
+_PARTS_A_TURN = 8
 
 
 class Batch:
@@ -50,6 +51,7 @@ class Cycle:
         self._layout = Layout(settings.parsed_windows, settings.average_over)
         self._table = Table(self._layout, settings.series_cached_max)
         self._inbox: list[tuple[Tenure, list[Entry]]] = []
+        self._in_parts: list[tuple[Tenure, Parts]] = []
         self._has_arrived = asyncio.Event()
         self._void: set[int] = set()
 
@@ -86,13 +88,15 @@ class Cycle:
             applied = await self._apply(live)
         except FAILURES:
             # Nothing is committed, but rows may be folded by half.
-            for tenure, _ in live:
-                self._table.drop(tenure.partition)
             for tenure, entries in live:
-                await self._apply_in_parts(tenure, entries)
+                self._table.drop(tenure.partition)
+                self._in_parts.append((tenure, Parts(entries)))
         else:
             for tenure, change in applied:
                 tenure.commit(change)
+        self._in_parts = [each for each in self._in_parts if await self._apply_parts(*each)]
+        if self._in_parts:
+            self._has_arrived.set()
 
     async def _apply(
         self, arrived: list[tuple[Tenure, list[Entry]]]
@@ -112,10 +116,14 @@ class Cycle:
             first += len(batch.rows)
         return applied
 
-    async def _apply_in_parts(self, tenure: Tenure, entries: list[Entry]) -> None:
-        """Commit what can be applied, part by part, and bury what cannot."""
-        parts = Parts(entries)
-        while parts and not tenure.is_over:
+    async def _apply_parts(self, tenure: Tenure, parts: Parts) -> bool:
+        """Commit what can be applied, and bury what cannot; whether something is left.
+
+        A few parts at a time: others, whose entries are good, have their turn in between.
+        """
+        for _ in range(_PARTS_A_TURN):
+            if not parts or tenure.is_over:
+                return False
             try:
                 sent = [change for _, change in await self._apply([(tenure, parts.next)])]
             except FAILURES as error:
@@ -128,6 +136,7 @@ class Cycle:
             parts.done()
             for change in sent:
                 (tenure.commit_part if parts else tenure.commit)(change)
+        return bool(parts) and not tenure.is_over
 
     async def _ask(self, batch: Batch) -> None:
         """Ask Redis for what is not in memory of the batch's series: one round trip."""

@@ -11,9 +11,11 @@ from support import folding
 
 from aggregator import cycle
 from aggregator.account import Entry
+from aggregator.changes import Changes
 from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
 from aggregator.parts import ATTEMPTS, Parts
+from aggregator.tenure import Tenure
 from tributary import keys, status
 from tributary.aggregate import Layout, Records
 from tributary.frame import Block, pack
@@ -93,6 +95,32 @@ def test_what_fails_in_the_fold_is_buried_after_five_attempts(
     counts = [int(folding.state(client, settings, f"d{n}", "m")["count"]) for n in range(8)]
     assert counts == [5, 4, 5, 5, 5, 5, 5, 5]
     assert allergic.calls < 40
+
+
+def test_a_stream_of_poison_holds_up_no_other_partition(
+    change: Callable[..., Settings], client: redis.Redis, allergic: Allergic
+):
+    settings = change(partitions=2)
+    sick, well = keys.partition_of("d0", 2), keys.partition_of("d4", 2)
+    assert sick != well
+    for number in range(200):
+        folding.append(client, settings, [Block("d0", number, {"m": POISON})])
+        folding.append(client, settings, [Block("d4", number, {"m": 1.0})])
+    order: list[tuple[int, int]] = []  # partition, entries of each commit
+    send = Tenure.commit_part
+
+    def watched(self: Tenure, changes: Changes) -> None:
+        order.append((self.partition, len(changes.ids)))
+        send(self, changes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tenure, "commit_part", watched)
+        folding.aggregate(settings, client)
+    assert [ids for partition, ids in order if partition == sick] == [1] * 200
+    last_of_well = max(at for at, (partition, _) in enumerate(order) if partition == well)
+    assert last_of_well < 20, "the good readings waited for the bad ones"
+    found = status.read(client, settings)
+    assert (found["applied"], found["dead"], found["pending"]) == (200, 200, 0)
 
 
 def test_a_frame_that_does_not_decode_is_buried_at_once(
