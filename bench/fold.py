@@ -23,8 +23,8 @@ from bench.folding.load import Scenario, prepare
 from bench.folding.result import Result
 
 SCENARIOS = (
-    Scenario("hot: 10 series, frames of 16", 10, 1_600_000, 16, 1_000),
-    Scenario("wide: 20,000 series, each reading another", 20_000, 600_000, 1, 20_000),
+    Scenario("hot", 10, 1_600_000, 16, 1_000),
+    Scenario("wide", 20_000, 600_000, 1, 20_000),
 )
 _SLOW_READINGS = 100_000  # for those that need minutes for more
 _SHORT_READINGS = 4_000
@@ -72,8 +72,9 @@ def _measured(url: str, client: redis.Redis, scenario: Scenario, rounds: int) ->
         turn = number % len(names)
         for name in (*names[turn:], *names[:turn]):
             runs[name].append(workers[name]())
+            click.echo(f"{scenario.name} {name}: {runs[name][-1].rate:,.0f} readings/s", err=True)
     return {
-        "name": scenario.name,
+        "name": scenario.title,
         "readings": {"ours": scenario.readings, "others": few.readings},
         "workers": {name: _median(results) for name, results in runs.items()},
         "ratios": {name: _ratio(runs["ours"], runs[name]) for name in runs if name != "ours"},

@@ -32,6 +32,11 @@ class Scenario(NamedTuple):
         """The same with fewer readings."""
         return self._replace(readings=min(self.readings, readings))
 
+    @property
+    def title(self) -> str:
+        """What it is called in a report."""
+        return f"{self.name}: {self.series:,} series in turn, {self.per_frame} to a frame"
+
     def reading(self, number: int) -> tuple[str, int, float]:
         """Device, event time and value of a reading."""
         time_ms = START_MS + number * 1_000 // self.per_second
