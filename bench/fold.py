@@ -19,7 +19,7 @@ import redis
 
 from bench import machine
 from bench.folding import flow, ours, plain, server
-from bench.folding.load import Scenario, prepare
+from bench.folding.load import SLOT_MS, Scenario, prepare
 from bench.folding.result import Result
 
 SCENARIOS = (
@@ -66,6 +66,7 @@ def _measured(url: str, client: redis.Redis, scenario: Scenario, rounds: int) ->
     }
     if importlib.util.find_spec("bytewax"):
         workers["bytewax"] = lambda: flow.run(few)
+        workers["bytewax, slots only"] = lambda: flow.run(few, SLOT_MS)
     runs: dict[str, list[Result]] = {name: [] for name in workers}
     for number in range(rounds):
         names = list(workers)
@@ -152,9 +153,9 @@ def _table(scenario: Found) -> list[str]:
             f"{result[f'{part}_us']:.1f}" if result[f"{part}_us"] else ""
             for part in ("worker", "redis")
         ]
-        off = kill["counted"][name] - kill["readings"]
-        lines.append(
-            f"| {name} | {result['rate']:,.0f} | {ratio} | {costs[0]} | {costs[1]} "
-            f"| {kill['counted'][name]:,} of {kill['readings']:,} ({off:+,}) |"
-        )
+        row = f"| {name} | {result['rate']:,.0f} | {ratio} | {costs[0]} | {costs[1]} |"
+        if name in kill["counted"]:
+            off = kill["counted"][name] - kill["readings"]
+            row += f" {kill['counted'][name]:,} of {kill['readings']:,} ({off:+,})"
+        lines.append(f"{row} |")
     return lines

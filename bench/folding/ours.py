@@ -25,7 +25,7 @@ from tributary.settings import Settings
 
 _POLL_S = 0.02
 _SETTLE_S = 1.5  # three heartbeats: all know of each other, and who owns what
-_PATIENCE_S = 120.0
+_PATIENCE_S = 600.0
 
 
 def run(url: str, client: redis.Redis, scenario: Scenario, aggregators: int = 1) -> Result:
