@@ -83,9 +83,9 @@ def run(scenario: Scenario, length_ms: int = MINUTE_MS) -> Result:
 def killed(scenario: Scenario) -> int:
     """Readings that are still counted anywhere after a kill half-way: what it printed until then."""
     began_s = time.monotonic()
-    run(scenario)
+    run(scenario, SLOT_MS)
     half_s = (time.monotonic() - began_s) / 2
-    process = subprocess.Popen(_command(scenario, MINUTE_MS), stdout=subprocess.PIPE)
+    process = subprocess.Popen(_command(scenario, SLOT_MS), stdout=subprocess.PIPE)
     try:
         said, _ = process.communicate(timeout=half_s)
     except subprocess.TimeoutExpired:
