@@ -132,6 +132,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_ms: Annotated[
         int, _setting("how long a body may take to arrive, or an answer to be read", "ms", ge=100)
     ] = 30_000
+    live_listeners_max: Annotated[
+        int, _setting("listeners of live updates in one HTTP process", "listeners", ge=1)
+    ] = 2_000
+    record_url: Annotated[
+        str,
+        _setting(
+            "where senders reach POST /record, if not where the dashboard is; it shows it", "URL"
+        ),
+    ] = ""
     redis_timeout_ms: Annotated[
         int, _setting("how long a request waits for Redis", "ms", ge=10)
     ] = 2_000

@@ -1,0 +1,75 @@
+"""The dashboard at `/`: a page of plain modules, which asks the read API like any other client."""
+
+from __future__ import annotations
+
+import redis
+from flask import Blueprint, Response, request
+from markupsafe import escape
+
+from api.dashboard import files
+from api.dashboard.snapshot import Snapshot
+from tributary import web
+from tributary.errors import Refused
+from tributary.settings import Settings
+
+_CSP = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": _CSP,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Encoding",
+    "X-Content-Type-Options": "nosniff",
+}
+_RECORD_URL = b"__RECORD_URL__"
+
+
+def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
+    """`/`, its files, and `/api/v1/status`."""
+    routes = Blueprint("dashboard", __name__)
+    held = files.load()
+    page = held.pop("index.html")
+    index = files.File.of(
+        page.content.replace(_RECORD_URL, escape(settings.record_url).encode()), page.type
+    )
+    snapshot = Snapshot(client, settings)
+
+    @routes.get("/")
+    def get_index() -> Response:
+        return _sent(index)
+
+    @routes.get("/dashboard/<path:name>")
+    def get_file(name: str) -> Response:
+        if name not in held:
+            raise Refused(
+                f"the dashboard has no file {name!r:.80}; it begins at /", status=404, code="no_file"
+            )
+        return _sent(held[name])
+
+    @routes.get("/api/v1/status")
+    def get_status() -> Response:
+        return web.json_answer(snapshot.read(), headers={"Cache-Control": "max-age=1"})
+
+    return routes
+
+
+def _sent(file: files.File) -> Response:
+    response = Response(file.content, headers=_HEADERS, content_type=file.type)
+    if request.accept_encodings["gzip"] > 0:
+        response.set_data(file.gzipped)
+        response.content_encoding = "gzip"
+    response.set_etag(file.etag, weak=True)
+    return response.make_conditional(request)

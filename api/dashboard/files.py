@@ -1,0 +1,41 @@
+"""The files of the page, read and compressed once: nothing is looked up on the disk later."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from pathlib import Path
+from typing import NamedTuple, Self
+
+FOLDER = Path(__file__).parent / "static"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+class File(NamedTuple):
+    """A file as it is sent."""
+
+    type: str
+    content: bytes
+    gzipped: bytes
+    etag: str
+
+    @classmethod
+    def of(cls, content: bytes, type_: str) -> Self:
+        """A file of this content."""
+        etag = hashlib.sha256(content).hexdigest()[:16]
+        return cls(type_, content, gzip.compress(content, mtime=0), etag)
+
+
+def load() -> dict[str, File]:
+    """Every file under its name relative to the folder."""
+    return {
+        path.relative_to(FOLDER).as_posix(): File.of(path.read_bytes(), _TYPES[path.suffix])
+        for path in sorted(FOLDER.rglob("*"))
+        if path.is_file()
+    }

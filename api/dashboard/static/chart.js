@@ -1,0 +1,89 @@
+// uPlot, dressed in the colours of the page.
+
+import { steady } from "./format.js";
+
+const HEIGHT = 190;
+const uplot = (...given) => new globalThis.uPlot(...given);
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  const of = (name) => style.getPropertyValue(name).trim();
+  return { line: of("--line"), mean: of("--mean"), band: of("--band"), text: of("--quiet"), grid: of("--grid") };
+}
+
+function axis({ text, grid }, size, rest) {
+  return {
+    stroke: text, font: "12px system-ui, sans-serif", size, gap: 4,
+    grid: { stroke: grid, width: 1 }, ticks: { show: false }, ...rest,
+  };
+}
+
+function options(width) {
+  const colour = colours();
+  const spanGaps = false;
+  return {
+    width, height: HEIGHT, legend: { show: false },
+    cursor: { points: { size: 7 }, drag: { x: false, y: false } },
+    padding: [8, 8, 0, 0],
+    scales: { x: { time: true, auto: false }, y: { range: room } },
+    axes: [
+      axis(colour, 28, { space: 70 }),
+      axis(colour, 56, { space: 36, values: (_, splits) => splits.map(label) }),
+    ],
+    series: [
+      {},
+      { label: "current", stroke: colour.line, width: 2, spanGaps, points: { show: false } },
+      { label: "average", stroke: colour.mean, width: 1.5, dash: [6, 4], spanGaps, points: { show: false } },
+      { label: "max", stroke: "transparent", spanGaps, points: { show: false } },
+      { label: "min", stroke: "transparent", spanGaps, points: { show: false } },
+    ],
+    bands: [{ series: [3, 4], fill: colour.band }],
+  };
+}
+
+const label = (value) => (Math.abs(value) >= 1e5 ? value.toExponential(1) : String(+value.toFixed(4)));
+
+/** A flat line stays in the middle; any other gets a tenth of room. */
+function room(_, low, high) {
+  if (low === null || high === null) return [0, 1];
+  const margin = (high - low) * 0.1 || Math.abs(high) * 0.05 || 1;
+  return [low - margin, high + margin];
+}
+
+export class Chart {
+  constructor(host) {
+    this.host = host;
+    this.plot = uplot(options(host.clientWidth), [[], [], [], [], []], host);
+    this.tip = document.createElement("output");
+    this.tip.className = "tip";
+    host.append(this.tip);
+    this.plot.hooks.setCursor = [() => this.point()];
+    this.resized = new ResizeObserver(() => {
+      if (host.clientWidth) this.plot.setSize({ width: host.clientWidth, height: HEIGHT });
+    });
+    this.resized.observe(host);
+  }
+
+  draw(columns, nowS, lengthS) {
+    this.plot.batch(() => {
+      this.plot.setData(columns, true);
+      this.plot.setScale("x", { min: nowS - lengthS, max: nowS });
+    });
+  }
+
+  /** What the cursor points at, in words. */
+  point() {
+    const { idx } = this.plot.cursor;
+    const [t, current, average] = this.plot.data;
+    const isOn = idx !== null && idx !== undefined && current[idx] !== null && current[idx] !== undefined;
+    this.tip.textContent = isOn
+      ? `${new Date(t[idx] * 1000).toLocaleTimeString()}   ${steady(current[idx])}   average ${steady(average[idx])}`
+      : "";
+  }
+
+  end() {
+    this.resized.disconnect();
+    this.plot.destroy();
+    this.tip.remove();
+  }
+}

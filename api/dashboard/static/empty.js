@@ -1,0 +1,24 @@
+// What the page says while nothing was recorded: how to send the first reading.
+
+import { el } from "./dom.js";
+
+export function recordUrl() {
+  const given = document.documentElement.dataset.recordUrl;
+  return `${(given || location.origin).replace(/\/+$/, "")}/record`;
+}
+
+export function empty() {
+  const line = `curl -d '{"device":"car-7","engine_temperature":92.3}' ${recordUrl()}`;
+  const button = el("button", { class: "button", type: "button" }, "Copy");
+  const copy = () => navigator.clipboard.writeText(line)
+    .then(() => { button.textContent = "Copied"; });
+  if (navigator.clipboard) button.addEventListener("click", copy);
+  else button.hidden = true;
+  return el("section", { class: "card empty" },
+    el("h1", {}, "Nothing has been recorded yet"),
+    el("p", {}, "Send the first reading from a terminal. It appears here at once, without a reload."),
+    el("div", { class: "command" },
+      el("pre", { tabindex: "0", "aria-label": "command" }, el("code", {}, line)), button),
+    el("p", { class: "hint" }, "Or let a fleet of cars drive: ",
+      el("code", {}, ".venv/bin/tributary simulate")));
+}

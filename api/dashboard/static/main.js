@@ -1,0 +1,82 @@
+// Begins here: the address says which view is shown, and each view ends before the next begins.
+
+import { el, say } from "./dom.js";
+import { Device } from "./device.js";
+import { Fleet } from "./fleet.js";
+import { Health } from "./health.js";
+import { ask } from "./token.js";
+
+const main = document.getElementById("content");
+const link = document.getElementById("link");
+const notice = document.getElementById("notice");
+const SAYS = {
+  connecting: "Connecting",
+  live: "Live",
+  polling: "Every 2 s",
+  away: "Reconnecting",
+  refused: "No access",
+};
+let view = null;
+
+function onState(state, error) {
+  link.dataset.state = state;
+  say(link, SAYS[state]);
+  document.body.classList.toggle("away", state === "away");
+  notice.hidden = state !== "away";
+  if (state === "away") {
+    if (!notice.textContent) {
+      const time = new Date().toLocaleTimeString();
+      say(notice, `The connection was lost. Values are as of ${time}; trying again by itself.`);
+    }
+  } else {
+    say(notice, "");
+  }
+  if (state === "refused" && (error?.status === 401 || error?.status === 403)) {
+    ask(main, error.message, show);
+  } else if (state === "refused") {
+    main.replaceChildren(el("section", { class: "card" }, el("h1", {}, error.message)));
+  }
+}
+
+function route() {
+  const [path, query] = location.hash.replace(/^#/, "").split("?");
+  const device = /^\/device\/(.+)$/.exec(path)?.[1];
+  const fields = new URLSearchParams(query ?? "");
+  try {
+    if (device) return { device: decodeURIComponent(device) };
+  } catch {
+    // not an address of ours: the list
+  }
+  return { prefix: fields.get("prefix") ?? "", after: fields.get("after") ?? "" };
+}
+
+function show() {
+  const wanted = route();
+  if (view instanceof Fleet && wanted.device === undefined) return view.turn(wanted);
+  view?.end();
+  onState("connecting");
+  view = wanted.device === undefined
+    ? new Fleet(main, wanted, onState) : new Device(main, wanted.device, onState);
+  scrollTo(0, 0);
+  return view;
+}
+
+addEventListener("hashchange", () => {
+  if (location.hash === "#content") return;
+  show();
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+addEventListener("keydown", (event) => {
+  const search = document.getElementById("search");
+  const isTyping = event.target.matches?.("input, textarea");
+  if (event.key === "/" && search && !isTyping) {
+    event.preventDefault();
+    search.focus();
+  }
+  if (event.key === "Escape" && view instanceof Device) location.hash = "#/";
+});
+show();
+new Health(document.getElementById("health")).run();

@@ -1,0 +1,23 @@
+// For a server that cannot push: ask `/collect` for each device in turn, about every two seconds.
+
+import { collect } from "./api.js";
+
+const ROUND_MS = 2_000;
+
+export async function poll(devices, onReading, onState, signal, pause) {
+  while (!signal.aborted) {
+    const began = performance.now();
+    try {
+      for (const device of devices()) {
+        if (signal.aborted) return;
+        await collect(device).then(onReading, (error) => {
+          if (error.status !== 404) throw error;
+        });
+      }
+      onState("polling");
+    } catch (error) {
+      onState(error.status === 401 || error.status === 403 ? "refused" : "away", error);
+    }
+    await pause(Math.max(200, ROUND_MS - (performance.now() - began)));
+  }
+}

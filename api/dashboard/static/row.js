@@ -1,0 +1,73 @@
+// One device in the list.
+
+import { el, say } from "./dom.js";
+import { age, spaced, steady } from "./format.js";
+import { Spark } from "./spark.js";
+
+const SHOWN = 3;
+const CURRENT = "current_";
+
+export const metricsOf = (reading) => Object.keys(reading)
+  .filter((key) => key.startsWith(CURRENT)).map((key) => key.slice(CURRENT.length));
+
+export class Row {
+  constructor(device) {
+    this.device = device;
+    this.reading = null;
+    this.spark = new Spark();
+    this.dot = el("span", { class: "dot", "aria-hidden": "true" });
+    this.values = el("td", { class: "values" });
+    this.state = el("span", { class: "state" });
+    this.cells = new Map();
+    const link = el("a", { href: `#/device/${encodeURIComponent(device)}` }, device);
+    this.element = el("tr", { class: "waiting" },
+      el("th", { scope: "row" }, el("div", { class: "name" }, this.dot, link)),
+      this.values,
+      el("td", { class: "trend" }, this.spark.canvas),
+      el("td", { class: "updated" }, this.state));
+  }
+
+  /** A list entry (age only) or a whole reading. */
+  take(reading, now) {
+    this.bornAt = now - reading.age_ms;
+    this.stale = reading.stale;
+    const names = metricsOf(reading);
+    if (!names.length) return;
+    this.reading = reading;
+    this.spark.add(reading[CURRENT + names[0]]);
+  }
+
+  draw() {
+    if (!this.reading) return;
+    const names = metricsOf(this.reading);
+    for (const name of names.slice(0, SHOWN)) {
+      if (!this.cells.has(name)) this.add(name);
+      const [current, average] = this.cells.get(name);
+      say(current, steady(this.reading[CURRENT + name]));
+      say(average, `avg ${steady(this.reading[`average_${name}`])}`);
+    }
+    const more = names.length - SHOWN;
+    if (more > 0) this.addMore(more);
+    this.spark.draw();
+  }
+
+  add(name) {
+    const current = el("span", { class: "current" });
+    const average = el("span", { class: "average" });
+    this.cells.set(name, [current, average]);
+    const value = el("div", { class: "value" },
+      el("span", { class: "metric", title: name }, spaced(name)), current, average);
+    this.values.insertBefore(value, this.more ?? null);
+  }
+
+  addMore(count) {
+    if (!this.more) this.values.append(this.more = el("div", { class: "more" }));
+    say(this.more, `+${count}`);
+  }
+
+  grow(now) {
+    const text = age(now - this.bornAt);
+    this.element.className = this.stale ? "stale" : "fresh";
+    say(this.state, this.stale ? `silent ${text}` : `${text} ago`);
+  }
+}

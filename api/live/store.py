@@ -1,0 +1,65 @@
+"""What the hub asks of Redis, on the event loop; only reads, so asking again is harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from api.live.subscription import Page
+from api.store import lexical_range
+from tributary import keys
+from tributary.connection import failures
+from tributary.settings import Settings
+
+
+class Store:
+    """Reads for all listeners at once. Every method raises `Unavailable` without Redis."""
+
+    def __init__(self, settings: Settings) -> None:
+        timeout_s = settings.redis_timeout_ms / 1000
+        self._partitions = settings.partitions
+        self._client: Any = Redis.from_url(
+            settings.redis_url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+        )
+
+    async def epochs(self) -> list[bytes | None]:
+        """A token for each partition that is another after each commit."""
+        with failures():
+            asked = self._client.pipeline(transaction=False)
+            for partition in range(self._partitions):
+                asked.hget(keys.meta(partition), "epoch")
+            return cast(list[bytes | None], await asked.execute())
+
+    async def latest(self, devices: Mapping[int, list[str]]) -> dict[str, bytes | None]:
+        """The stored answers of devices, which are given by partition; one HMGET for each."""
+        with failures():
+            asked = self._client.pipeline(transaction=False)
+            for partition, names in devices.items():
+                asked.hmget(keys.latest(partition), names)
+            replies = await asked.execute() if devices else []
+        found: dict[str, bytes | None] = {}
+        for names, values in zip(devices.values(), replies, strict=True):
+            found.update(zip(names, values, strict=True))
+        return found
+
+    async def page(self, page: Page) -> frozenset[str]:
+        """The devices that are on a page now."""
+        first, last = lexical_range(page.prefix, page.after)
+        with failures():
+            asked = self._client.pipeline(transaction=False)
+            for partition in range(self._partitions):
+                key = keys.devices(partition)
+                asked.zrangebylex(key, first, last, start=0, num=page.limit)
+            names = sorted(name for reply in await asked.execute() for name in reply)
+        return frozenset(name.decode() for name in names[: page.limit])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()

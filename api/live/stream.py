@@ -1,0 +1,191 @@
+"""`GET /api/v1/live` as an ASGI application: one listener for each request, no thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from api.live import event, subscription
+from api.live.event import Stamp
+from api.live.hub import Hub
+from api.live.listener import Listener, every_device, for_ever
+from tributary.errors import Refused, Unavailable
+from tributary.web import error_body
+
+PATH = "/api/v1/live"
+SCOPE = "collect"
+_SLOW_S = 5.0  # a listener that takes nothing for so long is dropped
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+class Pass(Protocol):
+    """A token: what its holder may hear of."""
+
+    def check(self, scope: str, devices: Iterable[str] = ()) -> None:
+        """Raise `Refused` if it lacks the scope or is not for one of the devices."""
+
+    def covers(self, device: str) -> bool:
+        """Whether it is for this device."""
+
+
+Admit = Callable[[Mapping[str, str]], Pass | None]
+
+
+def anybody(_headers: Mapping[str, str]) -> None:
+    """Ask for no token."""
+
+
+class Live:
+    """The application. It answers whatever path it is asked for, and the lifespan of its hub.
+
+    Args:
+        hub: started and stopped with the lifespan, if the server has one.
+        admit: the token of a request with these headers (names in lower case), or None where
+            none is asked for; raises `Refused` without a valid one. It is asked again every
+            second, so that a revoked token ends what it had begun.
+        origins: other origins whose pages may listen.
+    """
+
+    def __init__(
+        self, hub: Hub, admit: Admit = anybody, origins: frozenset[str] = frozenset()
+    ) -> None:
+        self._hub = hub
+        self._admit = admit
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the lifespan (called by the server)."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        shared = self._shared(headers)
+        try:
+            if scope["method"] != "GET":
+                await _answer(send, *_other_method(scope["method"]), shared)
+                return
+            listener = self._listener(scope["query_string"], headers)
+            self._hub.join(listener)
+        except Refused as error:
+            body = error_body(error.code, error.message, error.field)
+            extra = dict(getattr(error, "headers", {}))
+            await _answer(send, error.status, body, extra, shared)
+        except Unavailable as error:
+            body = error_body("unavailable", f"{error}; come back later")
+            await _answer(send, 503, body, {"Retry-After": str(error.retry_after_s)}, shared)
+        else:
+            await self._serve(listener, receive, send, shared)
+
+    def _listener(self, query: bytes, headers: Mapping[str, str]) -> Listener:
+        token = self._admit(headers)
+        wanted = subscription.parse(query)
+        seen = Stamp.parse(headers.get("last-event-id", ""))
+        if token is None:
+            return Listener(wanted, seen, every_device, self._still(headers, for_ever))
+        token.check(SCOPE, wanted.devices)
+        return Listener(wanted, seen, token.covers, self._still(headers, for_ever))
+
+    def _still(self, headers: Mapping[str, str], otherwise: Callable[[], bool]) -> Callable[[], bool]:
+        if self._admit is anybody:
+            return otherwise
+
+        def holds() -> bool:
+            try:
+                self._admit(headers)
+            except Refused:
+                return False
+            return True
+
+        return holds
+
+    async def _serve(
+        self, listener: Listener, receive: Receive, send: Send, shared: Headers
+    ) -> None:
+        leaving = asyncio.create_task(_until_gone(listener, receive))
+        try:
+            headers = [
+                (b"content-type", b"text/event-stream"),
+                (b"cache-control", b"no-store"),
+                (b"x-accel-buffering", b"no"),
+                (b"connection", b"close"),  # so that a server on its way out need not wait
+                *shared,
+            ]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await _send_all(listener, send)
+        finally:
+            leaving.cancel()
+            self._hub.leave(listener)
+
+    def _shared(self, headers: Mapping[str, str]) -> Headers:
+        origin = headers.get("origin", "")
+        if origin not in self._origins:
+            return []
+        return [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-allow-headers", b"authorization, last-event-id"),
+            (b"vary", b"origin"),
+        ]
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            said = (await receive())["type"]
+            if said == "lifespan.startup":
+                await self._hub.start()
+            else:
+                await self._hub.stop()
+            await send({"type": f"{said}.complete"})
+            if said == "lifespan.shutdown":
+                return
+
+
+async def _until_gone(listener: Listener, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+    listener.end()
+
+
+async def _send_all(listener: Listener, send: Send) -> None:
+    chunk = event.HELLO
+    while chunk:
+        try:
+            async with asyncio.timeout(_SLOW_S):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except TimeoutError:
+            _abort(send)
+            return
+        chunk = await listener.take()
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _abort(send: Send) -> None:
+    """Cut off a client that does not read: ASGI can only close politely, after all is sent."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()
+
+
+def _other_method(method: str) -> tuple[int, bytes, dict[str, str]]:
+    allow = {"Allow": "GET, OPTIONS"}
+    if method == "OPTIONS":
+        return HTTPStatus.NO_CONTENT, b"", allow
+    body = error_body("method_not_allowed", f"{method} is not possible here; use GET")
+    return HTTPStatus.METHOD_NOT_ALLOWED, body, allow
+
+
+async def _answer(
+    send: Send, status: int, body: bytes, extra: dict[str, str], shared: Headers
+) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in extra.items()),
+        *shared,
+    ]
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,78 @@
+"""What a listener asks for: devices by name, or a page of the list of devices. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from api import collect
+from tributary.errors import Refused
+
+DEVICES_MAX = 200
+PAGE_DEFAULT = 100
+_NAMES = ("device", "prefix", "after", "limit")
+
+
+class Page(NamedTuple):
+    """Up to `limit` devices that begin with `prefix` and come after `after`, as in the list."""
+
+    prefix: str = ""
+    after: str = ""
+    limit: int = PAGE_DEFAULT
+
+
+class Subscription(NamedTuple):
+    """Devices by name, or else the devices of a page, which may become others."""
+
+    devices: frozenset[str]
+    page: Page | None
+
+
+def parse(query: bytes) -> Subscription:
+    """The subscription of a query string; without any field, the first page of all devices.
+
+    Raises:
+        Refused: 400 naming the field, or 404 for a name that no device can have.
+    """
+    fields: dict[str, list[str]] = {name: [] for name in _NAMES}
+    for name, value in _fields(query):
+        if name not in fields:
+            raise _bad(name, f"{name!r:.40} is not a field; there are {', '.join(_NAMES)}")
+        fields[name].append(value)
+    devices = frozenset(fields["device"])
+    if not devices:
+        prefix, after = _one(fields, "prefix"), _one(fields, "after")
+        return Subscription(devices, Page(prefix, after, _limit(_one(fields, "limit"))))
+    if given := [name for name in _NAMES[1:] if fields[name]]:
+        raise _bad(given[0], f"{given[0]} belongs to a page; give it or device, not both")
+    if len(devices) > DEVICES_MAX:
+        raise _bad("device", f"{len(devices)} devices; listen to at most {DEVICES_MAX} at once")
+    for device in devices:
+        collect.check_device(device)
+    return Subscription(devices, None)
+
+
+def _fields(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise _bad("query", "the query is not URL-encoded UTF-8") from None
+
+
+def _one(fields: dict[str, list[str]], name: str) -> str:
+    values = fields[name]
+    if len(values) > 1:
+        raise _bad(name, f"{name} is given {len(values)} times; give it once")
+    return values[0] if values else ""
+
+
+def _limit(text: str) -> int:
+    if not text:
+        return PAGE_DEFAULT
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= DEVICES_MAX:
+        raise _bad("limit", f"limit={text!r:.40} is not a number from 1 to {DEVICES_MAX}")
+    return int(text)
+
+
+def _bad(field: str, message: str) -> Refused:
+    return Refused(message, status=400, code="invalid_subscription", field=field[:40])
