@@ -1,6 +1,6 @@
 // uPlot, dressed in the colours of the page.
 
-import { steady } from "./format.js";
+import { clock, steady } from "./format.js";
 
 const HEIGHT = 190;
 const uplot = (...given) => new globalThis.uPlot(...given);
@@ -27,7 +27,7 @@ function options(width) {
     padding: [8, 8, 0, 0],
     scales: { x: { time: true, auto: false }, y: { range: room } },
     axes: [
-      axis(colour, 28, { space: 70 }),
+      axis(colour, 26, { space: 74, values: (plot, splits) => splits.map((at) => clock(at, isShort(plot))) }),
       axis(colour, 56, { space: 36, values: (_, splits) => splits.map(label) }),
     ],
     series: [
@@ -41,6 +41,7 @@ function options(width) {
   };
 }
 
+const isShort = ({ scales: { x } }) => x.max - x.min < 300;
 const label = (value) => (Math.abs(value) >= 1e5 ? value.toExponential(1) : String(+value.toFixed(4)));
 
 /** A flat line stays in the middle; any other gets a tenth of room. */
@@ -77,7 +78,7 @@ export class Chart {
     const [t, current, average] = this.plot.data;
     const isOn = idx !== null && idx !== undefined && current[idx] !== null && current[idx] !== undefined;
     this.tip.textContent = isOn
-      ? `${new Date(t[idx] * 1000).toLocaleTimeString()}   ${steady(current[idx])}   average ${steady(average[idx])}`
+      ? `${clock(t[idx], true)}   ${steady(current[idx], average[idx])}   average ${steady(average[idx], current[idx])}`
       : "";
   }
 

@@ -4,7 +4,7 @@ const UNITS = {
   degC: "°C", degF: "°F", percent: "%", km_per_hour: "km/h", "km/h": "km/h", mph: "mph",
   m_per_s: "m/s", volt: "V", ampere: "A", watt: "W", hectopascal: "hPa", rpm: "rpm",
 };
-const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
+const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
 const tiny = new Intl.NumberFormat("en", { notation: "scientific", maximumSignificantDigits: 4 });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
@@ -15,13 +15,25 @@ export function number(value) {
   return size !== 0 && (size < 1e-4 || size >= 1e9) ? tiny.format(value) : plain.format(value);
 }
 
-/** A value that changes all the time: as many decimals as its size deserves, so it stands still. */
-export function steady(value) {
+const fixed = [0, 1, 2, 3, 4].map((digits) => new Intl.NumberFormat("en", {
+  minimumFractionDigits: digits, maximumFractionDigits: digits,
+}));
+
+/**
+ * A value that changes all the time, with as many decimals as the size of another deserves, the
+ * average: so it stands still, and both can be compared at a glance.
+ */
+export function steady(value, like = value) {
   if (value === null || value === undefined) return "–";
-  const size = Math.abs(value);
-  if (Number.isInteger(value) && size < 1e9) return whole.format(value);
+  const size = Math.max(Math.abs(like ?? 0), Math.abs(value));
   if (size !== 0 && (size < 1e-3 || size >= 1e9)) return tiny.format(value);
-  return value.toFixed(size >= 1000 ? 1 : size >= 1 ? 2 : 4);
+  return fixed[size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4].format(value);
+}
+
+export function clock(s, withSeconds) {
+  return new Date(s * 1000).toLocaleTimeString("en-GB", {
+    hour: "2-digit", minute: "2-digit", second: withSeconds ? "2-digit" : undefined,
+  });
 }
 
 export const count = (value) => (value === undefined ? "–" : whole.format(value));

@@ -3,6 +3,7 @@
 import { el, say } from "./dom.js";
 import { Device } from "./device.js";
 import { Fleet } from "./fleet.js";
+import { clock } from "./format.js";
 import { Health } from "./health.js";
 import { ask } from "./token.js";
 
@@ -25,7 +26,7 @@ function onState(state, error) {
   notice.hidden = state !== "away";
   if (state === "away") {
     if (!notice.textContent) {
-      const time = new Date().toLocaleTimeString();
+      const time = clock(Date.now() / 1000, true);
       say(notice, `The connection was lost. Values are as of ${time}; trying again by itself.`);
     }
   } else {

@@ -46,11 +46,11 @@ export class Metric {
 
   take(atS, current, average) {
     this.series.add(atS, current, average);
-    say(this.current, steady(current));
-    say(this.average, `average ${steady(average)}`);
+    say(this.current, steady(current, average));
+    say(this.average, `average ${steady(average, current)}`);
     const away = current - average;
     const sign = away > 0 ? "▲" : away < 0 ? "▼" : "=";
-    say(this.difference, `${sign} ${steady(Math.abs(away))}`);
+    say(this.difference, `${sign} ${steady(Math.abs(away), average)}`);
   }
 
   detail(metric) {

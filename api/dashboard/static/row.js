@@ -16,13 +16,13 @@ export class Row {
     this.reading = null;
     this.spark = new Spark();
     this.dot = el("span", { class: "dot", "aria-hidden": "true" });
-    this.values = el("td", { class: "values" });
+    this.values = el("div");
     this.state = el("span", { class: "state" });
     this.cells = new Map();
     const link = el("a", { href: `#/device/${encodeURIComponent(device)}` }, device);
     this.element = el("tr", { class: "waiting" },
       el("th", { scope: "row" }, el("div", { class: "name" }, this.dot, link)),
-      this.values,
+      el("td", { class: "values" }, this.values),
       el("td", { class: "trend" }, this.spark.canvas),
       el("td", { class: "updated" }, this.state));
   }
@@ -43,8 +43,9 @@ export class Row {
     for (const name of names.slice(0, SHOWN)) {
       if (!this.cells.has(name)) this.add(name);
       const [current, average] = this.cells.get(name);
-      say(current, steady(this.reading[CURRENT + name]));
-      say(average, `avg ${steady(this.reading[`average_${name}`])}`);
+      const [now, mean] = [this.reading[CURRENT + name], this.reading[`average_${name}`]];
+      say(current, steady(now, mean));
+      say(average, `avg ${steady(mean, now)}`);
     }
     const more = names.length - SHOWN;
     if (more > 0) this.addMore(more);
@@ -56,7 +57,7 @@ export class Row {
     const average = el("span", { class: "average" });
     this.cells.set(name, [current, average]);
     const value = el("div", { class: "value" },
-      el("span", { class: "metric", title: name }, spaced(name)), current, average);
+      el("span", { class: "label", title: name }, spaced(name)), current, average);
     this.values.insertBefore(value, this.more ?? null);
   }
 
