@@ -12,19 +12,10 @@ from tributary import web
 from tributary.errors import Refused
 from tributary.settings import Settings
 
-_CSP = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    )
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _HEADERS = {
     "Cache-Control": "no-cache",
@@ -55,7 +46,9 @@ def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
     def get_file(name: str) -> Response:
         if name not in held:
             raise Refused(
-                f"the dashboard has no file {name!r:.80}; it begins at /", status=404, code="no_file"
+                f"the dashboard has no file {name!r:.80}; it begins at /",
+                status=404,
+                code="no_file",
             )
         return _sent(held[name])
 
@@ -72,4 +65,5 @@ def _sent(file: files.File) -> Response:
         response.set_data(file.gzipped)
         response.content_encoding = "gzip"
     response.set_etag(file.etag, weak=True)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response

@@ -8,6 +8,7 @@ are no ticks.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -44,6 +45,7 @@ class Hub:
         self._epochs: list[bytes | None] = [None] * settings.partitions
         self._upkept_ms = 0
         self._wanted = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._outage = Outage("redis (live)")
         self._store: Store | None = None
         self._task: asyncio.Task[None] | None = None
@@ -62,7 +64,10 @@ class Hub:
     async def stop(self) -> None:
         """Let every listener go, and end."""
         if self._task is not None and self._store is not None:
-            self._task.cancel()
+            self._let_go()
+            # Not cancelled: redis-py loses sight of a connection when a call on it is.
+            self._stopping.set()
+            self._wanted.set()
             await asyncio.wait([self._task])
             await self._store.close()
 
@@ -72,7 +77,7 @@ class Hub:
         Raises:
             Unavailable: too many listen already, or the hub does not run.
         """
-        if self._task is None or self._task.done():
+        if self._task is None or self._task.done() or self._stopping.is_set():
             raise Unavailable("live updates do not run in this process", retry_after_s=5)
         if self.listeners >= self._settings.live_listeners_max:
             raise Unavailable(
@@ -91,7 +96,7 @@ class Hub:
 
     async def _run(self, store: Store) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._stopping.is_set():
             await self._wanted.wait()
             next_s = loop.time() + TICK_S
             self._keep_up(self._now_ms())
@@ -102,7 +107,9 @@ class Hub:
                 next_s += _OUTAGE_PAUSE_S
             else:
                 self._outage.end()
-            await asyncio.sleep(next_s - loop.time())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(next_s):
+                    await self._stopping.wait()
 
     async def _tick(self, store: Store) -> None:
         epochs = await store.epochs()
@@ -136,8 +143,11 @@ class Hub:
         if not self._roster.devices and not self._roster.listeners:
             self._wanted.clear()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _let_go(self) -> None:
         for listener in list(self._roster.listeners):
             listener.end()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._let_go()
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.bind(action="live_ended").opt(exception=error).critical("live updates ended")

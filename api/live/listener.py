@@ -90,9 +90,13 @@ class Listener:
         while not self.has_ended:
             await self._wake.wait()
             self._wake.clear()
-            taken = b"".join([event.wire for event in self._pending.values()]) or self._beat
-            self._pending.clear()
-            self._beat = b""
-            if taken and not self.has_ended:
+            if not self.has_ended and (taken := self.drain()):
                 return taken
         return b""
+
+    def drain(self) -> bytes:
+        """What there is to send now."""
+        taken = b"".join([event.wire for event in self._pending.values()]) or self._beat
+        self._pending.clear()
+        self._beat = b""
+        return taken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from api.live.stream import PATH, Live, Receive, Scope, Send
 from tributary.errors import Refused
@@ -27,7 +27,7 @@ def blueprint() -> Blueprint:
     routes = Blueprint("live", __name__)
 
     @routes.get(PATH)
-    def get_live() -> None:
+    def get_live() -> Response:
         raise Refused(
             "this server runs on threads (--no-lane), which cannot hold listeners open; "
             "start it without --no-lane, or ask /collect every second",

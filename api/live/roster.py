@@ -87,7 +87,8 @@ class Roster:
         self._unread.difference_update(latest)
         for device, value in latest.items():
             if (watch := self._watches.get(device)) is not None:
-                _tell(watch, watch.read(value, now_ms))
+                is_first = not watch.has_been_read
+                _tell(watch, watch.read(value, now_ms), is_first=is_first)
 
     def keep_up(self, now_ms: int) -> None:
         """Tell which devices have fallen silent, and let go of those nobody listens to."""
@@ -126,7 +127,10 @@ class Roster:
         return keys.partition_of(device, len(self._by_partition))
 
 
-def _tell(watch: Watch, event: Event | None) -> None:
+def _tell(watch: Watch, event: Event | None, *, is_first: bool = False) -> None:
     if event is not None:
         for listener in watch.listeners:
-            listener.hear(event)
+            if is_first:  # no change that was seen: its client may have this already
+                listener.greet(event)
+            else:
+                listener.hear(event)

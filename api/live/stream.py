@@ -91,7 +91,9 @@ class Live:
         token.check(SCOPE, wanted.devices)
         return Listener(wanted, seen, token.covers, self._still(headers, for_ever))
 
-    def _still(self, headers: Mapping[str, str], otherwise: Callable[[], bool]) -> Callable[[], bool]:
+    def _still(
+        self, headers: Mapping[str, str], otherwise: Callable[[], bool]
+    ) -> Callable[[], bool]:
         if self._admit is anybody:
             return otherwise
 

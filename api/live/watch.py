@@ -11,18 +11,23 @@ from api.live.listener import Listener
 class Watch:
     """What a device reads, and who wants to hear of it."""
 
-    __slots__ = ("_latest", "_stale_after_ms", "_stamp", "device", "idle_since_ms", "listeners")
+    __slots__ = (
+        "_latest", "_stale_after_ms", "_stamp",
+        "device", "has_been_read", "idle_since_ms", "listeners",
+    )  # fmt: skip
 
     def __init__(self, device: str, stale_after_ms: int) -> None:
         self.device = device
         self.listeners: set[Listener] = set()
         self.idle_since_ms: int | None = None
+        self.has_been_read = False
         self._stale_after_ms = stale_after_ms
         self._latest: bytes | None = None
         self._stamp = Stamp(0, "")
 
     def read(self, latest: bytes | None, now_ms: int) -> Event | None:
         """Take what was read; the event if it is not what was read before."""
+        self.has_been_read = True
         if latest == self._latest:
             return None
         self._latest = latest

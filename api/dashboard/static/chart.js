@@ -24,7 +24,7 @@ function options(width) {
   return {
     width, height: HEIGHT, legend: { show: false },
     cursor: { points: { size: 7 }, drag: { x: false, y: false } },
-    padding: [8, 8, 0, 0],
+    padding: [8, 26, 0, 0],
     scales: { x: { time: true, auto: false }, y: { range: room } },
     axes: [
       axis(colour, 26, { space: 74, values: (plot, splits) => splits.map((at) => clock(at, isShort(plot))) }),

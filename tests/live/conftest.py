@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.processes import Server
+from support.site import Site
+from support.sse import Ear
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A whole site, shared by the tests of a module, which use devices of their own."""
+    server = Server(tmp_path_factory.mktemp("redis"))
+    running = Site(server)
+    yield running
+    running.close()
+    server.close()
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """A site for one test, to be restarted or changed."""
+    started: list[Site] = []
+
+    def start(**changes: Any) -> Site:
+        started.append(Site(Server(tmp_path / f"redis-{len(started)}"), **changes))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+        each.server.close()
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., Ear]]:
+    """Listen to a site for as long as the test takes."""
+    ears: list[Ear] = []
+
+    def start(site: Site, query: str = "", **headers: str) -> Ear:
+        ears.append(Ear(site.url, query, **headers))
+        return ears[-1]
+
+    yield start
+    for ear in ears:
+        ear.close()

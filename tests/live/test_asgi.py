@@ -1,0 +1,205 @@
+"""The application by itself: tokens, other origins, methods, the hub's limits and clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from api.live import Hub, Live
+from api.live.hub import HEARTBEAT_MS
+from tributary.errors import Refused
+from tributary.settings import Settings
+
+Story = Callable[[], Awaitable[None]]
+
+
+class Browser:
+    """One request to the application, as a server would make it."""
+
+    def __init__(self, live: Live, method: str = "GET", query: bytes = b"", **headers: str) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self._gone = asyncio.Event()
+        named = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
+        scope = {"type": "http", "method": method, "query_string": query, "headers": named}
+        self.task = asyncio.create_task(live(scope, self._receive, self._send))
+
+    async def _receive(self) -> Mapping[str, Any]:
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {k.decode(): v.decode() for k, v in self.sent[0]["headers"]}
+
+    @property
+    def text(self) -> str:
+        return b"".join(message.get("body", b"") for message in self.sent[1:]).decode()
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    async def status(self) -> int:
+        await self.until(lambda: self.sent)
+        return int(self.sent[0]["status"])
+
+    async def leave(self) -> None:
+        self._gone.set()
+        await self.task
+
+
+class OnlyCars:
+    """A token for devices that begin with `car-`."""
+
+    def check(self, scope: str, devices: Iterable[str] = ()) -> None:
+        assert scope == "collect"
+        if not all(map(self.covers, devices)):
+            raise Refused("not for this device", status=403, code="wrong_device")
+
+    def covers(self, device: str) -> bool:
+        return device.startswith("car-")
+
+
+@pytest.fixture
+def hub(settings: Settings) -> Hub:
+    return Hub(msgspec.structs.replace(settings, live_listeners_max=2))
+
+
+def play(hub: Hub, story: Story) -> None:
+    async def whole() -> None:
+        await hub.start()
+        try:
+            await story()
+        finally:
+            await hub.stop()
+
+    asyncio.run(whole())
+
+
+def test_no_more_listeners_than_allowed(hub: Hub):
+    async def story() -> None:
+        live = Live(hub)
+        two = [Browser(live), Browser(live)]
+        assert [await each.status() for each in two] == [200, 200]
+        third = Browser(live)
+        assert await third.status() == 503
+        assert third.headers["retry-after"] == "5"
+        assert "live_listeners_max" in third.text
+        await two[0].leave()
+        fourth = Browser(live)
+        assert await fourth.status() == 200
+        assert hub.listeners == 2
+        await two[1].leave()
+        await fourth.leave()
+        assert hub.listeners == 0
+
+    play(hub, story)
+
+
+def test_a_hub_that_stops_lets_everybody_go(hub: Hub):
+    async def story() -> None:
+        browser = Browser(Live(hub))
+        assert await browser.status() == 200
+        await hub.stop()
+        await browser.task
+        assert browser.sent[-1].get("more_body", False) is False
+        late = Browser(Live(hub))
+        assert await late.status() == 503
+
+    play(hub, story)
+
+
+def test_a_token_is_asked_for_and_asked_again(hub: Hub):
+    async def story() -> None:
+        valid = {"Bearer right"}
+
+        def admit(headers: Mapping[str, str]) -> OnlyCars:
+            if headers.get("authorization") not in valid:
+                raise Refused("there is no token", status=401, code="unauthorized")
+            return OnlyCars()
+
+        live = Live(hub, admit)
+        assert await Browser(live).status() == 401
+        right = {"authorization": "Bearer right"}
+        assert await Browser(live, query=b"device=house", **right).status() == 403
+        allowed = Browser(live, query=b"device=car-1", **right)
+        assert await allowed.status() == 200
+        valid.clear()
+        async with asyncio.timeout(5):
+            await allowed.task
+
+    play(hub, story)
+
+
+def test_another_origin_may_listen_only_if_it_is_listed(hub: Hub):
+    async def story() -> None:
+        live = Live(hub, origins=frozenset({"https://app.example"}))
+        asked = Browser(live, "OPTIONS", origin="https://app.example")
+        assert await asked.status() == 204
+        assert asked.headers["access-control-allow-origin"] == "https://app.example"
+        assert "authorization" in asked.headers["access-control-allow-headers"]
+        for origin in ("https://evil.example", "null", ""):
+            other = Browser(live, origin=origin)
+            assert await other.status() == 200
+            assert "access-control-allow-origin" not in other.headers
+            await other.leave()
+
+    play(hub, story)
+
+
+def test_only_get_is_possible(hub: Hub):
+    async def story() -> None:
+        for method in ("POST", "PUT", "DELETE", "HEAD"):
+            refused = Browser(Live(hub), method)
+            assert await refused.status() == 405
+            assert refused.headers["allow"] == "GET, OPTIONS"
+
+    play(hub, story)
+
+
+def test_a_quiet_connection_has_heartbeats(settings: Settings):
+    now_ms = 1_795_341_600_000
+    hub = Hub(settings, lambda: now_ms)
+
+    async def story() -> None:
+        nonlocal now_ms
+        browser = Browser(Live(hub))
+        await browser.until(lambda: browser.text.count("\n: 1795") == 1)
+        now_ms += HEARTBEAT_MS - 1000
+        await asyncio.sleep(0.25)
+        assert browser.text.count("\n: 1795") == 1
+        now_ms += 1000
+        await browser.until(lambda: browser.text.count("\n: 1795") == 2)
+        await browser.leave()
+
+    play(hub, story)
+
+
+def test_the_lifespan_of_a_server_is_that_of_the_hub(hub: Hub):
+    async def story() -> None:
+        messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        answers: list[str] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            answers.append(message["type"])
+
+        live = Live(hub)
+        running = asyncio.create_task(live({"type": "lifespan"}, messages.get, send))
+        messages.put_nowait({"type": "lifespan.startup"})
+        browser = Browser(live)
+        while not answers:
+            await asyncio.sleep(0.005)
+        messages.put_nowait({"type": "lifespan.shutdown"})
+        await running
+        assert answers == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+        await browser.task
+
+    asyncio.run(story())

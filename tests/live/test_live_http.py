@@ -1,0 +1,195 @@
+"""Live over HTTP, with a real server, a real aggregator and real listeners."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+from support.site import Site
+from support.sse import Ear
+from support.waiting import wait_until
+
+from api.live import mount
+from tributary import web
+
+Listen = Callable[..., Ear]
+
+
+def test_a_reading_is_heard_as_collect_answers_it(site: Site, listen: Listen):
+    ear = listen(site, "?device=heard")
+    assert ear.response.status == 200
+    assert ear.response.getheader("Content-Type") == "text/event-stream"
+    assert ear.response.getheader("Cache-Control") == "no-store"
+    site.post({"device": "heard", "speed": 50.5})
+    heard = ear.wait_for("heard", current_speed=50.5)
+    assert heard.type == "reading"
+    collected = site.get("/collect?device=heard")[1]
+    assert list(heard.data) == list(collected)
+    assert heard.data | {"age_ms": 0} == collected | {"age_ms": 0}
+
+
+def test_what_was_recorded_before_is_heard_at_once(site: Site, listen: Listen):
+    site.post({"device": "before", "speed": 1})
+    wait_until(lambda: site.get("/collect?device=before")[0] == 200, "the reading")
+    assert listen(site, "?device=before").wait_for("before").data["current_speed"] == 1
+
+
+def test_a_device_is_heard_at_most_ten_times_a_second_and_last_of_all_its_newest(
+    site: Site, listen: Listen
+):
+    ear = listen(site, "?device=fast")
+    began_s = time.monotonic()
+    last = 0
+    while time.monotonic() - began_s < 1.5:
+        last += 1
+        site.post({"device": "fast", "n": last})
+    ear.wait_for("fast", current_n=float(last))
+    spans_s = [b.at_s - a.at_s for a, b in pairwise(ear.events)]
+    assert len(ear.events) < last, "several readings in one event"
+    assert len(ear.events) <= (ear.events[-1].at_s - ear.events[0].at_s) * 10 + 2, spans_s
+    values = [heard.data["current_n"] for heard in ear.events]
+    assert values == sorted(values)
+
+
+def test_what_the_client_has_is_not_sent_again(site: Site, listen: Listen):
+    first = listen(site, "?device=again")
+    site.post({"device": "again", "speed": 1})
+    had = first.wait_for("again", current_speed=1.0).id
+    first.close()
+    second = listen(site, "?device=again", Last_Event_ID=had)
+    site.post({"device": "again", "speed": 2})
+    second.wait_for("again", current_speed=2.0)
+    assert [heard.data["current_speed"] for heard in second.events] == [2.0]
+
+
+def test_a_restart_does_not_send_again_what_the_client_has(
+    own_site: Callable[..., Site], listen: Listen
+):
+    site = own_site(stale_after_ms=60_000)
+    site.post({"device": "a", "speed": 1})
+    had = listen(site, "?device=a").wait_for("a").id
+    site.stop()
+    site.start()
+    ear = listen(site, "?device=a", Last_Event_ID=had)
+    site.post({"device": "a", "speed": 2})
+    ear.wait_for("a", current_speed=2.0)
+    assert [heard.data["current_speed"] for heard in ear.events] == [2.0]
+
+
+def test_silence_is_an_event(own_site: Callable[..., Site], listen: Listen):
+    site = own_site(stale_after_ms=500)
+    ear = listen(site, "?device=mute")
+    site.post({"device": "mute", "speed": 1})
+    ear.wait_for("mute", stale=True)
+    assert ear.events[-1].data["age_ms"] > 500
+
+
+def test_several_devices_and_no_other_are_heard(site: Site, listen: Listen):
+    ear = listen(site, "?device=one&device=two%2F2")
+    site.post([{"device": name, "speed": 1} for name in ("one", "three", "two/2")])
+    ear.wait_for("one")
+    ear.wait_for("two/2")
+    assert {heard.data["device"] for heard in ear.events} == {"one", "two/2"}
+
+
+def test_a_page_is_one_subscription_that_new_devices_join(site: Site, listen: Listen):
+    site.post([{"device": f"page-{n}", "speed": n} for n in (1, 2, 9)])
+    ear = listen(site, "?prefix=page-&limit=3")
+    for number in (1, 2, 9):
+        ear.wait_for(f"page-{number}")
+    site.post({"device": "page-3", "speed": 3})
+    ear.wait_for("page-3")
+    site.post([{"device": name, "speed": 7} for name in ("page-1", "page-9", "other")])
+    ear.wait_for("page-1", current_speed=7.0)
+    assert not [h for h in ear.events if h.data["device"] == "other"]
+    assert not [
+        h for h in ear.events if h.data["device"] == "page-9" and h.data["current_speed"] == 7
+    ]
+
+
+def test_many_listeners_of_a_device_cost_one_read(own_site: Callable[..., Site], listen: Listen):
+    site = own_site()
+    ears = [listen(site, "?device=popular") for _ in range(40)]
+    site.post({"device": "popular", "n": 0})
+    for ear in ears:
+        ear.wait_for("popular", current_n=0.0)
+    before = hmgets(site)
+    for number in range(1, 6):
+        site.post({"device": "popular", "n": number})
+        for ear in ears:
+            ear.wait_for("popular", current_n=float(number))
+    # Of these an aggregator makes one a commit at most, and the hub one a change.
+    assert hmgets(site) - before <= 5 * 4
+
+
+def hmgets(site: Site) -> int:
+    return int(site.server.client.info("commandstats")["cmdstat_hmget"]["calls"])
+
+
+def test_an_outage_of_redis_ends_no_connection(own_site: Callable[..., Site], listen: Listen):
+    site = own_site()
+    ear = listen(site, "?device=patient")
+    site.post({"device": "patient", "speed": 1})
+    ear.wait_for("patient", current_speed=1.0)
+    site.server.kill()
+    site.server.start()
+
+    def posted() -> bool:
+        with contextlib.suppress(AssertionError):
+            site.post({"device": "patient", "speed": 2})
+            return True
+        return False
+
+    wait_until(posted, "ingest to come back")
+    ear.wait_for("patient", current_speed=2.0)
+    assert not ear.has_ended
+
+
+def test_who_does_not_read_is_cut_off_and_disturbs_nobody(
+    own_site: Callable[..., Site], listen: Listen
+):
+    site = own_site()
+    names = [f"big-{n}" for n in range(100)]
+    stuck = socket.socket()
+    stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stuck.connect(("127.0.0.1", int(site.url.rsplit(":", 1)[1])))
+    stuck.sendall(b"GET /api/v1/live?prefix=big- HTTP/1.1\r\nHost: x\r\n\r\n")
+    ear = listen(site, "?device=big-0")
+    done = threading.Event()
+
+    def talk() -> None:
+        turn = 0
+        while not done.is_set():
+            turn += 1
+            metrics = {f"metric_{n:02}": turn + n / 7 for n in range(60)}
+            site.post([{"device": name, **metrics} for name in names])
+
+    talker = threading.Thread(target=talk)
+    talker.start()
+    try:
+        wait_until(lambda: connections(site) == 1, "the stuck listener to be cut off", 60)
+        heard = len(ear.events)
+        wait_until(lambda: len(ear.events) > heard + 3, "the other to hear more")
+    finally:
+        done.set()
+        talker.join()
+        stuck.close()
+
+
+def connections(site: Site) -> int:
+    """Connections of listeners, as the process of the server sees them."""
+    port = f"{int(site.url.rsplit(':', 1)[1]):04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    established = [row for row in rows if row[3] == "01" and row[1].endswith(f":{port}")]
+    return len([row for row in established if int(row[9]) > 0])
+
+
+def test_without_an_event_loop_the_route_says_so():
+    answer = web.make_app("threads", mount.blueprint()).test_client().get("/api/v1/live")
+    assert answer.status_code == 501
+    assert "--no-lane" in answer.get_json()["error"]["message"]
