@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bench import bombs, collect, fold, footprint, freshness, ingest, quantiles, slowloris
+from bench import bombs, collect, fold, footprint, freshness, ingest, live, quantiles, slowloris
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +26,7 @@ for command in (
     fold.command,
     footprint.command,
     quantiles.command,
+    live.command,
 ):
     bench.add_command(command)
 bench(prog_name="scripts/bench")

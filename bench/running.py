@@ -13,8 +13,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from tributary.server import EmbeddedServer
+
 ROOT = Path(__file__).resolve().parents[1]
 _READY = re.compile(r"tributary: ready on (http://\S+)")
+_SERVING = re.compile(r"Uvicorn running on (http://\S+)")
 _PATIENCE_S = 30.0
 
 
@@ -56,6 +59,39 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def site(listeners: int) -> Iterator[tuple[str, int]]:
+    """Every HTTP route in one process, with room for so many listeners: its URL and its pid."""
+    with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
+        server = EmbeddedServer(str(Path(folder) / "data"), "")
+        environ = {
+            **os.environ,
+            "TRIBUTARY_REDIS_URL": server.url,
+            "TRIBUTARY_LIVE_LISTENERS_MAX": str(listeners),
+        }
+        aggregator = [sys.executable, "-m", "tributary", "aggregator"]
+        uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "bench.site:create_app"]
+        bind = ["--port", "0", "--no-access-log", "--timeout-graceful-shutdown", "1"]
+        log = Path(folder) / "log"
+        with (
+            process(server.command(), Path(folder) / "server.log"),
+            process(aggregator, Path(folder) / "aggregator.log", environ),
+            process([*uvicorn, *bind], log, environ) as web,
+        ):
+            yield _said(_SERVING, log, web), web.pid
+        server.lock.close()
+
+
+def _said(pattern: re.Pattern[str], log: Path, by: subprocess.Popen[bytes]) -> str:
+    """What a process says in its output: the first group of the pattern."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while (match := pattern.search(log.read_text())) is None:
+        if by.poll() is not None or time.monotonic() > deadline_s:
+            raise SystemExit(f"bench: it did not start:\n{log.read_text()}")
+        time.sleep(0.05)
+    return match[1]
 
 
 @contextlib.contextmanager
