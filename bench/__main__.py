@@ -7,7 +7,18 @@ import sys
 
 import click
 
-from bench import bombs, collect, fold, footprint, freshness, ingest, live, quantiles, slowloris
+from bench import (
+    bombs,
+    collect,
+    fold,
+    footprint,
+    freshness,
+    ingest,
+    live,
+    page,
+    quantiles,
+    slowloris,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,6 +38,7 @@ for command in (
     footprint.command,
     quantiles.command,
     live.command,
+    page.command,
 ):
     bench.add_command(command)
 bench(prog_name="scripts/bench")

@@ -14,6 +14,7 @@ import ingest.app
 from api import dashboard
 from api.live import Hub, Live, mount
 from tributary import connection, log, settings, web
+from tributary.guard import Guard
 
 
 def create_app() -> mount.App:
@@ -22,10 +23,11 @@ def create_app() -> mount.App:
     log.configure(loaded, "web")
     connection.wait_and_prepare(loaded)
     client = connection.connect(loaded)
+    guard = Guard(loaded, client)
     flask = web.make_app(
         __name__,
-        ingest.app.blueprint(loaded, client),
-        api.app.blueprint(loaded, client),
+        ingest.app.blueprint(loaded, client, guard),
+        api.app.blueprint(loaded, client, guard),
         dashboard.blueprint(loaded, client),
         mount.blueprint(),
         web.health([connection.readiness(client, writes=True)]),

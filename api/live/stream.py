@@ -12,7 +12,7 @@ from api.live.event import Stamp
 from api.live.hub import Hub
 from api.live.listener import Listener, every_device, for_ever
 from tributary.errors import Refused, Unavailable
-from tributary.web import error_body
+from tributary.web import error_body, told
 
 PATH = "/api/v1/live"
 SCOPE = "collect"
@@ -72,13 +72,8 @@ class Live:
                 return
             listener = self._listener(scope["query_string"], headers)
             self._hub.join(listener)
-        except Refused as error:
-            body = error_body(error.code, error.message, error.field)
-            extra = dict(getattr(error, "headers", {}))
-            await _answer(send, error.status, body, extra, shared)
-        except Unavailable as error:
-            body = error_body("unavailable", f"{error}; come back later")
-            await _answer(send, 503, body, {"Retry-After": str(error.retry_after_s)}, shared)
+        except (Refused, Unavailable) as error:
+            await _answer(send, *told(error), shared)
         else:
             await self._serve(listener, receive, send, shared)
 
@@ -87,21 +82,21 @@ class Live:
         wanted = subscription.parse(query)
         seen = Stamp.parse(headers.get("last-event-id", ""))
         if token is None:
-            return Listener(wanted, seen, every_device, self._still(headers, for_ever))
+            return Listener(wanted, seen, every_device, self._still(headers))
         token.check(SCOPE, wanted.devices)
-        return Listener(wanted, seen, token.covers, self._still(headers, for_ever))
+        return Listener(wanted, seen, token.covers, self._still(headers))
 
-    def _still(
-        self, headers: Mapping[str, str], otherwise: Callable[[], bool]
-    ) -> Callable[[], bool]:
+    def _still(self, headers: Mapping[str, str]) -> Callable[[], bool]:
         if self._admit is anybody:
-            return otherwise
+            return for_ever
 
         def holds() -> bool:
             try:
                 self._admit(headers)
             except Refused:
                 return False
+            except Unavailable:  # nobody can say now; who was let in may stay
+                return True
             return True
 
         return holds

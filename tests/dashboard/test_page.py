@@ -1,0 +1,250 @@
+"""The dashboard in a browser: what is recorded is seen, silence too, and outages are survived."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from importlib import resources
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+from support.site import Site
+from support.waiting import wait_until
+
+from dashboard.conftest import Watched
+from tributary import keys
+
+AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
+SERIOUS = {"serious", "critical"}
+HOSTILE = [
+    "a/../../b",
+    "javascript:alert",
+    "..",
+    "//evil.example/x",
+    "constructor",
+    "__proto__",
+    "a%2Fb".replace("%", "."),
+    "x" * 128,
+]
+
+
+def row(page: Page, device: str) -> Any:
+    return page.locator("table.fleet tbody tr").filter(
+        has=page.get_by_role("link", name=device, exact=True)
+    )
+
+
+def canvas(page: Page) -> str:
+    """What the first chart looks like."""
+    return str(page.evaluate("document.querySelector('.chart canvas').toDataURL()"))
+
+
+def test_a_reading_appears_within_a_second_without_a_reload(site: Site, pages: Watched):
+    site.post({"device": "seen-0", "speed": 1})
+    page = pages.open(f"{site.url}/#/?prefix=seen-")
+    expect(row(page, "seen-0")).to_contain_text("speed")
+    expect(page.get_by_role("status")).to_have_text("Live")
+    site.post({"device": "seen-1", "speed": 41.25})
+    expect(row(page, "seen-1")).to_contain_text("41.25", timeout=5_000)
+    site.post({"device": "seen-1", "speed": 43.5})
+    expect(row(page, "seen-1")).to_contain_text("43.50", timeout=1_000)
+    expect(row(page, "seen-1")).to_contain_text("avg 42.38")
+
+
+def test_a_device_that_falls_silent_is_shown_as_stale(site: Site, pages: Watched):
+    site.post({"device": "silent", "speed": 5})
+    page = pages.open(f"{site.url}/#/?prefix=silent")
+    expect(row(page, "silent")).to_have_class("fresh")
+    expect(row(page, "silent")).to_have_class("stale")
+    expect(row(page, "silent")).to_contain_text("silent ")
+    page.goto(f"{site.url}/#/device/silent")
+    expect(page.locator(".badge")).to_have_text("Stale")
+
+
+def test_a_chart_for_each_metric_moves_and_shows_average_against_current(
+    site: Site, pages: Watched
+):
+    page = pages.open(f"{site.url}/#/device/charted")
+    expect(page.locator("main")).to_contain_text("Nothing was recorded of this device yet")
+    for turn in range(3):
+        site.post({"device": "charted", "engine_temperature": 90 + turn, "speed": 50})
+    card = page.get_by_role("region", name="engine_temperature")
+    expect(card.locator(".current")).to_have_text("92.00")
+    expect(card.locator(".average")).to_have_text("average 91.00")
+    expect(card.locator(".difference")).to_have_text("▲ 1.00")
+    expect(page.locator(".metric")).to_have_count(2)
+    expect(card.locator("canvas")).to_be_visible()
+    before = canvas(page)
+    site.post({"device": "charted", "engine_temperature": 70})
+    wait_until(lambda: canvas(page) != before, "the chart to move")
+    before = canvas(page)
+    page.get_by_role("radio", name="15m").check()
+    wait_until(lambda: canvas(page) != before, "the chart to show another window")
+    expect(card.locator("tr.chosen")).to_contain_text("15m")
+    expect(card.locator("tr.chosen")).to_contain_text("4")
+
+
+def test_a_restarted_server_is_found_again_and_the_outage_is_said(own_site: Any, pages: Watched):
+    site = own_site()
+    site.post({"device": "kept", "speed": 1})
+    page = pages.open(site.url)
+    expect(row(page, "kept")).to_contain_text("1.00")
+    site.stop()
+    expect(page.get_by_role("status")).to_have_text("Reconnecting")
+    expect(page.get_by_role("alert")).to_contain_text("The connection was lost")
+    site.start()
+    expect(page.get_by_role("status")).to_have_text("Live")
+    expect(page.get_by_role("alert")).to_be_hidden()
+    site.post({"device": "kept", "speed": 2})
+    expect(row(page, "kept")).to_contain_text("2.00")
+
+
+def test_an_empty_site_says_how_to_begin_and_the_line_it_shows_works(own_site: Any, pages: Watched):
+    site = own_site()
+    page = pages.open(site.url)
+    line = page.locator(".command code").inner_text()
+    assert f"{site.url}/record" in line
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {"success": True}
+    expect(row(page, "car-7")).to_contain_text("92.30", timeout=5_000)
+    expect(page.locator(".empty")).to_have_count(0)
+
+
+def test_the_line_names_the_address_that_the_operator_gave(own_site: Any, pages: Watched):
+    site = own_site(record_url='https://in.example/"><script>alert(1)</script>')
+    page = pages.open(site.url)
+    expect(page.locator(".command code")).to_contain_text(
+        'https://in.example/"><script>alert(1)</script>/record'
+    )
+
+
+def test_names_of_devices_are_names_and_nothing_else(site: Site, pages: Watched):
+    site.post(
+        [{"device": f"evil:{name}"[:128], "__proto__": 1, "constructor": 2} for name in HOSTILE]
+    )
+    page = pages.open(f"{site.url}/#/?prefix=evil:")
+    for name in HOSTILE:
+        device = f"evil:{name}"[:128]
+        link = page.get_by_role("link", name=device, exact=True)
+        expect(link).to_have_count(1)
+        link.click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(device)
+        expect(page.get_by_role("region", name="__proto__")).to_be_visible()
+        page.go_back()
+
+
+def test_a_name_that_no_door_would_let_in_is_shown_as_text_all_the_same(
+    own_site: Any, pages: Watched
+):
+    site = own_site()
+    device = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    stored = {"device": device, "recorded_at": "2026-11-22T10:00:00.250Z"}
+    stored |= {"current_<b>x</b>": 1.5, "average_<b>x</b>": 1.5}
+    partition = keys.partition_of(device, site.settings.partitions)
+    latest = json.dumps(stored, separators=(",", ":"))
+    site.server.client.hset(keys.latest(partition), device, latest)
+    site.server.client.zadd(keys.devices(partition), {device: 0})
+    page = pages.open(site.url)
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    site.post({"device": "any", "speed": 1})
+    expect(row(page, "any")).to_contain_text("1.00")
+    expect(row(page, device)).to_contain_text("<b>x</b>")
+    assert page.locator("main img, main script, main b").count() == 0
+
+
+def test_a_page_cannot_be_made_to_run_anything_by_its_address(site: Site, pages: Watched):
+    for hostile in ("<img src=x onerror=alert(1)>", "%3Cscript%3Ealert(1)%3C%2Fscript%3E", "%ff"):
+        page = pages.open(f"{site.url}/#/device/{hostile}")
+        page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+        page.goto(f"{site.url}/#/?prefix={hostile}")
+        expect(page.locator("main")).to_contain_text("No device begins with")
+        assert page.locator("main img, main script").count() == 0
+
+
+def test_the_health_strip_tells_what_is_going_on(site: Site, pages: Watched):
+    page = pages.open(site.url)
+    for _ in range(5):
+        site.post({"device": "healthy", "speed": 1})
+    cells = page.locator(".health .cell")
+    expect(cells.filter(has_text="Workers").locator("dd")).to_have_text("1")
+    expect(cells.filter(has_text="Lost").locator("dd")).to_have_text("0")
+    expect(cells.filter(has_text="Rate").locator("dd")).to_have_text(re.compile(r"\d+/s"))
+
+
+def test_it_can_be_used_by_keyboard_alone(site: Site, pages: Watched):
+    site.post([{"device": f"key-{n}", "speed": n} for n in range(3)])
+    page = pages.open(site.url)
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.type("key-1")
+    expect(page.locator("table.fleet tbody tr")).to_have_count(1)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("key-1")
+    page.locator("input[type=radio]:checked").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("radio", name="15m")).to_be_checked()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("searchbox")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_no_serious_issue_and_nothing_sticks_out(
+    site: Site, pages: Watched, scheme: Any, width: int
+):
+    site.post([{"device": f"axe-{n}", "engine_temperature": 90.5, "rpm": 2000} for n in range(60)])
+    options = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    page = pages.open(f"{site.url}/#/?prefix=axe-", reduced_motion="reduce", **options)
+    expect(row(page, "axe-1")).to_contain_text("90.50")
+    judge(page, width)
+    expect(row(page, "axe-1")).to_have_class("stale")
+    judge(page, width)
+    page.goto(f"{site.url}/#/device/axe-1")
+    expect(page.locator(".stats tbody tr")).to_have_count(8)
+    judge(page, width)
+
+
+def judge(page: Page, width: int) -> None:
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run()")
+    serious = [
+        (each["id"], [node["html"] for node in each["nodes"]][:3])
+        for each in found["violations"]
+        if each["impact"] in SERIOUS
+    ]
+    assert not serious, serious
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_nothing_moves_by_itself_for_those_who_want_stillness(site: Site, pages: Watched):
+    page = pages.open(site.url, reduced_motion="reduce")
+    expect(page.get_by_role("status")).to_have_text("Live")
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_ten_thousand_devices_are_paged_under_one_subscription(own_site: Any, pages: Watched):
+    site = own_site()
+    for begin in range(0, 10_000, 1_000):
+        site.post([{"device": f"fleet-{n:05}", "n": n} for n in range(begin, begin + 1_000)])
+    page = pages.open("about:blank")
+    lives: list[str] = []
+    page.on("request", lambda sent: lives.append(sent.url) if "/v1/live" in sent.url else None)
+    page.goto(site.url)
+    expect(row(page, "fleet-00049")).to_contain_text("49.00")
+    assert len(lives) == 1
+    expect(page.locator("table.fleet tbody tr")).to_have_count(50)
+    expect(page.locator(".health .cell").filter(has_text="Devices")).to_contain_text("10,000")
+    page.get_by_role("button", name="Next").click()
+    expect(row(page, "fleet-00099")).to_contain_text("99.00")
+    assert len(lives) == 2
+    page.get_by_role("button", name="Previous").click()
+    expect(row(page, "fleet-00000")).to_be_visible()
+    page.get_by_role("searchbox").fill("fleet-0777")
+    expect(page.locator("table.fleet tbody tr")).to_have_count(10)
+    site.post({"device": "fleet-07777", "n": 1})
+    expect(row(page, "fleet-07777")).to_contain_text("avg 3,889", timeout=5_000)
