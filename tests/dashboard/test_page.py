@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from support.processes import ROOT
 from support.site import Site
 from support.waiting import wait_until
 
@@ -248,3 +249,20 @@ def test_ten_thousand_devices_are_paged_under_one_subscription(own_site: Any, pa
     expect(page.locator("table.fleet tbody tr")).to_have_count(10)
     site.post({"device": "fleet-07777", "n": 1})
     expect(row(page, "fleet-07777")).to_contain_text("avg 3,889", timeout=5_000)
+
+
+def test_the_event_source_of_the_documents_hears(site: Site, pages: Watched):
+    text = (ROOT / "docs" / "clients.md").read_text()
+    snippet = re.search(r"```js browser\n(.*?)```", text, re.DOTALL)
+    assert snippet is not None
+    page = pages.open(site.url)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.evaluate(snippet[1].replace("http://127.0.0.1:8000", site.url))
+    site.post({"device": "car-7", "engine_temperature": 93.5})
+    page.wait_for_timeout(100)
+    for _ in range(50):
+        if "car-7 93.5" in said:
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"heard only {said}")

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from tributary.client.batch import Batch, Limits, OnReceipt, Reading
 from tributary.client.endpoint import Endpoint, Request
 from tributary.client.receipt import Receipt, Refusal
+from tributary.client.watch import Watching
 from tributary.errors import Refused
 
 PATIENCE_S = 60.0
@@ -110,6 +111,22 @@ class Tributary:
         """
         fields = None if device is None else {"device": device}
         return self._ask(Request("GET", "/collect", fields=fields))
+
+    def watch(self, *devices: str, prefix: str = "") -> Iterator[dict[str, Any]]:
+        """Answers of `collect`, each time one has become another; it does not end by itself.
+
+        What a device reads already comes first. A connection that is lost is made again.
+
+        Args:
+            devices: up to 200, by name; or without any:
+            prefix: the first 200 devices that begin with it, and those that join them.
+
+        Raises:
+            Refused: with status 404 for a name no device can have, 501 if the server cannot push.
+        """
+        named = [("device", device) for device in devices]
+        fields = named or [("prefix", prefix), ("limit", "200")]
+        return iter(Watching(self._endpoint, fields, self.patience_s))
 
     def ping(self) -> None:
         """Return if the server answers now; it is asked once.

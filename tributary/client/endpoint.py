@@ -17,7 +17,10 @@ from urllib3.util import Timeout, parse_url
 from tributary.errors import Misconfigured, Refused, TributaryError, Unavailable
 
 _TIMEOUT = Timeout(connect=5.0, read=15.0)
+_STREAM_TIMEOUT = Timeout(connect=5.0, read=30.0)  # a server says something every ten seconds
+_EVENT_STREAM = "text/event-stream"
 _CONNECTIONS = 16
+_NOT_THIS_SERVER = 501
 _LATER = frozenset((429, 502, 503, 504))
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 
@@ -72,6 +75,35 @@ class Endpoint:
             time.sleep(wait_s)
             attempt += 1
 
+    def stream(
+        self, path: str, fields: list[tuple[str, str]], last_event_id: str
+    ) -> urllib3.BaseHTTPResponse:
+        """An event stream, to be read and closed by the caller; asked for once.
+
+        Raises:
+            urllib3.exceptions.HTTPError: nobody answers.
+            Unavailable: the server says "later".
+            Refused: it says no for good.
+            ServerFault: the answer is not one of Tributary's.
+        """
+        resume = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        response = self._pool.request(
+            "GET",
+            self.url + path,
+            headers={**self._headers, **resume, "Accept": _EVENT_STREAM},
+            fields=fields,
+            redirect=False,
+            preload_content=False,
+            timeout=_STREAM_TIMEOUT,
+        )
+        if response.status == 200 and response.headers.get("Content-Type") == _EVENT_STREAM:
+            return response
+        response.read(cache_content=True)
+        if response.status in _LATER:
+            raise Unavailable(_said(response)[1])
+        self._answer(response)
+        raise ServerFault(f"{self.url}: the answer is no event stream; is it a Tributary server?")
+
     def close(self) -> None:
         """Close the connections that are kept."""
         self._pool.clear()
@@ -96,7 +128,7 @@ class Endpoint:
             body = _object(response)
             if body is not None:
                 return body
-        elif 400 <= response.status < 500:
+        elif 400 <= response.status < 500 or response.status == _NOT_THIS_SERVER:
             error, message = _said(response)
             raise Refused(
                 message,
