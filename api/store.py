@@ -30,12 +30,6 @@ class Page(NamedTuple):
     next: str | None
 
 
-def lexical_range(prefix: str, after: str) -> tuple[bytes, bytes]:
-    """The bounds, as ZRANGEBYLEX takes them, of what begins with `prefix` and follows `after`."""
-    first = b"(" + after.encode() if after >= prefix and after else b"[" + prefix.encode()
-    return first, b"(" + prefix.encode() + b"\xff"
-
-
 class Store:
     """Reads of the aggregates. Every method raises `Unavailable` when Redis cannot answer."""
 

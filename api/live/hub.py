@@ -123,10 +123,11 @@ class Hub:
         """Which devices are on the pages now: at once for a new one, then about once a second."""
         now_ms = self._now_ms()
         rest_ms = max(_UPKEEP_MS, _PAGE_COST_MS * len(self._roster.sheets))
-        for page, sheet in list(self._roster.sheets.items()):
+        for sight, sheet in list(self._roster.sheets.items()):
             is_due = sheet.as_of is None or now_ms - sheet.looked_ms >= rest_ms
             if is_due and sheet.as_of != epochs and self._roster.devices < DEVICES_MAX:
-                self._roster.turn(page, await store.page(page), self._now_ms())
+                devices = await store.page(sight.page, sight.covers)
+                self._roster.turn(sight, devices, self._now_ms())
                 sheet.as_of = epochs
 
     def _keep_up(self, now_ms: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from api.live.event import Event
 from api.live.listener import Listener
@@ -12,6 +13,13 @@ from tributary import keys
 from tributary.settings import Settings
 
 LINGER_MS = 30_000  # a client that comes back by then is sent only what has changed
+
+
+class Sight(NamedTuple):
+    """A page as somebody may see it: a token for some devices leaves out the others."""
+
+    page: Page
+    covers: Callable[[str], bool]
 
 
 class Sheet:
@@ -33,7 +41,7 @@ class Roster:
         self._by_partition: list[set[str]] = [set() for _ in range(settings.partitions)]
         self._unread: set[str] = set()
         self.listeners: set[Listener] = set()
-        self.sheets: dict[Page, Sheet] = {}
+        self.sheets: dict[Sight, Sheet] = {}
 
     @property
     def devices(self) -> int:
@@ -45,7 +53,7 @@ class Roster:
         self.listeners.add(listener)
         devices: Iterable[str] = listener.subscription.devices
         if (page := listener.subscription.page) is not None:
-            sheet = self.sheets.setdefault(page, Sheet())
+            sheet = self.sheets.setdefault(_sight(listener, page), Sheet())
             sheet.listeners.add(listener)
             devices = sheet.devices
         self._add(listener, devices, now_ms)
@@ -55,16 +63,16 @@ class Roster:
         self.listeners.discard(listener)
         devices: Iterable[str] = listener.subscription.devices
         page = listener.subscription.page
-        if page is not None and (sheet := self.sheets.get(page)) is not None:
+        if page is not None and (sheet := self.sheets.get(sight := _sight(listener, page))):
             devices = sheet.devices
             sheet.listeners.discard(listener)
             if not sheet.listeners:
-                del self.sheets[page]
+                del self.sheets[sight]
         self._remove(listener, devices, now_ms)
 
-    def turn(self, page: Page, devices: frozenset[str], now_ms: int) -> None:
+    def turn(self, sight: Sight, devices: frozenset[str], now_ms: int) -> None:
         """These devices are on a page now."""
-        if (sheet := self.sheets.get(page)) is None:
+        if (sheet := self.sheets.get(sight)) is None:
             return
         come, gone = devices - sheet.devices, sheet.devices - devices
         sheet.devices, sheet.looked_ms = devices, now_ms
@@ -125,6 +133,10 @@ class Roster:
 
     def _partition(self, device: str) -> int:
         return keys.partition_of(device, len(self._by_partition))
+
+
+def _sight(listener: Listener, page: Page) -> Sight:
+    return Sight(page, listener.may_hear)
 
 
 def _tell(watch: Watch, event: Event | None, *, is_first: bool = False) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from api.live.listener import every_device
 from api.live.subscription import Page
-from api.store import lexical_range
 from tributary import keys
 from tributary.connection import failures
 from tributary.settings import Settings
+
+_STEP, _LOOKS_MAX = 1000, 50  # names looked at for a token that is for few of them
 
 
 class Store:
@@ -49,16 +51,30 @@ class Store:
             found.update(zip(names, values, strict=True))
         return found
 
-    async def page(self, page: Page) -> frozenset[str]:
-        """The devices that are on a page now."""
-        first, last = lexical_range(page.prefix, page.after)
+    async def page(self, page: Page, covers: Callable[[str], bool]) -> frozenset[str]:
+        """The devices that are on a page now, of those that `covers` is true for.
+
+        Who may hear of few among many may get less than a page: the search for them is bounded.
+        """
+        found: list[str] = []
+        first, last = b"[" + page.prefix.encode(), b"(" + page.prefix.encode() + b"\xff"
+        if page.after >= page.prefix and page.after:
+            first = b"(" + page.after.encode()
+        step = page.limit if covers is every_device else _STEP
+        for _ in range(_LOOKS_MAX):
+            names = await self._names(first, last, step)
+            found += filter(covers, (name.decode() for name in names))
+            if len(found) >= page.limit or len(names) < step:
+                break
+            first = b"(" + names[-1]
+        return frozenset(found[: page.limit])
+
+    async def _names(self, first: bytes, last: bytes, limit: int) -> list[bytes]:
         with failures():
             asked = self._client.pipeline(transaction=False)
             for partition in range(self._partitions):
-                key = keys.devices(partition)
-                asked.zrangebylex(key, first, last, start=0, num=page.limit)
-            names = sorted(name for reply in await asked.execute() for name in reply)
-        return frozenset(name.decode() for name in names[: page.limit])
+                asked.zrangebylex(keys.devices(partition), first, last, start=0, num=limit)
+            return sorted(name for reply in await asked.execute() for name in reply)[:limit]
 
     async def close(self) -> None:
         """Close the connections."""

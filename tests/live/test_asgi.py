@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 import pytest
+import redis
 
 from api.live import Hub, Live
 from api.live.hub import HEARTBEAT_MS
+from tributary import keys, reading
 from tributary.errors import Refused
 from tributary.settings import Settings
 
@@ -135,6 +138,25 @@ def test_a_token_is_asked_for_and_asked_again(hub: Hub):
         valid.clear()
         async with asyncio.timeout(5):
             await allowed.task
+
+    play(hub, story)
+
+
+def test_a_page_for_a_token_has_the_first_of_its_own_devices(hub: Hub, client: redis.Redis):
+    now = reading.rfc3339(time.time_ns() // 1_000_000)
+    for device in (*(f"bus-{n:03}" for n in range(300)), "car-1", "car-2", "car-3"):
+        partition = keys.partition_of(device, 16)
+        stored = f'{{"device":"{device}","recorded_at":"{now}","current_x":1,"average_x":1}}'
+        client.hset(keys.latest(partition), device, stored)
+        client.zadd(keys.devices(partition), {device: 0})
+
+    async def story() -> None:
+        cars = OnlyCars()
+        browser = Browser(Live(hub, lambda _headers: cars), query=b"limit=2")
+        await browser.until(lambda: browser.text.count("event: reading") == 2)
+        assert "car-1" in browser.text
+        assert "car-2" in browser.text
+        await browser.leave()
 
     play(hub, story)
 

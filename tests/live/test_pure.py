@@ -6,8 +6,8 @@ import pytest
 
 from api.live import event
 from api.live.event import Stamp
-from api.live.listener import Listener
-from api.live.roster import LINGER_MS, Roster
+from api.live.listener import Listener, every_device
+from api.live.roster import LINGER_MS, Roster, Sight
 from api.live.subscription import DEVICES_MAX, Page, Subscription, parse
 from tributary import reading
 from tributary.errors import Refused
@@ -165,10 +165,11 @@ def test_a_page_is_joined_and_left_by_devices():
     page = Page(limit=2)
     listener = Listener(Subscription(frozenset(), page))
     roster.join(listener, NOW_MS)
-    roster.turn(page, frozenset({"b", "c"}), NOW_MS)
+    sight = Sight(page, every_device)
+    roster.turn(sight, frozenset({"b", "c"}), NOW_MS)
     roster.tell({"b": stored("b", 1), "c": stored("c", 1)}, NOW_MS)
     assert len(taken(listener)) == 2
-    roster.turn(page, frozenset({"a", "b"}), NOW_MS)
+    roster.turn(sight, frozenset({"a", "b"}), NOW_MS)
     roster.tell({"a": stored("a", 1), "c": stored("c", 2)}, NOW_MS + 100)
     assert ['"device":"a"' in data for data in taken(listener)] == [True]
     roster.leave(listener, NOW_MS)
@@ -178,9 +179,13 @@ def test_a_page_is_joined_and_left_by_devices():
 def test_a_token_hears_only_of_its_devices():
     roster = Roster(SETTINGS)
     page = Page()
-    listener = Listener(Subscription(frozenset(), page), may_hear=lambda name: name == "a")
+
+    def only_a(name: str) -> bool:
+        return name == "a"
+
+    listener = Listener(Subscription(frozenset(), page), may_hear=only_a)
     roster.join(listener, NOW_MS)
-    roster.turn(page, frozenset({"a", "b"}), NOW_MS)
+    roster.turn(Sight(page, only_a), frozenset({"a", "b"}), NOW_MS)
     roster.tell({"a": stored("a", 1), "b": stored("b", 1)}, NOW_MS)
     assert ['"device":"a"' in data for data in taken(listener)] == [True]
 
