@@ -13,6 +13,7 @@ import api.app
 import ingest.app
 from api import dashboard
 from api.live import Hub, Live, mount
+from api.live.stream import by
 from tributary import connection, log, settings, web
 from tributary.guard import Guard
 
@@ -28,9 +29,9 @@ def create_app() -> mount.App:
         __name__,
         ingest.app.blueprint(loaded, client, guard),
         api.app.blueprint(loaded, client, guard),
-        dashboard.blueprint(loaded, client),
+        dashboard.blueprint(loaded, client, guard),
         mount.blueprint(),
         web.health([connection.readiness(client, writes=True)]),
     )
     behind = WSGIMiddleware(cast(Any, flask), workers=loaded.http_threads)
-    return mount.beside(Live(Hub(loaded)), cast(mount.App, behind))
+    return mount.beside(Live(Hub(loaded), by(guard)), cast(mount.App, behind))

@@ -10,6 +10,7 @@ from api.dashboard import files
 from api.dashboard.snapshot import Snapshot
 from tributary import web
 from tributary.errors import Refused
+from tributary.guard import Guard
 from tributary.settings import Settings
 
 _CSP = (
@@ -28,8 +29,8 @@ _HEADERS = {
 _RECORD_URL = b"__RECORD_URL__"
 
 
-def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
-    """`/`, its files, and `/api/v1/status`."""
+def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprint:
+    """`/` and its files, which hold nothing of anybody, and `/api/v1/status` behind the guard."""
     routes = Blueprint("dashboard", __name__)
     held = files.load()
     page = held.pop("index.html")
@@ -54,6 +55,9 @@ def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
 
     @routes.get("/api/v1/status")
     def get_status() -> Response:
+        token = guard.admit(web.asked())
+        if token is not None:
+            token.check("collect")
         return web.json_answer(snapshot.read(), headers={"Cache-Control": "max-age=1"})
 
     return routes

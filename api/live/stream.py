@@ -11,11 +11,13 @@ from api.live import event, subscription
 from api.live.event import Stamp
 from api.live.hub import Hub
 from api.live.listener import Listener, every_device, for_ever
+from tributary import tokens
 from tributary.errors import Refused, Unavailable
+from tributary.guard import Asked, Guard
 from tributary.web import error_body, told
 
 PATH = "/api/v1/live"
-SCOPE = "collect"
+_SCOPE: tokens.Scope = "collect"
 _SLOW_S = 5.0  # a listener that takes nothing for so long is dropped
 
 Scope = Mapping[str, Any]
@@ -27,7 +29,7 @@ Headers = list[tuple[bytes, bytes]]
 class Pass(Protocol):
     """A token: what its holder may hear of."""
 
-    def check(self, scope: str, devices: Iterable[str] = ()) -> None:
+    def check(self, scope: tokens.Scope, devices: Iterable[str] = ()) -> None:
         """Raise `Refused` if it lacks the scope or is not for one of the devices."""
 
     def covers(self, device: str) -> bool:
@@ -35,6 +37,11 @@ class Pass(Protocol):
 
 
 Admit = Callable[[Mapping[str, str]], Pass | None]
+
+
+def by(guard: Guard) -> Admit:
+    """Ask a guard."""
+    return lambda headers: guard.admit(Asked(headers.get("authorization", "")))
 
 
 def anybody(_headers: Mapping[str, str]) -> None:
@@ -83,7 +90,7 @@ class Live:
         seen = Stamp.parse(headers.get("last-event-id", ""))
         if token is None:
             return Listener(wanted, seen, every_device, self._still(headers))
-        token.check(SCOPE, wanted.devices)
+        token.check(_SCOPE, wanted.devices)
         return Listener(wanted, seen, token.covers, self._still(headers))
 
     def _still(self, headers: Mapping[str, str]) -> Callable[[], bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from importlib import resources
 from typing import Any
 
@@ -15,7 +16,8 @@ from support.site import Site
 from support.waiting import wait_until
 
 from dashboard.conftest import Watched
-from tributary import keys
+from tributary import keys, tokens
+from tributary.tokens import Token
 
 AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
 SERIOUS = {"serious", "critical"}
@@ -266,3 +268,16 @@ def test_the_event_source_of_the_documents_hears(site: Site, pages: Watched):
             return
         page.wait_for_timeout(100)
     pytest.fail(f"heard only {said}")
+
+
+def test_a_page_that_needs_a_token_asks_for_it(own_site: Any, pages: Watched):
+    site = own_site()
+    site.post({"device": "car-1", "speed": 7})
+    known = Token("t1", "page", "*", ("collect",), time.time_ns() // 1_000_000)
+    secret = tokens.create(site.server.client, known)
+    wait_until(lambda: site.get("/api/v1/status")[0] == 401, "the guard to know")
+    page = pages.open(site.url)
+    page.get_by_label("Token with the scope collect").fill(secret)
+    page.get_by_role("button", name="Use it in this tab").click()
+    expect(row(page, "car-1")).to_contain_text("7.00")
+    expect(page.get_by_role("status")).to_have_text("Live")

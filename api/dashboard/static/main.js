@@ -33,6 +33,8 @@ function onState(state, error) {
     say(notice, "");
   }
   if (state === "refused" && (error?.status === 401 || error?.status === 403)) {
+    view?.end();
+    view = null;
     ask(main, error.message, show);
   } else if (state === "refused") {
     main.replaceChildren(el("section", { class: "card" }, el("h1", {}, error.message)));
