@@ -75,11 +75,15 @@ export class Chart {
   /** What the cursor points at, in words. */
   point() {
     const { idx } = this.plot.cursor;
-    const [t, current, average] = this.plot.data;
-    const isOn = idx !== null && idx !== undefined && current[idx] !== null && current[idx] !== undefined;
-    this.tip.textContent = isOn
-      ? `${clock(t[idx], true)}   ${steady(current[idx], average[idx])}   average ${steady(average[idx], current[idx])}`
-      : "";
+    const [t, current, average, high, low] = this.plot.data.map((column) => column[idx ?? -1]);
+    const is = (value) => value !== null && value !== undefined;
+    if (is(current)) {
+      this.tip.textContent = `${clock(t, true)}   ${steady(current, average)}   average ${steady(average, current)}`;
+    } else if (is(average)) {
+      this.tip.textContent = `${clock(t, true)}   average ${steady(average)}   ${steady(low, average)} to ${steady(high, average)}`;
+    } else {
+      this.tip.textContent = "";
+    }
   }
 
   end() {

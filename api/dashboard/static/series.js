@@ -44,7 +44,7 @@ export class Series {
     for (const slot of this.slots) {
       const middle = (slot.from + slot.to) / 2;
       if (slot.to < from || middle >= begins) continue;
-      push([middle, slot.mean, slot.mean, slot.max, slot.min]);
+      push([middle, null, slot.mean, slot.max, slot.min]);
     }
     let first = live.findIndex((point) => point[0] >= from);
     if (first < 0) first = Math.max(0, live.length - 1);
