@@ -10,7 +10,8 @@ from typing import Any
 import redis
 from flask import Blueprint, Flask, Response, request
 
-from api import access, documentation, read
+from api import access, dashboard, documentation, read
+from api.live import mount
 from tributary import connection, cors, log, metrics, settings, web
 from tributary.guard import Guard
 from tributary.settings import Settings
@@ -27,6 +28,8 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
     guarded.before_request(access.asking(guard))
     routes.register_blueprint(guarded)
     routes.register_blueprint(documentation.blueprint(settings))
+    routes.register_blueprint(dashboard.blueprint(settings, client, guard))
+    routes.register_blueprint(mount.blueprint())
     origins = cors.parse_origins(settings.cors_origins)
 
     @routes.after_app_request

@@ -7,7 +7,8 @@ import time
 import hiredis
 
 from api import collect
-from tributary import keys, reading
+from api.live import Hub, Live, stream
+from tributary import cors, keys, reading
 from tributary.connection import of_reply
 from tributary.errors import Refused
 from tributary.guard import Guard
@@ -21,8 +22,11 @@ _DEVICE = len("device=")
 
 
 def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
-    """Put `/collect` into the lane of a process."""
+    """Put `/collect` and live updates into the lane of a process."""
     collector = Collector(settings, lane, guard)
+    hub = Hub(settings)
+    origins = cors.parse_origins(settings.cors_origins)
+    lane.mount(stream.PATH, Live(hub, stream.by(guard), origins), hub)
     lane.add(
         [Route("/collect", ("GET", "POST"), "device=[A-Za-z0-9._:/-]{1,128}", collector.collect)],
         collector.links,

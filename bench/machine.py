@@ -117,12 +117,6 @@ def _ticks(core: int) -> list[int] | None:
     return [int(word) for word in match[1].split()[:_TICK_FIELDS]] if match else None
 
 
-def cpu_s(pid: int) -> float:
-    """Processor time that a process has taken so far (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def rss_kib(pid: int) -> int:
     """Memory that a process holds (Linux)."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

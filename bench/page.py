@@ -16,14 +16,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
-from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, ViewportSize, sync_playwright
 
 from bench import machine, running
 
 _CARS = 25
 _UPDATES_HZ = 50
 _WARM_S = 20.0
-_WIDE = {"width": 1280, "height": 860}
+_WIDE: ViewportSize = {"width": 1280, "height": 860}
 _PHONE = {"width": 390, "height": 844}
 
 

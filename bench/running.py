@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tributary.server import EmbeddedServer
+from bench import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 _READY = re.compile(r"tributary: ready on (http://\S+)")
-_SERVING = re.compile(r"Uvicorn running on (http://\S+)")
 _PATIENCE_S = 30.0
 
 
@@ -63,45 +62,30 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def site(listeners: int) -> Iterator[tuple[str, int]]:
-    """Every HTTP route in one process, with room for so many listeners: its URL and its pid."""
-    with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
-        server = EmbeddedServer(str(Path(folder) / "data"), "")
-        environ = {
-            **os.environ,
-            "TRIBUTARY_REDIS_URL": server.url,
-            "TRIBUTARY_LIVE_LISTENERS_MAX": str(listeners),
-        }
-        aggregator = [sys.executable, "-m", "tributary", "aggregator"]
-        uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "bench.site:create_app"]
-        bind = ["--port", "0", "--no-access-log", "--timeout-graceful-shutdown", "1"]
-        log = Path(folder) / "log"
-        with (
-            process(server.command(), Path(folder) / "server.log"),
-            process(aggregator, Path(folder) / "aggregator.log", environ),
-            process([*uvicorn, *bind], log, environ) as web,
-        ):
-            yield _said(_SERVING, log, web), web.pid
-        server.lock.close()
-
-
-def _said(pattern: re.Pattern[str], log: Path, by: subprocess.Popen[bytes]) -> str:
-    """What a process says in its output: the first group of the pattern."""
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while (match := pattern.search(log.read_text())) is None:
-        if by.poll() is not None or time.monotonic() > deadline_s:
-            raise SystemExit(f"bench: it did not start:\n{log.read_text()}")
-        time.sleep(0.05)
-    return match[1]
+    """`tributary up` with room for so many listeners: its URL, and the pid of its HTTP worker."""
+    room = {"TRIBUTARY_LIVE_LISTENERS_MAX": str(listeners)}
+    with _up(environ=room) as (up, url, _):
+        family = machine.family(up.pid)
+        webs = [pid for pid in family if b"\0web\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        yield url, webs[-1]  # of gunicorn's processes, the worker that its master has forked
 
 
 @contextlib.contextmanager
 def deployment(*options: str) -> Iterator[tuple[str, str]]:
     """`tributary up` on an empty data directory: its HTTP URL and its Redis URL."""
+    with _up(*options) as (_, url, redis_url):
+        yield url, redis_url
+
+
+@contextlib.contextmanager
+def _up(
+    *options: str, environ: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str, str]]:
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         data, log = Path(folder) / "data", Path(folder) / "log"
         up = [sys.executable, "-m", "tributary", "up", "--port", "0", "--data-dir", str(data)]
-        with process([*up, *options], log) as running:
+        with process([*up, *options], log, environ) as running:
             wait_until_it_answers(lambda: bool(_READY.search(log.read_text())), running, log)
             match = _READY.search(log.read_text())
             assert match is not None
-            yield match[1], (data / "redis.url").read_text().strip()
+            yield running, match[1], (data / "redis.url").read_text().strip()

@@ -110,6 +110,7 @@ class Connection(asyncio.Protocol):
     def shutdown(self) -> None:
         """The server stops: answer what is under way, then end."""
         self._is_ending = True
+        self._lane.let_go()
         if not self._requests and not self._is_held:
             self._end()
 
@@ -273,6 +274,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _rest(self) -> None:
+        """Nothing is under way, so the client has to send something some time."""
         self.deadline_s = self._lane.now_s + self._lane.limits.idle_s
 
     def _refuse_fault(self, fault: Fault) -> None:

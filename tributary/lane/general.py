@@ -70,6 +70,9 @@ class _Lent(asyncio.Transport):
     def close(self) -> None:
         self._connection.end_after_general()
 
+    def abort(self) -> None:
+        self._transport.abort()
+
     def is_closing(self) -> bool:
         return self._transport.is_closing()
 

@@ -6,8 +6,8 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from loguru import logger
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tributary.lane.request import Request
 
 Handle = Callable[["Request"], None]
+App = Callable[[Any, Any, Any], Awaitable[None]]  # ASGI 3
 _SWEEP_S = 1.0
 _LINE = re.compile(rb"(GET|POST) (/[a-z0-9/_]{0,200})\?([!-~]{0,2000}) HTTP/1\.1")
 _LINES_KEPT_MAX = 10_000
@@ -34,6 +35,19 @@ class Route(NamedTuple):
     methods: tuple[str, ...]
     query: str
     handle: Handle
+
+
+class Service(Protocol):
+    """What lives as long as the process serves, on its event loop."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""
+
+    def let_go(self) -> None:
+        """The process stops: end every answer that does not end by itself."""
 
 
 class Limits(NamedTuple):
@@ -65,6 +79,8 @@ class Lane:
         self._routes: dict[tuple[bytes, bytes], tuple[Handle, re.Pattern[bytes]]] = {}
         self._lines: dict[bytes, tuple[Handle, bytes]] = {}
         self._links: list[Links] = []
+        self._services: list[Service] = []
+        self.mounts: dict[str, App] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._parent = os.getppid()
 
@@ -77,8 +93,19 @@ class Lane:
                 self._routes[method.encode(), path.encode()] = (handle, understood)
                 self._lines[f"{method} {path} HTTP/1.1".encode()] = (handle, b"")
 
+    def mount(self, path: str, app: App, service: Service) -> None:
+        """Let an ASGI application answer a path; keep its service running while serving."""
+        self.mounts[path] = app
+        self._services.append(service)
+
+    def let_go(self) -> None:
+        """The process stops: end what would go on for ever."""
+        for service in self._services:
+            service.let_go()
+
     async def start(self) -> None:
         """Open the links and begin to keep time."""
+        await asyncio.gather(*(service.start() for service in self._services))
         self.now_s = asyncio.get_running_loop().time()
         await asyncio.gather(*(links.open() for links in self._links))
         running = [self._sweep(), *(links.keep() for links in self._links)]
@@ -91,6 +118,7 @@ class Lane:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(service.stop() for service in self._services))
 
     def target(self, line: bytes) -> tuple[Handle, bytes] | None:
         """Who answers a request line, and its query string; None: not the lane."""

@@ -36,6 +36,10 @@ class Application:
         """One request, or the life of the process (ASGI 3)."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
+            return
+        mounted = self.lane.mounts.get(scope["path"])
+        if mounted is not None:
+            await mounted(scope, receive, send)
         else:
             await self._general(cast(Any, scope), cast(Any, receive), cast(Any, send))
 
