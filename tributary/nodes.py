@@ -8,6 +8,7 @@ https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -62,7 +63,10 @@ class Nodes:
         for url in (self._url, *self._others):
             try:
                 pipe = await Pipe.open(url)
-                ranges = await self._ranges(pipe, url)
+                with contextlib.ExitStack() as if_it_fails:
+                    if_it_fails.callback(pipe.close)
+                    ranges = await self._ranges(pipe, url)
+                    if_it_fails.pop_all()
             except ConnectionGone as error:
                 failure = failure or error
                 continue
@@ -75,7 +79,6 @@ class Nodes:
             async with asyncio.timeout(self._timeout_s):
                 reply = await pipe.call("CLUSTER", "SLOTS")
         except TimeoutError:
-            pipe.close()
             raise ConnectionGone("Redis does not answer in time") from None
         except ConnectionGone:
             raise

@@ -80,6 +80,8 @@ def _told(error: Exception) -> Response:
 def _of_parser(error: Exception) -> Fault | None:
     if isinstance(error, errors.LimitRequestHeaders | errors.LimitRequestLine):
         return framing.HEAD_TOO_LARGE
+    if isinstance(error, errors.InvalidHTTPVersion) and isinstance(error.version, tuple):
+        return framing.UNKNOWN_VERSION
     if isinstance(error, errors.ExpectationFailed):
         return Fault(417, "unknown_expectation", "only Expect: 100-continue is known")
     if isinstance(error, errors.ParseException):

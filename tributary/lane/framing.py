@@ -14,6 +14,7 @@ import httptools
 from tributary.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Fault, Head, Heads
 
 HEAD_TOO_LARGE = Fault(431, "head_too_large", f"the head exceeds {BLOCK_MAX_BYTES} bytes")
+UNKNOWN_VERSION = Fault(505, "unknown_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
 _HEAD_END = b"\r\n\r\n"
 _CHUNKED_HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 _ENCODED_MAX_TIMES = 2  # a chunked body may be so much longer with its chunk sizes
@@ -117,7 +118,7 @@ class Framer:
         # Chunks of one byte are six on the way, and may be: what counts for memory is both.
         long = max(len(chunked.body), (chunked.at - chunked.begin) // _ENCODED_MAX_TIMES)
         if long > self._body_max_bytes:
-            return too_large(long, self._body_max_bytes)
+            return too_large(None, self._body_max_bytes)
         if not is_complete:
             return None
         self._at, self.awaited, self._chunked = chunked.at, None, None
@@ -137,7 +138,7 @@ def check_line(line: bytes) -> Fault | None:
     llhttp passes over more than one space, and knows HTTP/0.9, HTTP/2.0 and RTSP.
     """
     if _VERSION.search(line) is not None and _LINE.fullmatch(line) is None:
-        return Fault(505, "unknown_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        return UNKNOWN_VERSION
     if _LINE.fullmatch(line) is None:
         return malformed(f"{line!r:.80} is no request line")
     try:
@@ -201,6 +202,7 @@ class _Chunked:
         self.at = stop
 
 
-def too_large(length: int, limit: int) -> Fault:
-    """413 for a body beyond the limit."""
-    return Fault(413, "body_too_large", f"the body has {length} bytes; send at most {limit}")
+def too_large(length: int | None, limit: int) -> Fault:
+    """413 for a body beyond the limit; a chunked one has no length before its end."""
+    long = "more bytes than allowed" if length is None else f"{length} bytes"
+    return Fault(413, "body_too_large", f"the body has {long}; send at most {limit}")
