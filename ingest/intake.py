@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from typing import NamedTuple
 from urllib.parse import parse_qs
+
+import msgspec
 
 from ingest import body, record
 from ingest.rules import Accepted, Rules
@@ -21,7 +22,7 @@ _KEY_MAX = 255
 _KEY = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 
 
-class Taken(NamedTuple):
+class Taken(msgspec.Struct, gc=False):
     """Readings to append, the answer once that is done, and the key of a retry-safe request."""
 
     accepted: Accepted

@@ -10,6 +10,7 @@ import asyncio
 import time
 
 import hiredis
+import msgspec
 
 from ingest import record
 from ingest.intake import Intake, Taken
@@ -29,17 +30,14 @@ from tributary.stream import Appending, Frame, Once
 _SHARED_MAX_READINGS = 1_000  # a frame with as many is not added to
 
 
-class _Sent:
+class _Sent(msgspec.Struct, gc=False, eq=False):
     """A request whose readings are on their way to Redis."""
 
-    __slots__ = ("awaited", "failure", "replies", "request", "taken")
-
-    def __init__(self, request: Request, taken: Taken) -> None:
-        self.request = request
-        self.taken = taken
-        self.awaited = 0  # replies that are still to come
-        self.failure: Reply = None
-        self.replies: list[Reply] | None = None  # kept only for a request with a key
+    request: Request
+    taken: Taken
+    awaited: int = 0  # replies that are still to come
+    failure: Reply = None
+    replies: list[Reply] | None = None  # kept only for a request with a key
 
 
 _Closed = tuple[Frame, Once | None, list[_Sent]]

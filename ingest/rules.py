@@ -7,7 +7,8 @@ caches and not functions. Both are bounded, since names come from outside.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+
+import msgspec
 
 from tributary import catalogue, keys, reading
 from tributary.errors import Refused
@@ -17,7 +18,7 @@ from tributary.settings import Settings
 _NAMES_KEPT_MAX = 100_000
 
 
-class Accepted(NamedTuple):
+class Accepted(msgspec.Struct, gc=False):
     """Readings that keep every rule: blocks by partition, and how many readings they are."""
 
     blocks: dict[int, list[Block]]

@@ -26,6 +26,7 @@ from tributary.errors import Misconfigured, Refused
 Scope = Literal["record", "collect", "operate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _PREFIX = "trb_"
+_ANY = "*"  # the pattern of every device
 _VERSION = "version"
 _SELECTOR = 32
 _PATTERN = re.compile(r"[A-Za-z0-9._:/*-]{1,128}")
@@ -71,6 +72,8 @@ class Token(msgspec.Struct, frozen=True, dict=True):
                 status=403,
                 code="wrong_scope",
             )
+        if self.device == _ANY:
+            return
         for device in devices:
             if not self.covers(device):
                 raise Refused(

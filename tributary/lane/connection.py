@@ -134,9 +134,8 @@ class Connection(asyncio.Protocol):
         """Send the answers that are ready, in the order of their requests."""
         requests, ready = self._requests, []
         while requests and (payload := requests[0].payload) is not None:
-            request = requests.popleft()
+            self._under_way.give_back(len(requests.popleft().body))
             ready.append(payload)
-            self._under_way.give_back(len(request.body))
         if ready and self._transport is not None:
             self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
             if not requests:
@@ -164,6 +163,8 @@ class Connection(asyncio.Protocol):
                 if self._coming.held_bytes:
                     self._coming.wait_with(0)
                 self._take(found)
+                if not self._framer.unread_bytes:
+                    return
             elif found is None:
                 self._await_more()
                 break
@@ -184,8 +185,8 @@ class Connection(asyncio.Protocol):
             self._pause_reading()
 
     def _take(self, whole: Whole) -> None:
-        line, head, body = whole
-        target = None if head.is_general else self._lane.target(line)
+        head, body = whole.head, whole.body
+        target = None if head.is_general else self._lane.target(whole.line)
         if target is None:
             self._hand_over(whole)
             return

@@ -7,9 +7,9 @@ no byte of a body is looked at.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import httptools
+import msgspec
 
 from tributary.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Fault, Head, Heads
 
@@ -25,7 +25,7 @@ _LINE = re.compile(
 _VERSION = re.compile(rb" HTTP/(?!1\.[01]\Z)[0-9]\.[0-9]\Z")
 
 
-class Whole(NamedTuple):
+class Whole(msgspec.Struct, gc=False):
     """A request that has arrived completely; a chunked body is put together."""
 
     line: bytes

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from tributary.lane.connection import Connection
     from tributary.lane.head import Head
 
 
-class Request:
+class Request(msgspec.Struct, gc=False, eq=False):
     """What a route gets; it must call `answer` once, now or later."""
 
-    __slots__ = ("_connection", "body", "head", "payload", "query")
-
-    def __init__(self, connection: Connection, head: Head, query: bytes, body: bytes) -> None:
-        self._connection = connection
-        self.head = head
-        self.query = query
-        self.body = body
-        self.payload: bytes | None = None
+    connection: Connection
+    head: Head
+    query: bytes
+    body: bytes
+    payload: bytes | None = None  # the whole response, once it is known
 
     def answer(self, payload: bytes) -> None:
         """Send a whole response, as soon as those before it have been sent."""
         self.payload = payload
-        self._connection.settle()
+        self.connection.settle()
