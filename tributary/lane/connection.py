@@ -126,7 +126,11 @@ class Connection(asyncio.Protocol):
         if self._is_write_paused or self._is_refused or self._transport.is_closing():
             self._transport.abort()
         elif self._framer.unread_bytes:
-            self._refuse_fault(Fault(408, "too_slow", "the request did not arrive in time"))
+            self._refuse(
+                self._lane.answers.fault(
+                    Fault(408, "too_slow", "the request did not arrive in time")
+                )
+            )
         else:
             self._end()
 
@@ -169,7 +173,7 @@ class Connection(asyncio.Protocol):
                 self._await_more()
                 break
             else:
-                self._refuse_fault(cast(Fault, found))
+                self._refuse(self._lane.answers.fault(cast(Fault, found)))
         come_bytes = 0 if self._is_ending else self._framer.unread_bytes
         if come_bytes or self._coming.held_bytes:
             self._count(come_bytes)
@@ -211,7 +215,7 @@ class Connection(asyncio.Protocol):
         """Give a request to the general server, when the answers before it are sent."""
         fault = check_line(whole.line)
         if fault is not None:
-            self._refuse_fault(fault)
+            self._refuse(self._lane.answers.fault(fault))
             return
         self._is_held = True
         self._handed_over = whole
@@ -277,9 +281,6 @@ class Connection(asyncio.Protocol):
     def _rest(self) -> None:
         """Nothing is under way, so the client has to send something some time."""
         self.deadline_s = self._lane.now_s + self._lane.limits.idle_s
-
-    def _refuse_fault(self, fault: Fault) -> None:
-        self._refuse(self._lane.answers.fault(fault))
 
     def _refuse(self, payload: bytes) -> None:
         """Answer after what is under way, and end: the rest of what is sent is not wanted."""
