@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from ingest import body, record
+from ingest.forms import fast
 from ingest.rules import Accepted, Rules
 from tributary.errors import Refused
 from tributary.guard import Asked, Guard
@@ -48,10 +49,16 @@ class Intake:
             Unavailable: it cannot be judged yet.
         """
         token = self._guard.admit(asked)
-        if asked.content_encoding != "identity":
-            sent = body.decoded(sent, asked.content_encoding, self._rules.body_max_bytes)
-        rejected: list[Refused] | None = [] if query and _skips(query) else None
-        accepted = record.accept(sent, asked.content_type, now_ms, self._rules, rejected)
+        if asked.is_plain is None:
+            asked.is_plain = _is_plain(asked)
+        rejected: list[Refused] | None = None
+        if asked.is_plain and not query and len(sent) <= self._rules.body_max_bytes:
+            accepted = fast.parse(sent, now_ms, self._rules)  # the usual request
+        else:
+            if asked.content_encoding != "identity":
+                sent = body.decoded(sent, asked.content_encoding, self._rules.body_max_bytes)
+            rejected = [] if query and _skips(query) else None
+            accepted = record.accept(sent, asked.content_type, now_ms, self._rules, rejected)
         if token is not None:
             token.check("record", record.devices(accepted))
         if self._is_limited:
@@ -75,6 +82,15 @@ class Intake:
             )
         for rate, name, count in limited:
             rate.count(name, count, now_s)
+
+
+def _is_plain(asked: Asked) -> bool:
+    """Whether the body is JSON as it is, to be recorded whenever it comes."""
+    return (
+        asked.content_encoding == "identity"
+        and asked.idempotency_key is None
+        and asked.content_type in record.JSON_TYPES
+    )
 
 
 def _skips(query: bytes) -> bool:

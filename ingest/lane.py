@@ -141,10 +141,15 @@ class Recorder:
         return waits
 
     def _when_appended(self, several: list[_Sent]) -> OnReply:
+        ok = self._answers.ok
+
         def answered(reply: Reply) -> None:
             faults.reach("after_append")
             failure = None if type(reply) is bytes else _failure(reply)
             for sent in several:
+                if failure is None and sent.awaited == 1 and sent.replies is sent.failure is None:
+                    sent.request.answer(ok(sent.taken.answer))  # fast code: the usual request
+                    continue
                 if failure is not None:
                     sent.failure = failure
                 elif sent.replies is not None:

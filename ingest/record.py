@@ -16,7 +16,7 @@ from tributary.stream import Frame
 _REJECTED_TOLD_MAX = 100
 
 # What clients say of JSON: nothing at all, `curl -d`, and fetch() with a string as body.
-_JSON_TYPES = frozenset(
+JSON_TYPES = frozenset(
     ("", "application/json", "text/json", "text/plain", "application/x-www-form-urlencoded")
 )
 _LINES_TYPES = frozenset(("application/x-ndjson", "application/ndjson", "application/jsonl"))
@@ -43,11 +43,11 @@ def accept(
     """
     if len(body) > rules.body_max_bytes:
         raise too_large(len(body), rules.body_max_bytes)
-    if content_type not in _JSON_TYPES:
+    if content_type not in JSON_TYPES:
         media_type = _media_type(content_type)
         if media_type in _LINES_TYPES:
             return strict.parse_lines(body, arrived_ms, rules, rejected)
-        if media_type not in _JSON_TYPES:
+        if media_type not in JSON_TYPES:
             raise Refused(
                 f"content type {content_type!r:.80} is not known; "
                 "send application/json or application/x-ndjson",

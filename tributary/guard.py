@@ -47,7 +47,14 @@ def check_exposure(settings: Settings, client: redis.Redis) -> None:
 class Asked:
     """The header fields of a request that we look at; `memo` is for what follows from them."""
 
-    __slots__ = ("authorization", "content_encoding", "content_type", "idempotency_key", "memo")
+    __slots__ = (
+        "authorization",
+        "content_encoding",
+        "content_type",
+        "idempotency_key",
+        "is_plain",
+        "memo",
+    )
 
     def __init__(
         self,
@@ -60,6 +67,7 @@ class Asked:
         self.content_type = content_type
         self.content_encoding = content_encoding
         self.idempotency_key = idempotency_key
+        self.is_plain: bool | None = None  # for who records: whether nothing has to be undone
         self.memo: tuple[tokens.Table, Token | None] | None = None
 
 

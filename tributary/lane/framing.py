@@ -15,7 +15,7 @@ from tributary.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Fault, He
 
 HEAD_TOO_LARGE = Fault(431, "head_too_large", f"the head exceeds {BLOCK_MAX_BYTES} bytes")
 UNKNOWN_VERSION = Fault(505, "unknown_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
-_HEAD_END = b"\r\n\r\n"
+HEAD_END = b"\r\n\r\n"
 _CHUNKED_HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 _ENCODED_MAX_TIMES = 2  # a chunked body may be so much longer with its chunk sizes
 # Of what llhttp would take, too: no version, more spaces, a target of no known form.
@@ -80,7 +80,7 @@ class Framer:
         data, begin = self._data, self._at
         while data.startswith(b"\r\n", begin):  # RFC 9112 2.2: empty lines before a request
             begin = self._at = begin + 2
-        end = data.find(_HEAD_END, begin)
+        end = data.find(HEAD_END, begin)
         if end < 0 or end - begin > BLOCK_MAX_BYTES:
             return self._partial_head(data[begin:])
         line_end = data.find(b"\r\n", begin, end + 2)
@@ -125,10 +125,11 @@ class Framer:
         return Whole(chunked.line, chunked.head, bytes(chunked.body))
 
     def _partial_head(self, head: bytes) -> Fault | None:
-        if len(head) > BLOCK_MAX_BYTES + len(_HEAD_END) - 1:
-            return HEAD_TOO_LARGE
-        if b"\n\n" in head or b"\n\r\n" in head:
+        begin = head[: BLOCK_MAX_BYTES + len(HEAD_END) - 1]
+        if b"\n\n" in begin or b"\n\r\n" in begin:
             return Fault(400, "malformed_http", "the request is not HTTP: lines end in CRLF")
+        if len(head) > len(begin):
+            return HEAD_TOO_LARGE
         return None
 
 
@@ -188,7 +189,7 @@ class _Chunked:
         Raises:
             HttpParserError: it is not chunked as HTTP asks.
         """
-        while (end := data.find(_HEAD_END, max(self.begin, self.at - 3))) >= 0:
+        while (end := data.find(HEAD_END, max(self.begin, self.at - 3))) >= 0:
             self._feed(data, end + 4)
             if self._is_complete:
                 return True

@@ -15,17 +15,19 @@ from tributary.lane.answers import Answers
 from tributary.lane.budget import Budget
 from tributary.lane.head import Heads
 from tributary.lane.links import Links
+from tributary.lane.request import Handle, Usual
 from tributary.settings import Settings
 
 if TYPE_CHECKING:
     from tributary.lane.connection import Connection
-    from tributary.lane.request import Request
+    from tributary.lane.framing import Whole
 
-Handle = Callable[["Request"], None]
 App = Callable[[Any, Any, Any], Awaitable[None]]  # ASGI 3
 _SWEEP_S = 1.0
 _LINE = re.compile(rb"(GET|POST) (/[a-z0-9/_]{0,200})\?([!-~]{0,2000}) HTTP/1\.1")
 _LINES_KEPT_MAX = 10_000
+_USUAL_MAX_BYTES = 1_024  # of head and body each
+_USUAL_KEPT_MAX = 4_096
 
 
 class Route(NamedTuple):
@@ -65,6 +67,7 @@ class Lane:
 
     def __init__(self, settings: Settings) -> None:
         self.heads = Heads()
+        self.usual: dict[bytes, Usual] = {}  # by line and header block, as they came
         self.answers = Answers()
         self.connections: set[Connection] = set()
         self.budget = Budget(settings.in_flight_max_bytes)
@@ -135,6 +138,20 @@ class Lane:
             self._lines = {at: target for at, target in self._lines.items() if not target[1]}
         target = self._lines[line] = (handle, match[3])
         return target
+
+    def remember(self, whole: Whole, handle: Handle, query: bytes) -> None:
+        """Keep what a request has led to, if the next one may be answered without asking again.
+
+        Not if it is large: the bodies of those that are found here are not counted against the
+        budget, and a connection has one of them at most.
+        """
+        head = whole.head
+        is_unusual = head.expects_continue or not head.keep_alive or head.idempotency_key
+        if is_unusual or max(head.length, len(head.plain_block)) > _USUAL_MAX_BYTES:
+            return
+        if len(self.usual) >= _USUAL_KEPT_MAX:
+            self.usual.clear()
+        self.usual[b"%b\r\n%b" % (whole.line, head.plain_block)] = Usual(head, handle, query)
 
     async def _sweep(self) -> None:
         """Once a second: the clock, the date, the deadlines, and whether anybody minds us."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,8 +20,20 @@ class Request(msgspec.Struct, gc=False, eq=False):
     query: bytes
     body: bytes
     payload: bytes | None = None  # the whole response, once it is known
+    counted_bytes: int = 0  # of the body, against the budget
 
     def answer(self, payload: bytes) -> None:
         """Send a whole response, as soon as those before it have been sent."""
         self.payload = payload
         self.connection.settle()
+
+
+Handle = Callable[[Request], None]
+
+
+class Usual(msgspec.Struct, gc=False):
+    """What a head has led to before: the same bytes will lead to the same."""
+
+    head: Head
+    handle: Handle
+    query: bytes
