@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.openapi import collecting, recording, serving
+from api.openapi import collecting, recording, serving, status
 from api.openapi.examples import EXAMPLES, Example
 from api.openapi.schemas import schemas
 from tributary.settings import Settings
@@ -42,6 +42,7 @@ def document(settings: Settings, version: str) -> Document:
     paths: dict[str, Any] = {
         **recording.paths(settings),
         **collecting.paths(settings),
+        **status.paths(),
         **serving.paths(),
     }
     for example in EXAMPLES:
@@ -83,7 +84,7 @@ def _place(example: Example, operation: Document) -> None:
             "value": example.body,
         }
     if example.answer is not None:
-        content = operation["responses"][str(example.status)]["content"]["application/json"]
+        (content,) = operation["responses"][str(example.status)]["content"].values()
         content.setdefault("examples", {})[example.name] = {
             "summary": f"{example.summary}: {example.method} {example.target}",
             "value": example.answer,

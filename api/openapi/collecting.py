@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.live.subscription import DEVICES_MAX, PAGE_DEFAULT
 from api.openapi import parts
 from api.openapi.parts import Part, query, ref
 from api.parameters import PAGE_MAX
@@ -18,6 +19,9 @@ Without a device it is that of readings that named none, and null while there ar
 _WINDOW = """\
 Over the slots that overlap the window, counted back from the moment of asking; `from` and `to` say
 which time that is. So the window of a silent sensor empties by itself."""
+_LIVE = """\
+What the devices read already, then each change, at most 10 a second of a device; it has no end.
+Either devices by name, or a page of the list of devices with those that join it."""
 
 
 def paths(settings: Settings) -> dict[str, Any]:
@@ -64,11 +68,7 @@ def _devices() -> Part:
             ),
             **parts.errors(400, 401, 403, 503),
         },
-        parameters=[
-            query("prefix", "Only devices whose names begin so", {"type": "string"}),
-            query("after", "Only devices that come after this name", {"type": "string"}),
-            query("limit", "Most devices in the page", limit),
-        ],
+        parameters=_page(limit),
     )
 
 
@@ -108,17 +108,28 @@ def _live() -> Part:
         "description": "Events `reading` with the `/collect` object as data; comments in between",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
+    named = {"type": "array", "maxItems": DEVICES_MAX, "items": ref("Device")}
+    limit = {"type": "integer", "minimum": 1, "maximum": DEVICES_MAX, "default": PAGE_DEFAULT}
     return parts.operation(
         "watch",
         "collect",
         "New values as server-sent events",
-        {"200": events, **_errors()},
-        description="At most 10 events a second and device; the stream has no end.",
+        {"200": events, **_errors(), **parts.errors(501)},
+        description=_LIVE,
         parameters=[
-            query("device", "Name of a device", ref("Device")),
+            query("device", "Devices by name, each in a field of its own", named),
+            *_page(limit),
             parts.header("Last-Event-ID", "The last event that was seen", {"type": "string"}),
         ],
     )
+
+
+def _page(limit: Part) -> list[Part]:
+    return [
+        query("prefix", "Only devices whose names begin so", {"type": "string"}),
+        query("after", "Only devices that come after this name", {"type": "string"}),
+        query("limit", "Most devices in the page", limit),
+    ]
 
 
 def _link(operation_id: str, **parameters: str) -> Part:

@@ -14,7 +14,14 @@ import msgspec
 
 from api.openapi.parts import JSON
 
-When = Literal["", "redis is away", "tokens are asked for", "the rate is limited"]
+When = Literal[
+    "",
+    "redis is away",
+    "tokens are asked for",
+    "the rate is limited",
+    "somebody listens",
+    "there is no lane",
+]
 
 
 class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

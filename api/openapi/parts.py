@@ -17,6 +17,7 @@ ERRORS = {
     415: "The content type, charset or content encoding is not known",
     422: "A reading breaks a rule; nothing of the request is stored",
     429: "Too many readings a second, from this device or with this token",
+    501: "The server runs on threads (`--no-lane`), which cannot hold listeners open",
     503: "Redis cannot do it now, or the backlog is full; send it again later",
 }
 _RETRY = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
@@ -73,6 +74,21 @@ def cached(schema: str, meaning: str) -> Part:
 def errors(*statuses: int) -> Part:
     """The errors of an operation, and the fault that no operation should have."""
     return {str(status): _error(status) for status in statuses}
+
+
+def whole(required: dict[str, Any], **optional: Any) -> Part:
+    """An object of these fields and no other."""
+    return {
+        "type": "object",
+        "properties": {**required, **optional},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def counted(meaning: str) -> Part:
+    """A number of things, and of which."""
+    return {"type": "integer", "minimum": 0, "description": meaning}
 
 
 def choice(*names: str) -> Part:

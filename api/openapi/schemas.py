@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from api.openapi.parts import Part, ref
+from api.openapi import status
+from api.openapi.parts import Part, ref, whole
 from api.units import UNITS
 from tributary import reading
 from tributary.settings import Settings
@@ -30,7 +29,13 @@ _OF_METRIC = {
 
 def schemas(settings: Settings) -> dict[str, Part]:
     """Every schema of the document."""
-    return {**_names(), **_recorded(settings), **_collected(settings), **_operated()}
+    return {
+        **_names(),
+        **_recorded(settings),
+        **_collected(settings),
+        **_operated(),
+        **status.schemas(),
+    }
 
 
 def _names() -> dict[str, Part]:
@@ -105,13 +110,13 @@ def _recorded(settings: Settings) -> dict[str, Part]:
             ),
             "description": "Many samples of one device: every array has the same length",
         },
-        "Recorded": _object(
+        "Recorded": whole(
             {"success": {"const": True}},
             accepted={**_COUNT, "description": "How many readings a batch brought"},
             duplicate={"const": True, "description": "The Idempotency-Key was known already"},
             rejected={"type": "array", "maxItems": 100, "items": ref("Rejected")},
         ),
-        "Rejected": _object(
+        "Rejected": whole(
             {"index": _COUNT, "field": _TEXT, "code": ref("Code"), "message": {"type": "string"}}
         ),
     }
@@ -146,9 +151,9 @@ def _collected(settings: Settings) -> dict[str, Part]:
             "patternProperties": {"^(current|average)_": _NUMBER},
             "additionalProperties": False,
         },
-        "ListedDevice": _object(head),
-        "Devices": _object({"devices": listed, "next": _TEXT}),
-        "WholeDevice": _object({**head, "metrics": metrics}),
+        "ListedDevice": whole(head),
+        "Devices": whole({"devices": listed, "next": _TEXT}),
+        "WholeDevice": whole({**head, "metrics": metrics}),
         **_measured(settings),
     }
 
@@ -157,7 +162,7 @@ def _measured(settings: Settings) -> dict[str, Part]:
     windows = {window.name: ref("Window") for window in settings.parsed_windows}
     slot = {"from": _TIME, **{k: v for k, v in _STATISTICS.items() if k != "stddev"}}
     return {
-        "Metric": _object(
+        "Metric": whole(
             {
                 "current": _NUMBER,
                 "average": _NUMBER,
@@ -169,39 +174,30 @@ def _measured(settings: Settings) -> dict[str, Part]:
                 "unit": _TEXT,
                 "description": _TEXT,
                 "total": ref("Statistics"),
-                "windows": _object(windows),
+                "windows": whole(windows),
             }
         ),
-        "Statistics": _object(_STATISTICS),
-        "Window": _object(_COVERED),
-        "MetricWindow": _object({**_OF_METRIC, **_COVERED}),
-        "History": _object(
-            {**_OF_METRIC, "slot_ms": _COUNT, "slots": {"type": "array", "items": _object(slot)}}
+        "Statistics": whole(_STATISTICS),
+        "Window": whole(_COVERED),
+        "MetricWindow": whole({**_OF_METRIC, **_COVERED}),
+        "History": whole(
+            {**_OF_METRIC, "slot_ms": _COUNT, "slots": {"type": "array", "items": whole(slot)}}
         ),
     }
 
 
 def _operated() -> dict[str, Part]:
-    error = _object(
+    error = whole(
         {"code": ref("Code"), "message": {"type": "string", "minLength": 1}},
         field={"type": "string", "description": "The name at fault"},
         index={**_COUNT, "description": "The reading at fault, counted from 0"},
     )
     return {
         "Code": {"type": "string", "minLength": 1},
-        "Error": _object({"success": {"const": False}, "error": error}),
-        "Healthy": _object({"healthy": {"const": True}}),
-        "Ready": _object({"ready": {"const": True}}),
-        "NotReady": _object(
+        "Error": whole({"success": {"const": False}, "error": error}),
+        "Healthy": whole({"healthy": {"const": True}}),
+        "Ready": whole({"ready": {"const": True}}),
+        "NotReady": whole(
             {"ready": {"const": False}, "reasons": {"type": "array", "items": {"type": "string"}}}
         ),
-    }
-
-
-def _object(required: dict[str, Any], **optional: Any) -> Part:
-    return {
-        "type": "object",
-        "properties": {**required, **optional},
-        "required": list(required),
-        "additionalProperties": False,
     }

@@ -16,13 +16,16 @@ from urllib.request import urlopen
 import pytest
 from support import pipeline, processes
 from support.processes import Deployment, Process
+from support.sse import Ear
 from support.waiting import wait_until
 
+from api.live.event import Stamp
 from api.openapi.examples import EXAMPLES, Example
 from tributary import reading, tokens
 from tributary.tokens import Token
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_OF_THE_RUN = {"heartbeat_age_ms", "id", "used_memory_bytes", "version"}
 _NEWEST = datetime.fromisoformat("2026-11-22T10:00:00.250Z")
 
 
@@ -35,7 +38,7 @@ class Moved:
 
     def __init__(self, data_dir: Path) -> None:
         # A machine may be slow: what is told of here is the answer, not how soon it was given.
-        environ = {"TRIBUTARY_STALE_AFTER_MS": "600000"}
+        environ = {"TRIBUTARY_STALE_AFTER_MS": "600000", "TRIBUTARY_PARTITIONS": "2"}
         self.up = Deployment(data_dir, environ=environ)
         now_ms = time.time_ns() // 1_000_000
         self._later_ms = now_ms - round(_NEWEST.timestamp() * 1000)
@@ -62,7 +65,7 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moved]:
 
 
 def timeless(answer: Any, name: str = "") -> Any:
-    """The answer without the moment it was given at."""
+    """The answer without the moment it was given at, and whose."""
     if isinstance(answer, dict):
         return {name: timeless(value, name) for name, value in answer.items()}
     if name == "slots":  # the moment says in which of them the readings stand
@@ -70,8 +73,8 @@ def timeless(answer: Any, name: str = "") -> Any:
         return [len(answer), sorted(answer[0]), counted]
     if isinstance(answer, list):
         return [timeless(value) for value in answer]
-    if name == "age_ms" and isinstance(answer, int):
-        return "AGE"
+    if name in _OF_THE_RUN or (name == "age_ms" and isinstance(answer, int)):
+        return name.upper()
     return "TIME" if isinstance(answer, str) and _TIME.fullmatch(answer) else answer
 
 
@@ -93,6 +96,18 @@ def test_an_example_is_answered_so(moved: Moved, example: Example):
     assert (status, timeless(answer)) == (example.status, timeless(example.answer))
 
 
+def test_examples_of_listening_are_answered_so(moved: Moved):
+    for example in examples("somebody listens"):
+        fields = dict(line.split(": ", 1) for line in example.answer.splitlines() if line)
+        ear = Ear(moved.up.url, example.target.removeprefix(example.path))
+        heard = ear.wait_for(example.parameters["device"])
+        ear.close()
+        assert (ear.response.status, heard.type) == (example.status, fields["event"])
+        assert Stamp.parse(heard.id)
+        assert Stamp.parse(fields["id"])
+        assert timeless(heard.data) == timeless(json.loads(fields["data"]))
+
+
 def test_examples_with_tokens_are_answered_so(moved: Moved):
     client = moved.up.redis
     rooms = Token("rooms", "rooms", "room/*", ("record", "collect"), 0)
@@ -108,7 +123,11 @@ def test_examples_with_tokens_are_answered_so(moved: Moved):
 
 def test_examples_with_a_limited_rate_are_answered_so(moved: Moved, run: Callable[..., Process]):
     redis_url = (moved.up.data_dir / "redis.url").read_text().strip()
-    environ = {"TRIBUTARY_REDIS_URL": redis_url, "TRIBUTARY_RATE_PER_DEVICE": "0.001"}
+    environ = {
+        "TRIBUTARY_REDIS_URL": redis_url,
+        "TRIBUTARY_PARTITIONS": "2",
+        "TRIBUTARY_RATE_PER_DEVICE": "0.001",
+    }
     url = pipeline.serving(run("ingest", "--port", "0", environ=environ))
     for example in examples("the rate is limited"):
         told = wait_until(lambda e=example: _limited(moved.make(e, url)), "429")
@@ -117,6 +136,14 @@ def test_examples_with_a_limited_rate_are_answered_so(moved: Moved, run: Callabl
 
 def _limited(told: tuple[int, Any]) -> tuple[int, Any] | None:
     return told if told[0] == 429 else None
+
+
+def test_examples_without_the_lane_are_answered_so(moved: Moved, run: Callable[..., Process]):
+    redis_url = (moved.up.data_dir / "redis.url").read_text().strip()
+    environ = {"TRIBUTARY_REDIS_URL": redis_url, "TRIBUTARY_PARTITIONS": "2"}
+    url = pipeline.serving(run("api", "--no-lane", "--port", "0", environ=environ))
+    for example in examples("there is no lane"):
+        assert moved.make(example, url) == (example.status, example.answer)
 
 
 def test_examples_while_redis_is_away_are_answered_so(moved: Moved):
