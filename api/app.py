@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask
 
 from api import access, dashboard, documentation, read
 from api.live import mount
-from tributary import connection, cors, log, metrics, settings, web
+from tributary import connection, log, metrics, settings, web
 from tributary.guard import Guard
 from tributary.settings import Settings
 
@@ -30,15 +30,6 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
     routes.register_blueprint(documentation.blueprint(settings))
     routes.register_blueprint(dashboard.blueprint(settings, client, guard))
     routes.register_blueprint(mount.blueprint())
-    origins = cors.parse_origins(settings.cors_origins)
-
-    @routes.after_app_request
-    def share(response: Response) -> Response:
-        response.headers.extend(
-            cors.headers(origins, request.headers.get("Origin"), request.method)
-        )
-        return response
-
     return routes
 
 
@@ -48,7 +39,7 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     ready = connection.readiness(client, writes=False)
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, client, guard)
-    return web.make_app(__name__, routes, told, web.health([ready]))
+    return web.make_app(__name__, routes, told, web.health([ready]), web.sharing(settings))
 
 
 def __getattr__(name: str) -> Any:

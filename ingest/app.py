@@ -56,7 +56,7 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     ready = connection.readiness(client, writes=True)
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, client, guard)
-    return web.make_app(__name__, routes, told, web.health([ready]))
+    return web.make_app(__name__, routes, told, web.health([ready]), web.sharing(settings))
 
 
 def __getattr__(name: str) -> Any:

@@ -11,8 +11,10 @@ from flask import Blueprint, Flask, Response, g, request
 from loguru import logger
 from werkzeug.exceptions import HTTPException
 
+from tributary import cors
 from tributary.errors import Refused, Unavailable
 from tributary.guard import Asked, Guard
+from tributary.settings import Settings
 from tributary.tokens import Scope
 
 Check = Callable[[], str | None]  # the reason why not ready, or None
@@ -90,6 +92,20 @@ def health(checks: list[Check]) -> Blueprint:
         if reasons:
             return json_answer({"ready": False, "reasons": reasons}, 503, {"Retry-After": "1"})
         return json_answer({"ready": True})
+
+    return blueprint
+
+
+def sharing(settings: Settings) -> Blueprint:
+    """What every answer of an app must carry for the pages of the origins in the settings."""
+    origins = cors.parse_origins(settings.cors_origins)
+    blueprint = Blueprint("sharing", __name__)
+
+    @blueprint.after_app_request
+    def share(response: Response) -> Response:
+        asking = request.headers.get("Origin")
+        response.headers.extend(cors.headers(origins, asking, request.method))
+        return response
 
     return blueprint
 

@@ -38,4 +38,5 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
         api.app.blueprint(settings, client, guard),
         metrics.blueprint(client, settings, guard),
         web.health([connection.readiness(client, writes=True)]),
+        web.sharing(settings),
     )
