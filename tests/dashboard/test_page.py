@@ -166,16 +166,6 @@ def test_a_page_cannot_be_made_to_run_anything_by_its_address(site: Site, pages:
         assert page.locator("main img, main script").count() == 0
 
 
-def test_the_health_strip_tells_what_is_going_on(site: Site, pages: Watched):
-    page = pages.open(site.url)
-    for _ in range(5):
-        site.post({"device": "healthy", "speed": 1})
-    cells = page.locator(".health .cell")
-    expect(cells.filter(has_text="Workers").locator("dd")).to_have_text("1")
-    expect(cells.filter(has_text="Lost").locator("dd")).to_have_text("0")
-    expect(cells.filter(has_text="Rate").locator("dd")).to_have_text(re.compile(r"\d+/s"))
-
-
 def test_it_can_be_used_by_keyboard_alone(site: Site, pages: Watched):
     site.post([{"device": f"key-{n}", "speed": n} for n in range(3)])
     page = pages.open(site.url)

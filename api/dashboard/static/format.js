@@ -27,7 +27,7 @@ export function steady(value, like = value) {
   if (value === null || value === undefined) return "–";
   const size = Math.max(Math.abs(like ?? 0), Math.abs(value));
   if (size !== 0 && (size < 1e-3 || size >= 1e9)) return tiny.format(value);
-  return fixed[size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4].format(value);
+  return fixed[size === 0 || size >= 1000 ? 0 : size >= 100 ? 1 : size >= 0.1 ? 2 : 4].format(value);
 }
 
 export function clock(s, withSeconds) {

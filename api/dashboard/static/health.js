@@ -12,7 +12,7 @@ const CELLS = {
   lag: ["Lag", "how long the oldest reading that was accepted waits to be applied"],
   workers: ["Workers", "aggregators that are alive"],
   devices: ["Devices", "devices that have ever sent"],
-  refused: ["Refused", "readings that senders were told no for"],
+  refused: ["Refused", "readings that were turned away because the backlog was full"],
   lost: ["Lost", "readings that a full stream dropped before they were applied"],
 };
 
@@ -44,7 +44,7 @@ export class Health {
     this.set("lag", `${now.lag_s.toFixed(1)} s`, now.lag_s > LAG_MAX_S && "late");
     this.set("workers", count(now.aggregators.length), !now.aggregators.length && "bad");
     this.set("devices", count(now.devices));
-    this.set("refused", count(now.refused));
+    this.set("refused", count(now.refused), now.refused > 0 && "late");
     this.set("lost", count(now.lost), now.lost > 0 && "bad");
   }
 

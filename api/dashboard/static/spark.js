@@ -30,10 +30,11 @@ export class Spark {
     context.clearRect(0, 0, WIDTH, HEIGHT);
     if (this.values.length < 2) return;
     const low = Math.min(...this.values);
-    const range = Math.max(...this.values) - low || 1;
+    const range = Math.max(...this.values) - low;
     const step = (WIDTH - 8) / (POINTS - 1);
     const x = (i) => WIDTH - 4 - (this.values.length - 1 - i) * step;
-    const y = (value) => HEIGHT - 4 - ((value - low) / range) * (HEIGHT - 8);
+    const share = (value) => (range ? (value - low) / range : 0.5); // a flat line in the middle
+    const y = (value) => HEIGHT - 4 - share(value) * (HEIGHT - 8);
     context.strokeStyle = context.fillStyle = getComputedStyle(this.canvas).color;
     context.lineWidth = 1.5;
     context.lineJoin = "round";
