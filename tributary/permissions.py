@@ -24,6 +24,16 @@ _START = (
 _TOKENS = (("HGETALL", keys.TOKENS), ("HGET", keys.TOKENS, "f"))
 _HEARTBEATS = (("TIME",), ("ZRANGE", keys.WORKERS, "0", "-1", "WITHSCORES"))
 _SCRIPTED = (("EVALSHA", "0" * 40, "2", _READINGS, _META), ("EVAL", "return 1", "1", _META))
+_ACCOUNT = (
+    ("EVAL", "return 1", "1", _META),
+    *_HEARTBEATS,
+    ("HMGET", _META, "f"),
+    ("HLEN", _STATE),
+    ("XLEN", _READINGS),
+    ("XRANGE", _READINGS, "-", "+"),
+    ("XPENDING", _READINGS, keys.GROUP),
+    ("ZCARD", _DEVICES),
+)
 
 # Role → commands with arguments of the right shape: an ACL may look at the keys among them.
 NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -74,7 +84,10 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "api": (
         *_START,
         *_TOKENS,
+        *_ACCOUNT,
         ("HGET", _LATEST, "f"),
+        ("HGET", _META, "f"),
+        ("HMGET", _LATEST, "f"),
         ("HMGET", _STATE, "f"),
         ("HMGET", _WINDOWS, "f"),
         ("ZRANGEBYLEX", _DEVICES, "-", "+"),
@@ -84,17 +97,11 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "operator": (
         ("PING",),
         ("INFO",),
-        ("EVAL", "return 1", "1", _META),
-        *_HEARTBEATS,
+        *_ACCOUNT,
         ("HGET", keys.CONFIG, "f"),
         ("HGETALL", keys.CONFIG),
-        ("HMGET", _META, "f"),
         ("HLEN", _LATEST),
         ("HRANDFIELD", _LATEST, "1", "WITHVALUES"),
-        ("XLEN", _READINGS),
-        ("XRANGE", _READINGS, "-", "+"),
-        ("XPENDING", _READINGS, keys.GROUP),
-        ("ZCARD", _DEVICES),
     ),
 }
 

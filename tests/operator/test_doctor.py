@@ -13,6 +13,7 @@ import redis
 from support import pipeline
 from support.account import post
 from support.processes import ROOT, Process, Server, request, tributary
+from support.sse import Ear
 from support.waiting import wait_until
 
 from tributary import connection, doctor, keys, permissions
@@ -204,8 +205,11 @@ def test_every_role_works_with_the_permissions_listed_and_no_other(start: Start,
         return code == 200 and answer["current_speed"] == 5
 
     wait_until(collected, "the reading to be applied")
-    for path in ("/api/v1/devices", "/api/v1/devices/car-1", "/readyz"):
+    for path in ("/api/v1/devices", "/api/v1/devices/car-1", "/api/v1/status", "/readyz"):
         assert request(collect, "GET", path, None, {})[0] == 200
+    ear = Ear(collect, "?prefix=car-")
+    ear.wait_for("car-1", current_speed=5.0)
+    ear.close()
     assert request(ingest, "GET", "/readyz", None, {})[0] == 200
     for name in ("status", "top"):
         arguments = ("--once",) if name == "top" else ()
