@@ -48,6 +48,7 @@ def test_everyone_who_waits_learns_of_a_lost_connection(own_server: Callable[...
 
     async def check() -> None:
         async with opened(server.url) as pipe:
+            await pipe.call("PING")  # a connection not yet accepted would not be killed
             waiting = [asyncio.ensure_future(pipe.call("BLPOP", f"none{n}", "0")) for n in range(3)]
             await asyncio.sleep(0)
             server.client.client_kill_filter(_type="normal", skipme=True)
