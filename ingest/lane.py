@@ -123,12 +123,17 @@ class Recorder:
             self._close(partition, grown)
         self._open.clear()
         closed, self._closed = self._closed, []
+        links = {self.links.of(whole.partition) for whole, _, _ in closed}
+        for link in links:
+            link.hold()
         waits = self._waits(closed) if self._appending.is_replicated else {}
         for whole, once, several in closed:
             command = self._appending.command(whole, once)
             self.links.of(whole.partition).evaluate(pack(command), self._when_appended(several))
         for link, together in waits.items():
             link.send(pack(self._appending.wait_command()), self._when_replicated(list(together)))
+        for link in links:
+            link.flush()
 
     def _waits(self, closed: list[_Closed]) -> dict[Link, dict[_Sent, None]]:
         """For each link the requests that are answered only behind its WAIT."""

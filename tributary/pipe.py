@@ -37,6 +37,7 @@ class Pipe(asyncio.Protocol):
         self._waiting: deque[OnReply] = deque()
         self._transport: asyncio.Transport | None = None
         self._is_retired = False
+        self._is_held = False
         self.heard_at_s = self._loop.time()
         self.waiting_since_s = self.heard_at_s  # the last reply, or the first command after it
 
@@ -72,8 +73,8 @@ class Pipe(asyncio.Protocol):
         if not self.is_open:
             on_reply(ConnectionGone("the connection to Redis is closed"))
             return
-        if not self._unsent:
-            self._loop.call_soon(self._flush)
+        if not (self._unsent or self._is_held):
+            self._loop.call_soon(self.flush)
         if not self._waiting:
             self.waiting_since_s = self._loop.time()
         self._unsent.append(command)
@@ -128,8 +129,14 @@ class Pipe(asyncio.Protocol):
         while self._waiting:
             self._waiting.popleft()(gone)
 
-    def _flush(self) -> None:
-        if self._transport is not None:
+    def hold(self) -> None:
+        """Write nothing before `flush`: who sends several at once spares a turn of the loop."""
+        self._is_held = True
+
+    def flush(self) -> None:
+        """Write what was sent, in one piece."""
+        self._is_held = False
+        if self._unsent and self._transport is not None:
             self._transport.write(b"".join(self._unsent))
         self._unsent.clear()
 

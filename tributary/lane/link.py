@@ -69,6 +69,16 @@ class Link:
         else:
             self._pipe.send(command, on_reply)
 
+    def hold(self) -> None:
+        """Write nothing before `flush`."""
+        if self._pipe is not None:
+            self._pipe.hold()
+
+    def flush(self) -> None:
+        """Write what was sent since `hold`."""
+        if self._pipe is not None:
+            self._pipe.flush()
+
     def evaluate(self, command: bytes, on_reply: OnReply) -> None:
         """Send a packed EVALSHA; a script that Redis has forgotten is loaded and sent again."""
 
