@@ -10,8 +10,9 @@ from __future__ import annotations
 from aggregator.account import Entry
 
 ATTEMPTS = 5
-# What computing with somebody's bytes can raise. Anything else ends the process.
-FAILURES = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
+# What computing with somebody's bytes can raise. Anything else ends the process; so does want of
+# memory, which says nothing about the entry at hand, and must not bury it.
+FAILURES = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 class Parts:

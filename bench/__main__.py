@@ -18,6 +18,7 @@ from bench import (
     page,
     quantiles,
     slowloris,
+    sustained,
 )
 
 
@@ -39,6 +40,7 @@ for command in (
     quantiles.command,
     live.command,
     page.command,
+    sustained.command,
 ):
     bench.add_command(command)
 bench(prog_name="scripts/bench")

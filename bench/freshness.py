@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import multiprocessing
 import threading
 import time
-from multiprocessing.synchronize import Event
 from urllib.parse import urlsplit
 
 import click
 import numpy as np
 
-from bench import machine, running
+from bench import machine, openloop, running
+from bench.http import Request
+from bench.peers.bodies import ONE
 
-_SENDERS = 4
+_SENDERS = 32
 _PROBE = "bench-probe"
 
 
@@ -29,20 +29,30 @@ _PROBE = "bench-probe"
 def command(rate: int, seconds: float) -> None:
     """Time from 200 to visible in /collect: p50, p90, p99, max."""
     with running.deployment() as (url, _):
-        stop = multiprocessing.Event()
-        sent = multiprocessing.Value("q", 0)
-        load = multiprocessing.Process(target=_load, args=(url, rate, stop, sent), daemon=True)
+        load = _Load(url, rate, seconds)
         load.start()
-        began_s = time.monotonic()
         delays_ms = _probe(url, seconds)
-        achieved = sent.value / (time.monotonic() - began_s)
-        stop.set()
-        load.join(10)
+        load.join()
     p50, p90, p99, most = np.percentile(delays_ms, [50, 90, 99, 100])
     click.echo(f"machine    {machine.described()}")
-    click.echo(f"load       {achieved:.0f} single-reading POSTs/s (asked for {rate}), 100 devices")
+    click.echo(f"load       {load.rate:.0f} single-reading POSTs/s answered (asked for {rate})")
     click.echo(f"freshness  {len(delays_ms)} probes: p50 {p50:.1f} ms, p90 {p90:.1f} ms, "
                f"p99 {p99:.1f} ms, max {most:.1f} ms")  # fmt: skip
+
+
+class _Load(threading.Thread):
+    """An open-loop load beside the probe."""
+
+    def __init__(self, url: str, rate: int, seconds: float) -> None:
+        super().__init__(daemon=True)
+        self._url, self._asked, self._seconds = url, rate, seconds
+        self.rate = 0.0
+
+    def run(self) -> None:
+        request = Request("POST", "/record", ONE)
+        self.rate = openloop.run(
+            self._url, request, rate=self._asked, seconds=self._seconds, connections=_SENDERS
+        ).rate
 
 
 def _probe(url: str, seconds: float) -> list[float]:
@@ -62,30 +72,6 @@ def _probe(url: str, seconds: float) -> list[float]:
         time.sleep(0.01)
     connection.close()
     return delays_ms
-
-
-def _load(
-    url: str, rate: int, stop: Event, sent: multiprocessing.sharedctypes.Synchronized[int]
-) -> None:
-    def send(number: int) -> None:
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
-        due_s = time.monotonic()
-        turn = 0
-        while not stop.is_set():
-            turn += 1
-            device = (turn * _SENDERS + number) % 100
-            _ask(connection, "POST", "/record", b'{"device":"car-%d","n":%d}' % (device, turn))
-            with sent.get_lock():
-                sent.value += 1
-            due_s += _SENDERS / rate
-            time.sleep(max(0.0, due_s - time.monotonic()))
-        connection.close()
-
-    threads = [threading.Thread(target=send, args=(n,)) for n in range(_SENDERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def _ask(

@@ -14,7 +14,7 @@ from aggregator.account import Entry
 from aggregator.changes import Changes
 from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
-from aggregator.parts import ATTEMPTS, Parts
+from aggregator.parts import ATTEMPTS, FAILURES, Parts
 from aggregator.tenure import Tenure
 from tributary import keys, status
 from tributary.aggregate import Layout, Records
@@ -157,3 +157,7 @@ def test_state_that_no_longer_unpacks_fails_only_the_entries_that_need_it(
     (buried,) = dead(client, settings)
     assert b"failed 5 times: ValueError" in buried[b"reason"]
     assert folding.latest(client, settings, "sound")["current_m"] == 1.0
+
+
+def test_want_of_memory_buries_nothing():
+    assert not issubclass(MemoryError, FAILURES)
