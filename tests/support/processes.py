@@ -83,16 +83,18 @@ class Process:
 
     def end(self, timeout_s: float = 30.0) -> int:
         """Wait for the end; the exit status."""
+        is_late = False
         try:
-            status = self.popen.wait(timeout_s)
+            self.popen.wait(timeout_s)
         except subprocess.TimeoutExpired:
+            is_late = True
             self.popen.kill()
             self.popen.wait()
-            raise AssertionError(f"did not end in {timeout_s} s: {self.text}") from None
         self._reader.join(5)
         if self.popen.stdout is not None:
             self.popen.stdout.close()
-        return status
+        assert not is_late, f"did not end in {timeout_s} s: {self.text}"
+        return self.popen.returncode
 
     def _read(self) -> None:
         assert self.popen.stdout is not None
