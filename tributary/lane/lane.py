@@ -81,6 +81,7 @@ class Lane:
         )
         self._routes: dict[tuple[bytes, bytes], tuple[Handle, re.Pattern[bytes]]] = {}
         self._lines: dict[bytes, tuple[Handle, bytes]] = {}
+        self._new_line = b""  # the last that was met for the first time
         self._links: list[Links] = []
         self._services: list[Service] = []
         self.mounts: dict[str, App] = {}
@@ -137,6 +138,7 @@ class Lane:
         if len(self._lines) >= _LINES_KEPT_MAX:
             self._lines = {at: target for at, target in self._lines.items() if not target[1]}
         target = self._lines[line] = (handle, match[3])
+        self._new_line = line
         return target
 
     def remember(self, whole: Whole, handle: Handle, query: bytes) -> None:
@@ -146,6 +148,8 @@ class Lane:
         budget, and a connection has one of them at most.
         """
         head = whole.head
+        if whole.line is self._new_line:
+            return  # of a million devices that are asked for once each, none is usual
         is_unusual = head.expects_continue or not head.keep_alive or head.idempotency_key
         if is_unusual or max(head.length, len(head.plain_block)) > _USUAL_MAX_BYTES:
             return
