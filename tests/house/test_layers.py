@@ -17,7 +17,9 @@ ALLOWED = {
     "api": {"tributary", "api"},
 }
 FILES = [
-    path.relative_to(ROOT) for room in ("tributary", *ROLES) for path in (ROOT / room).rglob("*.py")
+    path.relative_to(ROOT)
+    for room in ("tributary", *sorted(ROLES))
+    for path in sorted((ROOT / room).rglob("*.py"))
 ]
 
 
