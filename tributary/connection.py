@@ -81,6 +81,13 @@ def _is_cluster_at(url: str, client: redis.Redis) -> bool:
     return _clusters[url]
 
 
+def has_cluster(settings: Settings) -> bool:
+    """Whether a cluster answers at the URL; not if nobody answers."""
+    client = connect(settings)
+    client.close()
+    return is_cluster(client)
+
+
 def servers(client: redis.Redis) -> list[redis.Redis]:
     """A client for each server that takes writes: of a cluster, one for each of its masters."""
     cluster: Any = client
@@ -221,9 +228,8 @@ def differing(settings: Settings, stored: dict[bytes, bytes]) -> list[str]:
 def _agree(client: redis.Redis, settings: Settings) -> None:
     ours = _lasting(settings)
     stored: Any = client.hgetall(keys.CONFIG)
-    if (
-        not {name.encode() for name in ours} <= stored.keys()
-    ):  # else write nothing: a server that is full refuses every write
+    # Written only if something is missing: a server that is full refuses every write.
+    if not {name.encode() for name in ours} <= stored.keys():
         for name, value in ours.items():
             client.hsetnx(keys.CONFIG, name, value)
         stored = client.hgetall(keys.CONFIG)

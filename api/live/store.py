@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from api.live.listener import every_device
 from api.live.subscription import Page
-from tributary import keys
+from tributary import connection, keys
 from tributary.connection import failures
 from tributary.settings import Settings
 
@@ -24,7 +24,8 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         timeout_s = settings.redis_timeout_ms / 1000
         self._partitions = settings.partitions
-        self._client: Any = Redis.from_url(
+        kind: Any = RedisCluster if connection.has_cluster(settings) else Redis
+        self._client: Any = kind.from_url(
             settings.redis_url,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=timeout_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from support import pipeline
 from support.cluster import Cluster
 from support.pipeline import Load, Run
 from support.processes import request
+from support.sse import Ear
 from support.waiting import wait_until
 
 from tributary import connection, keys, status
@@ -61,6 +63,9 @@ def test_everything_works_on_several_nodes(
     told = request(api, "GET", "/api/v1/devices/car-7", None, {})[1]
     assert told["metrics"]["speed"]["total"]["count"] == 1
     assert request(ingest, "GET", "/readyz", None, {})[0] == 200
+    if lane:
+        with contextlib.closing(Ear(api, "?device=car-7")) as ear:
+            ear.wait_for("car-7", current_speed=DEVICES.index("car-7"))
     holding = [n for n in cluster.masters if n.client.keys("tributary:*:readings")]
     assert len(holding) == len(cluster.masters)
     assert run("status", "--redis-url", cluster.url).end() == 0

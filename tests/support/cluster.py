@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 from pathlib import Path
@@ -27,13 +28,9 @@ class Node:
             *("--repl-diskless-sync-delay", "0"),
         ]
         self.client = redis.Redis(port=port, socket_timeout=10)
-        self.start()
-
-    def start(self) -> None:
         self.process = Process(self.command)
-        wait_until(self._answers, "the node to answer")
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             return bool(self.client.ping())
         except redis.RedisError:
@@ -44,9 +41,17 @@ class Cluster:
     """Masters that share the slots evenly, each with so many replicas."""
 
     def __init__(self, folder: Path, *, masters: int = 3, replicas: int = 0) -> None:
+        self.nodes: list[Node] = []
+        with contextlib.ExitStack() as if_it_fails:
+            if_it_fails.callback(self.close)
+            self._build(folder, masters, replicas)
+            if_it_fails.pop_all()
+
+    def _build(self, folder: Path, masters: int, replicas: int) -> None:
         ports = _free_ports()
-        count = masters * (1 + replicas)
-        self.nodes = [Node(folder / str(n), next(ports)) for n in range(count)]
+        for number in range(masters * (1 + replicas)):
+            self.nodes.append(Node(folder / str(number), next(ports)))
+            wait_until(self.nodes[-1].answers, "the node to answer")
         self.url = f"redis://127.0.0.1:{self.nodes[0].port}"
         self.masters, followers = self.nodes[:masters], self.nodes[masters:]
         for node in self.nodes[1:]:
