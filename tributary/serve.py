@@ -11,7 +11,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from loguru import logger
 
-from tributary import connection, faults, guard, plain
+from tributary import connection, faults, guard, plain, web
 from tributary.errors import Misconfigured
 from tributary.guard import Guard
 from tributary.lane import head
@@ -114,6 +114,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         lane = Lane(self._settings)
         for attach in self._attach:
             attach(self._settings, lane, guard)
+        web.add_check(app, lane.readiness)
         return Application(lane, app, self._settings.http_threads)
 
 

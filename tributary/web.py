@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Flask, Response, current_app, g, request
 from loguru import logger
 from werkzeug.exceptions import HTTPException
 
@@ -19,6 +19,7 @@ from tributary.tokens import Scope
 
 Check = Callable[[], str | None]  # the reason why not ready, or None
 
+_CHECKS = "tributary.checks"  # where an app keeps its checks
 _encode = msgspec.json.Encoder().encode
 
 
@@ -88,12 +89,18 @@ def health(checks: list[Check]) -> Blueprint:
 
     @blueprint.get("/readyz")
     def readyz() -> Response:
-        reasons = [reason for check in checks if (reason := check()) is not None]
+        reasons = [reason for check in current_app.extensions[_CHECKS] if (reason := check())]
         if reasons:
             return json_answer({"ready": False, "reasons": reasons}, 503, {"Retry-After": "1"})
         return json_answer({"ready": True})
 
+    blueprint.record_once(lambda state: state.app.extensions.update({_CHECKS: [*checks]}))
     return blueprint
+
+
+def add_check(app: Flask, check: Check) -> None:
+    """Let `/readyz` of an app with `health` ask one thing more."""
+    app.extensions[_CHECKS].append(check)
 
 
 def sharing(settings: Settings) -> Blueprint:

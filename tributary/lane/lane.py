@@ -97,6 +97,12 @@ class Lane:
                 self._routes[method.encode(), path.encode()] = (handle, understood)
                 self._lines[f"{method} {path} HTTP/1.1".encode()] = (handle, b"")
 
+    def readiness(self) -> str | None:
+        """Why the routes cannot be answered now, or None."""
+        if all(links.are_open for links in self._links):
+            return None
+        return "a connection to Redis is not open yet; it is tried again at least once a second"
+
     def mount(self, path: str, app: App, service: Service) -> None:
         """Let an ASGI application answer a path; keep its service running while serving."""
         self.mounts[path] = app

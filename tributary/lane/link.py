@@ -33,7 +33,7 @@ class Link:
     @property
     def is_open(self) -> bool:
         """Whether commands can be sent now."""
-        return self._pipe is not None
+        return self._pipe is not None and self._pipe.is_open
 
     async def open(self) -> bool:
         """Open the connection if it is not; whether it is."""

@@ -29,7 +29,7 @@ class Links:
         self._scripts = scripts
         self._name = name
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
-        self._outage = Outage(f"{name}: nodes")
+        self._outage = Outage(name)
         self._kept: dict[str, _Kept] = {}
         # Until the nodes are known, a link that fails everything at once.
         self._links = [self._link(settings.redis_url)] * settings.partitions
@@ -38,12 +38,18 @@ class Links:
         """The link of a partition."""
         return self._links[partition]
 
+    @property
+    def are_open(self) -> bool:
+        """Whether every partition can be reached now."""
+        return all(link.is_open for link in set(self._links))
+
     async def open(self) -> None:
         """Find the servers and connect to them, as far as they can be reached now."""
         try:
             await self._follow()
         except TributaryError as error:
-            self._outage.begin(error)
+            if not self._kept:  # else a link has told of this outage
+                self._outage.begin(error)
         else:
             self._outage.end()
 
@@ -52,7 +58,7 @@ class Links:
         try:
             while True:
                 await asyncio.sleep(_ASK_AGAIN_S)
-                if any(link.is_misled or not link.is_open for link in set(self._links)):
+                if not self.are_open or any(link.is_misled for link in self._links):
                     await self.open()
         finally:
             for _, task in self._kept.values():
