@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import time
 
-import hiredis
-
 from api import collect
 from api.live import Hub, Live, stream
-from tributary import cors, keys, reading
-from tributary.connection import of_reply
-from tributary.errors import Refused
+from tributary import cors, keys, pipe, reading
 from tributary.guard import Guard
 from tributary.lane.lane import Lane, Route
 from tributary.lane.links import Links
@@ -67,19 +63,11 @@ class Collector:
             elif reply is None and not named:
                 self._answer(request, collect.EMPTY, collect.EMPTY_ETAG)
             else:
-                request.answer(self._answers.failure(_failure(device, reply)))
+                failure = pipe.failure(reply) or collect.unknown(device)
+                request.answer(self._answers.failure(failure))
 
         self.links.of(partition).send(pack(("HGET", keys.latest(partition), device)), answered)
 
     def _answer(self, request: Request, body: bytes, etag: str) -> None:
         headers = b"ETag: %b\r\n%b" % (etag.encode(), self._headers)
         request.answer(self._answers.json(200, body, headers))
-
-
-def _failure(device: str, reply: Reply) -> Exception:
-    if reply is None:
-        unknown: Refused = collect.unknown(device)
-        return unknown
-    if isinstance(reply, hiredis.ReplyError):
-        return of_reply(str(reply))
-    return reply if isinstance(reply, Exception) else TypeError(f"HGET replied {reply!r:.80}")

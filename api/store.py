@@ -65,12 +65,11 @@ class Store:
         listed = [Listed(name, latest) for name, latest in found if latest is not None]
         return Page(listed, shown[-1] if len(wanted) > limit else None)
 
-    def series(self, device: str, metrics: Sequence[str]) -> list[Packed]:
-        """Packed state and closed slots of some metrics of a device, as of one moment."""
-        return self.device(device, metrics)[1]
-
     def device(self, device: str, metrics: Sequence[str]) -> tuple[bytes | None, list[Packed]]:
-        """The stored answer of a device with `series` of some of its metrics, as of one moment."""
+        """The stored answer of a device, and state and closed slots of metrics, as of one moment.
+
+        Both are packed, a pair for each metric.
+        """
         partition = keys.partition_of(device, self._partitions)
         fields = [keys.series(device, metric) for metric in metrics]
         with failures():

@@ -30,7 +30,9 @@ _REQUESTS, _REQUESTS_SHORT = 10_000_000, 5_000
 
 @click.command("ingest", epilog="Example: scripts/bench ingest --rounds 3 --connections 32")
 @options.shared
-@click.option("--requests", type=click.IntRange(1), help="to watch memory  [default: 10000000]")
+@click.option(
+    "--requests", type=click.IntRange(100_000), help="to watch memory  [default: 10000000]"
+)
 @click.option("--timed/--untimed", default=True, show_default=True, help="times in the batches")
 def command(
     *, short: bool, to: Path | None, requests: int | None, timed: bool, **given: Any

@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-import hiredis
 import msgspec
 
 from ingest import record
 from ingest.intake import Intake, Taken
-from tributary import faults, frame, stream
-from tributary.connection import of_reply
+from tributary import faults, frame, pipe, stream
 from tributary.frame import Block
 from tributary.guard import Guard
 from tributary.lane.lane import Lane, Route
@@ -103,7 +101,7 @@ class Recorder:
                 growing = self._open[partition] = _Open()
             growing.blocks += blocks
             growing.readings += (
-                accepted.readings if len(accepted.blocks) == 1 else (frame.readings_in(blocks))
+                accepted.readings if len(accepted.blocks) == 1 else frame.readings_in(blocks)
             )
             growing.sent.append(sent)
             sent.awaited += 1
@@ -150,7 +148,7 @@ class Recorder:
 
         def answered(reply: Reply) -> None:
             faults.reach("after_append")
-            failure = None if type(reply) is bytes else _failure(reply)
+            failure = None if type(reply) is bytes else _refused(reply)
             for sent in several:
                 if failure is None and sent.awaited == 1 and sent.replies is sent.failure is None:
                     sent.request.answer(ok(sent.taken.answer))  # fast code: the usual request
@@ -186,18 +184,10 @@ class Recorder:
             sent.request.answer(self._answers.json(200, record.duplicate(before)))
 
 
-def _failure(reply: Reply) -> Exception | None:
+def _refused(reply: Reply) -> Exception | None:
     """What a reply to an append says is wrong, if anything."""
-    if type(reply) is int:
-        return stream.refusal(reply)
-    if isinstance(reply, hiredis.ReplyError):
-        return of_reply(str(reply))
-    return reply if isinstance(reply, Exception) else TypeError(f"append replied {reply!r:.80}")
+    return stream.refusal(reply) if type(reply) is int else pipe.failure(reply)
 
 
 def _not_replicated(reply: Reply) -> Exception | None:
-    if isinstance(reply, hiredis.ReplyError):
-        return of_reply(str(reply))
-    if isinstance(reply, Exception):
-        return reply
-    return stream.not_replicated(reply)
+    return stream.not_replicated(reply) if type(reply) is int else pipe.failure(reply)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import redis
 from support.processes import Deployment, Process, Server, tributary
+from support.site import Site
 
 from tributary import keys
 from tributary.settings import Settings
@@ -88,6 +90,21 @@ def own_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for server in started:
         server.close()
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Start a whole site that only this test uses, to be restarted or changed."""
+    started: list[Site] = []
+
+    def start(**changes: Any) -> Site:
+        started.append(Site(Server(tmp_path / f"redis-{len(started)}"), **changes))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+        each.server.close()
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
-from tributary import frame, keys
+from tributary import frame, keys, stream
 from tributary.connection import failures
 from tributary.errors import BadFrame
 from tributary.lua import REPLAY
 from tributary.settings import Settings
 
 _PAGE_ENTRIES = 500
-_UNREAD_SHARE = 0.9  # of the cap: what is replayed must not push out what nobody has read
 
 
 class Buried(NamedTuple):
@@ -58,13 +57,6 @@ class Buried(NamedTuple):
             BadFrame: it holds none that can be decoded.
         """
         return frame.unpack(self.packed())
-
-
-def partitions(client: redis.Redis, settings: Settings) -> int:
-    """How many partitions the data has, whatever the settings say."""
-    with failures():
-        held: Any = client.hget(keys.CONFIG, "partitions")
-    return int(held or settings.partitions)
 
 
 def buried(client: redis.Redis, partition: int) -> Iterator[Buried]:
@@ -110,7 +102,6 @@ def replay(
     Raises:
         Unavailable: the server cannot take them now; some may have been replayed.
     """
-    unread_max = int(settings.stream_max_entries * _UNREAD_SHARE)
     done, refused = 0, {}
     for entry in entries:
         try:
@@ -120,7 +111,7 @@ def replay(
             continue
         p = entry.partition
         names = (keys.readings(p), keys.meta(p), keys.dead(p))
-        caps = (str(settings.stream_max_entries), str(unread_max))
+        caps = (str(settings.stream_max_entries), str(stream.unread_max(settings)))
         with failures():
             values = (*caps, entry.id, str(frame.readings_in(blocks)), entry.packed())
             replayed, is_full = client.eval(REPLAY.source, len(names), *names, *values)  # type: ignore[arg-type]

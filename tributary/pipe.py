@@ -150,16 +150,22 @@ async def _greet(pipe: Pipe, greeting: list[tuple[str, ...]]) -> None:
         raise
 
 
+def failure(reply: Reply) -> TributaryError | None:
+    """The error that a reply is, if it is one."""
+    if isinstance(reply, TributaryError):
+        return reply
+    return of_reply(str(reply)) if isinstance(reply, hiredis.ReplyError) else None
+
+
 def checked(reply: Reply) -> Reply:
     """A reply, if it is none of the errors.
 
     Raises:
         TributaryError: it is one.
     """
-    if isinstance(reply, TributaryError):
-        raise reply
-    if isinstance(reply, hiredis.ReplyError):
-        raise of_reply(str(reply)) from None
+    error = failure(reply)
+    if error is not None:
+        raise error
     return reply
 
 

@@ -34,13 +34,17 @@ class Frame(NamedTuple):
     packed: bytes
 
 
+def unread_max(settings: Settings) -> int:
+    """Entries that may be unread in a partition before more would put the oldest in danger."""
+    return int(settings.stream_max_entries * _REFUSE_FROM)
+
+
 class Appending:
     """How frames are appended under some settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._max_entries = str(settings.stream_max_entries)
-        unread_max = int(settings.stream_max_entries * _REFUSE_FROM)
-        self._unread_max = str(unread_max if settings.overflow == "refuse" else 0)
+        self._unread_max = str(unread_max(settings) if settings.overflow == "refuse" else 0)
         self._once_ttl_ms = str(settings.once_ttl_ms)
         self._wait_ms = settings.redis_timeout_ms // 2  # it must answer before we give it up
         self.is_replicated = settings.durability == "replicated"

@@ -53,13 +53,14 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
             )
         return _sent(held[name])
 
-    @routes.get("/api/v1/status")
+    guarded = Blueprint("status", __name__)
+    guarded.before_request(web.asking(guard, "collect"))
+
+    @guarded.get("/api/v1/status")
     def get_status() -> Response:
-        token = guard.admit(web.asked())
-        if token is not None:
-            token.check("collect")
         return web.json_answer(snapshot.read(), headers={"Cache-Control": "max-age=1"})
 
+    routes.register_blueprint(guarded)
     return routes
 
 

@@ -1,25 +1,11 @@
-"""Live beside another application: a server on the event loop, Flask behind it, both on a port."""
+"""What stands at the path of live updates where there is no event loop to answer them."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from flask import Blueprint, Response
 
-from api.live.stream import PATH, Live, Receive, Scope, Send
+from api.live.stream import PATH
 from tributary.errors import Refused
-
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-def beside(live: Live, rest: App) -> App:
-    """Live answers its path and the lifespan; the rest is answered by the rest."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        is_ours = scope["type"] == "lifespan" or scope["path"] == PATH
-        await (live if is_ours else rest)(scope, receive, send)
-
-    return app
 
 
 def blueprint() -> Blueprint:

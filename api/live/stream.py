@@ -11,7 +11,7 @@ from api.live import event, subscription
 from api.live.event import Stamp
 from api.live.hub import Hub
 from api.live.listener import Listener, every_device, for_ever
-from tributary import tokens
+from tributary import cors, tokens
 from tributary.errors import Refused, Unavailable
 from tributary.guard import Asked, Guard
 from tributary.web import error_body, told
@@ -49,10 +49,10 @@ def anybody(_headers: Mapping[str, str]) -> None:
 
 
 class Live:
-    """The application. It answers whatever path it is asked for, and the lifespan of its hub.
+    """The application. It answers whatever path it is asked for.
 
     Args:
-        hub: started and stopped with the lifespan, if the server has one.
+        hub: tells the listeners; whoever serves starts and stops it.
         admit: the token of a request with these headers (names in lower case), or None where
             none is asked for; raises `Refused` without a valid one. It is asked again every
             second, so that a revoked token ends what it had begun.
@@ -67,12 +67,9 @@ class Live:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, or the lifespan (called by the server)."""
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
+        """One request (called by the server)."""
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        shared = self._shared(headers)
+        shared = self._shared(scope["method"], headers)
         try:
             if scope["method"] != "GET":
                 await _answer(send, *_other_method(scope["method"]), shared)
@@ -126,26 +123,9 @@ class Live:
             leaving.cancel()
             self._hub.leave(listener)
 
-    def _shared(self, headers: Mapping[str, str]) -> Headers:
-        origin = headers.get("origin", "")
-        if origin not in self._origins:
-            return []
-        return [
-            (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"access-control-allow-headers", b"authorization, last-event-id"),
-            (b"vary", b"origin"),
-        ]
-
-    async def _live(self, receive: Receive, send: Send) -> None:
-        while True:
-            said = (await receive())["type"]
-            if said == "lifespan.startup":
-                await self._hub.start()
-            else:
-                await self._hub.stop()
-            await send({"type": f"{said}.complete"})
-            if said == "lifespan.shutdown":
-                return
+    def _shared(self, method: str, headers: Mapping[str, str]) -> Headers:
+        shared = cors.headers(self._origins, headers.get("origin"), method)
+        return [(name.lower().encode(), value.encode()) for name, value in shared.items()]
 
 
 async def _until_gone(listener: Listener, receive: Receive) -> None:

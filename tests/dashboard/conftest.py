@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,21 +34,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield running
     running.close()
     server.close()
-
-
-@pytest.fixture
-def own_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """A site for one test, empty."""
-    started: list[Site] = []
-
-    def start(**changes: Any) -> Site:
-        started.append(Site(Server(tmp_path / f"redis-{len(started)}"), **changes))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.close()
-        each.server.close()
 
 
 class Watched:

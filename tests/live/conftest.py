@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from support.processes import Server
@@ -18,21 +16,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield running
     running.close()
     server.close()
-
-
-@pytest.fixture
-def own_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """A site for one test, to be restarted or changed."""
-    started: list[Site] = []
-
-    def start(**changes: Any) -> Site:
-        started.append(Site(Server(tmp_path / f"redis-{len(started)}"), **changes))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.close()
-        each.server.close()
 
 
 @pytest.fixture

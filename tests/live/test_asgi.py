@@ -167,7 +167,7 @@ def test_another_origin_may_listen_only_if_it_is_listed(hub: Hub):
         asked = Browser(live, "OPTIONS", origin="https://app.example")
         assert await asked.status() == 204
         assert asked.headers["access-control-allow-origin"] == "https://app.example"
-        assert "authorization" in asked.headers["access-control-allow-headers"]
+        assert "Authorization" in asked.headers["access-control-allow-headers"]
         for origin in ("https://evil.example", "null", ""):
             other = Browser(live, origin=origin)
             assert await other.status() == 200
@@ -203,25 +203,3 @@ def test_a_quiet_connection_has_heartbeats(settings: Settings):
         await browser.leave()
 
     play(hub, story)
-
-
-def test_the_lifespan_of_a_server_is_that_of_the_hub(hub: Hub):
-    async def story() -> None:
-        messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        answers: list[str] = []
-
-        async def send(message: dict[str, Any]) -> None:
-            answers.append(message["type"])
-
-        live = Live(hub)
-        running = asyncio.create_task(live({"type": "lifespan"}, messages.get, send))
-        messages.put_nowait({"type": "lifespan.startup"})
-        browser = Browser(live)
-        while not answers:
-            await asyncio.sleep(0.005)
-        messages.put_nowait({"type": "lifespan.shutdown"})
-        await running
-        assert answers == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-        await browser.task
-
-    asyncio.run(story())

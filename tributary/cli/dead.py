@@ -12,7 +12,7 @@ import click
 import redis
 from rich.table import Table
 
-from tributary import connection, dead, reading
+from tributary import connection, dead, reading, status
 from tributary.cli import options, terminal
 from tributary.dead import Buried
 from tributary.errors import BadFrame
@@ -113,11 +113,12 @@ def drop(names: tuple[str, ...], *, is_all: bool, yes: bool, as_json: bool, **gi
 
 def _deployment(given: dict[str, Any]) -> tuple[redis.Redis, Settings]:
     settings = options.of_running(given)
-    return connection.connect(settings), settings
+    client = connection.connect(settings)
+    return client, status.as_stored(client, settings)
 
 
 def _all(client: redis.Redis, settings: Settings) -> Iterator[Buried]:
-    for partition in range(dead.partitions(client, settings)):
+    for partition in range(settings.partitions):
         yield from dead.buried(client, partition)
 
 
