@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
+import random
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import redis
@@ -30,9 +31,22 @@ class Node:
         self.client = redis.Redis(port=port, socket_timeout=10)
         self.process = Process(self.command)
 
-    def answers(self) -> bool:
+    def is_up(self) -> bool:
+        """Whether it answers; not if its port turned out to be somebody else's."""
+        wait_until(lambda: self.is_over or self._answers(), "the node to answer")
+        return not self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        return self.process.popen.poll() is not None
+
+    def close(self) -> None:
+        self.client.close()
+        self.process.kill()
+
+    def _answers(self) -> bool:
         try:
-            return bool(self.client.ping())
+            return bool(self.client.info("server")["process_id"] == self.process.pid)
         except redis.RedisError:
             return False
 
@@ -49,9 +63,11 @@ class Cluster:
 
     def _build(self, folder: Path, masters: int, replicas: int) -> None:
         ports = _free_ports()
-        for number in range(masters * (1 + replicas)):
-            self.nodes.append(Node(folder / str(number), next(ports)))
-            wait_until(self.nodes[-1].answers, "the node to answer")
+        while len(self.nodes) < masters * (1 + replicas):
+            port = next(ports)
+            self.nodes.append(Node(folder / str(port), port))
+            if not self.nodes[-1].is_up():
+                self.nodes.pop().close()
         self.url = f"redis://127.0.0.1:{self.nodes[0].port}"
         self.masters, followers = self.nodes[:masters], self.nodes[masters:]
         for node in self.nodes[1:]:
@@ -69,8 +85,7 @@ class Cluster:
 
     def close(self) -> None:
         for node in self.nodes:
-            node.client.close()
-            node.process.kill()
+            node.close()
 
     def _is_following(self, node: Node) -> bool:
         return node.client.info("replication").get("master_link_status") == "up"
@@ -83,9 +98,10 @@ class Cluster:
         )
 
 
-def _free_ports() -> itertools.chain[int]:
+def _free_ports() -> Iterator[int]:
     """Ports that are free together with the one 10,000 above, which the cluster uses."""
-    return itertools.chain(port for port in range(21_000, 29_000, 7) if _is_free(port))
+    ports = random.sample(range(21_000, 29_000), k=8_000)
+    return filter(_is_free, ports)
 
 
 def _is_free(port: int) -> bool:
