@@ -89,9 +89,10 @@ def health(checks: list[Check]) -> Blueprint:
 
     @blueprint.get("/readyz")
     def readyz() -> Response:
-        reasons = [reason for check in current_app.extensions[_CHECKS] if (reason := check())]
-        if reasons:
-            return json_answer({"ready": False, "reasons": reasons}, 503, {"Retry-After": "1"})
+        for check in current_app.extensions[_CHECKS]:
+            reason = check()
+            if reason is not None:  # what comes behind it mostly follows from it
+                return json_answer({"ready": False, "reasons": [reason]}, 503, {"Retry-After": "1"})
         return json_answer({"ready": True})
 
     blueprint.record_once(lambda state: state.app.extensions.update({_CHECKS: [*checks]}))
