@@ -17,13 +17,14 @@ from aggregator.account import COUNTS, Counts, Entry
 from aggregator.changes import Changes
 from tributary import faults, keys
 from tributary.errors import ConnectionGone, Superseded, TributaryError
-from tributary.lua import COMMIT, REGROUP, SETTLE
+from tributary.lua import COMMIT, FORGET, REGROUP, SETTLE
 from tributary.pipe import Pipe, Reply, checked, pack
 
 BLOCK_MS = 1_000
 READ_BYTES = 4_194_304  # about what a read brings: one large batch after the other, not a thousand
 _FIRST_READ_ENTRIES = 100
 DEAD_MAX_ENTRIES = 10_000
+_FORGET_EVERY_S = 10.0
 _numbers = itertools.count(1)
 
 
@@ -49,6 +50,7 @@ class Tenure:
         self._read_entries = min(_FIRST_READ_ENTRIES, read_max_entries)
         self._epoch = ""
         self._is_claiming = True
+        self._forget_at_s = 0.0  # of the loop
         self._readings = keys.readings(partition)
         self._meta = keys.meta(partition)
 
@@ -58,7 +60,7 @@ class Tenure:
         Raises:
             TributaryError: the server did not answer or refused.
         """
-        for script in (REGROUP, COMMIT, SETTLE):
+        for script in (REGROUP, COMMIT, SETTLE, FORGET):
             await self.pipe.call("SCRIPT", "LOAD", script.source)
         await self.pipe.call(
             "EVALSHA", REGROUP.sha, "2", self._readings, self._meta, keys.GROUP, self._token()
@@ -152,6 +154,7 @@ class Tenure:
             command = ("XAUTOCLAIM", self._readings, keys.GROUP, self._worker, "0", "0-0")
             self.pipe.send(pack((*command, "COUNT", count)), self._claimed)
         else:
+            self._forget_others()
             group = ("XREADGROUP", "GROUP", keys.GROUP, self._worker, "COUNT", count)
             block = ("BLOCK", str(BLOCK_MS), "STREAMS", self._readings, ">")
             self.pipe.send(pack((*group, *block)), self._were_read)
@@ -173,6 +176,19 @@ class Tenure:
         elif reply is None:
             self._idle()
         else:
+            self._end_with(reply)
+
+    def _forget_others(self) -> None:
+        """Now and then remove the consumers of workers that are gone, once they hold nothing."""
+        now_s = self._over.get_loop().time()
+        if now_s < self._forget_at_s:
+            return
+        self._forget_at_s = now_s + _FORGET_EVERY_S
+        command = ("EVALSHA", FORGET.sha, "1", self._readings, keys.GROUP, self._worker)
+        self.pipe.send(pack(command), self._forgotten)
+
+    def _forgotten(self, reply: Reply) -> None:
+        if type(reply) is not int:
             self._end_with(reply)
 
     def _arrive(self, entries: list[Entry]) -> None:

@@ -20,7 +20,6 @@ local e = redis.call('HINCRBY', KEYS[2], 'entries', 1)
 local n = redis.call('HINCRBY', KEYS[2], 'accepted', 1)
 redis.call('XADD', KEYS[1], '*', 'e', e, 'n', n, 'r', 'this is no frame')
 """
-_IDLE_S = 2.5  # a little more than an aggregator waits before it looks for what others left
 
 
 def _partitions(stand: Stand) -> list[int]:
@@ -133,13 +132,16 @@ def leave_dead_consumers(stand: Stand, times: int) -> None:
         )
         stand.on_progress(1)
     stand.recovers()
-    stand.wait(_IDLE_S)
-    left = sum(
+    wait_until(lambda: not _dead_consumers(stand), "the dead consumers to be removed")
+    stand.notes.append(f"all {times} dead consumers removed")
+
+
+def _dead_consumers(stand: Stand) -> int:
+    return sum(
         consumer["name"].startswith(b"dead-")
         for partition in _partitions(stand)
         for consumer in stand.client.xinfo_consumers(keys.readings(partition), keys.GROUP)
     )
-    stand.notes.append(f"{left} of {times} dead consumers still listed")
 
 
 def poison(stand: Stand, times: int) -> None:

@@ -11,7 +11,7 @@ import redis
 from support.processes import Server
 
 from tributary import keys
-from tributary.lua import APPEND, COMMIT, HEARTBEAT, REGROUP, SETTLE
+from tributary.lua import APPEND, COMMIT, FORGET, HEARTBEAT, REGROUP, SETTLE
 
 STREAM, META = keys.readings(0), keys.meta(0)
 COMMIT_KEYS = (
@@ -197,6 +197,18 @@ def test_settle_counts_nothing_while_something_can_still_be_read(client: redis.R
     regroup(client)
     client.xtrim(STREAM, maxlen=1, approximate=False)
     assert client.eval(SETTLE.source, 2, STREAM, META, keys.GROUP, "e1", "e2") == [0, 0]
+
+
+def test_only_consumers_that_hold_nothing_are_forgotten(client: redis.Redis):
+    regroup(client)
+    append(client)
+    held = read(client, "holds one")
+    for name in ("asks", "gone", "gone before"):
+        client.xgroup_createconsumer(STREAM, keys.GROUP, name)
+    assert client.eval(FORGET.source, 1, STREAM, keys.GROUP, "asks") == 2
+    left = {c["name"]: c["pending"] for c in client.xinfo_consumers(STREAM, keys.GROUP)}
+    assert left == {b"asks": 0, b"holds one": 1}
+    assert client.xpending_range(STREAM, keys.GROUP, "-", "+", 9)[0]["message_id"] == held[0]
 
 
 def test_heartbeats_are_kept_by_the_clock_of_the_server(client: redis.Redis):
