@@ -10,9 +10,11 @@ import asyncio
 import time
 
 import msgspec
+from msgspec import Raw
 
 from ingest import record
-from ingest.intake import Intake, Taken
+from ingest.intake import Intake
+from ingest.rules import Accepted
 from tributary import faults, frame, pipe, stream
 from tributary.frame import Block
 from tributary.guard import Guard
@@ -32,7 +34,7 @@ class _Sent(msgspec.Struct, gc=False, eq=False):
     """A request whose readings are on their way to Redis."""
 
     request: Request
-    taken: Taken
+    answer: bytes
     awaited: int = 0  # replies that are still to come
     failure: Reply = None
     replies: list[Reply] | None = None  # kept only for a request with a key
@@ -47,7 +49,7 @@ class _Open:
     __slots__ = ("blocks", "readings", "sent")
 
     def __init__(self) -> None:
-        self.blocks: list[Block] = []
+        self.blocks: list[Block | Raw] = []
         self.readings = 0
         self.sent: list[_Sent] = []
 
@@ -78,28 +80,32 @@ class Recorder:
         """
         now_ms = time.time_ns() // 1_000_000
         taken = self._intake.take(request.body, request.head, request.query, now_ms)
+        request.body = b""
         if not taken.accepted.blocks:
             request.answer(self._answers.ok(taken.answer))
             return
-        sent = _Sent(request, taken)
+        sent = _Sent(request, taken.answer)
         if not self._is_flush_due:
             self._is_flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
         if taken.once is None:
-            self._share(sent)
+            self._share(sent, taken.accepted)
         else:
             sent.replies = []
             for whole in record.frames(taken.accepted):
                 sent.awaited += 1
                 self._closed.append((whole, taken.once, [sent]))
 
-    def _share(self, sent: _Sent) -> None:
-        accepted = sent.taken.accepted
+    def _share(self, sent: _Sent, accepted: Accepted) -> None:
         for partition, blocks in accepted.blocks.items():
             growing = self._open.get(partition)
             if growing is None:
                 growing = self._open[partition] = _Open()
-            growing.blocks += blocks
+            if accepted.is_batch:
+                # Packed at once: what it was made of is freed for the next request of the tick.
+                growing.blocks += [Raw(frame.pack(block)) for block in blocks]
+            else:
+                growing.blocks += blocks
             growing.readings += (
                 accepted.readings if len(accepted.blocks) == 1 else frame.readings_in(blocks)
             )
@@ -151,7 +157,7 @@ class Recorder:
             failure = None if type(reply) is bytes else _refused(reply)
             for sent in several:
                 if failure is None and sent.awaited == 1 and sent.replies is sent.failure is None:
-                    sent.request.answer(ok(sent.taken.answer))  # fast code: the usual request
+                    sent.request.answer(ok(sent.answer))  # fast code: the usual request
                     continue
                 if failure is not None:
                     sent.failure = failure
@@ -179,7 +185,7 @@ class Recorder:
             return
         before = stream.answered_before(sent.replies) if sent.replies else None
         if before is None:
-            sent.request.answer(self._answers.ok(sent.taken.answer))
+            sent.request.answer(self._answers.ok(sent.answer))
         else:
             sent.request.answer(self._answers.json(200, record.duplicate(before)))
 

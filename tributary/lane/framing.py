@@ -106,7 +106,11 @@ class Framer:
         if stop > len(data):
             self.awaited, self._missing_bytes = head, stop - len(data)
             return None
-        self._at, self.awaited = stop, None
+        self.awaited = None
+        if stop == len(data):
+            self._data, self._at = b"", 0  # a connection at rest keeps nothing
+        else:
+            self._at = stop
         return Whole(line, head, data[begin:stop])
 
     def _with_chunks(self, chunked: _Chunked) -> Whole | Fault | None:
