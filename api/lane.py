@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
+from typing import NamedTuple
 
 from api import collect
 from api.live import Hub, Live, stream
@@ -15,6 +17,7 @@ from tributary.pipe import Reply, pack
 from tributary.settings import Settings
 
 _DEVICE = len("device=")
+_ASKED_KEPT_MAX = 4_096
 
 
 def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
@@ -29,6 +32,14 @@ def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
     )
 
 
+class _Asked(NamedTuple):
+    """What a query string asks for."""
+
+    device: str
+    partition: int
+    command: bytes
+
+
 class Collector:
     """Answers `/collect`; keep `links` open while serving."""
 
@@ -41,6 +52,7 @@ class Collector:
         if settings.cors_origins:  # a page's own request has an Origin, and Flask answers it
             self._headers += b"Vary: Origin\r\n"
         self.links = Links(settings, (), "redis (collect)")
+        self._asked = lru_cache(_ASKED_KEPT_MAX)(self._parsed)  # most are asked for again
 
     def collect(self, request: Request) -> None:
         """Answer one request, once Redis has said what is stored of the device.
@@ -48,25 +60,28 @@ class Collector:
         Raises:
             Refused, Unavailable: the client may not see it, or not now.
         """
-        named = request.query[_DEVICE:].decode()
-        device = named or reading.DEFAULT_DEVICE
+        device, partition, command = self._asked(request.query)
         token = self._guard.admit(request.head)
         if token is not None:
             token.check("collect", (device,))
-        partition = keys.partition_of(device, self._partitions)
 
         def answered(reply: Reply) -> None:
             if type(reply) is bytes:
                 now_ms = time.time_ns() // 1_000_000
                 told = collect.tagged(device, reply, now_ms, self._stale_after_ms)
                 self._answer(request, *told)
-            elif reply is None and not named:
+            elif reply is None and not request.query:
                 self._answer(request, collect.EMPTY, collect.EMPTY_ETAG)
             else:
                 failure = pipe.failure(reply) or collect.unknown(device)
                 request.answer(self._answers.failure(failure))
 
-        self.links.of(partition).send(pack(("HGET", keys.latest(partition), device)), answered)
+        self.links.of(partition).send(command, answered)
+
+    def _parsed(self, query: bytes) -> _Asked:
+        device = query[_DEVICE:].decode() or reading.DEFAULT_DEVICE
+        partition = keys.partition_of(device, self._partitions)
+        return _Asked(device, partition, pack(("HGET", keys.latest(partition), device)))
 
     def _answer(self, request: Request, body: bytes, etag: str) -> None:
         headers = b"ETag: %b\r\n%b" % (etag.encode(), self._headers)
