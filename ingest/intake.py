@@ -60,7 +60,7 @@ class Intake:
             rejected = [] if query and _skips(query) else None
             accepted = record.accept(sent, asked.content_type, now_ms, self._rules, rejected)
         if token is not None:
-            token.check("record", record.devices(accepted))
+            token.check("record", () if token.is_for_all else record.devices(accepted))
         if self._is_limited:
             self._limit(record.readings_by_device(accepted), token, now_ms / 1000)
         answer = record.answer(accepted, rejected)

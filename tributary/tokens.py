@@ -51,6 +51,11 @@ class Token(msgspec.Struct, frozen=True, dict=True):
     def _known(self) -> dict[str, bool]:
         return {}
 
+    @property
+    def is_for_all(self) -> bool:
+        """Whether the token is for every device."""
+        return self.device == _ANY
+
     def covers(self, device: str) -> bool:
         """Whether the token is for this device."""
         covered = self._known.get(device)
@@ -72,7 +77,7 @@ class Token(msgspec.Struct, frozen=True, dict=True):
                 status=403,
                 code="wrong_scope",
             )
-        if self.device == _ANY:
+        if self.is_for_all:
             return
         for device in devices:
             if not self.covers(device):

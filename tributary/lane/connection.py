@@ -16,6 +16,7 @@ from tributary.lane.wire import Wire
 
 PIPELINED_MAX = 128
 _READ_AHEAD_BYTES = 16_384
+_TOO_SLOW = Fault(408, "too_slow", "the request did not arrive in time")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -38,6 +39,7 @@ class Connection(Wire):
         self._is_ending = False  # the connection ends when what is under way is answered
         self._is_write_paused = False
         self._is_resting = False  # nothing is under way, and nothing has come
+        self._is_alone = False  # one usual request is under way, and nothing has come behind it
 
     # What asyncio tells.
 
@@ -58,6 +60,7 @@ class Connection(Wire):
         """The client is gone; what is under way is answered to nobody."""
         self._transport = None
         self._is_ending = True
+        self._is_alone = False
         self._lane.connections.discard(self)
         self._siblings.discard(self)
         self._under_way.give_back(self._under_way.held_bytes)
@@ -69,7 +72,7 @@ class Connection(Wire):
     def eof_received(self) -> bool:
         """The client has sent all it will, and may still wait for answers."""
         self._is_half_closed = True
-        self._is_resting = False
+        self._is_resting = self._is_alone = False
         if self._is_refused:
             return False
         self._advance()
@@ -78,7 +81,7 @@ class Connection(Wire):
     def pause_writing(self) -> None:
         """The client does not read its answers: take no more of its requests."""
         self._is_write_paused = True
-        self._is_resting = False
+        self._is_resting = self._is_alone = False
         self.deadline_s = self._lane.now_s + self._lane.limits.body_s
         self._pause_reading()
         if self._general is not None:
@@ -102,13 +105,14 @@ class Connection(Wire):
             end = data.find(HEAD_END) + len(HEAD_END)
             usual = self._lane.usual.get(data[:end])
             if usual is not None and len(data) - end == usual.head.length:
-                self._is_resting = False
+                self._is_resting, self._is_alone = False, True
                 self.deadline_s = math.inf
                 request = Request(self, usual.head, usual.query, data[end:])
                 self._requests.append(request)
                 self._run(usual.handle, request)
                 return
             self._is_resting = False
+        self._is_alone = False
         if self._is_ending:
             return  # and nothing more of this client is looked at
         self._framer.feed(data)
@@ -119,7 +123,7 @@ class Connection(Wire):
     def shutdown(self) -> None:
         """The server stops: answer what is under way, then end."""
         self._is_ending = True
-        self._is_resting = False
+        self._is_resting = self._is_alone = False
         self._lane.let_go()
         if not self._requests and not self._is_held:
             self._end()
@@ -136,16 +140,18 @@ class Connection(Wire):
         if self._is_write_paused or self._is_refused or self._transport.is_closing():
             self._transport.abort()
         elif self._framer.unread_bytes:
-            self._refuse(
-                self._lane.answers.fault(
-                    Fault(408, "too_slow", "the request did not arrive in time")
-                )
-            )
+            self._refuse(self._lane.answers.fault(_TOO_SLOW))
         else:
             self._end()
 
     def settle(self) -> None:
         """Send the answers that are ready, in the order of their requests."""
+        if self._is_alone and self._transport is not None:
+            # Fast code. At rest before the write, which may pause writing.
+            self._is_alone, self._is_resting = False, True
+            self._rest()
+            self._transport.write(cast(bytes, self._requests.popleft().payload))
+            return
         requests, ready = self._requests, []
         while requests and (payload := requests[0].payload) is not None:
             counted_bytes = requests.popleft().counted_bytes
@@ -171,7 +177,6 @@ class Connection(Wire):
 
     def _advance(self) -> None:
         """Take every whole request out of what has come."""
-        found: Whole | Fault | None = None
         while not (self._is_held or self._is_ending or self._is_write_paused):
             found = self._framer.next()
             if type(found) is Whole:
