@@ -62,7 +62,7 @@ async def _measure(url: str, pid: int, listeners: int, seconds: float) -> list[s
         ),
         (
             f"/collect   {without.collects:.0f}/s before, {beside.collects:.0f}/s beside them "
-            "(Flask, one connection)"
+            "(one connection)"
         ),
         (
             f"events     {_DEVICES} devices at {_RATE_HZ} Hz, each heard by "

@@ -5,6 +5,7 @@ Peers are compared within a round, and the median over the rounds is what counts
 
 from __future__ import annotations
 
+import math
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -164,8 +165,8 @@ def median_rates(samples: Iterable[Sample]) -> dict[tuple[str, str, int], float]
 def _verdict(
     comparison: Comparison, connections: int, both: Sequence[tuple[Sample, Sample]]
 ) -> Verdict:
-    ratios = [ours.rate / theirs.rate for ours, theirs in both]
-    per_cpu = [ours.rate_per_cpu / theirs.rate_per_cpu for ours, theirs in both]
+    ratios = [_ratio(ours.rate, theirs.rate) for ours, theirs in both]
+    per_cpu = [_ratio(ours.rate_per_cpu, theirs.rate_per_cpu) for ours, theirs in both]
     return Verdict(
         comparison,
         connections,
@@ -174,6 +175,11 @@ def _verdict(
         max(ratios),
         statistics.median(per_cpu),
     )
+
+
+def _ratio(ours: float, theirs: float) -> float:
+    """Infinite if the peer has answered nothing at all in its time."""
+    return ours / theirs if theirs else math.inf
 
 
 class _Visit:
