@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 from typing import NamedTuple
 
 from api import collect
@@ -17,7 +16,6 @@ from tributary.pipe import Reply, pack
 from tributary.settings import Settings
 
 _DEVICE = len("device=")
-_ASKED_KEPT_MAX = 4_096
 
 
 def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
@@ -26,16 +24,16 @@ def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
     hub = Hub(settings)
     origins = cors.parse_origins(settings.cors_origins)
     lane.mount(stream.PATH, Live(hub, stream.by(guard), origins), hub)
-    lane.add(
-        [Route("/collect", ("GET", "POST"), "device=[A-Za-z0-9._:/-]{1,128}", collector.collect)],
-        collector.links,
-    )
+    query = "device=[A-Za-z0-9._:/-]{1,128}"
+    route = Route("/collect", ("GET", "POST"), query, collector.collect, collector.prepare)
+    lane.add([route], collector.links)
 
 
 class _Asked(NamedTuple):
     """What a query string asks for."""
 
     device: str
+    is_named: bool
     partition: int
     command: bytes
 
@@ -52,7 +50,6 @@ class Collector:
         if settings.cors_origins:  # a page's own request has an Origin, and Flask answers it
             self._headers += b"Vary: Origin\r\n"
         self.links = Links(settings, (), "redis (collect)")
-        self._asked = lru_cache(_ASKED_KEPT_MAX)(self._parsed)  # most are asked for again
 
     def collect(self, request: Request) -> None:
         """Answer one request, once Redis has said what is stored of the device.
@@ -60,7 +57,8 @@ class Collector:
         Raises:
             Refused, Unavailable: the client may not see it, or not now.
         """
-        device, partition, command = self._asked(request.query)
+        asked: _Asked = request.query
+        device = asked.device
         token = self._guard.admit(request.head)
         if token is not None:
             token.check("collect", (device,))
@@ -70,18 +68,20 @@ class Collector:
                 now_ms = time.time_ns() // 1_000_000
                 told = collect.tagged(device, reply, now_ms, self._stale_after_ms)
                 self._answer(request, *told)
-            elif reply is None and not request.query:
+            elif reply is None and not asked.is_named:
                 self._answer(request, collect.EMPTY, collect.EMPTY_ETAG)
             else:
                 failure = pipe.failure(reply) or collect.unknown(device)
                 request.answer(self._answers.failure(failure))
 
-        self.links.of(partition).send(command, answered)
+        self.links.of(asked.partition).send(asked.command, answered)
 
-    def _parsed(self, query: bytes) -> _Asked:
+    def prepare(self, query: bytes) -> _Asked:
+        """What a query string asks for."""
         device = query[_DEVICE:].decode() or reading.DEFAULT_DEVICE
         partition = keys.partition_of(device, self._partitions)
-        return _Asked(device, partition, pack(("HGET", keys.latest(partition), device)))
+        command = pack(("HGET", keys.latest(partition), device))
+        return _Asked(device, bool(query), partition, command)
 
     def _answer(self, request: Request, body: bytes, etag: str) -> None:
         headers = b"ETag: %b\r\n%b" % (etag.encode(), self._headers)

@@ -103,7 +103,7 @@ class Connection(Wire):
         if self._is_resting:
             # Fast code: one request that looks like one of before, whole, and nothing else to do.
             end = data.find(HEAD_END) + len(HEAD_END)
-            usual = self._lane.usual.get(data[:end])
+            usual = self._lane.usual.get(data[:end]) or self._lane.recognise(data[:end])
             if usual is not None and len(data) - end == usual.head.length:
                 self._is_resting, self._is_alone = False, True
                 self.deadline_s = math.inf
@@ -224,7 +224,6 @@ class Connection(Wire):
             request.answer(self._lane.answers.overloaded())
             return
         request.counted_bytes = len(body)
-        self._lane.remember(whole, handle, query)
         self._run(handle, request)
 
     def _run(self, handle: Handle, request: Request) -> None:

@@ -39,6 +39,7 @@ _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
 _GENERAL = (b"transfer-encoding", b"if-none-match", b"if-match", b"origin")
 _BLOCKS_KEPT_MAX = 4096
 _BLOCK_KEPT_MAX_BYTES = 2048
+_USUAL_MAX_BYTES = 1024  # of block and body each
 
 
 class Fault(NamedTuple):
@@ -62,6 +63,7 @@ class Head(Asked):
         "has_host",
         "is_chunked",
         "is_general",
+        "is_usual",
         "keep_alive",
         "length",
         "plain_block",
@@ -72,6 +74,7 @@ class Head(Asked):
         self.length = 0
         self.is_chunked = False
         self.is_general = False  # no lane answers it, whatever it asks for
+        self.is_usual = False  # small, and nothing in it asks for more than the next one will
         self.keep_alive = True
         self.has_host = False
         self.plain_block = b""
@@ -88,6 +91,10 @@ class Heads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
+
+    def known(self, block: bytes) -> Head | None:
+        """The head of a block that has been accepted before."""
+        return self._known.get(block)
 
     def get(self, block: bytes) -> Head:
         """The head of a block of header fields, the empty line included."""
@@ -122,7 +129,14 @@ def parse(block: bytes) -> Head:
             lines = block.split(b"\r\n")
             kept = [line for line in lines if not line.lower().startswith(_HOP)]
             head.plain_block = b"\r\n".join(kept)
+        head.is_usual = _is_usual(head)
     return head
+
+
+def _is_usual(head: Head) -> bool:
+    is_plain = head.has_host and head.keep_alive and not (head.is_general or head.expects_continue)
+    is_small = max(head.length, len(head.plain_block)) <= _USUAL_MAX_BYTES
+    return is_plain and is_small and head.idempotency_key is None
 
 
 class _Fields:

@@ -20,13 +20,11 @@ from tributary.settings import Settings
 
 if TYPE_CHECKING:
     from tributary.lane.connection import Connection
-    from tributary.lane.framing import Whole
 
 App = Callable[[Any, Any, Any], Awaitable[None]]  # ASGI 3
 _SWEEP_S = 1.0
-_LINE = re.compile(rb"(GET|POST) (/[a-z0-9/_]{0,200})\?([!-~]{0,2000}) HTTP/1\.1")
-_LINES_KEPT_MAX = 10_000
-_USUAL_MAX_BYTES = 1_024  # of head and body each
+_NOBODY = (None, re.compile(b"(?!)"))
+_LINES_KEPT_MAX = 256  # more would push what is needed out of the processor's cache
 _USUAL_KEPT_MAX = 4_096
 
 
@@ -37,6 +35,10 @@ class Route(NamedTuple):
     methods: tuple[str, ...]
     query: str
     handle: Handle
+    prepare: Callable[[bytes], Any] = bytes  # what a query string asks for
+
+
+Target = tuple[Handle, Any]
 
 
 class Service(Protocol):
@@ -67,7 +69,7 @@ class Lane:
 
     def __init__(self, settings: Settings) -> None:
         self.heads = Heads()
-        self.usual: dict[bytes, Usual] = {}  # by line and header block, as they came
+        self.usual: dict[bytes, Usual] = {}  # by line and header block
         self.answers = Answers()
         self.connections: set[Connection] = set()
         self.budget = Budget(settings.in_flight_max_bytes)
@@ -79,8 +81,9 @@ class Lane:
             settings.head_timeout_ms / 1000,
             settings.body_timeout_ms / 1000,
         )
-        self._routes: dict[tuple[bytes, bytes], tuple[Handle, re.Pattern[bytes]]] = {}
-        self._lines: dict[bytes, tuple[Handle, bytes]] = {}
+        self._routes: dict[bytes, tuple[Route | None, re.Pattern[bytes]]] = {}
+        self._lines: dict[bytes, Target] = {}  # those without a query string
+        self._met_lines: dict[bytes, Target] = {}
         self._new_line = b""  # the last that was met for the first time
         self._links: list[Links] = []
         self._services: list[Service] = []
@@ -91,11 +94,12 @@ class Lane:
     def add(self, routes: Iterable[Route], links: Links) -> None:
         """Answer these routes; keep the links that they use while the process serves."""
         self._links.append(links)
-        for path, methods, query, handle in routes:
-            for method in methods:
-                understood = re.compile(query.encode())
-                self._routes[method.encode(), path.encode()] = (handle, understood)
-                self._lines[f"{method} {path} HTTP/1.1".encode()] = (handle, b"")
+        for route in routes:
+            understood = re.compile(b"(%b) HTTP/1\\.1" % route.query.encode())
+            for method in route.methods:
+                line = f"{method} {route.path}".encode()
+                self._routes[line] = (route, understood)
+                self._lines[line + b" HTTP/1.1"] = (route.handle, route.prepare(b""))
 
     def readiness(self) -> str | None:
         """Why the routes cannot be answered now, or None."""
@@ -130,38 +134,39 @@ class Lane:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(service.stop() for service in self._services))
 
-    def target(self, line: bytes) -> tuple[Handle, bytes] | None:
-        """Who answers a request line, and its query string; None: not the lane."""
-        known = self._lines.get(line)
+    def target(self, line: bytes) -> Target | None:
+        """Who answers a request line, and what it asks for; None: not the lane."""
+        known = self._lines.get(line) or self._met_lines.get(line)
         if known is not None:
             return known
-        match = _LINE.fullmatch(line)
-        if match is None:
+        path, _, rest = line.partition(b"?")
+        route, understood = self._routes.get(path, _NOBODY)
+        match = understood.fullmatch(rest)
+        if route is None or match is None:
             return None
-        handle, understood = self._routes.get((match[1], match[2]), (None, None))
-        if handle is None or understood is None or understood.fullmatch(match[3]) is None:
-            return None
-        if len(self._lines) >= _LINES_KEPT_MAX:
-            self._lines = {at: target for at, target in self._lines.items() if not target[1]}
-        target = self._lines[line] = (handle, match[3])
+        if len(self._met_lines) >= _LINES_KEPT_MAX:
+            self._met_lines.clear()
+        target = self._met_lines[line] = (route.handle, route.prepare(match[1]))
         self._new_line = line
         return target
 
-    def remember(self, whole: Whole, handle: Handle, query: bytes) -> None:
-        """Keep what a request has led to, if the next one may be answered without asking again.
+    def recognise(self, data: bytes) -> Usual | None:
+        """What a whole head leads to, if its block is known and nothing about it is special.
 
-        Not if it is large: the bodies of those that are found here are not counted against the
-        budget, and a connection has one of them at most.
+        The body of such a request is not counted against the budget: it is small, and a
+        connection has one of them at most.
         """
-        head = whole.head
-        if whole.line is self._new_line:
-            return  # of a million devices that are asked for once each, none is usual
-        is_unusual = head.expects_continue or not head.keep_alive or head.idempotency_key
-        if is_unusual or max(head.length, len(head.plain_block)) > _USUAL_MAX_BYTES:
-            return
-        if len(self.usual) >= _USUAL_KEPT_MAX:
-            self.usual.clear()
-        self.usual[b"%b\r\n%b" % (whole.line, head.plain_block)] = Usual(head, handle, query)
+        line, _, block = data.partition(b"\r\n")
+        head = self.heads.known(block)
+        target = self.target(line) if head is not None and head.is_usual else None
+        if head is None or target is None:
+            return None
+        usual = Usual(head, *target)
+        if line is not self._new_line:  # of a million devices asked for once each, none is kept
+            if len(self.usual) >= _USUAL_KEPT_MAX:
+                self.usual.clear()
+            self.usual[data] = usual
+        return usual
 
     async def _sweep(self) -> None:
         """Once a second: the clock, the date, the deadlines, and whether anybody minds us."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,7 +17,7 @@ class Request(msgspec.Struct, gc=False, eq=False):
 
     connection: Connection
     head: Head
-    query: bytes
+    query: Any  # as the route has prepared it
     body: bytes
     payload: bytes | None = None  # the whole response, once it is known
     counted_bytes: int = 0  # of the body, against the budget
@@ -36,4 +36,4 @@ class Usual(msgspec.Struct, gc=False):
 
     head: Head
     handle: Handle
-    query: bytes
+    query: Any
