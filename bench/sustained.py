@@ -48,7 +48,10 @@ class _Lag(threading.Thread):
 @click.option("--seconds", default=60, show_default=True, help="how long")
 @click.option("--connections", default=32, show_default=True, help="kept connections")
 def command(rate: int, seconds: int, connections: int) -> None:
-    """Single POSTs end to end: rate, lag over time, and whether anything is lost."""
+    """Single POSTs end to end: rate, lag over time, and whether anything is lost.
+
+    The exit code is 1 if not everything that was accepted is applied within a minute.
+    """
     with (
         running.deployment() as (url, redis_url),
         tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder,
@@ -80,6 +83,8 @@ def command(rate: int, seconds: int, connections: int) -> None:
         f"account    accepted {account['accepted']:,}, applied {account['applied']:,}, "
         f"lost {account['lost']}, refused {account['refused']}, pending {account['pending']}"
     )
+    if account["accepted"] != account["applied"]:
+        raise SystemExit("bench: not every accepted reading was applied")
 
 
 def _drained(client: redis.Redis) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Recorder:
         """
         now_ms = time.time_ns() // 1_000_000
         taken = self._intake.take(request.body, request.head, request.query, now_ms)
-        request.body = b""
+        request.body = b""  # not kept until Redis has answered: with many large ones it is much
         if not taken.accepted.blocks:
             request.answer(self._answers.ok(taken.answer))
             return

@@ -122,8 +122,8 @@ def _columns(
 def _float_times_ms(times: list[Any], body: bytes, arrived_ms: int, limits: Rules) -> _Int64s:
     """Times that were decoded as floats; what a float cannot hold exactly is decoded again."""
     try:
-        given = np.frombuffer(struct.pack(f"{len(times)}d", *times))
-    except struct.error:  # strings among them
+        given = np.frombuffer(_doubles(times))
+    except _Doubt:  # strings among them
         given = None
     if given is None or given.max() >= _NANOSECONDS:
         exact: Any = _decode_exact_time(body).recorded_at
@@ -160,7 +160,7 @@ def _batch(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
 def _has_names(body: bytes, names: int) -> bool:
     """Whether so many names stand in it; each ends in `":`.
 
-    One colon each is the usual case, and of many they are counted ten times as fast by numpy.
+    One colon each is the usual case, and of many they are counted five times as fast by numpy.
     """
     if len(body) > _LONG_BYTES:
         colons = np.count_nonzero(np.frombuffer(body, np.uint8) == _COLON)

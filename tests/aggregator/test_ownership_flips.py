@@ -108,3 +108,32 @@ def test_what_is_given_up_is_void_however_often_the_task_is_cancelled(
         return worker._cycle._void
 
     assert asyncio.run(give_up()) == {0}
+
+
+def test_who_takes_a_partition_over_forgets_the_consumers_of_the_dead(
+    change: Callable[..., Settings], client: redis.Redis
+):
+    settings = change(partitions=1)
+    connection.prepare(client, settings)
+    append(client, 0, 0)
+    client.xgroup_create(keys.readings(0), keys.GROUP, "0")
+    client.xreadgroup(keys.GROUP, "dead with an entry", {keys.readings(0): ">"})
+    client.xgroup_createconsumer(keys.readings(0), keys.GROUP, "dead")
+
+    async def take_over() -> set[bytes]:
+        worker = Worker(settings)
+        tasks = [asyncio.create_task(worker._cycle.run()), asyncio.create_task(worker._own(0))]
+        async with asyncio.timeout(20):
+            while left := names() - {worker.id.encode()}:
+                await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return left
+
+    def names() -> set[bytes]:
+        consumers = client.xinfo_consumers(keys.readings(0), keys.GROUP)
+        return {consumer["name"] for consumer in consumers}
+
+    assert asyncio.run(take_over()) == set()
+    assert counted(client, settings, 0) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,31 @@ def test_ingest_is_measured_and_loses_nothing(tmp_path: Path):
     assert half["answered"] + half["refused"] + half["broken"] == half["sent"]
     assert found["memory"]["series"]["requests"][-1] >= 5_000
     assert "## Memory" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (
+            ("sustained", "--seconds", "3"),
+            r"accepted (?!0,)([\d,]+), applied \1, lost 0, .*pending 0",
+        ),
+        (("freshness", "--seconds", "2", "--rate", "500"), r"freshness  \d+ probes: p50 "),
+    ],
+    ids=["sustained", "freshness"],
+)
+def test_all_of_it_is_measured_end_to_end(name: tuple[str, ...], says: str):
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *name],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(says, done.stdout), done.stdout
 
 
 @pytest.mark.slow
