@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +11,13 @@ from typing import Any
 
 import pytest
 from support.processes import ROOT
-
-NEEDED = ("wrk", "redis-server")
+from support.programs import needed
 
 
 @pytest.fixture(autouse=True)
 def programs() -> None:
-    for program in NEEDED:
-        if shutil.which(program) is None:
-            (pytest.fail if "CI" in os.environ else pytest.skip)(f"there is no {program} here")
+    needed("wrk")
+    needed("redis-server")
 
 
 def run(name: str, to: Path, *options: str) -> tuple[str, dict[str, Any]]:

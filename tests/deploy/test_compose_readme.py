@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.programs import needed
 from support.waiting import wait_until
 
 from deploy import composefile
-from deploy.containers import Container, Stack, free_port, needed, redis_container
+from deploy.containers import Container, Stack, free_port, redis_container
 from tributary.settings import PREFIX, Settings
 
 TEXT = (composefile.FOLDER / "README.md").read_text()

