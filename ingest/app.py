@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import redis
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -20,11 +19,12 @@ from tributary.settings import Settings
 from tributary.stream import Appending
 
 
-def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprint:
+def blueprint(settings: Settings, guard: Guard) -> Blueprint:
     """`POST /record`."""
     routes = Blueprint("ingest", __name__)
     intake = Intake(settings, guard)
     appending = Appending(settings)
+    client = connection.connect(settings, greet=appending.tail.report_on)
 
     @routes.post("/record")
     def post_record() -> Response:
@@ -55,7 +55,7 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     client = connection.connect(settings)
     ready = connection.readiness(client, writes=True)
     told = metrics.blueprint(client, settings, guard)
-    routes = blueprint(settings, client, guard)
+    routes = blueprint(settings, guard)
     return web.make_app(__name__, routes, told, web.health([ready]), web.sharing(settings))
 
 

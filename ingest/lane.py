@@ -22,7 +22,7 @@ from tributary.lane.lane import Lane, Route
 from tributary.lane.link import Link
 from tributary.lane.links import Links
 from tributary.lane.request import Request
-from tributary.lua import APPEND
+from tributary.lua import APPEND, REPORT_TAIL
 from tributary.pipe import OnReply, Reply, pack
 from tributary.settings import Settings
 from tributary.stream import Appending, Frame, Once
@@ -67,7 +67,7 @@ class Recorder:
         self._intake = Intake(settings, guard)
         self._appending = Appending(settings)
         self._answers = lane.answers
-        self.links = Links(settings, (APPEND,), "redis (record)")
+        self.links = Links(settings, (APPEND, REPORT_TAIL), "redis (record)", self._appending.tail)
         self._open: dict[int, _Open] = {}
         self._closed: list[_Closed] = []
         self._is_flush_due = False
@@ -133,7 +133,9 @@ class Recorder:
         waits = self._waits(closed) if self._appending.is_replicated else {}
         for whole, once, several in closed:
             command = self._appending.command(whole, once)
-            self.links.of(whole.partition).evaluate(pack(command), self._when_appended(several))
+            self.links.of(whole.partition).evaluate(
+                pack(command), self._when_appended(whole.partition, several)
+            )
         for link, together in waits.items():
             link.send(pack(self._appending.wait_command()), self._when_replicated(list(together)))
         for link in links:
@@ -149,12 +151,16 @@ class Recorder:
                 sent.awaited += 1
         return waits
 
-    def _when_appended(self, several: list[_Sent]) -> OnReply:
-        ok = self._answers.ok
+    def _when_appended(self, partition: int, several: list[_Sent]) -> OnReply:
+        ok, acknowledged = self._answers.ok, self._appending.tail.numbers
 
         def answered(reply: Reply) -> None:
             faults.reach("after_append")
-            failure = None if type(reply) is bytes else _refused(reply)
+            failure = None
+            if type(reply) is list:
+                acknowledged[partition] = reply
+            elif type(reply) is not bytes:
+                failure = _refused(reply)
             for sent in several:
                 if failure is None and sent.awaited == 1 and sent.replies is sent.failure is None:
                     sent.request.answer(ok(sent.answer))  # fast code: the usual request

@@ -49,7 +49,10 @@ _UNAVAILABLE = (
 )
 
 
-def connect(settings: Settings, **options: Any) -> redis.Redis:
+Greet = Callable[[redis.Connection], None]  # called on each new connection, before all else
+
+
+def connect(settings: Settings, greet: Greet | None = None, **options: Any) -> redis.Redis:
     """A client that never repeats a command by itself: a write may have been executed.
 
     Raises:
@@ -60,15 +63,29 @@ def connect(settings: Settings, **options: Any) -> redis.Redis:
     options = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, **options}
     never = Retry(NoBackoff(), 0)
     try:
-        client = redis.Redis.from_url(url, retry=never, **options)
+        client = redis.Redis.from_url(url, retry=never, **_greeting(greet), **options)
     except ValueError as error:
         raise Misconfigured(f"redis_url={shown(url)!r}: {error}") from None
     if not _is_cluster_at(url, client):
         return client
     client.close()
     # It has the methods of redis.Redis that we use; they share no class.
+    if greet is not None:
+        options["redis_connect_func"] = greet  # the cluster's client logs in by itself
     with failures():
         return cast(redis.Redis, redis.RedisCluster.from_url(url, retry=never, **options))
+
+
+def _greeting(greet: Greet | None) -> dict[str, Any]:
+    """The option with which redis-py calls this function instead of logging in."""
+    if greet is None:
+        return {}
+
+    def log_in_and_greet(connection: redis.Connection) -> None:
+        connection.on_connect()  # type: ignore[no-untyped-call]
+        greet(connection)
+
+    return {"redis_connect_func": log_in_and_greet}
 
 
 def _is_cluster_at(url: str, client: redis.Redis) -> bool:

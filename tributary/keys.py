@@ -39,8 +39,9 @@ CATALOGUE = (
         "tributary:{p}:meta",
         "hash",
         "`entries`, `accepted` (sequence numbers of append); `epoch`, `hwm` and the counts of commit; "
-        "`replayed`, `replayed_entries`",
-        "ingest (append), aggregator (commit)",
+        "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` (what "
+        "survived its start and what was reported since), `restart_lost`, `restart_lost_entries`",
+        "ingest (append, report_tail), aggregator (commit)",
         "all",
         "permanent",
     ),

@@ -77,14 +77,22 @@ CATALOGUE = (
     _counted("readings_late", "counter", "readings too old for any window, in totals only", "late"),
     _gross("readings_dead", "readings of entries that could not be applied", "dead"),
     _counted("readings_replayed", "counter", "dead readings appended again", "replayed"),
-    _counted("readings_lost", "counter", "accepted readings trimmed before they were read", "lost"),
+    _counted("readings_lost", "counter", "accepted readings that are gone, not applied", "lost"),
+    _counted(
+        "readings_lost_at_restart",
+        "counter",
+        "acknowledged readings that Redis lacked after a restart or failover; part of lost",
+        "lost_at_restart",
+    ),
     _counted("readings_refused", "counter", "readings not accepted: full backlog", "refused"),
     _counted("readings_pending", "gauge", "accepted readings not accounted for yet", "pending"),
     _counted(
-        "readings_missing", "gauge", "pending readings that the stream has dropped", "missing"
+        "readings_missing", "gauge", "pending readings that are no longer in the stream", "missing"
     ),
     _gross("entries_accepted", "entries appended", "entries", "accepted"),
-    _counted("entries_lost", "counter", "entries trimmed unread", "entries", "lost"),
+    _counted(
+        "entries_lost", "counter", "accepted entries that are gone, not applied", "entries", "lost"
+    ),
     _gross("entries_dead", "entries that could not be applied", "entries", "dead"),
     _counted(
         "entries_pending", "gauge", "entries not accounted for yet: the lag", "entries", "pending"

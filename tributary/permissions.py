@@ -47,6 +47,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("WAIT", "1", "1"),
         ("HINCRBY", _META, "f", "1"),
         ("HMGET", _META, "f"),
+        ("HSET", _META, "f", "v"),
         ("XADD", _READINGS, "*", "f", "v"),
     ),
     "aggregator": (

@@ -86,6 +86,10 @@ class Pipe(asyncio.Protocol):
         Raises:
             TributaryError: the reply is an error, or the connection was lost before it.
         """
+        return checked(await self.ask(*arguments))
+
+    def ask(self, *arguments: Any) -> asyncio.Future[Reply]:
+        """Send one command; the future gets its reply, or an exception as a value."""
         future: asyncio.Future[Reply] = self._loop.create_future()
 
         def answer(reply: Reply) -> None:
@@ -93,7 +97,7 @@ class Pipe(asyncio.Protocol):
                 future.set_result(reply)
 
         self.send(pack(arguments), answer)
-        return checked(await future)
+        return future
 
     def close(self) -> None:
         """Close at once; what waits gets `ConnectionGone`."""

@@ -15,6 +15,7 @@ from tributary.connection import failures
 from tributary.errors import BacklogFull, Unavailable
 from tributary.lua import APPEND
 from tributary.settings import Settings
+from tributary.tail import Tail
 
 _REFUSE_FROM = 0.9  # of the cap
 
@@ -47,6 +48,7 @@ class Appending:
         self._unread_max = str(unread_max(settings) if settings.overflow == "refuse" else 0)
         self._once_ttl_ms = str(settings.once_ttl_ms)
         self._wait_ms = settings.redis_timeout_ms // 2  # it must answer before we give it up
+        self.tail = Tail(settings.partitions)
         self.is_replicated = settings.durability == "replicated"
 
     def command(self, frame: Frame, once: Once | None = None) -> tuple[str | bytes, ...]:
@@ -109,6 +111,9 @@ def append(
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
+    for frame, reply in zip(frames, replies, strict=False):
+        if isinstance(reply, list):
+            appending.tail.note(frame.partition, reply)
     _check(replies, appending)
     faults.reach("after_append")
     return answered_before(replies)

@@ -17,9 +17,10 @@ _SUMS = {
     "applied": "folded into the values that /collect answers",
     "late": "too old for any window: in the totals only",
     "dead": "buried: they could not be read; see `tributary dead list`",
-    "lost": "dropped by a full stream before anybody read them",
+    "lost": "accepted, and gone before anybody read them: trimmed, or lost by Redis",
+    "lost_at_restart": "acknowledged, but missing when Redis came back; counted as lost",
     "pending": "accepted, and none of the other yet",
-    "missing": "of pending: the stream has dropped them, they will be counted as lost",
+    "missing": "of pending: no longer in the stream, they will be counted as lost",
     "refused": "never accepted: the backlog was full",
 }
 _ENTRIES = ("accepted", "applied", "dead", "lost", "pending", "missing", "replayed")

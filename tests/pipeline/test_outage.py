@@ -78,10 +78,12 @@ def test_a_server_that_is_full_is_a_503(server: Server, settings: Settings, run:
 def test_a_replica_is_a_503_and_not_ready(server: Server, settings: Settings, run: Run):
     url = pipeline.ingest(run, settings)
     server.client.replicaof("127.0.0.1", "1")
-    assert post(url).status == 503
+    status, body = request(url, "POST", "/record", {"speed": 1}, {})
+    assert (status, body["error"]["code"]) == (503, "unavailable")
+    assert "read only replica" in body["error"]["message"]
     assert "slave" in request(url, "GET", "/readyz", None, {})[1]["reasons"][0]
     server.client.replicaof("NO", "ONE")
-    assert post(url).status == 200
+    wait_until(lambda: post(url).status == 200, "the role to accept again")
 
 
 def test_a_server_that_loads_its_data_is_a_503_until_it_has(

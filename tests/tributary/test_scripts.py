@@ -32,7 +32,9 @@ def client(request: pytest.FixtureRequest, own_server: Callable[..., Server]) ->
     return own_server(binary=request.param).client
 
 
-def append(client: redis.Redis, readings: int = 1, frame: bytes = b"f", cap: int = 1000) -> int:
+def append(
+    client: redis.Redis, readings: int = 1, frame: bytes = b"f", cap: int = 1000
+) -> list[int]:
     return client.eval(APPEND.source, 2, STREAM, META, cap, 0, readings, frame)
 
 
@@ -63,7 +65,7 @@ def commit(client: redis.Redis, ids: list[bytes], epoch: str, new: str, **lists:
 
 
 def test_append_numbers_entries_and_readings(client: redis.Redis):
-    assert [append(client, 3), append(client, 2)] == [1, 2]
+    assert [append(client, 3), append(client, 2)] == [[1, 3], [2, 5]]
     (_, first), (_, second) = client.xrange(STREAM)
     assert first == {b"e": b"1", b"n": b"3", b"r": b"f"}
     assert second == {b"e": b"2", b"n": b"5", b"r": b"f"}

@@ -36,6 +36,8 @@ def command(*, as_json: bool, **given: Any) -> None:
 
 def _text(found: dict[str, Any]) -> str:
     lines = [f"{name:12} {found[name]}" for name in _COUNTS]
+    if found["lost_at_restart"]:
+        lines[4] += f", {found['lost_at_restart']} of them when Redis restarted"
     if found["missing"]:
         lines[5] += f", {found['missing']} of them no longer in the stream"
     lines.append(f"{'lag':12} {found['lag_entries']} entries, {found['lag_s']:.1f} s")

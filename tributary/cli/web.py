@@ -34,7 +34,7 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     client = connection.connect(settings)
     return web.make_app(
         __name__,
-        ingest.app.blueprint(settings, client, guard),
+        ingest.app.blueprint(settings, guard),
         api.app.blueprint(settings, client, guard),
         metrics.blueprint(client, settings, guard),
         web.health([connection.readiness(client, writes=True)]),

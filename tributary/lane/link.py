@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import hiredis
 from loguru import logger
 
-from tributary.errors import ConnectionGone, TributaryError
+from tributary.errors import ConnectionGone, TributaryError, Unavailable
 from tributary.lua import Script
 from tributary.outage import Outage
 from tributary.pipe import OnReply, Pipe, Reply, pack
@@ -15,18 +16,34 @@ from tributary.pipe import OnReply, Pipe, Reply, pack
 _RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _CHECK_S = 0.05
 _RENEW_S = 1.0
+_REFUSED_RETRY_S = 0.05  # the server is there, and may take writes at any moment
+
+Greet = Callable[[Pipe], Awaitable[None]]  # what has to be done before anything else is sent
+
+
+async def no_greeting(_pipe: Pipe) -> None:
+    """Nothing has to be done first."""
 
 
 class Link:
     """One connection to Redis, opened again whenever it is lost."""
 
-    def __init__(self, url: str, timeout_ms: int, scripts: tuple[Script, ...], name: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout_ms: int,
+        scripts: tuple[Script, ...],
+        name: str,
+        greet: Greet = no_greeting,
+    ) -> None:
         self._url = url
         self._timeout_s = timeout_ms / 1000
         self._scripts = scripts
+        self._greet = greet
         self._pipe: Pipe | None = None
         self.is_misled = False  # the server does not, or not any more, hold what is asked for
         self._is_suspect = False
+        self._failure: TributaryError | None = None  # why a server that answers cannot be used
         self._outage = Outage(name)
         self._refusals = Outage(f"{name}: writes")
 
@@ -42,7 +59,10 @@ class Link:
                 await self._open()
         except TributaryError as error:
             self._outage.begin(error)
+            is_refusal = isinstance(error, Unavailable) and not isinstance(error, ConnectionGone)
+            self._failure = error if is_refusal else None
             return False
+        self._failure = None
         return True
 
     async def keep(self) -> None:
@@ -54,10 +74,20 @@ class Link:
                     failures = 0
                     self._outage.begin(await self._lost())
                     self._close()
-                await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+                pause_s = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
+                await asyncio.sleep(pause_s if self._failure is None else _REFUSED_RETRY_S)
                 failures += 1
         finally:
             self._close()
+
+    async def greet(self) -> None:
+        """Greet the server again: it holds more than when the connection was opened.
+
+        Raises:
+            TributaryError: it did not answer, or refused.
+        """
+        if self._pipe is not None:
+            await self._greeted(self._pipe)
 
     def send(self, command: bytes, on_reply: OnReply) -> None:
         """Send a packed command; `on_reply` gets the reply, or an exception as a value.
@@ -65,7 +95,7 @@ class Link:
         A command whose reply is lost is not sent again: it may have been executed.
         """
         if self._pipe is None:
-            on_reply(ConnectionGone("there is no connection to Redis"))
+            on_reply(self._failure or ConnectionGone("there is no connection to Redis"))
         else:
             self._pipe.send(command, on_reply)
 
@@ -105,6 +135,7 @@ class Link:
             async with asyncio.timeout(self._timeout_s):
                 for script in self._scripts:
                     await pipe.call("SCRIPT", "LOAD", script.source)
+            await self._greeted(pipe)
         except TimeoutError:
             pipe.close()
             raise ConnectionGone("Redis does not answer in time") from None
@@ -113,6 +144,13 @@ class Link:
             raise
         self._pipe = pipe
         self._outage.end()
+
+    async def _greeted(self, pipe: Pipe) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._greet(pipe)
+        except TimeoutError:
+            raise ConnectionGone("Redis does not answer in time") from None
 
     async def _lost(self) -> str:
         """Return when the connection is lost, or Redis does not answer in time: the reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import NamedTuple
 
 from tributary import keys
@@ -11,7 +12,9 @@ from tributary.lane.link import Link
 from tributary.lua import Script
 from tributary.nodes import Nodes
 from tributary.outage import Outage
+from tributary.pipe import Pipe
 from tributary.settings import Settings
+from tributary.tail import Tail
 
 _ASK_AGAIN_S = 1.0
 
@@ -24,13 +27,21 @@ class _Kept(NamedTuple):
 class Links:
     """Partition → the link to the server that holds it; follows a cluster that changes."""
 
-    def __init__(self, settings: Settings, scripts: tuple[Script, ...], name: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        scripts: tuple[Script, ...],
+        name: str,
+        tail: Tail | None = None,
+    ) -> None:
         self._settings = settings
+        self._tail = tail  # reported to each server before anything is appended there
         self._scripts = scripts
         self._name = name
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage(name)
         self._kept: dict[str, _Kept] = {}
+        self._urls: list[str] = []  # partition → the server that holds it
         # Until the nodes are known, a link that fails everything at once.
         self._links = [self._link(settings.redis_url)] * settings.partitions
 
@@ -66,16 +77,25 @@ class Links:
 
     async def _follow(self) -> None:
         partitions = range(self._settings.partitions)
-        urls = await self._nodes.urls([keys.meta(partition) for partition in partitions])
-        for url in set(urls) - self._kept.keys():
+        self._urls = await self._nodes.urls([keys.meta(partition) for partition in partitions])
+        for url in set(self._urls) - self._kept.keys():
             link = self._link(url)
             await link.open()
             self._kept[url] = _Kept(link, asyncio.create_task(link.keep()))
-        self._links = [self._kept[url].link for url in urls]
-        for url in self._kept.keys() - set(urls):
+        links = [self._kept[url].link for url in self._urls]
+        for link in {new for old, new in zip(self._links, links, strict=True) if new is not old}:
+            await link.greet()
+        self._links = links
+        for url in self._kept.keys() - set(self._urls):
             self._kept.pop(url).task.cancel()
         for link in self._links:
             link.is_misled = False
 
+    async def _greet(self, url: str, pipe: Pipe) -> None:
+        if self._tail is not None:
+            held = [partition for partition, at in enumerate(self._urls) if at == url]
+            await self._tail.report(pipe, held)
+
     def _link(self, url: str) -> Link:
-        return Link(url, self._settings.redis_timeout_ms, self._scripts, self._name)
+        greet = functools.partial(self._greet, url)
+        return Link(url, self._settings.redis_timeout_ms, self._scripts, self._name, greet)

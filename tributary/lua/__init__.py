@@ -16,6 +16,7 @@ class Script:
 
 
 APPEND = Script("append")
+REPORT_TAIL = Script("report_tail")
 COMMIT = Script("commit")
 REGROUP = Script("regroup")
 SETTLE = Script("settle")
@@ -24,4 +25,4 @@ HEARTBEAT = Script("heartbeat")
 ACCOUNT = Script("account")
 REPLAY = Script("replay")
 
-SCRIPTS = (APPEND, COMMIT, REGROUP, SETTLE, FORGET, HEARTBEAT, ACCOUNT, REPLAY)
+SCRIPTS = (APPEND, REPORT_TAIL, COMMIT, REGROUP, SETTLE, FORGET, HEARTBEAT, ACCOUNT, REPLAY)

@@ -7,8 +7,8 @@
 -- ARGV[1] most entries kept, ARGV[2] entries that may be unread (0: any number),
 -- ARGV[3] readings in the frame, ARGV[4] frame; with KEYS[3]: ARGV[5] ms to remember it,
 -- ARGV[6] the answer to remember
--- returns the number of the entry; -1 if too much is unread; the answer remembered under
--- KEYS[3] if the same request was appended before
+-- returns {number of the entry, number of its last reading}; -1 if too much is unread; the answer
+-- remembered under KEYS[3] if the same request was appended before
 -- atomic: a number without its entry would look like a lost entry, an answer remembered without
 -- its entry would be a lie, and two retries at once must not both be new.
 local once, unread_max = KEYS[3], tonumber(ARGV[2])
@@ -31,4 +31,4 @@ local entries = redis.call('HINCRBY', KEYS[2], 'entries', 1)
 local accepted = redis.call('HINCRBY', KEYS[2], 'accepted', ARGV[3])
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'e', entries, 'n', accepted, 'r', ARGV[4])
 if once then redis.call('SET', once, ARGV[6], 'PX', ARGV[5]) end
-return entries
+return {entries, accepted}

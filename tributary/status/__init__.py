@@ -18,7 +18,17 @@ from tributary.status.partition import Partition
 
 BEHIND_S = 60.0  # with entries waiting longer than this the aggregators do not keep up
 _FULL = 0.9  # share of a cap at which something is about to be refused or trimmed
-_SUMS = ("accepted", "applied", "late", "dead", "lost", "pending", "missing", "refused")
+_SUMS = (
+    "accepted",
+    "applied",
+    "late",
+    "dead",
+    "lost",
+    "lost_at_restart",
+    "pending",
+    "missing",
+    "refused",
+)
 
 
 def read(client: redis.Redis, settings: Settings) -> dict[str, Any]:

@@ -32,6 +32,7 @@ _FIELDS = (
     "refused",
     "replayed",
     "replayed_entries",
+    "restart_lost",
 )
 
 
@@ -56,8 +57,9 @@ class Partition(msgspec.Struct, frozen=True):
     late: int
     dead: int
     lost: int
+    lost_at_restart: int  # acknowledged by Redis, and gone when it came back; in lost once counted
     pending: int
-    missing: int  # of pending: the stream has dropped them
+    missing: int  # of pending: no longer in the stream
     refused: int  # never accepted: the backlog was full
     replayed: int  # dead ones that were appended again: no part of accepted and dead any more
     entries: Entries
@@ -89,6 +91,7 @@ def parse(partition: int, reply: list[Any]) -> Partition:
         late=meta["late"],
         dead=meta["dead"] - meta["replayed"],
         lost=meta["lost"],
+        lost_at_restart=meta["restart_lost"],
         pending=meta["accepted"] - meta["done"],
         missing=missing,
         refused=meta["refused"],
