@@ -50,8 +50,36 @@ class Counts(msgspec.Struct, frozen=True):
             lost=self.lost + readings,
         )
 
+    def with_late(self, readings: int) -> Counts:
+        """The counts once some of the applied readings are known to be late."""
+        if readings == 0:
+            return self
+        return msgspec.structs.replace(
+            self, applied=self.applied - readings, late=self.late + readings
+        )
+
 
 COUNTS = Counts.__struct_fields__
+
+
+class Progress(NamedTuple):
+    """How far an entry that is applied in slices has been applied."""
+
+    id: bytes
+    readings: int = 0  # applied, late ones included
+    late: int = 0
+
+    @classmethod
+    def parse(cls, field: bytes | None) -> Progress | None:
+        """From the field `progress` of `meta`."""
+        if not field:
+            return None
+        id_, readings, late = field.split()
+        return cls(id_, int(readings), int(late))
+
+    def packed(self) -> bytes:
+        """The field `progress` of `meta`."""
+        return b"%b %d %d" % self
 
 
 class Dead(NamedTuple):
@@ -70,6 +98,7 @@ class Sorted(NamedTuple):
     columns: Columns | None
     counts: Counts  # as if no reading were late
     dead: list[Dead]
+    progress: Progress | None = None  # after a slice that is not the last of its entry
 
 
 def sort_out(entries: list[Entry], counts: Counts) -> Sorted:
@@ -80,6 +109,21 @@ def sort_out(entries: list[Entry], counts: Counts) -> Sorted:
 def bury(entry: Entry, counts: Counts, reason: str) -> Sorted:
     """An entry that could be decoded but not applied, as one that is dead."""
     return _one_by_one([entry], counts, reason)
+
+
+def bury_rest(entry: Entry, counts: Counts, reason: str, applied: Progress, rest: bytes) -> Sorted:
+    """What is left of an entry whose first slices are applied, as dead; `rest` is its frame."""
+    buried = bury(entry, counts, reason)
+    (whole,) = buried.dead
+    readings = whole.readings - applied.readings
+    fields = [*entry[1][:5], rest]
+    after = msgspec.structs.replace(
+        buried.counts,
+        applied=buried.counts.applied + applied.readings,
+        dead=buried.counts.dead - applied.readings,
+    ).with_late(applied.late)
+    dead = whole._replace(readings=readings, fields=_packed(fields))
+    return Sorted(buried.ids, None, after, [dead])
 
 
 def _usual(entries: list[Entry], counts: Counts) -> Sorted | None:
@@ -164,11 +208,6 @@ def _packed(fields: list[bytes]) -> bytes:
     return msgspec.msgpack.encode(fields)
 
 
-def without_late(columns: Columns, late: np.ndarray, counts: Counts) -> Counts:
-    """The counts once the fold has told which positions of the batch were late."""
-    if len(late) == 0:
-        return counts
-    readings = len(np.unique(columns.reading[late]))
-    return msgspec.structs.replace(
-        counts, applied=counts.applied - readings, late=counts.late + readings
-    )
+def late_readings(columns: Columns, late: np.ndarray) -> int:
+    """How many readings hold one of these positions of the batch, which the fold found late."""
+    return len(np.unique(columns.reading[late])) if len(late) else 0

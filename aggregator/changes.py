@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aggregator import latest
-from aggregator.account import Counts, Dead, Sorted
+from aggregator.account import COUNTS, Counts, Dead, Progress, Sorted
 from aggregator.fold import Folded
 from aggregator.table import Table
 from tributary import keys
@@ -23,11 +23,38 @@ class Changes(NamedTuple):
     latest: list[str | bytes]
     devices: list[str]
     dead: list[Dead]
+    progress: Progress | None = None  # after a slice: the entry that stays pending
+
+    def meta(self) -> list[str]:
+        """Counts and progress as fields and values of `meta`."""
+        fields = [part for name in COUNTS for part in (name, str(getattr(self.counts, name)))]
+        if self.progress is not None:
+            fields += ("progress", self.progress.packed().decode())
+        return fields
+
+    def arguments(self, meta: list[str]) -> list[str | bytes]:
+        """The lists of `commit.lua` behind their lengths, with these fields of `meta`."""
+        begun = [] if self.progress is None else [self.progress.id]
+        dead: list[str | bytes] = []
+        for entry in self.dead:
+            dead += (entry.id, entry.reason, str(entry.readings), entry.fields)
+        lists = (
+            begun, self.ids, meta, self.state, self.windows, self.latest, self.devices, dead
+        )  # fmt: skip
+        found: list[str | bytes] = [str(len(each)) for each in lists]
+        for each in lists:
+            found += each
+        return found
 
 
-def none(sorted_: Sorted, counts: Counts) -> Changes:
-    """Only counts and entries to acknowledge or bury."""
-    return Changes(sorted_.ids, counts, [], [], [], [], sorted_.dead)
+def none(sorted_: Sorted, late: int = 0) -> Changes:
+    """Only counts, and entries to acknowledge or bury; so many of the readings were late."""
+    progress, counts = sorted_.progress, sorted_.counts
+    if progress is None:
+        counts = counts.with_late(late)
+    else:
+        progress = progress._replace(late=progress.late + late)
+    return Changes(sorted_.ids, counts, [], [], [], [], sorted_.dead, progress)
 
 
 def of(table: Table, partition: int, folded: Folded, changes: Changes) -> Changes:

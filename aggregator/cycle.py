@@ -1,37 +1,49 @@
 """The cycle: what has arrived from every owned partition is decoded, folded and committed.
 
 All partitions of a worker are folded together, since a fold costs much the same for one
-reading as for a hundred; each is committed by itself, on its own connection.
+reading as for a hundred; each is committed by itself, on its own connection. A turn is bounded
+(aggregator/pace.py), and every partition has its share of it: what does not fit waits for the
+next turn, in which the others have their share again. Nothing else in this process waits for
+longer than a turn: heartbeats, reads and replies are handled between the steps of one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 
 import numpy as np
+from loguru import logger
 
 from aggregator import changes
-from aggregator.account import Entry, Sorted, bury, sort_out, without_late
+from aggregator.account import Entry, Sorted, late_readings
 from aggregator.decode import Columns
 from aggregator.fold import Folded, fold
 from aggregator.groups import Ints, Readings
-from aggregator.parts import ATTEMPTS, FAILURES, Parts
+from aggregator.pace import Pace, Share
+from aggregator.parts import ATTEMPTS, FAILURES
 from aggregator.table import Table, Unseen
 from aggregator.tenure import Tenure
+from aggregator.work import Work
 from tributary import faults, keys
 from tributary.aggregate import Layout
-from tributary.errors import TributaryError
+from tributary.errors import ConnectionGone, TributaryError
 from tributary.settings import Settings
 
 _NO_ROWS: Ints = np.empty(0, np.int64)
-_PARTS_A_TURN = 8
+_PARTS_PER_TURN = 8  # of entries that are applied alone
+_SHARE_MIN_VALUES = 64  # of a turn for one partition; with too many for that, some wait
+_SLOW_TURN_S = 1.0
+_REPORT_EVERY_S = 10.0
+_CONFIRM_TIMEOUT_S = 5.0
 
 
 class Batch:
-    """The entries of one read of one partition, on their way through a turn."""
+    """The entries of one partition on their way through a turn."""
 
-    def __init__(self, tenure: Tenure, sorted_: Sorted) -> None:
-        self.tenure = tenure
+    def __init__(self, work: Work, sorted_: Sorted) -> None:
+        self.work = work
+        self.tenure = work.tenure
         self.sorted = sorted_
         self.unseen = Unseen([], [])
         self.loaded: list[list[bytes | None]] = [[], [], []]  # of `unseen`: what Redis holds
@@ -42,23 +54,30 @@ class Batch:
         """The values to fold, if any."""
         return self.sorted.columns
 
+    @property
+    def values(self) -> int:
+        """How many values there are to fold."""
+        return 0 if self.columns is None else len(self.columns.values)
+
 
 class Cycle:
-    """The inbox of a worker, its table, and the turns that empty the one into the other."""
+    """What waits to be applied, the table, and the turns that empty the one into the other."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._layout = Layout(settings.parsed_windows, settings.average_over)
         self._table = Table(self._layout, settings.series_cached_max)
-        self._inbox: list[tuple[Tenure, list[Entry]]] = []
-        self._in_parts: list[tuple[Tenure, Parts]] = []
-        self._has_arrived = asyncio.Event()
+        self._works: list[Work] = []  # at most one of each partition: it reads when it is done
+        self._is_due = asyncio.Event()
         self._void: set[int] = set()
+        self._pace = Pace()
+        self._report_at_s = 0.0
 
     def arrive(self, tenure: Tenure, entries: list[Entry]) -> None:
-        """Put the entries of a read into the inbox."""
-        self._inbox.append((tenure, entries))
-        self._has_arrived.set()
+        """Queue the entries of a read."""
+        tenure.on_committed = self._is_due.set
+        self._works.append(Work(tenure, entries, is_recovered=tenure.is_recovering))
+        self._is_due.set()
 
     def void(self, partition: int) -> None:
         """Forget a partition before the next turn; a turn under way may still hold its rows.
@@ -68,82 +87,141 @@ class Cycle:
         """
         self._void.add(partition)
 
+    def slow_down(self) -> None:
+        """A tenure has ended because its replies took too long: try with half as much."""
+        self._pace.halve()
+
     async def run(self) -> None:
         """Turn until cancelled."""
         while True:
-            await self._has_arrived.wait()
-            self._has_arrived.clear()
+            await self._is_due.wait()
+            self._is_due.clear()
             await self._turn()
+            await asyncio.sleep(0)  # whatever else waits for the loop
 
     async def _turn(self) -> None:
         while self._void:
             self._table.drop(self._void.pop())
-        arrived, self._inbox = self._inbox, []
-        faults.reach("after_read")
         if self._table.is_outgrown:  # what it held stands in Redis
             self._table = Table(self._layout, self._settings.series_cached_max)
+        works, self._works = [work for work in self._works if work.is_left], []
+        if works:
+            faults.reach("after_read")
+        ready = [work for work in works if work.tenure.is_ready]
+        together = self._chosen([work for work in ready if not work.alone])
+        if together:
+            await self._apply_together(together)
+        for work in ready:
+            if work.alone:
+                await self._apply_alone(work)
+        # Those that have had their turn go to the end of the queue.
+        waiting = [work for work in works if work not in together]
+        left = [work for work in (*waiting, *together) if work.is_left]
+        self._works = left + self._works
+        if any(work.tenure.is_ready for work in left):
+            self._is_due.set()
+
+    def _chosen(self, works: list[Work]) -> list[Work]:
+        """Of the partitions whose turn it is, as many as can have a share worth the while."""
+        return works[: max(1, self._pace.values_max // _SHARE_MIN_VALUES)]
+
+    async def _apply_together(self, works: list[Work]) -> None:
+        began_s, busy_s = time.monotonic(), time.thread_time()
         self._table.begin_batch()
-        live = [(tenure, entries) for tenure, entries in arrived if not tenure.is_over]
+        batches: list[Batch] = []
         try:
-            applied = await self._apply(live)
+            batches = self._decoded(works)
+            await self._apply(batches)
         except FAILURES:
             # Nothing is committed, but rows may be folded by half.
-            for tenure, entries in live:
-                self._table.drop(tenure.partition)
-                self._in_parts.append((tenure, Parts(entries)))
-        else:
-            for tenure, change in applied:
-                tenure.commit(change)
-        self._in_parts = [each for each in self._in_parts if await self._apply_parts(*each)]
-        if self._in_parts:
-            self._has_arrived.set()
+            for work in works:
+                self._table.drop(work.tenure.partition)
+                work.failed()
+        values = sum(batch.values for batch in batches)
+        self._pace.took(time.thread_time() - busy_s, values)
+        self._report(time.monotonic() - began_s, batches)
 
-    async def _apply(
-        self, arrived: list[tuple[Tenure, list[Entry]]]
-    ) -> list[tuple[Tenure, changes.Changes]]:
-        """Decode and fold entries; what is to be committed of each partition."""
-        batches = [Batch(tenure, sort_out(entries, tenure.counts)) for tenure, entries in arrived]
-        await asyncio.gather(*(self._ask(batch) for batch in batches))
+    def _decoded(self, works: list[Work]) -> list[Batch]:
+        """A share of the turn of each partition, and which of its series are not in memory."""
+        batches: list[Batch] = []
+        left = self._pace.turn()
+        # A small one leaves the rest of its share to those that have more.
+        for number, work in enumerate(sorted(works, key=lambda w: w.size_bytes)):
+            batch = self._bounded(work, left.share(len(works) - number))
+            batches.append(batch)
+            left = left.less(work.taken_bytes, batch.values, len(batch.unseen.series))
+        taken_bytes = sum(batch.work.taken_bytes for batch in batches)
+        self._pace.decoded(taken_bytes, sum(batch.values for batch in batches))
+        return batches
+
+    def _bounded(self, work: Work, share: Share) -> Batch:
+        """The next of a partition: less and less of it, until it does not exceed its share."""
+        bytes_max = share.size_bytes
+        while True:
+            batch = Batch(work, work.next(bytes_max))
+            if batch.columns is None:
+                return batch
+            batch.unseen = self._table.unseen(work.tenure.partition, batch.columns.series)
+            excess = share.excess(batch.values, len(batch.unseen.series))
+            if excess <= 1 or batch.columns.readings == 1:
+                return batch
+            bytes_max = int(min(bytes_max, work.taken_bytes) / excess)
+
+    async def _apply(self, batches: list[Batch]) -> None:
+        """Load, fold and commit."""
+        await asyncio.gather(*(self._load(batch) for batch in batches))
         faults.reach("after_load")
         batches = [batch for batch in batches if not batch.tenure.is_over]
         for batch in batches:
             self._seat(batch)
+            await asyncio.sleep(0)
         folded = self._fold([batch for batch in batches if batch.columns is not None])
         faults.reach("after_fold")
         applied, first = [], 0
         for batch in batches:
-            applied.append((batch.tenure, self._changes(batch, folded, first)))
+            applied.append(self._changes(batch, folded, first))
             first += len(batch.rows)
-        return applied
+            await asyncio.sleep(0)
+        for batch, change in zip(batches, applied, strict=True):
+            batch.work.commit(change)
+            await asyncio.sleep(0)  # it is sent while the next is packed
 
-    async def _apply_parts(self, tenure: Tenure, parts: Parts) -> bool:
-        """Commit what can be applied, and bury what cannot; whether something is left.
-
-        A few parts at a time: others, whose entries are good, have their turn in between.
-        """
-        for _ in range(_PARTS_A_TURN):
-            if not parts or tenure.is_over:
-                return False
+    async def _apply_alone(self, work: Work) -> None:
+        """Apply a few of the entries that may be the ones which fail, apart from all others."""
+        for _ in range(_PARTS_PER_TURN):
+            if not (work.alone and work.is_left and work.tenure.is_ready):
+                return
             try:
-                sent = [change for _, change in await self._apply([(tenure, parts.next)])]
+                await self._apply_part(work)
             except FAILURES as error:
-                self._table.drop(tenure.partition)
-                if not parts.failed():
-                    continue
-                reason = f"failed {ATTEMPTS} times: {type(error).__name__}: {error}"
-                dead = bury(parts.next[0], tenure.counts, reason)
-                sent = [changes.none(dead, dead.counts)]
-            parts.done()
-            for change in sent:
-                (tenure.commit_part if parts else tenure.commit)(change)
-        return bool(parts) and not tenure.is_over
+                self._table.drop(work.tenure.partition)
+                if work.failed():
+                    reason = f"failed {ATTEMPTS} times: {type(error).__name__}: {error}"
+                    work.commit(changes.none(work.buried(reason)))
+            except TributaryError as error:
+                work.tenure.end(error)
+            await asyncio.sleep(0)
 
-    async def _ask(self, batch: Batch) -> None:
-        """Ask Redis for what is not in memory of the batch's series: one round trip."""
-        columns, partition = batch.columns, batch.tenure.partition
-        if columns is None:
-            return
-        batch.unseen = self._table.unseen(partition, columns.series)
+    async def _apply_part(self, work: Work) -> None:
+        if work.is_recovered:
+            attempt = await work.attempt()
+            if attempt.is_hopeless:
+                reason = f"ended the process {ATTEMPTS} times, each time applied alone"
+                work.commit(changes.none(work.buried(reason)))
+                return
+        self._table.begin_batch()
+        await self._apply([self._bounded(work, self._pace.turn())])
+        if work.is_recovered:
+            # Not before the record is gone: what is applied next might end the process as well.
+            try:
+                async with asyncio.timeout(_CONFIRM_TIMEOUT_S):
+                    await work.tenure.confirmed()
+            except TimeoutError:
+                raise ConnectionGone(f"no reply to a commit in {_CONFIRM_TIMEOUT_S} s") from None
+
+    async def _load(self, batch: Batch) -> None:
+        """Load what is not in memory of the batch's series: one round trip."""
+        partition = batch.tenure.partition
         if not batch.unseen.series:
             return
         fields = [keys.series(device, metric) for device, metric in batch.unseen.series]
@@ -179,10 +257,26 @@ class Cycle:
         return fold(self._layout, self._table.state, self._table.rings, readings)
 
     def _changes(self, batch: Batch, folded: Folded | None, first: int) -> changes.Changes:
-        columns, counts = batch.columns, batch.sorted.counts
+        columns = batch.columns
         if columns is None or folded is None:
-            return changes.none(batch.sorted, counts)
+            return changes.none(batch.sorted)
         late = folded.late[(folded.late >= first) & (folded.late < first + len(batch.rows))]
-        counts = without_late(columns, late - first, counts)
-        empty = changes.none(batch.sorted, counts)
+        empty = changes.none(batch.sorted, late_readings(columns, late - first))
         return changes.of(self._table, batch.tenure.partition, folded, empty)
+
+    def _report(self, took_s: float, batches: list[Batch]) -> None:
+        """Log what was slow, now and then."""
+        now_s = time.monotonic()
+        if took_s < _SLOW_TURN_S or now_s < self._report_at_s:
+            return
+        self._report_at_s = now_s + _REPORT_EVERY_S
+        largest = max(batches, key=lambda b: len(b.unseen.series), default=None)
+        logger.bind(
+            action="slow_turn",
+            took_ms=round(took_s * 1000),
+            partitions=len(batches),
+            values=sum(batch.values for batch in batches),
+            new_series=sum(len(batch.unseen.series) for batch in batches),
+            partition=None if largest is None else largest.tenure.partition,
+            partition_new_series=None if largest is None else len(largest.unseen.series),
+        ).warning("a turn of the aggregator was slow")

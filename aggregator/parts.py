@@ -34,6 +34,17 @@ class Parts:
         """The oldest part that is left."""
         return self._parts[-1]
 
+    def take(self, count: int) -> list[Entry]:
+        """Make the first entries of the oldest part a part of their own."""
+        part = self._parts[-1]
+        if count < len(part):
+            self._parts[-1:] = [part[count:], part[:count]]
+        return self._parts[-1]
+
+    def progressed(self) -> None:
+        """A slice of the one entry of the oldest part is applied."""
+        self._failures = 0
+
     def done(self) -> None:
         """The oldest part is dealt with."""
         self._parts.pop()

@@ -40,10 +40,11 @@ class Moves(NamedTuple):
 
         Returns by series whether its rings changed.
         """
-        moved = self.after > self.before
+        # Where there was no reading yet, there is nothing to close.
+        moved = (self.after > self.before) & (self.before >= 0)
         for number in np.flatnonzero(moved.any(axis=0)).tolist():
             self._close(number, moved[:, number], ring_state, rows)
-        changed: Flags = np.any(moved & (self.before >= 0), axis=1)
+        changed: Flags = np.any(moved, axis=1)
         return changed
 
     def _close(self, number: int, moved: Flags, ring_state: Records, rows: Ints) -> None:

@@ -16,6 +16,7 @@ from tributary.aggregate import Layout
 
 Series = tuple[str, str]  # device, metric
 _NOBODY: Series = ("", "")
+_GROWTH_MAX_ROWS = 8_192  # at once, 20 MB: only for a turn that needs more than there should be
 
 
 class Unseen(NamedTuple):
@@ -82,8 +83,11 @@ class Table:
     ) -> None:
         """Give rows to unseen series, with what Redis holds of them."""
         rows = self.rows(partition)
-        for series, state, ring in zip(unseen.series, states, rings, strict=True):
-            row = rows[series] = self._allocate(partition, series)
+        allocated = [self._allocate(partition, series) for series in unseen.series]
+        rows.update(zip(unseen.series, allocated, strict=True))
+        self.state[allocated] = self.layout.no_state
+        self.rings[allocated] = self.layout.no_rings
+        for row, state, ring in zip(allocated, states, rings, strict=True):
             if state is not None:
                 self.state[row] = np.frombuffer(state, self.layout.state)[0]
             if ring is not None:
@@ -109,8 +113,6 @@ class Table:
         self.series[row] = series
         self._partition[row] = partition
         self._used[row] = self._batch
-        self.state[row] = self.layout.no_state
-        self.rings[row] = self.layout.no_rings
         self._document_rows[series[0]] = self._document_rows.get(series[0], 0) + 1
         return row
 
@@ -129,13 +131,13 @@ class Table:
                 self._release(series, row)
 
     def _grow(self) -> None:
-        more = len(self.series)
+        more = min(len(self.series), _GROWTH_MAX_ROWS)
         self.state = np.concatenate([self.state, np.zeros(more, self.layout.state)])
         self.rings = np.concatenate([self.rings, np.zeros(more, self.layout.rings)])
         self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
         self._used = np.concatenate([self._used, np.zeros(more, np.int64)])
         self.series += [_NOBODY] * more
-        self._free = list(range(2 * more - 1, more - 1, -1))
+        self._free = list(range(len(self.series) - 1, len(self.series) - more - 1, -1))
 
     def _release(self, series: Series, row: int) -> None:
         self.series[row] = _NOBODY

@@ -9,22 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from aggregator.account import COUNTS, Counts, Entry
+from aggregator.account import Counts, Entry, Progress
+from aggregator.attempts import Attempt, following
 from aggregator.changes import Changes
 from tributary import faults, keys
 from tributary.errors import ConnectionGone, Superseded, TributaryError
-from tributary.lua import COMMIT, FORGET, REGROUP, SETTLE
+from tributary.lua import ATTEMPT, COMMIT, FORGET, REGROUP, SETTLE
 from tributary.pipe import Pipe, Reply, checked, pack
 
 BLOCK_MS = 1_000
-READ_BYTES = 4_194_304  # about what a read brings: one large batch after the other, not a thousand
-_FIRST_READ_ENTRIES = 100
+# About what a read brings: one large batch after the other, not a thousand. All partitions of a
+# worker together hold so much each, until it is applied.
+READ_BYTES = 1_048_576
+_FIRST_READ_ENTRIES = 16
+_READ_GROWTH = 8  # entries are as large as their senders make them: ask for few more each time
+_PROCESS_REPLIES_S = 0.05
+_COMMITS_MAX = 2  # unconfirmed: a server that is slow is not sent more and more
 DEAD_MAX_ENTRIES = 10_000
 _FORGET_EVERY_S = 10.0
+HasEnded = Callable[[str], Awaitable[bool]]
 _numbers = itertools.count(1)
 
 
@@ -43,6 +51,11 @@ class Tenure:
         self.pipe = pipe
         self.counts = Counts()
         self.has_committed = False
+        self.was_slow = False
+        self.progress: Progress | None = None  # of an entry begun under an earlier tenure
+        self.on_committed: Callable[[], None] = lambda: None
+        self._attempt: Attempt | None = None
+        self._unconfirmed: deque[asyncio.Future[None]] = deque()
         self._over: asyncio.Future[TributaryError] = asyncio.get_running_loop().create_future()
         self._worker = worker
         self._arrived = arrived
@@ -54,13 +67,16 @@ class Tenure:
         self._readings = keys.readings(partition)
         self._meta = keys.meta(partition)
 
-    async def take_up(self) -> None:
+    async def take_up(self, has_ended: HasEnded | None = None) -> None:
         """Make sure there is a group, read the epoch and the counts, and start reading.
+
+        `has_ended`: whether the process of another worker has ended; unless it has, what it
+        left behind says nothing against the entries.
 
         Raises:
             TributaryError: the server did not answer or refused.
         """
-        for script in (REGROUP, COMMIT, SETTLE, FORGET):
+        for script in (REGROUP, COMMIT, ATTEMPT, SETTLE, FORGET):
             await self.pipe.call("SCRIPT", "LOAD", script.source)
         await self.pipe.call(
             "EVALSHA", REGROUP.sha, "2", self._readings, self._meta, keys.GROUP, self._token()
@@ -69,6 +85,11 @@ class Tenure:
         meta = dict(zip(reply[::2], reply[1::2], strict=True))
         self._epoch = meta.get(b"epoch", b"").decode()
         self.counts = Counts.parse(meta)
+        self.progress = Progress.parse(meta.get(b"progress"))
+        found = Attempt.parse(meta.get(b"attempt"))
+        if found is not None and not (has_ended and await has_ended(found.worker.decode())):
+            found = found._replace(worker=self._worker.encode())
+        self._attempt = found
         faults.reach("after_take_up")
         self._read()
 
@@ -79,12 +100,17 @@ class Tenure:
 
     async def reason(self) -> TributaryError:
         """Wait for the end of the tenure, and say what ended it."""
-        patience_s = BLOCK_MS / 1000 + 5
+        timeout_s = BLOCK_MS / 1000 + 5
         while not self.is_over:
-            await asyncio.wait([self._over], timeout=patience_s)
-            silent_s = asyncio.get_running_loop().time() - self.pipe.heard_at_s
-            if silent_s > patience_s:
-                self.end(ConnectionGone(f"no reply from Redis for {silent_s:.0f} s"))
+            await asyncio.wait([self._over], timeout=timeout_s)
+            # If it was this process that was busy, a reply may be there, not read yet.
+            await asyncio.sleep(_PROCESS_REPLIES_S)
+            # Entries that wait for their turn are not waiting for Redis.
+            if self.pipe.is_waiting and not self.is_over:
+                silent_s = asyncio.get_running_loop().time() - self.pipe.waiting_since_s
+                if silent_s > timeout_s:
+                    self.was_slow = True
+                    self.end(ConnectionGone(f"no reply from Redis for {silent_s:.0f} s"))
         return self._over.result()
 
     def end(self, reason: TributaryError) -> None:
@@ -92,6 +118,37 @@ class Tenure:
         if not self.is_over:
             self._over.set_result(reason)
         self.pipe.close()
+        while self._unconfirmed:
+            _resolve(self._unconfirmed.popleft())
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether what is read now was read by another process before, and not committed."""
+        return self._is_claiming
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether another commit may be sent: not before Redis has confirmed the last ones."""
+        return len(self._unconfirmed) < _COMMITS_MAX
+
+    async def confirmed(self) -> None:
+        """Wait until every commit is confirmed, or the tenure is over."""
+        if self._unconfirmed:
+            await self._unconfirmed[-1]
+
+    async def attempt(self, first: bytes, entries: int) -> Attempt:
+        """Record which entries are applied next, alone; fewer if they may have ended a process.
+
+        Raises:
+            TributaryError: the server did not answer or refused.
+        """
+        attempt = following(self._attempt, first, entries, self._worker.encode())
+        if not attempt.is_hopeless:
+            call = ("EVALSHA", ATTEMPT.sha, "1", self._meta, self._epoch, attempt.packed())
+            if await self.pipe.call(*call) != b"ok":
+                raise Superseded(f"partition {self.partition} has another owner")
+        self._attempt = attempt
+        return attempt
 
     async def load(self, field_lists: list[tuple[str, list[str]]]) -> list[list[bytes | None]]:
         """The values of hash fields, for several keys in one round trip.
@@ -113,35 +170,27 @@ class Tenure:
     def commit_part(self, changes: Changes) -> None:
         """Send the changes of the first entries of a batch; the rest of it follows."""
         token = self._token()
-        meta = ["epoch", token]
-        for name in COUNTS:
-            meta += (name, str(getattr(changes.counts, name)))
-        dead: list[str | bytes] = []
+        meta = ["epoch", token, *changes.meta()]
+        if self._attempt is not None:
+            self._attempt = None
+            meta += ("attempt", "")
         for entry in changes.dead:
             buried = {"partition": self.partition, "entry": entry.id.decode()}
             logger.bind(action="buried", reason=entry.reason, **buried).warning("entry buried")
-            dead += (entry.id, entry.reason, str(entry.readings), entry.fields)
-        lists = (
-            changes.ids,
-            meta,
-            changes.state,
-            changes.windows,
-            changes.latest,
-            changes.devices,
-            dead,
-        )
         p = self.partition
         names = (self._readings, self._meta, keys.state(p), keys.windows(p), keys.latest(p))
         command: list[str | bytes] = ["EVALSHA", COMMIT.sha, "7", *names]
         command += (keys.devices(p), keys.dead(p), keys.GROUP, self._epoch, str(DEAD_MAX_ENTRIES))
-        command += [str(len(each)) for each in lists]
-        for each in lists:
-            command += each
+        command += changes.arguments(meta)
+        self._unconfirmed.append(self._over.get_loop().create_future())
         self.pipe.send(pack(tuple(command)), self._committed)
         self._epoch, self.counts = token, changes.counts
 
     def _committed(self, reply: Reply) -> None:
         faults.reach("after_commit")
+        if self._unconfirmed:
+            _resolve(self._unconfirmed.popleft())
+        self.on_committed()
         if reply == b"ok":
             self.has_committed = True
         else:
@@ -194,8 +243,9 @@ class Tenure:
     def _arrive(self, entries: list[Entry]) -> None:
         """Hand entries over, and ask for as many next time as should fit the bytes of a read."""
         size_bytes = sum(len(fields[-1]) for _, fields in entries if fields)
-        fitting = READ_BYTES * len(entries) // max(1, size_bytes)
-        self._read_entries = min(self._read_max_entries, max(1, fitting))
+        fitting = max(1, READ_BYTES * len(entries) // max(1, size_bytes))
+        few_more = _READ_GROWTH * (len(entries) + _FIRST_READ_ENTRIES)
+        self._read_entries = min(self._read_max_entries, fitting, few_more)
         self._arrived(self, entries)
 
     def _idle(self) -> None:
@@ -226,3 +276,8 @@ class Tenure:
     def _token(self) -> str:
         """An epoch never used before: the worker's id is random per start."""
         return f"{self._worker}:{next(_numbers)}"
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -34,6 +34,9 @@ class Worker:
         self._owners: dict[int, asyncio.Task[None]] = {}
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage("redis")
+        self._ages_ms: dict[str, int] = {}  # since the last heartbeat of each worker
+        self._beaten_at_s = 0.0  # when `_ages_ms` was true, of the loop
+        self._doubt_s = (MISSED_HEARTBEATS + 2) * settings.heartbeat_ms / 1000
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then hand over at once.
@@ -90,7 +93,32 @@ class Worker:
             raise ConnectionGone(f"no reply to a heartbeat in {_REPLY_TIMEOUT_S} s") from None
         silent_ms = MISSED_HEARTBEATS * self._settings.heartbeat_ms
         members = zip(reply[::2], reply[1::2], strict=True)
-        return {id_.decode() for id_, age_ms in members if age_ms <= silent_ms}
+        self._ages_ms = {id_.decode(): age_ms for id_, age_ms in members}
+        self._beaten_at_s = asyncio.get_running_loop().time()
+        return {id_ for id_, age_ms in self._ages_ms.items() if age_ms <= silent_ms}
+
+    async def _has_ended(self, worker: str) -> bool:
+        """Whether a process that was an aggregator has ended; takes some heartbeats to tell.
+
+        False in doubt, and of a process that is alive and has only lost a partition.
+        """
+        if worker == self.id:
+            return False
+        loop, silent_ms = (
+            asyncio.get_running_loop(),
+            MISSED_HEARTBEATS * self._settings.heartbeat_ms,
+        )
+        began_s = loop.time()
+        while loop.time() < began_s + self._doubt_s:
+            await asyncio.sleep(self._settings.heartbeat_ms / 2000)
+            if self._beaten_at_s <= began_s:
+                continue
+            age_ms = self._ages_ms.get(worker, silent_ms + 1)
+            if age_ms > silent_ms:
+                return True
+            if age_ms < (self._beaten_at_s - began_s) * 1000:
+                return False
+        return False
 
     def _settle_ownership(self, alive: set[str]) -> None:
         ours = owned(self.id, alive, self._settings.partitions)
@@ -110,6 +138,8 @@ class Worker:
                 tenure = await self._hold(partition)
                 error = await tenure.reason()
                 failures = 0 if tenure.has_committed else failures + 1
+                if tenure.was_slow:
+                    self._cycle.slow_down()
             except TributaryError as failure:
                 error = failure
                 failures += 1
@@ -131,8 +161,8 @@ class Worker:
             partition, pipe, self.id, self._cycle.arrive, self._settings.read_max_entries
         )
         try:
-            async with asyncio.timeout(_REPLY_TIMEOUT_S):
-                await tenure.take_up()
+            async with asyncio.timeout(_REPLY_TIMEOUT_S + self._doubt_s):
+                await tenure.take_up(self._has_ended)
             self._outage.end()
             await tenure.reason()
         except TimeoutError:

@@ -14,6 +14,7 @@ from bench import (
     footprint,
     freshness,
     ingest,
+    joining,
     live,
     page,
     quantiles,
@@ -41,6 +42,7 @@ for command in (
     live.command,
     page.command,
     sustained.command,
+    joining.command,
 ):
     bench.add_command(command)
 bench(prog_name="scripts/bench")

@@ -9,7 +9,7 @@ import pytest
 import redis
 from support import folding
 
-from aggregator import cycle
+from aggregator import cycle, pace
 from aggregator.account import Entry
 from aggregator.changes import Changes
 from aggregator.fold import Folded, fold
@@ -18,7 +18,7 @@ from aggregator.parts import ATTEMPTS, FAILURES, Parts
 from aggregator.tenure import Tenure
 from tributary import keys, status
 from tributary.aggregate import Layout, Records
-from tributary.frame import Block, pack
+from tributary.frame import Block, pack, unpack
 from tributary.settings import Settings
 
 POISON = 666.0
@@ -95,6 +95,29 @@ def test_what_fails_in_the_fold_is_buried_after_five_attempts(
     counts = [int(folding.state(client, settings, f"d{n}", "m")["count"]) for n in range(8)]
     assert counts == [5, 4, 5, 5, 5, 5, 5, 5]
     assert allergic.calls < 40
+
+
+def test_of_an_entry_that_fails_after_some_slices_only_the_rest_is_buried(
+    change: Callable[..., Settings],
+    client: redis.Redis,
+    allergic: Allergic,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(pace, "VALUES_MAX", 512)
+    settings = change(partitions=1)
+    folding.append(
+        client, settings,
+        [Block("d", n, {"m": POISON if n == 400 else 1.0}) for n in range(500)],
+    )  # fmt: skip
+    folding.aggregate(settings, client)
+    (buried,) = dead(client, settings)
+    rest = unpack(msgspec.msgpack.decode(buried[b"fields"])[5])
+    assert 400 in [time_ms for _, time_ms, _ in rest]
+    assert int(buried[b"readings"]) == len(rest) < 500
+    found = status.read(client, settings)
+    assert (found["applied"], found["dead"]) == (500 - len(rest), len(rest))
+    assert found["lost"] == found["pending"] == 0
+    assert int(folding.state(client, settings, "d", "m")["count"]) == 500 - len(rest)
 
 
 def test_a_stream_of_poison_holds_up_no_other_partition(

@@ -50,6 +50,7 @@ def read(client: redis.Redis, worker: str = "w", count: int = 100) -> list[bytes
 def commit(client: redis.Redis, ids: list[bytes], epoch: str, new: str, **lists: list) -> bytes:
     meta = ["epoch", new, *lists.get("meta", [])]
     parts = [
+        lists.get("begun", []),
         ids,
         meta,
         *(lists.get(k, []) for k in ("state", "windows", "latest", "devices", "dead")),

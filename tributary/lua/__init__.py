@@ -18,6 +18,7 @@ class Script:
 APPEND = Script("append")
 REPORT_TAIL = Script("report_tail")
 COMMIT = Script("commit")
+ATTEMPT = Script("attempt")
 REGROUP = Script("regroup")
 SETTLE = Script("settle")
 FORGET = Script("forget")
@@ -25,4 +26,6 @@ HEARTBEAT = Script("heartbeat")
 ACCOUNT = Script("account")
 REPLAY = Script("replay")
 
-SCRIPTS = (APPEND, REPORT_TAIL, COMMIT, REGROUP, SETTLE, FORGET, HEARTBEAT, ACCOUNT, REPLAY)
+SCRIPTS = (
+    APPEND, REPORT_TAIL, COMMIT, ATTEMPT, REGROUP, SETTLE, FORGET, HEARTBEAT, ACCOUNT, REPLAY
+)  # fmt: skip

@@ -6,17 +6,18 @@
 --
 -- KEYS[1] readings, [2] meta, [3] state, [4] windows, [5] latest, [6] devices, [7] dead
 -- ARGV[1] group, [2] epoch expected, [3] most dead entries kept,
--- ARGV[4..10] number of arguments of each list, then the lists:
---   ids to acknowledge; meta, state, windows and latest as field, value; devices as score,
---   name; dead entries as id, reason, readings, fields packed
+-- ARGV[4..11] number of arguments of each list, then the lists:
+--   the id of an entry of which this is a part and which stays pending (at most one); ids to
+--   acknowledge; meta, state, windows and latest as field, value; devices as score, name; dead
+--   entries as id, reason, readings, fields packed
 -- returns 'ok', 'epoch' (somebody else has committed) or 'order' (an older entry is pending)
 -- atomic: acknowledging and counting apart would lose or double a batch at a crash between.
 -- allow-oom: committing is how a full server drains.
 local readings, meta = KEYS[1], KEYS[2]
 if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[2] then return 'epoch' end
-local at = 11
-local ids = tonumber(ARGV[4])
-if ids > 0 then
+local begun, ids = tonumber(ARGV[4]), tonumber(ARGV[5])
+local at = 12
+if begun + ids > 0 then
   local oldest = redis.call('XPENDING', readings, ARGV[1], '-', '+', 1)[1]
   if not oldest or oldest[1] ~= ARGV[at] then return 'order' end
 end
@@ -37,13 +38,14 @@ local function each(count, command, key, group)
   end
   at = last + 1
 end
+at = at + begun
 each(ids, 'XACK', readings, ARGV[1])
-each(tonumber(ARGV[5]), 'HSET', meta)
-each(tonumber(ARGV[6]), 'HSET', KEYS[3])
-each(tonumber(ARGV[7]), 'HSET', KEYS[4])
-each(tonumber(ARGV[8]), 'HSET', KEYS[5])
-each(tonumber(ARGV[9]), 'ZADD', KEYS[6])
-for i = at, at + tonumber(ARGV[10]) - 1, 4 do
+each(tonumber(ARGV[6]), 'HSET', meta)
+each(tonumber(ARGV[7]), 'HSET', KEYS[3])
+each(tonumber(ARGV[8]), 'HSET', KEYS[4])
+each(tonumber(ARGV[9]), 'HSET', KEYS[5])
+each(tonumber(ARGV[10]), 'ZADD', KEYS[6])
+for i = at, at + tonumber(ARGV[11]) - 1, 4 do
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[3], '*',
     'id', ARGV[i], 'reason', ARGV[i + 1], 'readings', ARGV[i + 2], 'fields', ARGV[i + 3])
 end

@@ -1,0 +1,72 @@
+"""An entry too large for one turn, applied in slices of whole readings. Pure.
+
+One frame can hold 10,000 readings of 64 metrics. Applied at once it would hold up every other
+partition, in the aggregator and, by the length of its commit, in Redis. So each slice is
+committed by itself, together with how far it reaches; the last one acknowledges the entry.
+Whoever reads the entry again, after a crash or as the next owner, goes on from there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import accumulate
+
+from aggregator.account import Counts, Entry, Progress, Sorted
+from aggregator.decode import columns
+from tributary import frame
+from tributary.frame import RawBlock
+
+
+class Large:
+    """The entry, and how far it has been applied."""
+
+    def __init__(self, entry: Entry, whole: Sorted, progress: Progress | None) -> None:
+        """`whole`: the entry as if applied at once; it decodes, so every slice of it does."""
+        self.progress = progress or Progress(entry[0])
+        self._entry = entry
+        self._counts = whole.counts
+        self._blocks = frame.unpack(entry[1][5])
+        self._firsts = [0, *accumulate(frame.readings_in([block]) for block in self._blocks)]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the packed frame."""
+        return len(self._entry[1][5])
+
+    def next(self, bytes_max: int, before: Counts) -> Sorted:
+        """The next slice: about as many readings as fit `bytes_max`, at least one.
+
+        `before` are the partition's counts, which stay as they are until the last slice.
+        """
+        total, begun = self._firsts[-1], self.progress
+        last = min(total, begun.readings + max(1, total * bytes_max // max(1, self.size_bytes)))
+        decoded = columns(self._between(begun.readings, last))
+        if last < total:
+            return Sorted([], decoded, before, [], begun._replace(readings=last))
+        counts = self._counts.with_late(begun.late)
+        return Sorted([self._entry[0]], decoded, counts, [])
+
+    def rest(self) -> bytes:
+        """A frame of the readings that have not been applied."""
+        return frame.pack(self._between(self.progress.readings, self._firsts[-1]))
+
+    def _between(self, first: int, last: int) -> list[RawBlock]:
+        """The blocks that hold the readings first … last - 1, the outer ones cut."""
+        found: list[RawBlock] = []
+        number = bisect_right(self._firsts, first) - 1
+        while number < len(self._blocks) and self._firsts[number] < last:
+            block, begin = self._blocks[number], self._firsts[number]
+            count = self._firsts[number + 1] - begin
+            found.append(_cut(block, max(0, first - begin), min(count, last - begin), count))
+            number += 1
+        return found
+
+
+def _cut(block: RawBlock, first: int, last: int, count: int) -> RawBlock:
+    device, times_ms, metrics = block
+    if not isinstance(times_ms, bytes) or (first == 0 and last == count):
+        return block
+    if not isinstance(device, str):
+        device = device[first:last]
+    part = slice(8 * first, 8 * last)
+    return device, times_ms[part], {name: packed[part] for name, packed in metrics.items()}  # type: ignore[index]

@@ -1,0 +1,120 @@
+"""An entry that ends the process is found across restarts and buried; no good one ever is."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+from support import folding
+from support.allergic import DEADLY
+from support.pipeline import environ
+from support.processes import ROOT, Process
+from support.waiting import wait_until
+
+from aggregator.attempts import Attempt, following
+from aggregator.parts import ATTEMPTS
+from tributary import connection, keys, status
+from tributary.frame import Block
+from tributary.settings import Settings
+
+ME, OTHER = b"me", b"other"
+
+
+def test_a_first_attempt_is_at_all_of_them():
+    assert following(None, b"1-1", 100, ME) == (b"1-1", 100, 1, ME)
+    stale = Attempt(b"0-9", 1, 5, OTHER)
+    assert following(stale, b"1-1", 100, ME) == (b"1-1", 100, 1, ME)
+
+
+def test_after_a_death_fewer_are_tried_down_to_one_alone():
+    attempt = following(None, b"1-1", 1000, ME)
+    sizes = []
+    for number in range(20):
+        sizes.append((attempt.entries, attempt.number))
+        if attempt.is_hopeless:
+            break
+        attempt = following(attempt, b"1-1", 1000, b"%d" % number)
+    assert sizes == [(1000, 1), (125, 1), (15, 1), *((1, n) for n in range(1, ATTEMPTS + 2))]
+
+
+@pytest.mark.parametrize("entries", [1, 40])
+def test_nothing_counts_against_an_entry_while_the_process_lives(entries: int):
+    found = Attempt(b"1-1", entries, 3, ME)
+    assert following(found, b"1-1", 100, ME) == found
+
+
+def test_what_is_recorded_can_be_read():
+    attempt = Attempt(b"17-3", 40, 2, b"host-0f")
+    assert Attempt.parse(attempt.packed()) == attempt
+    assert Attempt.parse(None) is None
+    assert Attempt.parse(b"") is None
+
+
+def allergic(settings: Settings) -> Process:
+    """An aggregator that dies of one value."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    program = Path(__file__).parents[1] / "support/allergic.py"
+    variables = {**environ(settings), "PYTHONPATH": path}
+    return Process([sys.executable, str(program)], variables, cwd=ROOT)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.slow
+def test_a_frame_that_kills_the_process_is_buried_after_five_attempts_alone(
+    change: Callable[..., Settings], client: redis.Redis
+):
+    settings = change(partitions=2, heartbeat_ms=50)
+    connection.prepare(client, settings)
+    bad = b""
+    for number in range(60):
+        value = DEADLY if number == 23 else float(number)
+        id_ = folding.append(client, settings, [Block(f"d{number % 8}", number, {"m": value})])
+        bad = id_ if value == DEADLY else bad
+    deaths = itertools.count()
+    process = allergic(settings)
+    try:
+        while folding.behind(client, settings):
+            if process.popen.poll() is not None:
+                assert next(deaths) < 20, process.text
+                process.kill()
+                process = allergic(settings)
+            wait_until(
+                lambda p=process: (
+                    p.popen.poll() is not None or not folding.behind(client, settings)
+                ),
+                "an end, or that all is applied",
+                60,
+            )
+    finally:
+        process.kill()
+    (buried,) = [
+        fields for partition in range(2) for _, fields in client.xrange(keys.dead(partition))
+    ]
+    assert buried[b"id"] == bad
+    assert buried[b"reason"] == b"ended the process 5 times, each time applied alone"
+    found = status.read(client, settings)
+    assert (found["applied"], found["dead"], found["lost"], found["pending"]) == (59, 1, 0, 0)
+    assert next(deaths) >= ATTEMPTS
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.slow
+def test_kills_from_outside_bury_nothing(
+    change: Callable[..., Settings], client: redis.Redis, run: Callable[..., Process]
+):
+    settings = change(partitions=1, heartbeat_ms=50)
+    connection.prepare(client, settings)
+    for number in range(100):
+        folding.append(client, settings, [Block("d", number, {"m": 1.0})])
+    # Each dies at the first commit of what its predecessor has read: the worst moment there is.
+    for _ in range(3):
+        dying = run("aggregator", environ=environ(settings, "after_fold:1"))
+        wait_until(lambda dying=dying: dying.popen.poll() is not None, "its death", 60)
+    folding.aggregate(settings, client)
+    found = status.read(client, settings)
+    assert (found["applied"], found["dead"], found["pending"]) == (100, 0, 0)

@@ -1,0 +1,25 @@
+"""An aggregator as a process that is ended by SIGKILL when it folds a certain value."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from aggregator import cycle, run
+from aggregator.fold import Folded, fold
+from aggregator.groups import Readings
+from tributary import settings
+from tributary.aggregate import Layout, Records
+
+DEADLY = 666.0
+
+
+def _fold(layout: Layout, state: Records, rings: Records, readings: Readings) -> Folded:
+    if DEADLY in readings.values:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return fold(layout, state, rings, readings)
+
+
+if __name__ == "__main__":
+    cycle.fold = _fold  # type: ignore[attr-defined]
+    run.run(settings.load())
