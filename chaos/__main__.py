@@ -18,7 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from chaos import report, run
+from chaos import report, run, tree
 from chaos.catalogue import CATALOGUE, Fault, find
 from chaos.proof import CLAIMS
 from tributary import settings as settings_
@@ -146,4 +146,5 @@ def _finish(results: Iterable[run.Result], table: str) -> None:
     sys.exit(0 if is_clean else 1)
 
 
+chaos.add_command(tree.command)
 chaos(prog_name="scripts/chaos")

@@ -17,6 +17,7 @@ from tributary.guard import Guard
 from tributary.lane import head
 from tributary.lane.lane import Lane
 from tributary.lane.worker import Application, LaneWorker
+from tributary.lifeline import Lifeline
 from tributary.settings import Settings
 
 MakeApp = Callable[[Settings, Guard], Flask]
@@ -78,6 +79,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._make_app = make_app
         self._attach = attach
         self._listener_fd = listener_fd
+        self._lifeline = Lifeline()
         super().__init__()
 
     def load_config(self) -> None:
@@ -101,10 +103,14 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "control_socket_disable": True,
             "logger_class": _GunicornLogger,
             "when_ready": _announce,
-            "post_fork": lambda _arbiter, _worker: faults.arm(self._settings.fail),
+            "post_fork": self._begin_worker,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
+
+    def _begin_worker(self, _arbiter: Any, _worker: Any) -> None:
+        self._lifeline.watch()
+        faults.arm(self._settings.fail)
 
     def load(self) -> Flask | Application:
         guard = Guard(self._settings, connection.connect(self._settings))

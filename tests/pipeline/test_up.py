@@ -104,7 +104,7 @@ def test_a_child_that_dies_is_started_again_and_nothing_is_lost(
     load.close()
     assert verdict.is_clean, verdict
     assert verdict.acknowledged == 4000
-    assert up.process.text.count("child died") >= 2
+    assert up.process.text.count("child exited") >= 2
     assert up.stop() == 0
 
 

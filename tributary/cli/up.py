@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -20,8 +22,11 @@ from tributary.server import EmbeddedServer
 from tributary.settings import PREFIX, Settings
 from tributary.supervisor import Spec, Supervisor
 
-_READY_PATIENCE_S = 60.0
+_READY_TIMEOUT_S = 60.0
 _WATCH_S = 0.05
+_SERVER_POLL_S = 0.01
+_SERVER = "server"
+_EXIT_MISCONFIGURED = 2  # of every command
 
 
 @click.command("up", epilog="Example: tributary up --port 8000 --aggregators 2 --data-dir ./data")
@@ -36,14 +41,15 @@ def command(**given: Any) -> None:
     if server is not None:
         settings = msgspec.structs.replace(settings, redis_url=server.url)
     port = listener.getsockname()[1]
-    signal.signal(signal.SIGTERM, _stop)
-    supervisor = Supervisor()
+    interrupts = _Interrupts()
+    interrupts.install()
+    supervisor = Supervisor(interrupts.deferred)
     try:
-        deadline_s = time.monotonic() + _READY_PATIENCE_S
+        deadline_s = time.monotonic() + _READY_TIMEOUT_S
         if server is not None:
             lock = server.lock.fileno()
-            supervisor.start(Spec("server", server.command(), rank=2, pass_fds=(lock,)))
-            server.wait_until_ready(deadline_s)
+            supervisor.start(Spec(_SERVER, server.command(), rank=2, pass_fds=(lock,)))
+            _wait_for_server(supervisor, server, deadline_s)
         _prepare(settings)
         _start_roles(supervisor, settings, listener.detach())
         _wait_until_ready(supervisor, settings, port, deadline_s)
@@ -52,14 +58,48 @@ def command(**given: Any) -> None:
             supervisor.watch()
             time.sleep(_WATCH_S)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends at once
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        interrupts.remove()  # a second Ctrl-C ends at once
     finally:
         supervisor.stop()
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class _Interrupts:
+    """SIGINT and SIGTERM as KeyboardInterrupt, also where SIGINT was ignored when we started.
+
+    Background jobs of scripts, nohup and some CI systems ignore it for their children.
+    """
+
+    def __init__(self) -> None:
+        self._is_deferred = False
+        self._is_pending = False
+
+    def install(self) -> None:
+        """From now on either signal raises KeyboardInterrupt."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def remove(self) -> None:
+        """From now on either signal ends the process."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """A context at whose end a signal raises, not within."""
+        self._is_deferred = True
+        try:
+            yield
+        finally:
+            self._is_deferred = False
+        if self._is_pending:
+            self._is_pending = False
+            raise KeyboardInterrupt
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._is_deferred:
+            self._is_pending = True
+        else:
+            raise KeyboardInterrupt
 
 
 def _embedded(settings: Settings) -> EmbeddedServer:
@@ -69,6 +109,20 @@ def _embedded(settings: Settings) -> EmbeddedServer:
             "name a server with --redis-url, or ask for fsync"
         )
     return EmbeddedServer(settings.data_dir, settings.server_binary, settings.durability)
+
+
+def _wait_for_server(supervisor: Supervisor, server: EmbeddedServer, deadline_s: float) -> None:
+    """Return when the server has loaded its data; one that was killed meanwhile is restarted."""
+    while not server.is_ready():
+        supervisor.watch()
+        status_ = supervisor.exit_status(_SERVER)
+        if status_ is not None and status_ > 0:
+            raise Misconfigured(
+                f"the embedded server exited with status {status_}; {server.last_words()}"
+            )
+        if time.monotonic() > deadline_s:
+            raise Misconfigured(f"the embedded server does not answer; {server.last_words()}")
+        time.sleep(_SERVER_POLL_S)
 
 
 def _prepare(settings: Settings) -> None:
@@ -90,8 +144,8 @@ def _start_roles(supervisor: Supervisor, settings: Settings, listener_fd: int) -
         for name, value in msgspec.structs.asdict(settings).items()
     }
     python = [sys.executable, "-m", "tributary"]
-    for number in range(settings.aggregators):
-        supervisor.start(Spec(f"aggregator-{number}", [*python, "aggregator"], 1, environ))
+    for name in _aggregator_names(settings):
+        supervisor.start(Spec(name, [*python, "aggregator"], 1, environ))
     web = [*python, "web", "--listener-fd", str(listener_fd)]
     supervisor.start(Spec("web", web, 0, environ, pass_fds=(listener_fd,)))
 
@@ -102,6 +156,7 @@ def _wait_until_ready(
     client = connection.connect(settings)
     while time.monotonic() < deadline_s:
         supervisor.watch()
+        _check_children(supervisor, settings)
         if _answers_ready(settings, port):
             alive = status.aggregators_alive(client, settings)
             if len(alive) >= settings.aggregators:
@@ -109,8 +164,19 @@ def _wait_until_ready(
                 return
         time.sleep(_WATCH_S)
     raise Misconfigured(
-        f"not ready after {_READY_PATIENCE_S:.0f} s; the lines above say what is missing"
+        f"not ready after {_READY_TIMEOUT_S:.0f} s; the lines above say what is missing"
     )
+
+
+def _check_children(supervisor: Supervisor, settings: Settings) -> None:
+    """Raise at once if a child says that it cannot start, instead of starting it for a minute."""
+    for name in ("web", *_aggregator_names(settings)):
+        if supervisor.exit_status(name) == _EXIT_MISCONFIGURED:
+            raise Misconfigured(f"{name} cannot start; the lines above say what is wrong")
+
+
+def _aggregator_names(settings: Settings) -> list[str]:
+    return [f"aggregator-{number}" for number in range(settings.aggregators)]
 
 
 def _answers_ready(settings: Settings, port: int) -> bool:

@@ -89,7 +89,6 @@ class Lane:
         self._services: list[Service] = []
         self.mounts: dict[str, App] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._parent = os.getppid()
 
     def add(self, routes: Iterable[Route], links: Links) -> None:
         """Answer these routes; keep the links that they use while the process serves."""
@@ -169,15 +168,13 @@ class Lane:
         return usual
 
     async def _sweep(self) -> None:
-        """Once a second: the clock, the date, the deadlines, and whether anybody minds us."""
+        """Once per second: the clock, the date and the deadlines."""
         loop = asyncio.get_running_loop()
         while True:
             self.now_s = loop.time()
             self.answers.tick()
             for connection in [c for c in self.connections if c.deadline_s < self.now_s]:
                 connection.expire()
-            if os.getppid() != self._parent:
-                os.kill(os.getpid(), signal.SIGTERM)  # the master is gone: nobody could stop us
             await asyncio.sleep(_SWEEP_S)
 
 
