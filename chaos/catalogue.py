@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from chaos import clocks, disks, judge, networks, processes, servers, streams
+from chaos import clocks, disks, fleets, judge, networks, processes, servers, streams
 from chaos.judge import Judge
 from chaos.stand import Needs, Stand
 
@@ -29,6 +29,7 @@ class Fault(NamedTuple):
 
 
 _EVERYSEC = Needs(server={"appendfsync": "everysec"})
+_WIDE = _EVERYSEC._replace(settings={"body_max_bytes": 1 << 24, "in_flight_max_bytes": 1 << 28})
 _DEBIAN = "redis-server"
 
 CATALOGUE = (
@@ -91,6 +92,14 @@ CATALOGUE = (
     Fault("F29", "XTRIM of unread entries", streams.trim_unread, 3, judge=judge.accounted),
     Fault("F30", "dead consumers with entries", streams.leave_dead_consumers, 200, storm=20),
     Fault("F31", "entries that cannot be applied", streams.poison, 20, storm=3),
+    Fault("F32", "a fleet joins: thousands of new devices, 100,000 in a minute",
+          fleets.join_fleet, 100, _EVERYSEC),
+    Fault(
+        "F33", "a wide batch: thousands of new devices of 64 metrics in one request",
+        fleets.record_wide_batch, 10, _WIDE,
+    ),
+    Fault("F34", "a backlog at start: thousands of entries, no series in memory",
+          fleets.start_on_backlog, 1000, _EVERYSEC),
 )  # fmt: skip
 
 

@@ -38,6 +38,9 @@ def test_nothing_is_lost_or_counted_twice_in_a_storm(kind: str):
         ("F22", 2),  # once: a dead worker lived on in the future
         ("F26", 1),  # a stream deleted
         ("F28", 1),  # backlog at its cap
+        ("F32", 3),  # a fleet joins; in thousands, as the next two
+        ("F33", 2),  # a wide batch
+        ("F34", 20),  # a backlog at start
     ],
 )
 def test_a_fault_that_needs_its_own_deployment(name: str, times: int):
