@@ -11,6 +11,7 @@ import msgspec
 
 from ingest import body, record
 from ingest.forms import fast
+from ingest.newcomers import Newcomers
 from ingest.rules import Accepted, Rules
 from tributary.errors import Refused
 from tributary.guard import Asked, Guard
@@ -39,6 +40,7 @@ class Intake:
         self._guard = guard
         self._devices = Rate(settings.rate_per_device)
         self._tokens = Rate(settings.rate_per_token)
+        self._newcomers = Newcomers(settings.new_series_per_second)
         self._is_limited = bool(settings.rate_per_device or settings.rate_per_token)
 
     def take(self, sent: bytes, asked: Asked, query: bytes, now_ms: int) -> Taken:
@@ -46,11 +48,12 @@ class Intake:
 
         Raises:
             Refused: 400, 401, 403, 413, 415, 422 or 429; nothing of it may then be stored.
-            Unavailable: it cannot be judged yet.
+            Unavailable: it cannot be judged yet, or too many new series join.
         """
         token = self._guard.admit(asked)
         if asked.is_plain is None:
             asked.is_plain = _is_plain(asked)
+        met = self._rules.devices.met
         rejected: list[Refused] | None = None
         if asked.is_plain and not query and len(sent) <= self._rules.body_max_bytes:
             accepted = fast.parse(sent, now_ms, self._rules)  # the usual request
@@ -61,6 +64,9 @@ class Intake:
             accepted = record.accept(sent, asked.content_type, now_ms, self._rules, rejected)
         if token is not None:
             token.check("record", () if token.is_for_all else record.devices(accepted))
+        # A single reading of a device met before brings few new series, if any.
+        if self._newcomers.is_limited and (accepted.is_batch or self._rules.devices.met != met):
+            self._newcomers.admit(accepted, "" if token is None else token.id, now_ms / 1000)
         if self._is_limited:
             self._limit(record.readings_by_device(accepted), token, now_ms / 1000)
         answer = record.answer(accepted, rejected)

@@ -31,6 +31,7 @@ class Devices(dict[str, int]):
 
     def __init__(self, partitions: int) -> None:
         super().__init__()
+        self.met = 0  # how many names were looked up for the first time
         self._partitions = partitions
 
     def check(self, device: str) -> None:
@@ -47,6 +48,7 @@ class Devices(dict[str, int]):
             raise invalid_device(device)
         if len(self) >= _NAMES_KEPT_MAX:
             self.clear()
+        self.met += 1
         partition = self[device] = keys.partition_of(device, self._partitions)
         return partition
 

@@ -45,6 +45,12 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
+class TooManyNewSeries(Unavailable):
+    """More new series at once than the aggregators can take in without delaying others."""
+
+    code = "too_many_new_series"
+
+
 class Superseded(TributaryError):
     """Another worker has committed to this partition; what is in memory for it is void."""
 

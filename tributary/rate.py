@@ -9,13 +9,15 @@ from __future__ import annotations
 
 _NAMES_KEPT_MAX = 100_000
 BURST_S = 1.0
+_ROUNDING_S = 1e-5  # seconds since 1970 as a double are exact to some 2e-7
 
 
 class Rate:
-    """A limit of `per_s` events a second for each name; 0 is no limit."""
+    """A limit of `per_s` events per second for each name; 0 is no limit."""
 
-    def __init__(self, per_s: float) -> None:
+    def __init__(self, per_s: float, burst_s: float = BURST_S) -> None:
         self.per_s = per_s
+        self._burst_s = burst_s
         self._rests_at_s: dict[str, float] = {}
 
     def wait_s(self, name: str, events: int, now_s: float) -> float:
@@ -23,8 +25,9 @@ class Rate:
         if self.per_s == 0:
             return 0.0
         # More events than a burst holds are let pass when nothing is used up.
-        room_s = max(BURST_S, events / self.per_s)
-        return max(0.0, self._after_s(name, events, now_s) - now_s - room_s)
+        room_s = max(self._burst_s, events / self.per_s)
+        wait_s = self._after_s(name, events, now_s) - now_s - room_s
+        return wait_s if wait_s > _ROUNDING_S else 0.0
 
     def count(self, name: str, events: int, now_s: float) -> None:
         """They happen."""

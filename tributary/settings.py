@@ -81,6 +81,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_token: Annotated[
         float, _setting("readings a second with one token, per HTTP process; 0: any", ge=0)
     ] = 0.0
+    new_series_per_second: Annotated[
+        float,
+        _setting(
+            "series not seen before that may join per second, per token and HTTP process; 0: any",
+            "series",
+            ge=0,
+        ),
+    ] = 30_000.0
     lane: Annotated[
         bool, _setting("answer the hot routes on the event loop; off: plain Flask on threads")
     ] = True

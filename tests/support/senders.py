@@ -15,7 +15,8 @@ from support.ledger import METRIC, Ledger, Sent
 
 _PAUSE_S = 0.01
 _PATIENCE_S = 60.0  # how long one request is sent again and again
-_NEVER_STORED = {"backlog_full", "overloaded"}  # codes of a 503 given before anything is appended
+# Codes of a 503 given before anything is appended.
+_NEVER_STORED = {"backlog_full", "overloaded", "too_many_new_series"}
 
 
 class Style(NamedTuple):

@@ -79,3 +79,10 @@ def test_names_at_rest_are_let_go(monkeypatch: pytest.MonkeyPatch):
         assert passed(limit, f"n{number}", NOW_S + 10 * number)
     assert len(limit._rests_at_s) <= 11
     assert not passed(limit, "n99", NOW_S + 990)
+
+
+def test_more_than_a_burst_happens_when_at_rest_at_any_time_of_day():
+    # Seconds since 1970 have some 2e-7 of rounding, which once kept such a batch out for good.
+    for number in range(1000):
+        now_s = 1_764_000_000.0 + number * 0.123456789
+        assert Rate(30_000).wait_s("a", 44_800 + number, now_s) == 0
