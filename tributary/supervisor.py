@@ -35,6 +35,7 @@ class Spec(NamedTuple):
     rank: int
     environ: Mapping[str, str] = {}
     pass_fds: tuple[int, ...] = ()
+    umask: int = -1  # -1: that of this process
 
 
 class _Child:
@@ -141,6 +142,7 @@ class Supervisor:
             env={**os.environ, **spec.environ},
             pass_fds=spec.pass_fds,
             process_group=self._group,
+            umask=spec.umask,
             stdin=subprocess.DEVNULL,
             preexec_fn=self._die_with_parent,  # noqa: PLW1509  # this process has one thread
         )

@@ -15,7 +15,7 @@ from typing import Any
 import click
 import msgspec
 
-from tributary import connection, guard, log, serve, status
+from tributary import connection, guard, log, private, serve, status
 from tributary.cli import options
 from tributary.errors import Misconfigured, TributaryError
 from tributary.server import EmbeddedServer
@@ -48,7 +48,8 @@ def command(**given: Any) -> None:
         deadline_s = time.monotonic() + _READY_TIMEOUT_S
         if server is not None:
             lock = server.lock.fileno()
-            supervisor.start(Spec(_SERVER, server.command(), rank=2, pass_fds=(lock,)))
+            command_ = server.command()
+            supervisor.start(Spec(_SERVER, command_, rank=2, pass_fds=(lock,), umask=private.UMASK))
             _wait_for_server(supervisor, server, deadline_s)
         _prepare(settings)
         _start_roles(supervisor, settings, listener.detach())

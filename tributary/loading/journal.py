@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from tributary import private
 from tributary.errors import Misconfigured
 
 _DEVICES_KEPT_MAX = 20
@@ -55,7 +56,8 @@ class Journal:
     def __init__(self, state_dir: Path, url: str) -> None:
         self._dir = state_dir / re.sub(r"[^A-Za-z0-9.]+", "_", url.partition("://")[2])
         try:
-            self._dir.mkdir(parents=True, exist_ok=True)
+            private.make_directory(self._dir)
+            private.tighten(self._dir, _is_ours)
         except OSError as error:
             raise self._unwritable(error) from None
 
@@ -81,7 +83,7 @@ class Journal:
         Raises:
             Misconfigured: one is at it.
         """
-        with (self._dir / "lock").open("a+b") as file:
+        with open(self._dir / "lock", "a+b", opener=private.opener) as file:
             # One byte of the file stands for each name: nothing has to be cleaned up.
             byte = int(name[:7], 16)
             try:
@@ -99,7 +101,7 @@ class Journal:
         file = self._dir / f"{name}.json"
         unfinished = file.with_suffix(".new")
         try:
-            with unfinished.open("wb") as new:
+            with open(unfinished, "wb", opener=private.opener) as new:
                 new.write(msgspec.json.format(msgspec.json.encode(entry)))
                 new.flush()
                 os.fsync(new.fileno())
@@ -111,3 +113,7 @@ class Journal:
         return Misconfigured(
             f"{self._dir} cannot be written: {error.strerror}; choose another with --state-dir"
         )
+
+
+def _is_ours(name: str) -> bool:
+    return name == "lock" or name.endswith((".json", ".new"))
