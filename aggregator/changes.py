@@ -67,7 +67,7 @@ def of(table: Table, partition: int, folded: Folded, changes: Changes) -> Change
     for name, packed in zip(names, _records(part.tobytes(), len(rows)), strict=True):
         changes.state.extend((name, packed))
     for position in np.flatnonzero(folded.rings_changed[mine]).tolist():
-        changes.windows.extend((names[position], table.rings[rows[position]].tobytes()))
+        changes.windows.extend((names[position], table.packed_rings(int(rows[position]))))
     documents = [table.documents[device] for device, _ in series]
     for document in latest.update(documents, [metric for _, metric in series], part):
         device = str(document.body["device"])

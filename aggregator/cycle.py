@@ -20,6 +20,7 @@ from aggregator.account import Entry, Sorted, late_readings
 from aggregator.decode import Columns
 from aggregator.fold import Folded, fold
 from aggregator.groups import Ints, Readings
+from aggregator.overflow import Horizon
 from aggregator.pace import Pace, Share
 from aggregator.parts import ATTEMPTS, FAILURES
 from aggregator.table import Table, Unseen
@@ -254,7 +255,10 @@ class Cycle:
             np.concatenate([column.times_ms for column in columns]),
             np.concatenate([column.values for column in columns]),
         )
-        return fold(self._layout, self._table.state, self._table.rings, readings)
+        table = self._table
+        now_ms = time.time_ns() // 1_000_000
+        horizon = Horizon(table.overflow, now_ms, self._settings.future_max_ms)
+        return fold(self._layout, table.state, table.rings, readings, horizon)
 
     def _changes(self, batch: Batch, folded: Folded | None, first: int) -> changes.Changes:
         columns = batch.columns

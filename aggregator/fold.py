@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aggregator import rings
 from aggregator.groups import Groups, Ints, Readings, grouped, summary
+from aggregator.overflow import Horizon
 from tributary.aggregate import NO_TIME, Layout, Records, Summary, merge
 
 
@@ -24,7 +25,13 @@ class Folded(NamedTuple):
     late: Ints  # positions in the batch of readings that no window keeps
 
 
-def fold(layout: Layout, state: Records, ring_state: Records, readings: Readings) -> Folded:
+def fold(
+    layout: Layout,
+    state: Records,
+    ring_state: Records,
+    readings: Readings,
+    horizon: Horizon | None = None,
+) -> Folded:
     """Fold readings into `state` and `ring_state`, in place.
 
     Args:
@@ -32,6 +39,7 @@ def fold(layout: Layout, state: Records, ring_state: Records, readings: Readings
         state: one record per row of the table.
         ring_state: closed slots, one record per row of the table.
         readings: at least one, in order of arrival.
+        horizon: the time, and slots kept beyond the rings, updated in place; None: none are.
     """
     # Stable: readings of equal time stay in order of arrival.
     order = np.lexsort((readings.times_ms, readings.rows))
@@ -44,7 +52,7 @@ def fold(layout: Layout, state: Records, ring_state: Records, readings: Readings
     changed = np.zeros(len(touched), np.bool_)
     late = np.empty(0, np.int64)
     if layout.windows:
-        moves = rings.Moves.of(layout, part, newest_before, groups)
+        moves = rings.Moves.of(layout, part, newest_before, groups, horizon)
         changed = moves.close(ring_state, touched)
         one_slot: NDArray[np.bool_] = np.all(moves.in_open_slot, axis=0)
         _merge_open(part, one_slot, whole)
@@ -53,7 +61,8 @@ def fold(layout: Layout, state: Records, ring_state: Records, readings: Readings
             changed |= filled
             # Windows are in order of length: what the last one drops, every one drops.
             if number == len(layout.windows) - 1 and dropped.any():
-                late = rings.late(layout.windows[-1], newest_before, groups, order, dropped)
+                late = moves.late(newest_before, groups, order, dropped)
+        moves.prune(touched, changed)
     state[touched] = part
     return Folded(touched, changed, late)
 

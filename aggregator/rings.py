@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.groups import Groups, Ints, summary
+from aggregator.overflow import Horizon
 from tributary.aggregate import Layout, Records, clear, closed, merge, opened
 from tributary.window import Window
 
@@ -25,15 +26,23 @@ class Moves(NamedTuple):
     before: Ints  # number of the open slot
     after: Ints
     in_open_slot: Flags  # whether all readings of the series belong into the open slot
+    horizon: Horizon | None  # None: the rings are all that is kept
 
     @classmethod
-    def of(cls, layout: Layout, part: Records, newest_before: Ints, groups: Groups) -> Self:
+    def of(
+        cls,
+        layout: Layout,
+        part: Records,
+        newest_before: Ints,
+        groups: Groups,
+        horizon: Horizon | None = None,
+    ) -> Self:
         """The step from the newest reading before the batch to the newest one after it."""
         slots_ms = np.array([window.slot_ms for window in layout.windows])
         before = newest_before[:, None] // slots_ms
         after = part["times_ms"][:, -1:] // slots_ms
         oldest = groups.times_ms[groups.starts][:, None] // slots_ms
-        return cls(layout, part["open"], before, after, oldest == after)
+        return cls(layout, part["open"], before, after, oldest == after, horizon)
 
     def close(self, ring_state: Records, rows: Ints) -> Flags:
         """Move the open slots that time has left into the rings, and empty what lies between.
@@ -52,6 +61,8 @@ class Moves(NamedTuple):
         ring, cell = ring_state[window.name], np.arange(window.slots)
         before, after = self.before[moved, number, None], self.after[moved, number, None]
         held = after - 1 - (after - 1 - cell) % window.slots  # what each cell stands for from now
+        if self.horizon is not None and self.horizon.is_ahead(window, after):
+            self._keep_leaving(number, moved, ring_state, rows)
         part = ring[rows[moved]]
         between = part[held > before]
         clear(between)
@@ -62,6 +73,35 @@ class Moves(NamedTuple):
         ring[rows[moved]] = part
         clear(left)
         self.open[moved, number] = left
+
+    def _keep_leaving(self, number: int, moved: Flags, ring_state: Records, rows: Ints) -> None:
+        """Before the rings move on: keep the slots that leave them and that a window needs."""
+        assert self.horizon is not None
+        window = self.layout.windows[number]
+        before, after = self.before[moved, number, None], self.after[moved, number, None]
+        slots = before - window.slots + np.arange(window.slots + 1)  # the last is the open one
+        rows = rows[moved]
+        cells = np.concatenate(
+            [
+                ring_state[window.name][rows[:, None], slots[:, :-1] % window.slots],
+                closed(self.open[moved, number])[:, None],
+            ],
+            axis=1,
+        )
+        leaves = (slots < after - window.slots) & (slots >= self.horizon.first(window, after))
+        leaves &= cells["count"] > 0
+        series, column = np.nonzero(leaves)
+        self.horizon.overflow.move(number, rows[series], slots[leaves], cells[series, column])
+
+    def prune(self, rows: Ints, changed: Flags) -> None:
+        """Forget what no window needs any more of the series whose rings are stored again."""
+        if self.horizon is None or not self.horizon.overflow:
+            return
+        first = [
+            self.horizon.first(window, self.after[changed, number])
+            for number, window in enumerate(self.layout.windows)
+        ]
+        self.horizon.overflow.prune(rows[changed], np.stack(first, axis=1))
 
     def fill(
         self, number: int, ring_state: Records, rows: Ints, groups: Groups
@@ -86,26 +126,35 @@ class Moves(NamedTuple):
         ring_state[window.name][at] = closed(cells)
         changed = np.zeros(len(rows), np.bool_)
         changed[series[kept]] = True
-        return np.repeat(~is_open & ~kept, counts), changed
+        gone = ~is_open & ~kept
+        if self.horizon is not None and gone.any():
+            needed = gone & (slot >= self.horizon.first(window, after))
+            self.horizon.overflow.merge(
+                number, rows[series[needed]], slot[needed], merged.at(needed)
+            )
+            changed[series[needed]] = True
+            gone &= ~needed
+        return np.repeat(gone, counts), changed
 
+    def late(self, newest_before: Ints, groups: Groups, order: Ints, dropped: Flags) -> Ints:
+        """Positions in the batch of readings that no window needed when they arrived.
 
-def late(window: Window, newest_before: Ints, groups: Groups, order: Ints, dropped: Flags) -> Ints:
-    """Positions in the batch of readings whose slot was gone when they arrived.
-
-    A dropped reading may have been on time, and its slot left behind later in the same batch.
-    Only the order of arrival tells, so that the count does not depend on how readings happen
-    to be split into batches.
-    """
-    found = []
-    for series in np.unique(groups.series[dropped]).tolist():
-        begin = groups.starts[series]
-        positions = order[begin : begin + groups.counts[series]]
-        by_arrival = np.argsort(positions)
-        times_ms = groups.times_ms[begin + by_arrival]
-        newest_ms = np.maximum.accumulate(np.append(newest_before[series], times_ms))[:-1]
-        is_late = times_ms // window.slot_ms < newest_ms // window.slot_ms - window.slots
-        found.append(positions[by_arrival][is_late])
-    return np.sort(np.concatenate(found))
+        A dropped reading may have been on time, and its slot left behind later in the same batch.
+        Only the order of arrival tells, so that the count does not depend on how readings happen
+        to be split into batches.
+        """
+        window, found = self.layout.windows[-1], []
+        for series in np.unique(groups.series[dropped]).tolist():
+            begin = groups.starts[series]
+            positions = order[begin : begin + groups.counts[series]]
+            by_arrival = np.argsort(positions)
+            times_ms = groups.times_ms[begin + by_arrival]
+            newest_ms = np.maximum.accumulate(np.append(newest_before[series], times_ms))[:-1]
+            if self.horizon is not None:
+                newest_ms = np.minimum(newest_ms, self.horizon.now_ms)
+            is_late = times_ms // window.slot_ms < newest_ms // window.slot_ms - window.slots
+            found.append(positions[by_arrival][is_late])
+        return np.sort(np.concatenate(found))
 
 
 def _slot_groups(window: Window, groups: Groups) -> tuple[Ints, Ints, Ints]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.latest import Document
+from aggregator.overflow import Overflow
 from tributary.aggregate import Layout
 
 Series = tuple[str, str]  # device, metric
@@ -34,6 +35,7 @@ class Table:
         self._rows_max = rows_max
         self.state = np.zeros(rows_max, layout.state)
         self.rings = np.zeros(rows_max, layout.rings)
+        self.overflow = Overflow()
         self.series: list[Series] = [_NOBODY] * rows_max
         self.documents: dict[str, Document] = {}
         self._document_rows: dict[str, int] = {}
@@ -91,7 +93,8 @@ class Table:
             if state is not None:
                 self.state[row] = np.frombuffer(state, self.layout.state)[0]
             if ring is not None:
-                self.rings[row] = np.frombuffer(ring, self.layout.rings)[0]
+                self.rings[row], packed = self.layout.split(ring)
+                self.overflow.load(row, packed)
         # After the rows: making room for them may have evicted what a document hung on.
         for device, text in zip(unseen.devices, documents, strict=True):
             if device not in self.documents:
@@ -101,6 +104,11 @@ class Table:
         """Forget everything about a partition."""
         for series, row in self._rows.pop(partition, {}).items():
             self._release(series, row)
+
+    def packed_rings(self, row: int) -> bytes:
+        """The closed slots of a row as they are stored."""
+        packed: bytes = self.rings[row].tobytes()
+        return packed + self.overflow.packed(row)
 
     def partitions(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
         """The partition of each row."""
@@ -141,6 +149,7 @@ class Table:
 
     def _release(self, series: Series, row: int) -> None:
         self.series[row] = _NOBODY
+        self.overflow.drop(row)
         self._partition[row] = -1
         self._free.append(row)
         self._document_rows[series[0]] -= 1

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tributary import reading
-from tributary.aggregate import Layout, Records, mean, opened
+from tributary.aggregate import OVERFLOW_CELL, Layout, Records, mean, opened
 from tributary.window import Window
 
 _NO_CELL = (0, 0.0, 0.0, 0.0, 0.0)
@@ -19,6 +19,7 @@ class Series(NamedTuple):
 
     state: Records
     rings: Records
+    overflow: Records  # slots that the rings have no cell for
 
     @property
     def newest_ms(self) -> int:
@@ -28,8 +29,9 @@ class Series(NamedTuple):
 
 def unpack(layout: Layout, state: bytes, rings: bytes | None) -> Series:
     """A series from the values of its two hash fields; a series without closed slots has one."""
-    ring = layout.no_rings if rings is None else np.frombuffer(rings, layout.rings)[0]
-    return Series(np.frombuffer(state, layout.state)[0], ring)
+    ring, overflow = (layout.no_rings, b"") if rings is None else layout.split(rings)
+    beyond = np.frombuffer(overflow, OVERFLOW_CELL)
+    return Series(np.frombuffer(state, layout.state)[0], ring, beyond)
 
 
 def average(series: Series) -> float:
@@ -64,7 +66,8 @@ def window(
 ) -> dict[str, Any]:
     """Statistics over the slots that overlap [now - length, now], and the time they cover.
 
-    Slots stand still while time goes on, so a silent sensor's window empties by itself.
+    Slots stand still while time goes on, so a silent sensor's window empties by itself. A slot
+    counts whole: that of `now` with readings of it that are ahead of the clock, up to its end.
 
     Args:
         layout: of the deployment.
@@ -119,4 +122,6 @@ def _slots(series: Series, width: Window, number: int) -> tuple[Records, np.ndar
     open_slot = series.newest_ms // width.slot_ms
     held = np.arange(open_slot - width.slots, open_slot + 1)
     closed = series.rings[width.name][held[:-1] % width.slots]
-    return np.append(opened(closed), series.state["open"][number]), held
+    beyond = series.overflow[series.overflow["window"] == number]
+    cells = [opened(beyond["cell"]), opened(closed), series.state["open"][number : number + 1]]
+    return np.concatenate(cells), np.concatenate([beyond["slot"], held])

@@ -3,7 +3,9 @@
 `state` holds the totals, the newest readings by event time, and the open slot of each window.
 `windows` holds the closed slots of each window as a ring: the slot number s of a window with n
 slots stands in cell s % n, and the ring covers the n slots before the open one. The open slot
-is the one that holds the newest reading, so neither needs a number of its own.
+is the one that holds the newest reading, so neither needs a number of its own. Behind the rings
+follow the slots that have left them early, because a reading was ahead of the clock: with their
+window and number, and only while a window needs them.
 
 Both are numpy records, little endian and packed: what the aggregator computes with is what
 stands in Redis.
@@ -32,6 +34,8 @@ CELL = np.dtype([("count", "<u4"), *_SUMMARY])
 CLOSED_CELL = np.dtype(
     [("count", "<u4"), ("deviation", "<f4"), ("mean", "<f8"), ("min", "<f8"), ("max", "<f8")]
 )
+# A closed slot that the ring of its series has no cell for: see `Layout.split`.
+OVERFLOW_CELL = np.dtype([("window", "<u4"), ("slot", "<i8"), ("cell", CLOSED_CELL)])
 
 
 class Layout:
@@ -57,6 +61,14 @@ class Layout:
         self.no_rings = np.zeros((), self.rings)
         for window in windows:
             clear(self.no_rings[window.name])
+
+    def split(self, packed: bytes) -> tuple[Records, bytes]:
+        """The rings in the stored value of a series, and its `OVERFLOW_CELL` records, still packed.
+
+        Most series have none of the latter: only a reading ahead of the clock makes some.
+        """
+        size = self.rings.itemsize
+        return np.frombuffer(packed, self.rings, 1)[0], packed[size:]
 
 
 def clear(records: Records) -> None:

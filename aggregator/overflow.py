@@ -1,0 +1,113 @@
+"""Slots that windows still need although the ring of their series has no cell for them.
+
+A ring covers the slots before the newest reading. A reading ahead of the clock moves it on, and
+slots leave it that overlap a window at the present time. They are kept here, for the series
+that have such readings only, until the clock has left them behind.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from aggregator.groups import Ints
+from tributary.aggregate import (
+    CLOSED_CELL,
+    OVERFLOW_CELL,
+    Records,
+    Summary,
+    clear,
+    closed,
+    merge,
+    opened,
+)
+from tributary.window import Window
+
+
+class Overflow:
+    """Cells of the rows of a table that have some; each (row, window, slot) is in it once."""
+
+    def __init__(self) -> None:
+        self._cells: dict[int, Records] = {}
+
+    def __len__(self) -> int:
+        """How many rows have cells."""
+        return len(self._cells)
+
+    def load(self, row: int, packed: bytes) -> None:
+        """Take the cells of a row as they are stored."""
+        if packed:
+            self._cells[row] = np.frombuffer(packed, OVERFLOW_CELL)
+
+    def packed(self, row: int) -> bytes:
+        """The cells of a row as they are stored: `OVERFLOW_CELL` records; empty if it has none."""
+        cells = self._cells.get(row)
+        return b"" if cells is None else cells.tobytes()
+
+    def drop(self, row: int) -> None:
+        """Forget a row."""
+        self._cells.pop(row, None)
+
+    def move(self, number: int, rows: Ints, slots: Ints, cells: Records) -> None:
+        """Take closed slots of a window that leave the rings; one cell per element of `rows`."""
+        if len(rows) == 0:
+            return
+        moved = np.zeros(len(rows), OVERFLOW_CELL)
+        moved["window"], moved["slot"], moved["cell"] = number, slots, cells
+        order = np.argsort(rows, kind="stable")
+        distinct, starts = np.unique(rows[order], return_index=True)
+        for row, more in zip(distinct.tolist(), np.split(moved[order], starts[1:]), strict=True):
+            held = self._cells.get(row)
+            self._cells[row] = more if held is None else np.concatenate([held, more])
+
+    def merge(self, number: int, rows: Ints, slots: Ints, more: Summary) -> None:
+        """Merge summaries into slots of a window, which are added where there are none."""
+        cells = np.zeros(len(rows), CLOSED_CELL)
+        clear(cells)
+        for position, (row, slot) in enumerate(zip(rows.tolist(), slots.tolist(), strict=True)):
+            held = self._cells.get(row)
+            if held is None:
+                continue
+            is_it = (held["window"] == number) & (held["slot"] == slot)
+            if is_it.any():
+                cells[position] = held["cell"][is_it][0]
+                self._cells[row] = held[~is_it]
+        open_cells = opened(cells)
+        merge(open_cells, more)
+        self.move(number, rows, slots, closed(open_cells))
+
+    def prune(self, rows: Ints, first: Ints) -> None:
+        """Forget slots that are older than `first`: one row per row, one column per window."""
+        if not self._cells:
+            return
+        for row, oldest in zip(rows.tolist(), first, strict=True):
+            held = self._cells.get(row)
+            if held is None:
+                continue
+            kept = held[held["slot"] >= oldest[held["window"]]]
+            if len(kept):
+                self._cells[row] = kept
+            else:
+                del self._cells[row]
+
+
+class Horizon(NamedTuple):
+    """Which slots windows still need at `now_ms`, and where those are that no ring holds."""
+
+    overflow: Overflow
+    now_ms: int
+    future_max_ms: int  # bounds the cells of a series, whatever the clock says
+
+    def is_ahead(self, window: Window, after: Ints) -> bool:
+        """Whether the newest reading of a series is in a slot that has not begun yet."""
+        return bool((after > self.now_ms // window.slot_ms).any())
+
+    def first(self, window: Window, after: Ints) -> Ints:
+        """By series the oldest slot to keep, given the slot of its newest reading.
+
+        At most ceil(future_max_ms / slot_ms) slots before those of the ring.
+        """
+        ahead_max = -(-self.future_max_ms // window.slot_ms)
+        oldest: Ints = np.maximum(self.now_ms // window.slot_ms, after - ahead_max)
+        return np.minimum(oldest, after) - window.slots

@@ -1,0 +1,174 @@
+"""Readings ahead of the clock: windows hold what overlaps [now - length, now] all the same."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import brute
+
+from aggregator.fold import fold
+from aggregator.groups import Readings
+from aggregator.overflow import Horizon
+from aggregator.table import Table, Unseen
+from api import query
+from tributary.aggregate import OVERFLOW_CELL, Layout
+from tributary.window import parse_windows
+
+LAYOUT = Layout(parse_windows("1m/5s,15m/1m,1h/5m,24h/1h"), 10)
+START_MS = 1_700_000_003_210
+FUTURE_MAX_MS = 300_000
+SERIES = ("car-7", "speed")
+
+
+class Arrival(NamedTuple):
+    """A reading, when it arrives, and how far its time is ahead of that (late if negative)."""
+
+    pause_ms: int
+    ahead_ms: int
+    value: float
+
+
+class Aggregator:
+    """One series, folded at the times of arrival; stored and loaded again between batches."""
+
+    def __init__(self) -> None:
+        self.stored: list[bytes | None] = [None, None]
+        self.late = 0
+
+    def fold(self, now_ms: int, times_ms: list[int], values: list[float]) -> None:
+        table = Table(LAYOUT, 4)
+        table.load(0, Unseen([SERIES], []), [self.stored[0]], [self.stored[1]], [])
+        row = table.rows(0)[SERIES]
+        readings = Readings(np.full(len(values), row), np.array(times_ms), np.array(values))
+        horizon = Horizon(table.overflow, now_ms, FUTURE_MAX_MS)
+        folded = fold(LAYOUT, table.state, table.rings, readings, horizon)
+        self.late += len(folded.late)
+        self.stored[0] = table.state[row].tobytes()
+        if folded.rings_changed[0]:
+            self.stored[1] = table.packed_rings(row)
+
+    @property
+    def series(self) -> query.Series:
+        assert self.stored[0] is not None
+        return query.unpack(LAYOUT, self.stored[0], self.stored[1])
+
+    @property
+    def overflow_cells(self) -> int:
+        return (
+            len(self.stored[1] or b"x" * 2016) - LAYOUT.rings.itemsize
+        ) // OVERFLOW_CELL.itemsize
+
+
+def check(series: query.Series, now_ms: int, readings: list[tuple[int, float]]) -> None:
+    for number, window in enumerate(LAYOUT.windows):
+        first, last = (now_ms - window.length_ms) // window.slot_ms, now_ms // window.slot_ms
+        exact = brute.statistics(
+            [value for time_ms, value in readings if first <= time_ms // window.slot_ms <= last]
+        )
+        ours = query.window(LAYOUT, series, number, now_ms)
+        assert [ours[n] for n in ("count", "min", "max")] == [
+            exact[n] for n in ("count", "min", "max")
+        ], window
+        for name in ("mean", "stddev"):
+            assert (ours[name] is None) == (exact[name] is None)
+            if ours[name] is not None:
+                assert math.isclose(ours[name], exact[name], rel_tol=1e-6, abs_tol=1e-3)
+        slots = query.history(LAYOUT, series, number, now_ms, window.length_ms)
+        assert sum(slot["count"] for slot in slots) == exact["count"]
+
+
+arrivals = st.lists(
+    st.builds(
+        Arrival,
+        st.one_of(st.integers(0, 3_000), st.integers(0, 90_000), st.integers(0, 4_000_000)),
+        st.one_of(
+            st.just(0),
+            st.integers(-2_000, 10_000),
+            st.integers(-90_000, FUTURE_MAX_MS),
+            st.integers(-4_000_000, 0),
+            st.just(FUTURE_MAX_MS),
+        ),
+        st.floats(-1e6, 1e6),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(arrivals, st.lists(st.integers(0, 400_000), min_size=1, max_size=5), st.randoms())
+def test_any_mix_of_late_and_early_readings_gives_the_slots_of_the_window(
+    arrived: list[Arrival], pauses_ms: list[int], random: Random
+):
+    aggregator, now_ms = Aggregator(), START_MS
+    readings: list[tuple[int, float]] = []
+    waiting: list[tuple[int, float]] = []
+    for each in arrived:
+        now_ms += each.pause_ms
+        waiting.append((now_ms + each.ahead_ms, each.value))
+        if random.random() < 0.5 or each is arrived[-1]:
+            aggregator.fold(now_ms, [t for t, _ in waiting], [v for _, v in waiting])
+            readings, waiting = readings + waiting, []
+            check(aggregator.series, now_ms, readings)
+    for pause_ms in pauses_ms:
+        now_ms += pause_ms
+        check(aggregator.series, now_ms, readings)
+
+
+@pytest.mark.parametrize("ahead_ms", [6_000, 240_000, FUTURE_MAX_MS])
+def test_one_reading_ahead_of_the_clock_takes_nothing_from_the_windows(ahead_ms: int):
+    aggregator, readings = Aggregator(), []
+    for second in range(3_700):
+        now_ms = START_MS + second * 1_000
+        readings.append((now_ms, float(second)))
+        aggregator.fold(now_ms, [now_ms], [float(second)])
+    aggregator.fold(now_ms, [now_ms + ahead_ms], [-1.0])
+    readings.append((now_ms + ahead_ms, -1.0))
+    check(aggregator.series, now_ms, readings)
+    assert aggregator.late == 0
+
+
+@pytest.mark.parametrize("ahead_ms", [6_000, 240_000, FUTURE_MAX_MS])
+def test_a_clock_that_is_always_ahead_is_exact_and_bounded(ahead_ms: int):
+    aggregator, readings, most = Aggregator(), [], 0
+    for step in range(1_000):
+        now_ms = START_MS + step * 2_500
+        readings.append((now_ms + ahead_ms, float(step)))
+        aggregator.fold(now_ms, [now_ms + ahead_ms], [float(step)])
+        most = max(most, aggregator.overflow_cells)
+        if step % 50 == 0:
+            check(aggregator.series, now_ms, readings)
+    assert 0 < most <= sum(-(-ahead_ms // w.slot_ms) for w in LAYOUT.windows)
+
+
+def test_the_cells_are_bounded_where_the_clock_of_the_aggregator_is_wrong():
+    aggregator = Aggregator()
+    for step in range(2_000):
+        aggregator.fold(0, [START_MS + step * 2_500], [1.0])
+    assert aggregator.overflow_cells <= sum(-(-FUTURE_MAX_MS // w.slot_ms) for w in LAYOUT.windows)
+
+
+def test_what_was_kept_is_forgotten_once_the_clock_has_caught_up():
+    aggregator = Aggregator()
+    for step in range(100):
+        now_ms = START_MS + step * 2_500
+        aggregator.fold(now_ms, [now_ms + 240_000], [1.0])
+    assert aggregator.overflow_cells > 0
+    now_ms += 300_000
+    aggregator.fold(now_ms, [now_ms], [1.0])
+    assert aggregator.overflow_cells == 0
+
+
+def test_series_whose_readings_are_on_time_have_no_more_cells_than_before():
+    aggregator = Aggregator()
+    for step in range(500):
+        now_ms = START_MS + step * 1_000
+        aggregator.fold(now_ms + 7, [now_ms], [1.0])
+    assert aggregator.overflow_cells == 0
+    assert len(aggregator.stored[1] or b"") == LAYOUT.rings.itemsize
