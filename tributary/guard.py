@@ -29,8 +29,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_exposure(settings: Settings, client: redis.Redis) -> None:
+def check_exposure(
+    settings: Settings, client: redis.Redis, command: str = "tributary token create"
+) -> None:
     """Let nobody but this machine in without a token, unless the operator has said so.
+
+    Args:
+        settings: host, and whether anybody may connect.
+        client: holds the tokens.
+        command: makes a token; named in the error.
 
     Raises:
         Misconfigured: the address is reachable from elsewhere, and there are no tokens.
@@ -40,7 +47,7 @@ def check_exposure(settings: Settings, client: redis.Redis) -> None:
         return
     raise Misconfigured(
         f"host={settings.host!r} is reachable from other machines, and there are no tokens; "
-        "make one with `tributary token create`, listen on 127.0.0.1, or let anybody in with --open"
+        f"make one with `{command}`, listen on 127.0.0.1, or let anybody in with --open"
     )
 
 

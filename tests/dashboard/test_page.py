@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.processes import ROOT
+from support.processes import ROOT, request
 from support.site import Site
 from support.waiting import wait_until
 
@@ -57,8 +58,9 @@ def test_a_reading_appears_within_a_second_without_a_reload(site: Site, pages: W
 
 
 def test_a_device_that_falls_silent_is_shown_as_stale(site: Site, pages: Watched):
-    site.post({"device": "silent", "speed": 5})
     page = pages.open(f"{site.url}/#/?prefix=silent")
+    expect(page.get_by_role("status")).to_have_text("Live")
+    site.post({"device": "silent", "speed": 5})
     expect(row(page, "silent")).to_have_class("fresh")
     expect(row(page, "silent")).to_have_class("stale")
     expect(row(page, "silent")).to_contain_text("silent ")
@@ -223,7 +225,11 @@ def test_nothing_moves_by_itself_for_those_who_want_stillness(site: Site, pages:
 def test_ten_thousand_devices_are_paged_under_one_subscription(own_site: Any, pages: Watched):
     site = own_site()
     for begin in range(0, 10_000, 1_000):
-        site.post([{"device": f"fleet-{n:05}", "n": n} for n in range(begin, begin + 1_000)])
+        joining = [{"device": f"fleet-{n:05}", "n": n} for n in range(begin, begin + 1_000)]
+        wait_until(  # 503 while others join too fast
+            lambda each=joining: request(site.url, "POST", "/record", each, {})[0] == 200,
+            "the devices to join",
+        )
     page = pages.open("about:blank")
     lives: list[str] = []
     page.on("request", lambda sent: lives.append(sent.url) if "/v1/live" in sent.url else None)
@@ -271,3 +277,21 @@ def test_a_page_that_needs_a_token_asks_for_it(own_site: Any, pages: Watched):
     page.get_by_role("button", name="Use it in this tab").click()
     expect(row(page, "car-1")).to_contain_text("7.00")
     expect(page.get_by_role("status")).to_have_text("Live")
+
+
+def test_a_token_in_the_address_is_used_and_removed_from_it(own_site: Any, pages: Watched):
+    site = own_site()
+    known = Token("t1", "page", "*", tokens.SCOPES, time.time_ns() // 1_000_000)
+    secret = tokens.create(site.server.client, known)
+    wait_until(lambda: site.get("/api/v1/status")[0] == 401, "the guard to know")
+    page = pages.open(f"{site.url}/#token={secret}")
+    expect(page.get_by_role("status")).to_have_text("Live")
+    assert secret not in page.url
+    line = page.locator(".command code").inner_text()
+    assert secret not in line
+    done = subprocess.run(
+        line, shell=True, env={**os.environ, "TRIBUTARY_TOKEN": secret}, check=True,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == {"success": True}
+    expect(row(page, "car-7")).to_contain_text("92.30", timeout=5_000)

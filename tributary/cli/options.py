@@ -46,10 +46,15 @@ def load(given: dict[str, Any]) -> Settings:
     return settings.load(overrides=given)
 
 
+def is_embedded(given: dict[str, Any]) -> bool:
+    """Whether no Redis is named, so that the server in the data directory is meant."""
+    return given["redis_url"] is None and f"{PREFIX}REDIS_URL" not in os.environ
+
+
 def of_running(given: dict[str, Any]) -> Settings:
     """Settings of a deployment that runs: without a URL, of the one in the data directory."""
     settings = load(given)
-    if given["redis_url"] is None and f"{PREFIX}REDIS_URL" not in os.environ:
+    if is_embedded(given):
         url = server.url_of(settings.data_dir)
         if url is not None:
             return msgspec.structs.replace(settings, redis_url=url)

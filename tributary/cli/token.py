@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import click
+import msgspec
 import redis
 from rich.console import Console
 from rich.table import Table
 
-from tributary import connection, reading, tokens
+from tributary import connection, reading, server, tokens
 from tributary.cli import options
 from tributary.errors import Misconfigured
 from tributary.tokens import SCOPES, Scope, Token
@@ -52,7 +55,8 @@ def create(
         created_at_ms=now_ms,
         expires_at_ms=None if expires_in is None else now_ms + _duration_ms(expires_in),
     )
-    secret = tokens.create(_client(given), token)
+    with _client(given) as client:
+        secret = tokens.create(client, token)
     click.echo(f"token {token.id}, shown only now; send it as Authorization: Bearer …", err=True)
     click.echo(secret)
 
@@ -62,7 +66,8 @@ def create(
 @options.of_role("token")
 def list_tokens(*, as_json: bool, **given: Any) -> None:
     """Show every token, without its secret."""
-    held = sorted(tokens.load(_client(given)).by_digest.values(), key=lambda t: t.created_at_ms)
+    with _client(given) as client:
+        held = sorted(tokens.load(client).by_digest.values(), key=lambda t: t.created_at_ms)
     rows = [_row(token) for token in held]
     if as_json:
         click.echo(json.dumps(rows))
@@ -86,14 +91,25 @@ def list_tokens(*, as_json: bool, **given: Any) -> None:
 @options.of_role("token")
 def revoke(token_id: str, **given: Any) -> None:
     """Refuse a token from now on; every process knows within 5 seconds."""
-    if not tokens.revoke(_client(given), token_id):
+    with _client(given) as client:
+        was_there = tokens.revoke(client, token_id)
+    if not was_there:
         click.echo(f"tributary: there is no token {token_id}; see `tributary token list`", err=True)
         sys.exit(1)
     click.echo(f"token {token_id} is revoked", err=True)
 
 
-def _client(given: dict[str, Any]) -> redis.Redis:
-    return connection.connect(options.of_running(given))
+@contextlib.contextmanager
+def _client(given: dict[str, Any]) -> Iterator[redis.Redis]:
+    """A client of the deployment; an embedded server that does not run is started meanwhile."""
+    settings = options.of_running(given)
+    with contextlib.ExitStack() as stack:
+        if options.is_embedded(given) and not server.is_running(settings.data_dir):
+            url = stack.enter_context(server.running(settings))
+            settings = msgspec.structs.replace(settings, redis_url=url)
+        client = connection.connect(settings)
+        stack.callback(client.close)
+        yield client
 
 
 def _duration_ms(text: str) -> int:

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from tributary import connection, guard, log, private, serve, status
-from tributary.cli import options
+from tributary.cli import first_token, options
 from tributary.errors import Misconfigured, TributaryError
 from tributary.server import EmbeddedServer
 from tributary.settings import PREFIX, Settings
@@ -51,10 +51,11 @@ def command(**given: Any) -> None:
             command_ = server.command()
             supervisor.start(Spec(_SERVER, command_, rank=2, pass_fds=(lock,), umask=private.UMASK))
             _wait_for_server(supervisor, server, deadline_s)
-        _prepare(settings)
+        url = first_token.url(settings.host, port)
+        _prepare(settings, url, is_embedded=is_embedded)
         _start_roles(supervisor, settings, listener.detach())
         _wait_until_ready(supervisor, settings, port, deadline_s)
-        click.echo(f"tributary: ready on http://{_shown(settings.host)}:{port}")
+        click.echo(f"tributary: ready on {url}")
         while True:
             supervisor.watch()
             time.sleep(_WATCH_S)
@@ -126,11 +127,14 @@ def _wait_for_server(supervisor: Supervisor, server: EmbeddedServer, deadline_s:
         time.sleep(_SERVER_POLL_S)
 
 
-def _prepare(settings: Settings) -> None:
+def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> None:
     client = connection.connect(settings)
     try:
         connection.prepare(client, settings)
-        guard.check_exposure(settings, client)
+        if sys.stdout.isatty() and first_token.is_needed(settings, client):
+            first_token.show(first_token.create(client), url)
+        remedy = first_token.command(settings, is_embedded=is_embedded)
+        guard.check_exposure(settings, client, remedy)
     except Misconfigured:
         raise
     except TributaryError as error:
@@ -190,7 +194,3 @@ def _answers_ready(settings: Settings, port: int) -> bool:
         return False
     finally:
         asking.close()
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

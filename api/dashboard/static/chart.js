@@ -18,6 +18,15 @@ function axis({ text, grid }, size, rest) {
   };
 }
 
+/** A value without neighbours has no line: it is drawn as a point. */
+const dots = (colour, size) => ({ show: true, size, width: 0, stroke: colour, fill: colour, filter: alone });
+
+function alone(plot, column) {
+  const values = plot.data[column];
+  const is = (i) => values[i] !== null && values[i] !== undefined;
+  return values.flatMap((_, i) => (is(i) && !is(i - 1) && !is(i + 1) ? [i] : []));
+}
+
 function options(width) {
   const colour = colours();
   const spanGaps = false;
@@ -32,8 +41,8 @@ function options(width) {
     ],
     series: [
       {},
-      { label: "current", stroke: colour.line, width: 2, spanGaps, points: { show: false } },
-      { label: "average", stroke: colour.mean, width: 1.5, dash: [6, 4], spanGaps, points: { show: false } },
+      { label: "current", stroke: colour.line, width: 2, spanGaps, points: dots(colour.line, 7) },
+      { label: "average", stroke: colour.mean, width: 1.5, dash: [6, 4], spanGaps, points: dots(colour.mean, 4) },
       { label: "max", stroke: "transparent", spanGaps, points: { show: false } },
       { label: "min", stroke: "transparent", spanGaps, points: { show: false } },
     ],

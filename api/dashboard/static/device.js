@@ -3,8 +3,9 @@
 import { device as ask } from "./api.js";
 import { el, say, wantsStillness } from "./dom.js";
 import { age } from "./format.js";
-import { listen } from "./live.js";
+import { isBehind, listen } from "./live.js";
 import { Metric } from "./metric.js";
+import { loadRanges } from "./ranges.js";
 import { metricsOf } from "./row.js";
 
 const DRAW_MS = 200;
@@ -30,13 +31,14 @@ export class Device {
     this.close = listen({ device }, {
       onReading: (reading) => this.take(reading),
       onState: (state, error) => {
-        if (state === "live" && this.state === "away") this.metrics.forEach((each) => each.resume());
+        if (state === "live" && isBehind(this.state)) this.metrics.forEach((each) => each.resume());
         this.state = state;
         onState(state, error);
       },
       devices: () => [device],
     });
     this.detail();
+    loadRanges();
   }
 
   build(main) {

@@ -1,6 +1,11 @@
 // What the page says while nothing was recorded: how to send the first reading.
 
 import { el } from "./dom.js";
+import { isUsed } from "./token.js";
+
+const PLAIN = /^[\w.:/-]+$/;
+/** A word for the shell. */
+const quoted = (text) => (PLAIN.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 export function recordUrl() {
   const given = document.documentElement.dataset.recordUrl;
@@ -8,7 +13,8 @@ export function recordUrl() {
 }
 
 export function empty() {
-  const line = `curl -d '{"device":"car-7","engine_temperature":92.3}' ${recordUrl()}`;
+  const token = isUsed() ? '-H "Authorization: Bearer $TRIBUTARY_TOKEN" ' : "";
+  const line = `curl ${token}-d '{"device":"car-7","engine_temperature":92.3}' ${quoted(recordUrl())}`;
   const button = el("button", { class: "button", type: "button" }, "Copy");
   const copy = () => navigator.clipboard.writeText(line)
     .then(() => { button.textContent = "Copied"; });
@@ -19,6 +25,8 @@ export function empty() {
     el("p", {}, "Send the first reading from a terminal. It appears here at once, without a reload."),
     el("div", { class: "command" },
       el("pre", { tabindex: "0", "aria-label": "command" }, el("code", {}, line)), button),
-    el("p", { class: "hint" }, "Or let a fleet of cars drive: ",
-      el("code", {}, ".venv/bin/tributary simulate")));
+    isUsed() && el("p", { class: "hint" }, "First, a token with the scope record: ",
+      el("code", {}, "export TRIBUTARY_TOKEN=…")),
+    el("p", { class: "hint" }, "Or simulate a fleet of cars: ",
+      el("code", {}, `.venv/bin/tributary simulate --url ${quoted(location.origin)}`)));
 }

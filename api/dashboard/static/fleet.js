@@ -3,7 +3,8 @@
 import { page } from "./api.js";
 import { el, say, wantsStillness } from "./dom.js";
 import { empty } from "./empty.js";
-import { listen } from "./live.js";
+import { isBehind, listen } from "./live.js";
+import { loadRanges } from "./ranges.js";
 import { Row } from "./row.js";
 
 const LIMIT = 50;
@@ -27,6 +28,7 @@ export class Fleet {
       setInterval(() => this.load(), LIST_MS),
     ];
     this.turn(wanted);
+    loadRanges().then(() => this.rows.forEach((row) => this.dirty.add(row)));
   }
 
   build() {
@@ -86,7 +88,7 @@ export class Fleet {
     this.close = listen(fields, {
       onReading: (reading) => this.take(reading),
       onState: (state, error) => {
-        if (state === "live" && this.state === "away") this.load();
+        if (state === "live" && isBehind(this.state)) this.load();
         this.state = state;
         this.onState(state, error);
       },

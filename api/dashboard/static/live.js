@@ -1,6 +1,7 @@
 // One subscription: readings as they come, for as long as the page wants them. It comes back by
 // itself, tells the server what it has, and says in which state it is:
-// "live", "away" (nobody answers; it tries again), "polling" (the server cannot push).
+// "live", "away" (nobody answers; it tries again), "polling" (the server cannot push), "paused"
+// (the tab is hidden: it holds no connection, of which a browser has only six for a server).
 
 import { failure } from "./api.js";
 import { poll } from "./poll.js";
@@ -12,6 +13,9 @@ const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 4_000;
 const POLL = new Set([404, 501]);
 const FINAL = new Set([400, 401, 403]);
+
+/** Whether something may have been missed in a state. */
+export const isBehind = (state) => state === "away" || state === "paused";
 
 export function listen(fields, { onReading, onState, devices }) {
   const ending = new AbortController();
@@ -36,9 +40,17 @@ async function follow(fields, onReading, onState, devices, signal, pause) {
   const said = { id: "" };
   let pauseMs = FIRST_PAUSE_MS;
   while (!signal.aborted) {
+    if (document.hidden) {
+      onState("paused");
+      await shown(signal);
+      pauseMs = FIRST_PAUSE_MS;
+      continue;
+    }
     const attempt = new AbortController();
     const stop = () => attempt.abort();
+    const hide = () => document.hidden && attempt.abort();
     signal.addEventListener("abort", stop);
+    document.addEventListener("visibilitychange", hide);
     try {
       await once(fields, said, attempt, onReading, () => {
         pauseMs = FIRST_PAUSE_MS;
@@ -47,15 +59,32 @@ async function follow(fields, onReading, onState, devices, signal, pause) {
     } catch (error) {
       if (signal.aborted) return;
       if (FINAL.has(error.status)) return onState("refused", error);
-      if (POLL.has(error.status)) return poll(devices, onReading, onState, signal, pause);
+      if (POLL.has(error.status)) return poll(devices, onReading, onState, signal, pause, shown);
     } finally {
       signal.removeEventListener("abort", stop);
+      document.removeEventListener("visibilitychange", hide);
     }
     if (signal.aborted) return;
+    if (document.hidden) continue;
     onState("away");
     await pause(pauseMs * (0.5 + Math.random() / 2));
     pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
   }
+}
+
+/** Wait until the tab is looked at, or the subscription ends. */
+export function shown(signal) {
+  return new Promise((resolve) => {
+    const check = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", check);
+      signal.removeEventListener("abort", check);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", check);
+    signal.addEventListener("abort", check);
+    check();
+  });
 }
 
 async function once(fields, said, attempt, onReading, onOpen) {

@@ -5,7 +5,7 @@ import { Device } from "./device.js";
 import { Fleet } from "./fleet.js";
 import { clock } from "./format.js";
 import { Health } from "./health.js";
-import { ask } from "./token.js";
+import { ask, takeFromAddress } from "./token.js";
 
 const main = document.getElementById("content");
 const link = document.getElementById("link");
@@ -16,6 +16,7 @@ const SAYS = {
   polling: "Every 2 s",
   away: "Reconnecting",
   refused: "No access",
+  paused: "Paused",
 };
 let view = null;
 
@@ -65,6 +66,7 @@ function show() {
 }
 
 addEventListener("hashchange", () => {
+  takeFromAddress();
   if (location.hash === "#content") return;
   show();
 });
@@ -81,5 +83,6 @@ addEventListener("keydown", (event) => {
   }
   if (event.key === "Escape" && view instanceof Device) location.hash = "#/";
 });
+takeFromAddress();
 show();
 new Health(document.getElementById("health")).run();

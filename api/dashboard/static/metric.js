@@ -4,6 +4,7 @@ import { history } from "./api.js";
 import { Chart } from "./chart.js";
 import { el, say } from "./dom.js";
 import { compact, number, seconds, spaced, steady, unit } from "./format.js";
+import { implausible } from "./ranges.js";
 import { Series } from "./series.js";
 
 const COLUMNS = { mean: "mean", min: "min", max: "max", stddev: "s.d.", count: "readings" };
@@ -19,13 +20,14 @@ export class Metric {
     this.unit = el("span", { class: "unit" });
     this.average = el("span", { class: "average" });
     this.difference = el("span", { class: "difference" });
+    this.warning = el("p", { class: "odd", role: "status" });
     this.host = el("div", { class: "chart", role: "img" });
     this.rows = new Map();
     this.body = el("tbody");
     const title = el("h2", { title: name }, spaced(name));
     this.element = el("section", { class: "card metric", "aria-label": name },
       el("header", {}, title, el("p", { class: "now" }, this.current, this.unit),
-        el("p", { class: "against" }, this.average, this.difference)),
+        el("p", { class: "against" }, this.average, this.difference), this.warning),
       this.host, this.legend(), this.table());
     this.look(window);
   }
@@ -46,6 +48,7 @@ export class Metric {
 
   take(atS, current, average) {
     this.series.add(atS, current, average);
+    this.value = current;
     say(this.current, steady(current, average));
     say(this.average, `average ${steady(average, current)}`);
     const away = current - average;
@@ -83,9 +86,8 @@ export class Metric {
     this.fetch();
   }
 
-  /** The connection is back; what came meanwhile is only in the history. */
+  /** Connected again; what came in the meantime is only in the history. */
   resume() {
-    this.series.gap();
     this.fetch();
   }
 
@@ -101,6 +103,9 @@ export class Metric {
   }
 
   draw(nowS) {
+    const range = implausible(this.name, this.value);
+    this.element.classList.toggle("implausible", range !== "");
+    say(this.warning, range ? `Not plausible: ${range}` : "");
     if (!this.chart && globalThis.uPlot && this.host.clientWidth) this.chart = new Chart(this.host);
     this.chart?.draw(this.series.columns(nowS - seconds(this.window)), nowS, seconds(this.window));
   }

@@ -4,8 +4,10 @@ import { collect } from "./api.js";
 
 const ROUND_MS = 2_000;
 
-export async function poll(devices, onReading, onState, signal, pause) {
+export async function poll(devices, onReading, onState, signal, pause, shown) {
   while (!signal.aborted) {
+    await shown(signal);
+    if (signal.aborted) return;
     const began = performance.now();
     try {
       for (const device of devices()) {

@@ -2,6 +2,7 @@
 
 import { el, say } from "./dom.js";
 import { age, spaced, steady } from "./format.js";
+import { implausible } from "./ranges.js";
 import { Spark } from "./spark.js";
 
 const SHOWN = 3;
@@ -19,9 +20,10 @@ export class Row {
     this.values = el("div");
     this.state = el("span", { class: "state" });
     this.cells = new Map();
+    this.warning = el("div", { class: "odd" });
     const link = el("a", { href: `#/device/${encodeURIComponent(device)}` }, device);
     this.element = el("tr", { class: "waiting" },
-      el("th", { scope: "row" }, el("div", { class: "name" }, this.dot, link)),
+      el("th", { scope: "row" }, el("div", { class: "name" }, this.dot, link), this.warning),
       el("td", { class: "values" }, this.values),
       el("td", { class: "trend" }, this.spark.canvas),
       el("td", { class: "updated" }, this.state));
@@ -45,8 +47,11 @@ export class Row {
       const [current, average] = this.cells.get(name);
       const [now, mean] = [this.reading[CURRENT + name], this.reading[`average_${name}`]];
       say(current, steady(now, mean));
+      current.classList.toggle("odd", implausible(name, now) !== "");
       say(average, `avg ${steady(mean, now)}`);
     }
+    const odd = names.filter((name) => implausible(name, this.reading[CURRENT + name]));
+    say(this.warning, odd.length ? `Not plausible: ${odd.map(spaced).join(", ")}` : "");
     const more = names.length - SHOWN;
     if (more > 0) this.addMore(more);
     this.spark.draw();

@@ -1,11 +1,14 @@
-// The points of one chart: what came live, and behind it the slots of the history. Pure.
+// The points of one chart: what came live, and the slots of the history wherever nothing came
+// live. Pure.
 
 const LIVE_MAX = 3_000;
+const SLOTS_MAX = 10_000;
 
 export class Series {
   constructor() {
     this.live = []; // [t_s, current, average], ascending
-    this.slots = []; // {from_s, to_s, mean, min, max}
+    this.slots = []; // {from_s, to_s, mean, min, max}, ascending
+    this.slotS = 0; // 0: not known yet
   }
 
   add(t, current, average) {
@@ -16,12 +19,6 @@ export class Series {
     if (this.live.length > LIVE_MAX) this.thin();
   }
 
-  /** Connected again: what lies between is not known. */
-  gap() {
-    const last = this.live.at(-1);
-    if (last && last[1] !== null) this.live.push([last[0] + 0.001, null, null]);
-  }
-
   /** Half as many points in the older half. */
   thin() {
     const half = this.live.length >> 1;
@@ -29,30 +26,49 @@ export class Series {
   }
 
   seed(slotMs, slots) {
-    this.slots = slots.filter((slot) => slot.count > 0).map((slot) => {
+    this.slotS = slotMs / 1000;
+    this.slots = slots.slice(-SLOTS_MAX).filter((slot) => slot.count > 0).map((slot) => {
       const from = Date.parse(slot.from) / 1000;
-      return { from, to: from + slotMs / 1000, mean: slot.mean, min: slot.min, max: slot.max };
+      return { from, to: from + this.slotS, mean: slot.mean, min: slot.min, max: slot.max };
     });
   }
 
   /** uPlot's columns from a moment on: time, current, average, greatest and least of a slot. */
   columns(from) {
-    const live = this.live;
-    const begins = live.length ? live[0][0] : Infinity;
-    const t = [], current = [], average = [], high = [], low = [];
-    const push = (row) => [t, current, average, high, low].forEach((c, i) => c.push(row[i]));
+    const rows = this.merged(from);
+    const broken = [];
+    rows.forEach((row, i) => {
+      if (i && this.isGap(rows[i - 1][0], row[0])) {
+        broken.push([(rows[i - 1][0] + row[0]) / 2, null, null, null, null]);
+      }
+      broken.push(row);
+    });
+    return [0, 1, 2, 3, 4].map((column) => broken.map((row) => row[column]));
+  }
+
+  /** Live points, and the slots in which there is none of them, in order of time. */
+  merged(from) {
+    const { live } = this;
+    let next = live.findIndex((point) => point[0] >= from);
+    next = Math.max(0, (next < 0 ? live.length : next) - 1); // one before: the line enters the chart
+    const rows = [];
+    const takeUntil = (end) => {
+      const before = rows.length;
+      for (; next < live.length && live[next][0] < end; next += 1) rows.push([...live[next], null, null]);
+      return rows.length > before;
+    };
     for (const slot of this.slots) {
-      const middle = (slot.from + slot.to) / 2;
-      if (slot.to < from || middle >= begins) continue;
-      push([middle, null, slot.mean, slot.max, slot.min]);
+      if (slot.to < from) continue;
+      takeUntil(slot.from);
+      if (!takeUntil(slot.to)) rows.push([(slot.from + slot.to) / 2, null, slot.mean, slot.max, slot.min]);
     }
-    let first = live.findIndex((point) => point[0] >= from);
-    if (first < 0) first = Math.max(0, live.length - 1);
-    for (let i = Math.max(0, first - 1); i < live.length; i += 1) {
-      const [at, value, mean] = live[i];
-      if (t.length && at <= t.at(-1)) continue;
-      push([at, value, mean, null, null]);
-    }
-    return [t, current, average, high, low];
+    takeUntil(Infinity);
+    return rows;
+  }
+
+  /** Whether at least one whole slot between two moments is without readings. */
+  isGap(before, after) {
+    const { slotS } = this;
+    return slotS > 0 && Math.floor(after / slotS) - Math.floor(before / slotS) > 1;
   }
 }

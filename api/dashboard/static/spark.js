@@ -28,7 +28,7 @@ export class Spark {
     const context = this.canvas.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, WIDTH, HEIGHT);
-    if (this.values.length < 2) return;
+    if (!this.values.length) return;
     const low = Math.min(...this.values);
     const range = Math.max(...this.values) - low;
     const step = (WIDTH - 8) / (POINTS - 1);

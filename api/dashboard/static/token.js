@@ -9,6 +9,16 @@ export function headers() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
+export const isUsed = () => sessionStorage.getItem(NAME) !== null;
+
+/** Keep the token of an address that ends with `#token=…`, and remove it from the address. */
+export function takeFromAddress() {
+  const match = /^#token=([\w-]+)$/.exec(location.hash);
+  if (!match) return;
+  sessionStorage.setItem(NAME, match[1]);
+  history.replaceState(null, "", "#/");
+}
+
 /** Ask for a token in place of the content; `done` is called when there is one. */
 export function ask(main, message, done) {
   const input = el("input", {

@@ -1,0 +1,129 @@
+"""The first token: on a terminal `up` makes and shows it, elsewhere it names what makes one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.processes import Process, request, tributary
+from support.terminals import Terminal
+
+from tributary.cli import first_token
+
+Run = Callable[..., Process]
+OUTSIDE = "0.0.0.0"
+_SECRET = re.compile(r"trb_[\w-]{43}")
+_READY = re.compile(r"ready on (http://\S+)")
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    started: list[Terminal] = []
+
+    def start(*arguments: str) -> Terminal:
+        started.append(Terminal(*arguments, columns=250, lines=60))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def up(data_dir: Path, *arguments: str) -> list[str]:
+    return ["up", "--host", OUTSIDE, "--port", "0", "--data-dir", str(data_dir), *arguments]
+
+
+def stopped(shown: Terminal) -> str:
+    shown.press("\x03")
+    assert shown.end(30) == 0, shown.screen
+    return shown.written.decode()
+
+
+def test_on_a_terminal_the_first_token_is_shown_once_and_works(
+    terminal: Callable[..., Terminal], tmp_path: Path
+):
+    first = terminal(*up(tmp_path / "data"))
+    screen = first.wait_for("ready on", 60)
+    ready, secret = _READY.search(screen), _SECRET.search(screen)
+    assert ready is not None
+    assert secret is not None
+    url, header = ready[1], {"Authorization": f"Bearer {secret[0]}"}
+    assert OUTSIDE not in url
+    assert f"{url}/#token={secret[0]}" in screen
+    assert f"curl -H 'Authorization: Bearer {secret[0]}'" in screen
+    assert request(url, "POST", "/record", {"a": 1}, {})[0] == 401
+    for method, path in (("POST", "/record"), ("GET", "/collect"), ("GET", "/api/v1/status")):
+        body = {"a": 1} if method == "POST" else None
+        assert request(url, method, path, body, header)[0] == 200, path
+    stopped(first)
+    again = terminal(*up(tmp_path / "data"))
+    again.wait_for("ready on", 60)
+    assert "trb_" not in stopped(again)
+    kept = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert not [path for path in kept if secret[0].encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("arguments", [["--open"], ["--host", "127.0.0.1"]])
+def test_where_no_token_is_needed_none_is_made(
+    terminal: Callable[..., Terminal], tmp_path: Path, arguments: list[str]
+):
+    shown = terminal(*up(tmp_path / "data", *arguments))
+    shown.wait_for("ready on", 60)
+    assert "trb_" not in stopped(shown)
+
+
+def test_elsewhere_it_refuses_and_the_command_it_names_works(run: Run, tmp_path: Path):
+    data_dir = tmp_path / "data of mine"
+    refused = run(*up(data_dir))
+    assert refused.end() == 2, refused.text
+    assert "trb_" not in refused.text
+    named = re.search(r"`tributary (.*?)`", refused.text)
+    assert named is not None, refused.text
+    made = tributary(*shlex.split(named[1]))
+    assert made.end() == 0, made.text
+    secret = _SECRET.search(made.text)
+    assert secret is not None
+    started = run(*up(data_dir))
+    url = started.wait_for(_READY)[1]
+    header = {"Authorization": f"Bearer {secret[0]}"}
+    assert request(url, "POST", "/record", {"a": 1}, header)[0] == 200
+    listed = tributary("token", "list", "--json", "--data-dir", str(data_dir))
+    assert listed.end() == 0
+    assert '"record", "collect"' in listed.text
+    assert started.stop() == 0
+    assert secret[0] not in started.text
+
+
+def test_a_token_made_offline_survives_and_leaves_no_process(run: Run, tmp_path: Path):
+    place = ["--data-dir", str(tmp_path / "data")]
+    assert tributary("token", "create", "--name", "first", *place).end() == 0
+    listed = tributary("token", "list", "--json", *place)
+    assert listed.end() == 0
+    assert '"name": "first"' in listed.text
+    started = run("up", "--port", "0", *place)
+    started.wait_for(_READY)
+    assert started.stop() == 0
+
+
+def test_a_token_that_would_not_be_kept_is_not_made(tmp_path: Path):
+    made = tributary(
+        "token", "create", "--data-dir", str(tmp_path), environ={"TRIBUTARY_DURABILITY": "memory"}
+    )
+    assert made.end() == 2
+    assert "tributary up" in made.text
+    assert "trb_" not in made.text
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("127.0.0.1", "http://127.0.0.1:80"), ("::1", "http://[::1]:80")]
+)
+def test_a_host_that_was_named_is_in_the_url(host: str, url: str):
+    assert first_token.url(host, 80) == url
+
+
+@pytest.mark.parametrize("host", [OUTSIDE, "::"])
+def test_the_url_for_all_addresses_names_one_of_them(host: str):
+    assert first_token.url(host, 80) not in (f"http://{host}:80", f"http://[{host}]:80")

@@ -1,0 +1,79 @@
+"""The first token of a deployment that other machines can reach, made by `tributary up`.
+
+Its secret is printed once, to a terminal only: what systemd, a container engine or a pipe reads
+ends up in a log, so there `up` refuses to start and names the command that makes a token.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import socket
+import time
+
+import click
+import redis
+
+from tributary import connection, guard, tokens
+from tributary.settings import Settings
+from tributary.tokens import SCOPES, Token
+
+_ANY_ADDRESS = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}  # noqa: S104
+# Addresses for documentation (RFC 5737, RFC 3849): nothing is sent, only a route is looked up.
+_ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+_READING = '{"device":"car-7","engine_temperature":92.3}'
+
+
+def is_needed(settings: Settings, client: redis.Redis) -> bool:
+    """Whether `up` would refuse to start because there is no token.
+
+    Raises:
+        Unavailable: Redis cannot be asked for them.
+    """
+    if settings.open or guard.is_loopback(settings.host):
+        return False
+    return not tokens.load(client).by_digest
+
+
+def create(client: redis.Redis) -> str:
+    """A token that may do everything; its secret."""
+    now_ms = time.time_ns() // 1_000_000
+    token = Token(secrets.token_hex(4), "first token, made by up", "*", SCOPES, now_ms)
+    return tokens.create(client, token)
+
+
+def show(secret: str, url: str) -> None:
+    """Print a secret, a command and an address that are ready to use."""
+    click.echo("tributary: there was no token; this one may do everything and is shown only now:")
+    click.echo(secret)
+    click.echo(f"record:    curl -H 'Authorization: Bearer {secret}' -d '{_READING}' {url}/record")
+    click.echo(f"dashboard: {url}/#token={secret}")
+
+
+def command(settings: Settings, *, is_embedded: bool) -> str:
+    """The command that makes a token for this deployment, whether it runs or not."""
+    place = (
+        f"--data-dir {shlex.quote(settings.data_dir)}"
+        if is_embedded
+        else f"--redis-url {shlex.quote(connection.shown(settings.redis_url))}"
+    )
+    return f"tributary token create --scope record --scope collect {place}"
+
+
+def url(host: str, port: int) -> str:
+    """The URL of a server, for this machine and others: not `http://0.0.0.0`."""
+    address = _address(host)
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def _address(host: str) -> str:
+    """The address of this machine in its network if the server listens on all of them."""
+    family = _ANY_ADDRESS.get(host)
+    if family is None:
+        return host
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect((_ELSEWHERE[family], 9))
+        except OSError:  # no network but the loopback
+            return "127.0.0.1" if family is socket.AF_INET else "::1"
+        return str(asking.getsockname()[0])
