@@ -53,7 +53,7 @@ def _body(max_bytes: int) -> bytes:
 def create_app(settings: Settings, guard: Guard) -> Flask:
     """The ingest role alone."""
     client = connection.connect(settings)
-    ready = connection.readiness(client, writes=True)
+    ready = connection.readiness(client, writes=True, level=settings.durability)
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, guard)
     return web.make_app(__name__, routes, told, web.health([ready]), web.sharing(settings))

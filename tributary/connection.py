@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,6 +18,9 @@ from tributary.lua import SCRIPTS
 from tributary.settings import Settings
 
 FORMAT = "2"
+_REPLICA_LAG_MAX_S = 3  # replicas confirm every second
+# Refused as every write is (READONLY, MISCONF, NOREPLICAS, OOM), because it lacks `no-writes`.
+_WRITES_NOTHING = "#!lua\nreturn 1"
 _START_PATIENCE_S = 10.0
 _START_PAUSE_S = 0.1
 
@@ -175,13 +178,19 @@ def prepare(client: redis.Redis, settings: Settings) -> None:
         _agree(client, settings)
 
 
-def readiness(client: redis.Redis, *, writes: bool) -> Callable[[], str | None]:
-    """A check that says why the server cannot serve us now, or None."""
+def readiness(client: redis.Redis, *, writes: bool, level: str = "aof") -> Callable[[], str | None]:
+    """A check that returns why the server cannot serve us now, or None.
+
+    Args:
+        client: of the server or cluster.
+        writes: whether it must be able to take writes.
+        level: of durability; for `replicated` a replica must be confirming.
+    """
 
     def check() -> str | None:
         try:
             with failures():
-                states = [_state(server, writes=writes) for server in servers(client)]
+                states = [_state(server, level if writes else None) for server in servers(client)]
         except TributaryError as error:
             return str(error)
         return next((reason for reason in states if reason is not None), None)
@@ -189,9 +198,9 @@ def readiness(client: redis.Redis, *, writes: bool) -> Callable[[], str | None]:
     return check
 
 
-def _state(server: redis.Redis, *, writes: bool) -> str | None:
-    """Why a server cannot serve us now; an exception if it does not answer."""
-    if not writes:
+def _state(server: redis.Redis, level: str | None) -> str | None:
+    """Why a server takes no writes at this level; an exception if it does not reply."""
+    if level is None:
         server.ping()
         return None
     state = {**server.info("replication"), **server.info("persistence")}
@@ -199,7 +208,28 @@ def _state(server: redis.Redis, *, writes: bool) -> str | None:
         return f"the server is a {state['role']}: it takes no writes"
     if state.get("aof_last_write_status", "ok") != "ok":
         return "the server cannot write its append-only file; look at its disk"
+    if level == "replicated" and (reason := unconfirmed(state)) is not None:
+        return reason
+    server.eval(_WRITES_NOTHING, 0)
     return None
+
+
+def unconfirmed(replication: Mapping[str, Any]) -> str | None:
+    """Why no replica confirms writes now, from INFO replication; None if one does.
+
+    A replica that has stopped stays online for `repl-timeout`, a minute, but its lag grows.
+    """
+    replicas = [
+        replication[f"slave{number}"] for number in range(int(replication["connected_slaves"]))
+    ]
+    lags_s = [int(r.get("lag", 0)) for r in replicas if r.get("state") == "online"]
+    if any(0 <= lag_s <= _REPLICA_LAG_MAX_S for lag_s in lags_s):
+        return None
+    seen = f"the newest confirmation is {min(lags_s)} s old" if lags_s else "none is online"
+    return (
+        f"no replica confirms, as durability=replicated needs: {seen}, "
+        f"{len(replicas)} connected; start a replica or look at its log"
+    )
 
 
 def wait_and_prepare(settings: Settings) -> None:

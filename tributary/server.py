@@ -28,6 +28,8 @@ _LOCK, _URL, _CONFIG, _LOG = "lock", "redis.url", "redis.conf", "redis.log"
 _OURS = re.compile(
     r"lock|redis\.(url|conf|log|sock)|dump\.rdb|temp-.*\.(aof|rdb)|appendonlydir|lost\+found"
 )  # all that is ever in a data directory
+_LOG_TAIL_BYTES = 4096
+_OF_AOF = re.compile("AOF|append only file", re.IGNORECASE)
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 104 bytes on macOS, 108 on Linux
 _LOCK_PATIENCE_S = 5.0
 _START_TIMEOUT_S = 60.0
@@ -78,12 +80,24 @@ class EmbeddedServer:
             return False
 
     def last_words(self) -> str:
-        """The last line of the server's log, and where the log is."""
+        """The end of the server's log, where the log is, and the remedy if it is the AOF."""
         log = self._dir / _LOG
         try:
-            return f"{log} ends with: {log.read_text().splitlines()[-1]}"
-        except (OSError, IndexError):
-            return f"{log} is empty"
+            with log.open("rb") as file:
+                file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return f"{log} cannot be read"
+        lines = ["".join(filter(str.isprintable, line)) for line in text.splitlines()]
+        lines = list(filter(str.strip, lines)) or ["nothing"]
+        begin = max((n for n, line in enumerate(lines) if "FATAL" in line), default=-1)
+        words = " ".join(lines[begin:])
+        if not _OF_AOF.search(words):
+            return f"{log} ends with: {words}"
+        return (
+            f"{log} ends with: {words}; restore {self._dir / 'appendonlydir'} from a backup, "
+            "or move it away to start without the data in it"
+        )
 
     def _prepare(self) -> IO[str]:
         """Make the directory and lock it; the lock goes with the last process that holds it."""

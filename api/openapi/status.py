@@ -101,6 +101,10 @@ def _at_work() -> dict[str, Part]:
                 "used_memory_bytes": counted("of the node that is fullest"),
                 "max_memory_bytes": counted("its limit, 0 for none"),
                 "aof_last_write_status": {**text, "description": "`ok`, or that of a node in need"},
+                "rdb_last_bgsave_status": {
+                    **text,
+                    "description": "`ok`, or that of a node in need",
+                },
             }
         ),
     }

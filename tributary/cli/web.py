@@ -37,6 +37,6 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
         ingest.app.blueprint(settings, guard),
         api.app.blueprint(settings, client, guard),
         metrics.blueprint(client, settings, guard),
-        web.health([connection.readiness(client, writes=True)]),
+        web.health([connection.readiness(client, writes=True, level=settings.durability)]),
         web.sharing(settings),
     )

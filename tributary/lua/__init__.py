@@ -23,9 +23,10 @@ REGROUP = Script("regroup")
 SETTLE = Script("settle")
 FORGET = Script("forget")
 HEARTBEAT = Script("heartbeat")
+ALIVE = Script("alive")
 ACCOUNT = Script("account")
 REPLAY = Script("replay")
 
 SCRIPTS = (
-    APPEND, REPORT_TAIL, COMMIT, ATTEMPT, REGROUP, SETTLE, FORGET, HEARTBEAT, ACCOUNT, REPLAY
+    APPEND, REPORT_TAIL, COMMIT, ATTEMPT, REGROUP, SETTLE, FORGET, HEARTBEAT, ALIVE, ACCOUNT, REPLAY
 )  # fmt: skip

@@ -10,7 +10,7 @@ import redis
 
 from tributary import keys
 from tributary.connection import failures, servers
-from tributary.lua import HEARTBEAT
+from tributary.lua import ALIVE
 from tributary.ownership import MISSED_HEARTBEATS, owner
 from tributary.settings import Settings
 from tributary.status import partition as partition_
@@ -96,6 +96,12 @@ def faults(status: dict[str, Any]) -> list[str]:
             "the server cannot write its append-only file "
             f"(aof_last_write_status is {server['aof_last_write_status']}); look at its disk"
         )
+    if server.get("rdb_last_bgsave_status", "ok") != "ok":
+        found.append(
+            "the last snapshot of the server failed "
+            f"(rdb_last_bgsave_status is {server['rdb_last_bgsave_status']}): it refuses writes "
+            "if stop-writes-on-bgsave-error is yes; look at its disk"
+        )
     return [*found, *_full(status)]
 
 
@@ -106,7 +112,7 @@ def aggregators_alive(client: redis.Redis, settings: Settings) -> list[dict[str,
         Unavailable: the server cannot answer now.
     """
     with failures():
-        reply: Any = client.eval(HEARTBEAT.source.decode(), 1, keys.WORKERS, "", "0")
+        reply: Any = client.eval(ALIVE.source.decode(), 1, keys.WORKERS)
     silent_ms = MISSED_HEARTBEATS * settings.heartbeat_ms
     ages_ms = {
         id_.decode(): int(age)
@@ -128,15 +134,20 @@ def _server(told: list[dict[str, Any]]) -> dict[str, Any]:
     """What INFO says; of several nodes the worst, and of the fullest how full it is."""
     fullest = max(told, key=lambda info: info["used_memory"] / (info["maxmemory"] or math.inf))
     roles = [info["role"] for info in told]
-    writes = [info.get("aof_last_write_status", "ok") for info in told]
     return {
         "version": fullest.get("valkey_version", fullest["redis_version"]),
         "nodes": len(told),
         "role": next((role for role in roles if role != "master"), "master"),
         "used_memory_bytes": fullest["used_memory"],
         "max_memory_bytes": fullest["maxmemory"],  # 0: no limit
-        "aof_last_write_status": next((status for status in writes if status != "ok"), "ok"),
+        **{
+            name: _worst(name, told) for name in ("aof_last_write_status", "rdb_last_bgsave_status")
+        },
     }
+
+
+def _worst(name: str, told: list[dict[str, Any]]) -> str:
+    return next((info[name] for info in told if info.get(name, "ok") != "ok"), "ok")
 
 
 def _full(status: dict[str, Any]) -> list[str]:
