@@ -12,6 +12,7 @@ const DRAW_MS = 200;
 const STILL_DRAW_MS = 1_000;
 const AGE_MS = 1_000;
 const LIST_MS = 30_000;
+const BEFORE_MAX = 1_000; // pages that Previous goes back
 const TYPING_MS = 200;
 
 export class Fleet {
@@ -56,6 +57,7 @@ export class Fleet {
     this.previous.addEventListener("click", () => this.go(this.wanted.prefix, this.before.pop() ?? ""));
     this.following.addEventListener("click", () => {
       this.before.push(this.wanted.after);
+      if (this.before.length > BEFORE_MAX) this.before.shift();
       this.go(this.wanted.prefix, this.next);
     });
     this.place = el("div", { class: "place" });
