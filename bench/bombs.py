@@ -46,7 +46,7 @@ def command(out: Path | None) -> None:
 
 
 def _post(body: bytes, *fields: bytes) -> bytes:
-    lines = [b"POST /record HTTP/1.1", b"Host: a", b"Connection: close", *fields]
+    lines = [b"POST /record HTTP/1.1", b"Host: localhost", b"Connection: close", *fields]
     return b"\r\n".join([*lines, b"Content-Length: %d" % len(body), b"", body])
 
 
@@ -70,7 +70,7 @@ def _distinct_heads() -> Iterator[bytes]:
     for first in range(0, _BLOCKS, _PIPELINED):
         numbers = range(first, first + _PIPELINED)
         heads = b"".join(
-            b"GET /collect HTTP/1.1\r\nHost: a\r\nX: %01800d\r\n\r\n" % n for n in numbers
+            b"GET /collect HTTP/1.1\r\nHost: localhost\r\nX: %01800d\r\n\r\n" % n for n in numbers
         )
         yield heads + _post(b'{"n":1}')
 

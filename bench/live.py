@@ -95,9 +95,7 @@ class _Ears:
         """Connect; returns when each has heard what its device reads."""
         for number in range(count):
             reader, writer = await asyncio.open_connection(self._place.hostname, self._place.port)
-            head = (
-                f"GET /api/v1/live?device=live-{number % _DEVICES} HTTP/1.1\r\nHost: bench\r\n\r\n"
-            )
+            head = f"GET /api/v1/live?device=live-{number % _DEVICES} HTTP/1.1\r\nHost: localhost\r\n\r\n"
             writer.write(head.encode())
             await reader.readuntil(b"data: ")
             await reader.readline()

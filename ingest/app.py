@@ -56,7 +56,14 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     ready = connection.readiness(client, writes=True, level=settings.durability)
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, guard)
-    return web.make_app(__name__, routes, told, web.health([ready]), web.sharing(settings))
+    return web.make_app(
+        __name__,
+        routes,
+        told,
+        web.health([ready]),
+        web.sharing(settings),
+        web.browser_checks(guard),
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -50,7 +50,7 @@ class Intake:
             Refused: 400, 401, 403, 413, 415, 422 or 429; nothing of it may then be stored.
             Unavailable: it cannot be judged yet, or too many new series join.
         """
-        token = self._guard.admit(asked)
+        token = self._guard.admit(asked, writes=True)
         if asked.is_plain is None:
             asked.is_plain = _is_plain(asked)
         met = self._rules.devices.met

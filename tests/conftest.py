@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import redis
-from support.processes import Deployment, Process, Server, tributary
+from support.processes import HOSTS, Deployment, Process, Server, tributary
 from support.site import Site
 
 from tributary import keys
@@ -53,7 +53,7 @@ def client(server: Server) -> redis.Redis:
 
 @pytest.fixture
 def settings(server: Server) -> Settings:
-    return Settings(redis_url=server.url, heartbeat_ms=100)
+    return Settings(redis_url=server.url, heartbeat_ms=100, public_hosts=HOSTS)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 
 import redis
 
-from tributary import tokens
+from tributary import browsers, cors, tokens
 from tributary.errors import Misconfigured, TributaryError, Unavailable
 from tributary.outage import Outage
 from tributary.settings import Settings
@@ -58,22 +58,34 @@ class Asked:
         "authorization",
         "content_encoding",
         "content_type",
+        "fetch_site",
+        "host",
         "idempotency_key",
+        "is_cross_site",
         "is_plain",
         "memo",
+        "origin",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is a record of header fields
         self,
         authorization: str = "",
         content_type: str = "",
         content_encoding: str = "identity",
         idempotency_key: str | None = None,
+        *,
+        host: str | None = None,
+        origin: str | None = None,
+        fetch_site: str | None = None,
     ) -> None:
         self.authorization = authorization
         self.content_type = content_type
         self.content_encoding = content_encoding
         self.idempotency_key = idempotency_key
+        self.host = host
+        self.origin = origin
+        self.fetch_site = fetch_site
+        self.is_cross_site = False  # known once the guard has admitted it without a token
         self.is_plain: bool | None = None  # for who records: whether nothing has to be undone
         self.memo: tuple[tokens.Table, Token | None] | None = None
 
@@ -83,6 +95,9 @@ class Guard:
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._client = client
+        self._browsers = browsers.Policy(
+            browsers.parse_hosts(settings.public_hosts), cors.parse_origins(settings.cors_origins)
+        )
         self._is_open = settings.open
         self._demands = not is_loopback(settings.host)
         self._outage = Outage("redis (tokens)")
@@ -90,11 +105,16 @@ class Guard:
         self._refresh()
         threading.Thread(target=self._keep, name="tokens", daemon=True).start()
 
-    def admit(self, asked: Asked) -> Token | None:
+    def admit(self, asked: Asked, *, writes: bool = False) -> Token | None:
         """The token of a request; None where no tokens are asked for.
 
+        Args:
+            asked: its header fields.
+            writes: whether it changes what is stored.
+
         Raises:
-            Refused: 401, there is no valid token.
+            Refused: 401, there is no valid token; where no tokens are asked for, 421 for a host
+                name that is not known, 403 for a write that comes from a page of another site.
             Unavailable: the tokens have not been read yet; nobody passes until they are.
         """
         memo, table = asked.memo, self._table
@@ -102,15 +122,40 @@ class Guard:
             raise Unavailable("the tokens have not been read from Redis yet")
         if memo is not None and memo[0] is table:
             token = memo[1]
-            if token is None or token.expires_at_ms is None:
+            if token is None:
+                if writes and asked.is_cross_site:
+                    raise browsers.cross_site()
+                return None
+            if token.expires_at_ms is None:
                 return token
-        if self._is_open or not (table.by_digest or self._demands):
+        if not self._asks_for_tokens(table):
+            self._check_browser(asked, writes=writes)
             asked.memo = (table, None)
             return None
         secret = tokens.secret_of(asked.authorization)
         token = table.find(secret, time.time_ns() // 1_000_000)
         asked.memo = (table, token)
         return token
+
+    def check_browser(self, asked: Asked, *, writes: bool) -> None:
+        """For routes that ask for no token: what `admit` checks where there are none.
+
+        Raises:
+            Refused: 421 or 403.
+        """
+        if self._table is None or not self._asks_for_tokens(self._table):
+            self._check_browser(asked, writes=writes)
+
+    def _check_browser(self, asked: Asked, *, writes: bool) -> None:
+        self._browsers.check_host(asked.host)
+        asked.is_cross_site = self._browsers.is_cross_site(
+            asked.host, asked.origin, asked.fetch_site
+        )
+        if writes and asked.is_cross_site:
+            raise browsers.cross_site()
+
+    def _asks_for_tokens(self, table: tokens.Table) -> bool:
+        return not self._is_open and (self._demands or bool(table.by_digest))
 
     def _keep(self) -> None:
         while True:

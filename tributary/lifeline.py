@@ -7,16 +7,18 @@ side is gone, however it went. Linux can also send a signal by itself.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_TERM_EVERY_S = 1.0  # a SIGTERM may be lost while a process sets up its handlers
+_TERM_EVERY_S = 1.0  # one may be lost while a process sets up its handlers
 _KILL_AFTER_S = 12.0  # requests under way have ten seconds
 
 
@@ -40,19 +42,39 @@ class Lifeline:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def signal_on_parent_death() -> Callable[[], None] | None:
-    """What a child calls between fork and exec to get SIGTERM when its parent dies.
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """A context in which SIGTERM and SIGINT wait, for forking.
 
-    None where the system has no such signal. Linux ties it to the thread that forked: call it
-    from the main thread.
+    A child that gets one between fork and exec, where it still has the handlers of its parent,
+    would lose it. A parent that gets one before it has noted down its child would forget it.
     """
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def release_signals() -> None:
+    """In a child forked with signals held: take them again, and what came meanwhile ends it."""
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
+
+def before_exec() -> Callable[[], None]:
+    """What a child forked with signals held calls before exec; Linux signals it when we die.
+
+    Linux ties the signal to the thread that forked: call it from the main thread.
+    """
     parent = os.getpid()
+    prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
     def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        release_signals()
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it died before the call above
             os.kill(os.getpid(), signal.SIGTERM)
 

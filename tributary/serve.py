@@ -8,10 +8,11 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from loguru import logger
 
-from tributary import connection, faults, guard, plain, web
+from tributary import connection, faults, guard, lifeline, plain, web
 from tributary.errors import Misconfigured
 from tributary.guard import Guard
 from tributary.lane import head
@@ -109,8 +110,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(name, value)
 
     def _begin_worker(self, _arbiter: Any, _worker: Any) -> None:
+        lifeline.release_signals()
         self._lifeline.watch()
         faults.arm(self._settings.fail)
+
+    def run(self) -> None:
+        """Serve until a signal; gunicorn's loop."""
+        _Arbiter(self).run()
 
     def load(self) -> Flask | Application:
         guard = Guard(self._settings, connection.connect(self._settings))
@@ -122,6 +128,14 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             attach(self._settings, lane, guard)
         web.add_check(app, lane.readiness)
         return Application(lane, app, self._settings.http_threads)
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's master, whose workers lose no signal between fork and their first step."""
+
+    def spawn_worker(self) -> Any:
+        with lifeline.signals_held():
+            return super().spawn_worker()
 
 
 def _announce(arbiter: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from tributary import catalogue, cors
+from tributary import browsers, catalogue, cors
 from tributary.errors import Misconfigured
 from tributary.window import Window, parse_windows
 
@@ -24,6 +24,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "windows": parse_windows,
     "metrics_file": catalogue.load,
     "cors_origins": cors.parse_origins,
+    "public_hosts": browsers.parse_hosts,
 }
 _LARGEST_BODIES_MIN = 8  # half of what is under way may wait for its rest, chunked twice as long
 
@@ -115,6 +116,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "flag"
     cors_origins: Annotated[
         str, _setting("pages of other hosts that may read the answers; empty: none", "origin,…")
+    ] = ""
+    public_hosts: Annotated[
+        str,
+        _setting(
+            "host names under which this server is reached; checked only while no token is asked "
+            "for: IP addresses and localhost always pass",
+            "name,…",
+        ),
     ] = ""
     future_max_ms: Annotated[
         int, _setting("how far ahead of the server a reading may be", "ms", ge=0)

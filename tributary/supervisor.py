@@ -13,8 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from loguru import logger
@@ -49,22 +48,13 @@ class _Child:
 
 
 class Supervisor:
-    """Starts children, starts again those that die, and stops them in order.
+    """Starts children, starts again those that die, and stops them in order."""
 
-    Args:
-        uninterrupted: a context in which no signal handler raises: a child that was forked but
-            not yet noted down would never be stopped.
-    """
-
-    def __init__(
-        self,
-        uninterrupted: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
-    ) -> None:
-        self._uninterrupted = uninterrupted
-        self._die_with_parent = lifeline.signal_on_parent_death()
+    def __init__(self) -> None:
+        self._before_exec = lifeline.before_exec()
         self._children: list[_Child] = []
         self._pipe_end, self._lifeline = os.pipe()
-        with uninterrupted():
+        with lifeline.signals_held():
             self._guard = self._post_guard(group=0)
             self._group = self._guard.pid
 
@@ -112,7 +102,7 @@ class Supervisor:
         """Post another guard if the present one is gone; without it the group may be gone, too."""
         if self._guard.poll() is None:
             return
-        with self._uninterrupted():
+        with lifeline.signals_held():
             try:
                 self._guard = self._post_guard(self._group)
             except PermissionError:  # the group has no member: what setpgid(2) says then
@@ -121,11 +111,14 @@ class Supervisor:
 
     def _post_guard(self, group: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD], stdin=self._pipe_end, process_group=group
+            ["/bin/sh", "-c", _GUARD],
+            stdin=self._pipe_end,
+            process_group=group,
+            preexec_fn=lifeline.release_signals,  # noqa: PLW1509  # as above
         )
 
     def _spawn(self, child: _Child) -> None:
-        with self._uninterrupted():
+        with lifeline.signals_held():
             try:
                 child.process = self._popen(child.spec)
             except PermissionError:  # the guard died just now, and with it the group
@@ -144,7 +137,7 @@ class Supervisor:
             process_group=self._group,
             umask=spec.umask,
             stdin=subprocess.DEVNULL,
-            preexec_fn=self._die_with_parent,  # noqa: PLW1509  # this process has one thread
+            preexec_fn=self._before_exec,  # noqa: PLW1509  # this process has one thread
         )
 
     def _on_exit(self, child: _Child, status: int, now_s: float) -> None:

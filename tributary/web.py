@@ -49,6 +49,9 @@ def asked() -> Asked:
         fields.get("Content-Type", ""),
         fields.get("Content-Encoding", "identity").lower(),
         fields.get("Idempotency-Key"),
+        host=fields.get("Host"),
+        origin=fields.get("Origin"),
+        fetch_site=fields.get("Sec-Fetch-Site"),
     )
 
 
@@ -114,6 +117,17 @@ def sharing(settings: Settings) -> Blueprint:
         asking = request.headers.get("Origin")
         response.headers.extend(cors.headers(origins, asking, request.method))
         return response
+
+    return blueprint
+
+
+def browser_checks(guard: Guard) -> Blueprint:
+    """What every route of an app checks of a browser's request, also those that ask no token."""
+    blueprint = Blueprint("browsers", __name__)
+
+    @blueprint.before_app_request
+    def check() -> None:
+        guard.check_browser(asked(), writes=False)
 
     return blueprint
 

@@ -41,7 +41,14 @@ Admit = Callable[[Mapping[str, str]], Pass | None]
 
 def by(guard: Guard) -> Admit:
     """Ask a guard."""
-    return lambda headers: guard.admit(Asked(headers.get("authorization", "")))
+    return lambda headers: guard.admit(
+        Asked(
+            headers.get("authorization", ""),
+            host=headers.get("host"),
+            origin=headers.get("origin"),
+            fetch_site=headers.get("sec-fetch-site"),
+        )
+    )
 
 
 def anybody(_headers: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from support import pipeline
-from support.processes import Process, Server, stopped
+from support.processes import HOSTS, Process, Server, stopped
 from support.raw import connected, post, request
 from support.waiting import wait_until
 
@@ -42,7 +42,9 @@ def test_requests_that_wait_for_redis_are_answered_when_the_server_is_told_to_st
     own_server: Callable[..., Server], run: Callable[..., Process]
 ):
     server = own_server()
-    settings = Settings(redis_url=server.url, redis_timeout_ms=20_000, partitions=1)
+    settings = Settings(
+        redis_url=server.url, redis_timeout_ms=20_000, partitions=1, public_hosts=HOSTS
+    )
     ingest = run("ingest", "--port", "0", environ=pipeline.environ(settings))
     url = ingest.wait_for(_SERVING)[1]
     with contextlib.ExitStack() as stack:

@@ -22,6 +22,8 @@ from tributary.server import EmbeddedServer
 from tributary.settings import PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
+# Host names in requests that tests write as bytes; without tokens the server must know them.
+HOSTS = "a,b,here,x"
 _READY = re.compile(r"tributary: ready on (http://\S+)")
 
 
@@ -35,7 +37,7 @@ class Process:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
         self.popen = subprocess.Popen(
             command,
-            env={**inherited, **(environ or {})},
+            env={**inherited, f"{PREFIX}PUBLIC_HOSTS": HOSTS, **(environ or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 from support.pipeline import environ
-from support.processes import Server, request, tributary
+from support.processes import HOSTS, Server, request, tributary
 from tributary.settings import Settings
 
 _READY = re.compile(r"tributary: ready on (http://\S+)")
@@ -18,7 +18,9 @@ class Site:
 
     def __init__(self, server: Server, **changes: Any) -> None:
         self.server = server
-        self.settings = Settings(redis_url=server.url, heartbeat_ms=100, **changes)
+        self.settings = Settings(
+            redis_url=server.url, heartbeat_ms=100, public_hosts=HOSTS, **changes
+        )
         with socket.create_server(("127.0.0.1", 0)) as taken:
             self._port = taken.getsockname()[1]
         self.start()

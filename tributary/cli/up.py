@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -41,9 +39,10 @@ def command(**given: Any) -> None:
     if server is not None:
         settings = msgspec.structs.replace(settings, redis_url=server.url)
     port = listener.getsockname()[1]
-    interrupts = _Interrupts()
-    interrupts.install()
-    supervisor = Supervisor(interrupts.deferred)
+    # SIGINT, too: background jobs of scripts, nohup and some CI systems start us with it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    supervisor = Supervisor()
     try:
         deadline_s = time.monotonic() + _READY_TIMEOUT_S
         if server is not None:
@@ -60,48 +59,14 @@ def command(**given: Any) -> None:
             supervisor.watch()
             time.sleep(_WATCH_S)
     except KeyboardInterrupt:
-        interrupts.remove()  # a second Ctrl-C ends at once
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C ends at once
+            signal.signal(number, signal.SIG_DFL)
     finally:
         supervisor.stop()
 
 
-class _Interrupts:
-    """SIGINT and SIGTERM as KeyboardInterrupt, also where SIGINT was ignored when we started.
-
-    Background jobs of scripts, nohup and some CI systems ignore it for their children.
-    """
-
-    def __init__(self) -> None:
-        self._is_deferred = False
-        self._is_pending = False
-
-    def install(self) -> None:
-        """From now on either signal raises KeyboardInterrupt."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def remove(self) -> None:
-        """From now on either signal ends the process."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-
-    @contextlib.contextmanager
-    def deferred(self) -> Iterator[None]:
-        """A context at whose end a signal raises, not within."""
-        self._is_deferred = True
-        try:
-            yield
-        finally:
-            self._is_deferred = False
-        if self._is_pending:
-            self._is_pending = False
-            raise KeyboardInterrupt
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._is_deferred:
-            self._is_pending = True
-        else:
-            raise KeyboardInterrupt
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _embedded(settings: Settings) -> EmbeddedServer:

@@ -39,4 +39,5 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
         metrics.blueprint(client, settings, guard),
         web.health([connection.readiness(client, writes=True, level=settings.durability)]),
         web.sharing(settings),
+        web.browser_checks(guard),
     )

@@ -188,6 +188,9 @@ def _value_fault(fields: dict[bytes, bytes]) -> Fault | None:
 def _fill(head: Head, found: list[tuple[bytes, bytes]]) -> None:
     fields = {name: value.decode("latin-1") for name, value in found}
     head.has_host = b"host" in fields
+    head.host = fields.get(b"host")
+    head.origin = fields.get(b"origin")
+    head.fetch_site = fields.get(b"sec-fetch-site")
     head.length = int(fields.get(b"content-length", "0"))
     head.is_chunked = b"transfer-encoding" in fields
     head.is_general = any(name in fields for name in _GENERAL)
