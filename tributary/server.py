@@ -178,7 +178,7 @@ def running(settings: Settings) -> Iterator[str]:
             umask=private.UMASK,
             pass_fds=(server.lock.fileno(),),
             stdin=subprocess.DEVNULL,
-            preexec_fn=lifeline.signal_on_parent_death(),  # noqa: PLW1509  # there is one thread
+            preexec_fn=lifeline.before_exec(),  # noqa: PLW1509  # there is one thread
         ) as process,
     ):
         try:
