@@ -21,6 +21,8 @@ _DEVICE = re.compile(DEVICE_PATTERN)
 _METRIC = re.compile(METRIC_PATTERN)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_FINER_THAN_MS = re.compile(r"(\.[0-9]{3})[0-9]+")
+_LENGTH_WITH_MS = len("2026-11-22T10:00:00.250Z")
 
 DEVICE_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : / -"
 METRIC_RULE = "a letter or _, then up to 63 of a-z A-Z 0-9 _ ."
@@ -42,6 +44,7 @@ def time_ms(given: float | str) -> int:
 
     A number's unit is told by its size: below 5e9 seconds, below 5e12 milliseconds, below
     5e15 microseconds, else nanoseconds. Whole numbers never pass through a float.
+    What is finer than a millisecond is cut off, never rounded up.
 
     Raises:
         ValueError: a naive or malformed time, or one before 1970.
@@ -51,7 +54,7 @@ def time_ms(given: float | str) -> int:
     if given < 0:
         raise ValueError(f"{given!r} lies before 1970")
     if given < 5e9:
-        return round(given * 1000)
+        return _seconds_to_ms(given)
     if given < 5e12:
         return int(given)
     return int(given) // 1000 if given < 5e15 else int(given) // 1_000_000
@@ -63,9 +66,22 @@ def rfc3339(time_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _seconds_to_ms(seconds: float) -> int:
+    """The last millisecond whose decimal reads as a double not above `seconds`.
+
+    So 1763805600.001 is .001, although its double is slightly below.
+    """
+    ms = int(seconds * 1000)
+    if (ms + 1) / 1000 <= seconds:
+        return ms + 1
+    return ms - 1 if ms / 1000 > seconds else ms
+
+
 def _from_rfc3339_ms(text: str) -> int:
+    # msgspec rounds what is finer than a microsecond, possibly into the next second.
+    exact = _FINER_THAN_MS.sub(r"\1", text) if len(text) > _LENGTH_WITH_MS else text
     try:
-        moment = msgspec.convert(text, datetime)
+        moment = msgspec.convert(exact, datetime)
     except msgspec.ValidationError:
         raise ValueError(f"{text!r:.60} is not a time") from None
     if moment.tzinfo is None:

@@ -28,7 +28,7 @@ _Int64s = NDArray[np.int64]
 _Doubles = NDArray[np.float64]
 _Column = list[float | str]
 _decode_object = msgspec.json.Decoder(dict[str, float | str | _Column]).decode
-_COLON = ord(":")
+_COLON, _BACKSLASH = b":\\"
 _LONG_BYTES = 1_000
 # Where the unit of a time changes; from the last on, a double holds no whole number exactly.
 _SECONDS, _MILLISECONDS, _NANOSECONDS = 5e9, 5e12, 5e15
@@ -65,11 +65,12 @@ def parse(
 
 def _object(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     metrics: dict[str, Any] = _decode_object(body)
-    # Fewer names than that, and one stood twice (or a string holds what looks like one).
-    if not _has_names(body, len(metrics)):
-        raise _Doubt
+    names = len(metrics)
     device = metrics.pop("device", reading.DEFAULT_DEVICE)
     recorded_at = metrics.pop("recorded_at", None)
+    # More names than that, and one is repeated (or a string holds what looks like one).
+    if not _has_names(body, names, recorded_at):
+        raise _Doubt
     if not metrics or len(metrics) > reading.METRICS_MAX or type(device) is not str:
         raise _Doubt
     if not metrics.keys() <= limits.metrics:
@@ -157,16 +158,23 @@ def _batch(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     return Accepted(_partitioned(devices, times_ms, packed, limits), len(readings), True)
 
 
-def _has_names(body: bytes, names: int) -> bool:
-    """Whether so many names stand in it; each ends in `":`.
+def _has_names(body: bytes, names: int, time: Any = None) -> bool:
+    """Whether the body has exactly this number of names, counting each one that is repeated.
 
-    One colon each is the usual case, and of many they are counted five times as fast by numpy.
+    Each name has one colon, and so has nothing else outside of strings. If strings hold more
+    colons than `time` does, those behind a quote are counted, and a blank before one is a doubt.
     """
-    if len(body) > _LONG_BYTES:
-        colons = np.count_nonzero(np.frombuffer(body, np.uint8) == _COLON)
-        if colons == names:
-            return True
-    return body.count(b'":') == names
+    if len(body) > _LONG_BYTES:  # numpy counts five times as fast
+        colons = int(np.count_nonzero(np.frombuffer(body, np.uint8) == _COLON))
+    else:
+        colons = body.count(b":")
+    if colons == names:
+        return True
+    if type(time) is str and _BACKSLASH not in body and colons == names + time.count(":"):
+        return True
+    return body.count(b'":') == names and not any(
+        blank in body and bytes((blank, _COLON)) in body for blank in b" \t\n\r"
+    )
 
 
 def _column(readings: list[Any], number: int) -> list[Any]:
@@ -224,13 +232,21 @@ def _scaled(times: _Int64s | _Doubles, latest_ms: int) -> _Int64s:
         return times.astype(np.int64)
     if first < 0:
         raise _Doubt
+    seconds: _Int64s | _Doubles = times * 1000
+    millis, micros = times, times // 1000
     if times.dtype.kind == "f":
-        seconds, millis, micros = np.rint(times * 1000), np.floor(times), np.floor(times) // 1000
-    else:
-        seconds, millis, micros = times * 1000, times, times // 1000
+        seconds, millis, micros = _truncated(times), np.floor(times), np.floor(times) // 1000
     units = [times < _SECONDS, times < _MILLISECONDS, times < _NANOSECONDS]
     scaled: _Int64s = np.select(units, [seconds, millis, micros], times // 1_000_000)
     return _checked(scaled.astype(np.int64), latest_ms)
+
+
+def _truncated(seconds: _Int64s | _Doubles) -> _Doubles:
+    """Seconds in whole milliseconds, as `reading.time_ms` cuts them."""
+    ms: _Doubles = np.floor(seconds * 1000)
+    ms += (ms + 1) / 1000 <= seconds
+    ms -= ms / 1000 > seconds
+    return ms
 
 
 def _checked(times_ms: _Int64s, latest_ms: int) -> _Int64s:

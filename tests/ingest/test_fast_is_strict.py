@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ times = st.one_of(
     st.integers(0, 2 * NOW_MS),
     st.integers(0, NOW_MS * 1_000_000 + 10**15),
     st.floats(0, 1e19, allow_nan=False),
+    st.floats(0, NOW_MS / 1000, allow_nan=False),
     st.sampled_from(
         ["2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05+02:00", "nonsense", None, -1]
     ),
@@ -98,6 +100,36 @@ def test_both_parsers_agree(value: Any, indent: int | None, separators: tuple[st
     body = json.dumps(value, indent=indent, separators=separators).encode()
     for limits in (LIMITS, REFUSING):
         assert outcome(fast.parse, body, limits) == outcome(strict.parse, body, limits)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t", "\n", "\r", " \t\n"])
+@pytest.mark.parametrize("again", ['"v"', '"\\u0076"'])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        ',"recorded_at":"2026-01-02T03:04:05Z"',
+        ',"recorded_at":"2026-01-02T03\\u003a04:05Z"',
+        ',"device":"a:b"',
+    ],
+)
+@pytest.mark.parametrize("form", ["{%s}", "[{%s}]", '[{"v":3},{%s}]'])
+@pytest.mark.parametrize("value", ["2", "[2]"])
+def test_a_repeated_name_is_refused(blank: str, again: str, more: str, form: str, value: str):
+    body = (form % f'"v":{value},{again}{blank}:{value}{more}').encode()
+    found = outcome(fast.parse, body)
+    assert found == outcome(strict.parse, body)
+    assert found[1] == "duplicate_name"
+
+
+def test_fractions_of_a_millisecond_are_cut_off_in_columns():
+    times = [1_763_805_600.001, 1_763_805_600.2519, 1_763_805_600.9999, 1, 0.0009]
+    body = json.dumps({"v": [1] * 5, "recorded_at": times}).encode()
+    found = outcome(fast.parse, body)
+    assert found == outcome(strict.parse, body)
+    assert sorted(row[2] for row in found[2]) == [
+        0, 1000, 1_763_805_600_001, 1_763_805_600_251, 1_763_805_600_999
+    ]  # fmt: skip
 
 
 @settings(max_examples=3000, deadline=None)

@@ -29,6 +29,18 @@ MOMENT_MS = 1_795_341_600_250
         (4_999_999_999_999_999, 4_999_999_999_999),
         (5_000_000_000_000_000, 5_000_000_000),
         (1_763_805_600.251, 1_763_805_600_251),
+        (1_763_805_600.001, 1_763_805_600_001),
+        (1_763_805_600.2519, 1_763_805_600_251),
+        (1_763_805_600.9999, 1_763_805_600_999),
+        (0.0009, 0),
+        (4_999_999_999.9999, 4_999_999_999_999),
+        (1_763_805_600_250.9, 1_763_805_600_250),
+        ("2026-11-22T10:00:00.250999999Z", MOMENT_MS),
+        ("2026-11-22T10:00:00.2509999+0000", MOMENT_MS),
+        ("2026-11-22T09:59:59.999999999Z", MOMENT_MS - 251),
+        ("2025-12-31T23:59:59.999999999999Z", 1_767_225_599_999),
+        ("2026-11-22T15:30:00.250+0530", MOMENT_MS),
+        ("2026-11-22T15:30:00.250+05:30", MOMENT_MS),
     ],
 )
 def test_the_unit_is_told_by_the_size(given: float | str, ms: int):
@@ -42,6 +54,12 @@ def test_the_unit_is_told_by_the_size(given: float | str, ms: int):
 def test_what_is_no_time_is_refused(given: float | str):
     with pytest.raises(ValueError, match=r".+"):
         reading.time_ms(given)
+
+
+@pytest.mark.parametrize("second", [0, 1, 1_763_805_600, 4_999_999_999])
+def test_seconds_keep_every_millisecond_that_was_written(second: int):
+    for ms in range(1000):
+        assert reading.time_ms(float(f"{second}.{ms:03}")) == second * 1000 + ms
 
 
 def test_times_are_written_with_milliseconds_and_zone():
