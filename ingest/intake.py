@@ -21,6 +21,7 @@ from tributary.stream import Once
 from tributary.tokens import Token
 
 _KEY_MAX = 255
+_DIGEST_BYTES = 16
 _KEY = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 
 
@@ -72,7 +73,9 @@ class Intake:
         answer = record.answer(accepted, rejected)
         if asked.idempotency_key is None:
             return Taken(accepted, answer, None)
-        return Taken(accepted, answer, Once(_once_key(asked.idempotency_key, token), answer))
+        digest = hashlib.blake2b(sent, digest_size=_DIGEST_BYTES).digest()
+        once = Once(_once_key(asked.idempotency_key, token), answer, digest)
+        return Taken(accepted, answer, once)
 
     def _limit(self, readings: dict[str, int], token: Token | None, now_s: float) -> None:
         limited = [(self._devices, device, count) for device, count in readings.items()]

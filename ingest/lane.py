@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -40,7 +41,13 @@ class _Sent(msgspec.Struct, gc=False, eq=False):
     replies: list[Reply] | None = None  # kept only for a request with a key
 
 
-_Closed = tuple[Frame, Once | None, list[_Sent]]
+class _Closed(NamedTuple):
+    """A frame that is complete, and the requests whose readings it holds."""
+
+    frame: Frame
+    several: list[_Sent]
+    once: Once | None = None
+    claims: bool = True
 
 
 class _Open:
@@ -85,16 +92,40 @@ class Recorder:
             request.answer(self._answers.ok(taken.answer))
             return
         sent = _Sent(request, taken.answer)
+        if taken.once is None:
+            self._plan_flush()
+            self._share(sent, taken.accepted)
+            return
+        sent.replies = []
+        frames = record.frames(taken.accepted)
+        if self._appending.claims_first(frames, taken.once, is_cluster=self.links.is_cluster):
+            self._claim(sent, frames, taken.once)
+        else:
+            self._append(sent, frames, taken.once)
+
+    def _plan_flush(self) -> None:
         if not self._is_flush_due:
             self._is_flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
-        if taken.once is None:
-            self._share(sent, taken.accepted)
-        else:
-            sent.replies = []
-            for whole in record.frames(taken.accepted):
-                sent.awaited += 1
-                self._closed.append((whole, taken.once, [sent]))
+
+    def _claim(self, sent: _Sent, frames: list[Frame], once: Once) -> None:
+        """Append the frames of a request when the node that decides has given it its key."""
+
+        def answered(reply: Reply) -> None:
+            if reply is None or reply == once.digest:
+                self._append(sent, frames, once, claims=False)
+                return
+            failure = pipe.failure(reply) or stream.key_reused()
+            sent.request.answer(self._answers.failure(failure))
+
+        command = pack(self._appending.claim_command(once))
+        self.links.of(self._appending.home(once)).evaluate(command, answered)
+
+    def _append(self, sent: _Sent, frames: list[Frame], once: Once, *, claims: bool = True) -> None:
+        self._plan_flush()
+        for whole in frames:
+            sent.awaited += 1
+            self._closed.append(_Closed(whole, [sent], once, claims))
 
     def _share(self, sent: _Sent, accepted: Accepted) -> None:
         for partition, blocks in accepted.blocks.items():
@@ -117,7 +148,7 @@ class Recorder:
 
     def _close(self, partition: int, grown: _Open) -> None:
         whole = Frame(partition, grown.readings, frame.pack(grown.blocks))
-        self._closed.append((whole, None, grown.sent))
+        self._closed.append(_Closed(whole, grown.sent))
 
     def _flush(self) -> None:
         """Send the frames of this tick."""
@@ -127,12 +158,12 @@ class Recorder:
             self._close(partition, grown)
         self._open.clear()
         closed, self._closed = self._closed, []
-        links = {self.links.of(whole.partition) for whole, _, _ in closed}
+        links = {self.links.of(whole.partition) for whole, *_ in closed}
         for link in links:
             link.hold()
         waits = self._waits(closed) if self._appending.is_replicated else {}
-        for whole, once, several in closed:
-            command = self._appending.command(whole, once)
+        for whole, several, once, claims in closed:
+            command = self._appending.command(whole, once, claims=claims)
             self.links.of(whole.partition).evaluate(
                 pack(command), self._when_appended(whole.partition, several)
             )
@@ -144,7 +175,7 @@ class Recorder:
     def _waits(self, closed: list[_Closed]) -> dict[Link, dict[_Sent, None]]:
         """For each link the requests that are answered only behind its WAIT."""
         waits: dict[Link, dict[_Sent, None]] = {}
-        for whole, _, several in closed:
+        for whole, several, *_ in closed:
             waits.setdefault(self.links.of(whole.partition), {}).update(dict.fromkeys(several))
         for together in waits.values():
             for sent in together:

@@ -90,9 +90,17 @@ CATALOGUE = (
     Key(
         "tributary:{p}:once:<key>",
         "string",
-        "the answer that a request with this Idempotency-Key was given",
+        "digest of the body, then the answer that a request with this Idempotency-Key was given",
         "ingest (append)",
         "ingest (append)",
+        "11 minutes: longer than the claim",
+    ),
+    Key(
+        "tributary:{p}:claim:<key>",
+        "string",
+        "digest of the body that has claimed this Idempotency-Key; `p` follows from the key",
+        "ingest",
+        "ingest",
         "10 minutes",
     ),
     Key(
@@ -165,6 +173,11 @@ def dead(partition: int) -> str:
 def once(partition: int, key: str) -> str:
     """Key of the answer that a request with this Idempotency-Key was given."""
     return f"tributary:{{{partition}}}:once:{key}"
+
+
+def claim(partition: int, key: str) -> str:
+    """Key of the digest of the body that has claimed this Idempotency-Key."""
+    return f"tributary:{{{partition}}}:claim:{key}"
 
 
 def series(device: str, metric: str) -> str:

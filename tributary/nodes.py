@@ -33,6 +33,7 @@ class Nodes:
         self._url = url
         self._timeout_s = timeout_ms / 1000
         self._others: list[str] = []
+        self.is_cluster = False  # as far as known
 
     async def open(self, key: str) -> Pipe:
         """A connection to the server that holds a key.
@@ -83,7 +84,9 @@ class Nodes:
         except ConnectionGone:
             raise
         except TributaryError:  # no cluster, or no permission to ask: then it is the only one
+            self.is_cluster = False
             return []
+        self.is_cluster = True
         return [
             Range(first, last, _with_place(url, host.decode(), port))
             for first, last, (host, port, *_), *_ in reply

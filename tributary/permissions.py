@@ -43,6 +43,8 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         *_SCRIPTED,
         ("GET", keys.once(0, "k")),
         ("SET", keys.once(0, "k"), "v"),
+        ("SET", keys.claim(0, "k"), "v"),
+        ("GET", keys.claim(0, "k")),
         ("PEXPIRE", keys.once(0, "k"), "1"),
         ("WAIT", "1", "1"),
         ("HINCRBY", _META, "f", "1"),

@@ -11,20 +11,27 @@ import redis
 from redis.exceptions import NoScriptError
 
 from tributary import faults, keys
-from tributary.connection import failures
-from tributary.errors import BacklogFull, Unavailable
+from tributary.connection import failures, is_cluster
+from tributary.errors import BacklogFull, Refused, TributaryError, Unavailable
 from tributary.lua import APPEND
 from tributary.settings import Settings
 from tributary.tail import Tail
 
 _REFUSE_FROM = 0.9  # of the cap
+_KEY_REUSED = -2  # what append replies
 
 
 class Once(NamedTuple):
-    """A request that may be sent again: its key, and the answer that its retries get."""
+    """A request that may be sent again: its key, the answer of its retries, its body's digest.
+
+    One key is for one body. Which one is decided in one place, the claim, whose partition
+    follows from the key; each partition of the readings remembers by itself that it has its
+    part. So a retry completes what is missing and repeats nothing.
+    """
 
     key: str
     answer: bytes
+    digest: bytes
 
 
 class Frame(NamedTuple):
@@ -46,19 +53,41 @@ class Appending:
     def __init__(self, settings: Settings) -> None:
         self._max_entries = str(settings.stream_max_entries)
         self._unread_max = str(unread_max(settings) if settings.overflow == "refuse" else 0)
-        self._once_ttl_ms = str(settings.once_ttl_ms)
+        self._partitions = settings.partitions
+        self._claim_ttl_ms = str(settings.once_ttl_ms)
+        # A claim that outlived what a partition remembers would let a retry count twice.
+        self._once_ttl_ms = str(settings.once_ttl_ms + settings.once_ttl_ms // 10)
         self._wait_ms = settings.redis_timeout_ms // 2  # it must answer before we give it up
         self.tail = Tail(settings.partitions)
         self.is_replicated = settings.durability == "replicated"
 
-    def command(self, frame: Frame, once: Once | None = None) -> tuple[str | bytes, ...]:
-        """The command that appends a frame."""
+    def home(self, once: Once) -> int:
+        """The partition that holds the claim of a key."""
+        return keys.partition_of(once.key, self._partitions)
+
+    def claim_command(self, once: Once) -> tuple[str | bytes, ...]:
+        """The command that claims a key: it returns the digest that has it already, or nil."""
+        name = keys.claim(self.home(once), once.key)
+        return ("SET", name, once.digest, "NX", "GET", "PX", self._claim_ttl_ms)
+
+    def claims_first(self, frames: list[Frame], once: Once, *, is_cluster: bool) -> bool:
+        """Whether a key must be claimed on its own: no script reaches two nodes of a cluster."""
+        home = self.home(once)
+        return is_cluster and any(frame.partition != home for frame in frames)
+
+    def command(
+        self, frame: Frame, once: Once | None = None, *, claims: bool = True
+    ) -> tuple[str | bytes, ...]:
+        """The command that appends a frame, and claims the key if that is not done yet."""
         partition, readings, packed = frame
         names = [keys.readings(partition), keys.meta(partition)]
         values: list[str | bytes] = [self._max_entries, self._unread_max, str(readings), packed]
         if once is not None:
             names.append(keys.once(partition, once.key))
-            values += (self._once_ttl_ms, once.answer)
+            values += (self._once_ttl_ms, once.digest, once.answer)
+            if claims:
+                names.append(keys.claim(self.home(once), once.key))
+                values.append(self._claim_ttl_ms)
         return ("EVALSHA", APPEND.sha, str(len(names)), *names, *values)
 
     def wait_command(self) -> tuple[str, str, str]:
@@ -66,9 +95,21 @@ class Appending:
         return ("WAIT", "1", str(self._wait_ms))
 
 
-def refusal(reply: int) -> Unavailable | None:
+def refusal(reply: int) -> TributaryError | None:
     """What the number says that an append has replied, if it was not done."""
+    if reply == _KEY_REUSED:
+        return key_reused()
     return BacklogFull() if reply < 0 else None
+
+
+def key_reused() -> Refused:
+    """422: one key is for one body."""
+    return Refused(
+        "the Idempotency-Key was used for another body within the last minutes; send a new key "
+        "with a new body, and the same body with a retry",
+        status=422,
+        code="key_reused",
+    )
 
 
 def not_replicated(confirmed: int) -> Unavailable | None:
@@ -94,12 +135,18 @@ def append(
     Frames of one partition are added whole or not at all; of several, some may be.
 
     Raises:
+        Refused: 422, the key has been used for another body; nothing is added.
         Unavailable: the server cannot take them now.
         ConnectionGone: whether they were added is not known.
     """
     faults.reach("before_append")
-    commands = [appending.command(frame, once) for frame in frames]
+    claims_first = once is not None and appending.claims_first(
+        frames, once, is_cluster=is_cluster(client)
+    )
+    commands = [appending.command(frame, once, claims=not claims_first) for frame in frames]
     with failures():
+        if once is not None and claims_first:
+            _claim(client, appending, once)
         replies = _execute(client, commands, appending)
         unknown = [i for i, r in enumerate(replies) if isinstance(r, NoScriptError)]
         if unknown:  # refused before anything was written, so sending again is safe
@@ -119,8 +166,17 @@ def append(
     return answered_before(replies)
 
 
+def _claim(client: redis.Redis, appending: Appending, once: Once) -> None:
+    """Claim a key of a request whose frames are on other nodes."""
+    held = client.execute_command(*appending.claim_command(once), get=True)  # type: ignore[no-untyped-call]
+    if held not in (None, once.digest):
+        raise key_reused()
+
+
 def _check(replies: list[Any], appending: Appending) -> None:
-    failure = not_replicated(replies.pop()) if appending.is_replicated else None
+    failure: TributaryError | None = (
+        not_replicated(replies.pop()) if appending.is_replicated else None
+    )
     for reply in replies:
         if isinstance(reply, int):
             failure = refusal(reply) or failure

@@ -55,6 +55,9 @@ def test_everything_works_on_several_nodes(
     once = {"Idempotency-Key": "first"}
     assert request(ingest, "POST", "/record", batch, once)[0] == 200
     assert request(ingest, "POST", "/record", batch, once)[1]["duplicate"] is True
+    for other in (batch[:1], batch[::-1], batch[1:2]):  # refused wherever its partitions are
+        refused = request(ingest, "POST", "/record", other, once)
+        assert (refused[0], refused[1]["error"]["code"]) == (422, "key_reused")
     wait_until(lambda: pipeline.drained(settings), "the readings to be applied")
     answers = [collected(api, device) for device in DEVICES]
     assert [answer["current_speed"] for answer in answers] == list(range(len(DEVICES)))

@@ -50,6 +50,11 @@ class Links:
         return self._links[partition]
 
     @property
+    def is_cluster(self) -> bool:
+        """Whether the servers are nodes of a cluster: one command then reaches one partition."""
+        return self._nodes.is_cluster
+
+    @property
     def are_open(self) -> bool:
         """Whether every partition can be reached now."""
         return all(link.is_open for link in set(self._links))

@@ -3,21 +3,25 @@
 -- The numbers count entries (e) and readings (n) ever appended. They are what makes loss exact:
 -- a reader that finds a gap in them knows how much was trimmed before it was read.
 --
--- KEYS[1] readings, KEYS[2] meta, KEYS[3] once (optional)
+-- KEYS[1] readings, KEYS[2] meta, KEYS[3] once (optional), KEYS[4] claim (optional)
 -- ARGV[1] most entries kept, ARGV[2] entries that may be unread (0: any number),
 -- ARGV[3] readings in the frame, ARGV[4] frame; with KEYS[3]: ARGV[5] ms to remember it,
--- ARGV[6] the answer to remember
--- returns {number of the entry, number of its last reading}; -1 if too much is unread; the answer
--- remembered under KEYS[3] if the same request was appended before
+-- ARGV[6] digest of the body, ARGV[7] the answer to remember; with KEYS[4]: ARGV[8] ms of the claim
+-- returns {number of the entry, number of its last reading}; -1 if too much is unread; -2 if
+-- another body has claimed the key; the answer remembered under KEYS[3] if the same body was
+-- appended before
 -- atomic: a number without its entry would look like a lost entry, an answer remembered without
 -- its entry would be a lie, and two retries at once must not both be new.
-local once, unread_max = KEYS[3], tonumber(ARGV[2])
+local once, claim, unread_max = KEYS[3], KEYS[4], tonumber(ARGV[2])
 if once then
+  local digest = ARGV[6]
+  if claim and (redis.call('GET', claim) or digest) ~= digest then return -2 end
+  -- Of another body: its claim has expired, and what it has left here goes.
   local answered = redis.call('GET', once)
-  if answered then
+  if answered and string.sub(answered, 1, #digest) == digest then
     -- A write, so that a WAIT after it waits for what the first time has written, too.
     redis.call('PEXPIRE', once, ARGV[5])
-    return answered
+    return string.sub(answered, #digest + 1)
   end
 end
 if unread_max > 0 then
@@ -30,5 +34,6 @@ end
 local entries = redis.call('HINCRBY', KEYS[2], 'entries', 1)
 local accepted = redis.call('HINCRBY', KEYS[2], 'accepted', ARGV[3])
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'e', entries, 'n', accepted, 'r', ARGV[4])
-if once then redis.call('SET', once, ARGV[6], 'PX', ARGV[5]) end
+if once then redis.call('SET', once, ARGV[6] .. ARGV[7], 'PX', ARGV[5]) end
+if claim then redis.call('SET', claim, ARGV[6], 'PX', ARGV[8], 'NX') end
 return {entries, accepted}
