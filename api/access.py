@@ -32,6 +32,14 @@ def check(device: str) -> None:
         g.token.check(_SCOPE, [device])
 
 
+def narrowed(prefix: str) -> str | None:
+    """The prefix of what a request may see of the devices with this prefix; None for nothing."""
+    if g.token is None:
+        return prefix
+    narrow: str | None = g.token.narrowed(prefix)
+    return narrow
+
+
 def covers() -> Callable[[str], bool] | None:
     """Which devices the request may see in a list; None for all."""
-    return None if g.token is None else g.token.covers
+    return None if g.token is None or g.token.is_for_all else g.token.covers

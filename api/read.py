@@ -84,7 +84,10 @@ class _Reads:
         """A page of the list of devices."""
         limit = parameters.limit(request.args.get("limit"))
         after, prefix = request.args.get("after", ""), request.args.get("prefix", "")
-        page = self._store.devices(prefix, after, limit, access.covers())
+        narrow = access.narrowed(prefix)
+        if narrow is None:  # the token is for other devices
+            return web.json_answer({"devices": [], "next": None})
+        page = self._store.devices(narrow, after, limit, access.covers())
         now_ms = _now_ms()
         listed = [answers.listed(self._view, device, now_ms) for device in page.devices]
         return web.json_answer({"devices": listed, "next": page.next})

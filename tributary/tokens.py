@@ -56,6 +56,13 @@ class Token(msgspec.Struct, frozen=True, dict=True):
         """Whether the token is for every device."""
         return self.device == _ANY
 
+    def narrowed(self, prefix: str) -> str | None:
+        """The prefix of all devices that begin with `prefix` and may be covered; None: none is."""
+        own = self.device.partition(_ANY)[0]
+        if own.startswith(prefix):
+            return own
+        return prefix if prefix.startswith(own) else None
+
     def covers(self, device: str) -> bool:
         """Whether the token is for this device."""
         covered = self._known.get(device)

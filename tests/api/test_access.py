@@ -61,6 +61,16 @@ def test_a_token_decides_what_is_read(ask: Ask, client: redis.Redis):
     assert [device["device"] for device in page["devices"]] == ["fleet/1", "fleet/2"]
     assert page["next"] is None
     assert ask("/api/v1/devices?limit=1", fleet)[1]["next"] == "fleet/1"
+    for query, devices in (
+        ("prefix=fl", ["fleet/1", "fleet/2"]),
+        ("prefix=fleet/2", ["fleet/2"]),
+        ("prefix=other", []),
+        ("after=fleet/1", ["fleet/2"]),
+        ("after=aaa", ["fleet/1", "fleet/2"]),
+        ("after=z", []),
+    ):
+        _, page = ask(f"/api/v1/devices?{query}", fleet)
+        assert [device["device"] for device in page["devices"]] == devices
 
 
 def test_without_a_token_documents_are_read_and_nothing_else(ask: Ask, client: redis.Redis):

@@ -42,6 +42,25 @@ def test_a_pattern_covers(pattern: str, device: str, *, is_covered: bool):
     assert held.covers(device) is is_covered  # remembered
 
 
+@pytest.mark.parametrize(
+    ("pattern", "prefix", "narrow"),
+    [
+        ("*", "", ""),
+        ("*", "car", "car"),
+        ("car-*", "", "car-"),
+        ("car-*", "ca", "car-"),
+        ("car-*", "car-7", "car-7"),
+        ("car-*", "bus", None),
+        ("car-*-door", "", "car-"),
+        ("*-door", "car", "car"),
+        ("car-7", "", "car-7"),
+        ("car-7", "car-77", "car-77"),
+    ],
+)
+def test_a_list_begins_where_a_pattern_does(pattern: str, prefix: str, narrow: str | None):
+    assert token(pattern).narrowed(prefix) == narrow
+
+
 def test_what_is_remembered_of_a_pattern_is_bounded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tokens, "_DEVICES_KEPT_MAX", 10)
     held = token("car-*")
