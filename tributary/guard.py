@@ -9,8 +9,10 @@ from __future__ import annotations
 import ipaddress
 import threading
 import time
+import weakref
 
 import redis
+from loguru import logger
 
 from tributary import browsers, cors, tokens
 from tributary.errors import Misconfigured, TributaryError, Unavailable
@@ -49,6 +51,18 @@ def check_exposure(
         f"host={settings.host!r} is reachable from other machines, and there are no tokens; "
         f"make one with `{command}`, listen on 127.0.0.1, or let anybody in with --open"
     )
+
+
+def report_ignored_tokens(settings: Settings, client: redis.Redis) -> None:
+    """Warn at start of the tokens that `open` leaves without effect.
+
+    Raises:
+        Unavailable: Redis cannot be asked for them.
+    """
+    if settings.open and (ignored := len(tokens.load(client).by_digest)):
+        logger.bind(action="open", ignored_tokens=ignored).warning(
+            "anyone who can connect is let in (--open); existing tokens are ignored"
+        )
 
 
 class Asked:
@@ -102,8 +116,10 @@ class Guard:
         self._demands = not is_loopback(settings.host)
         self._outage = Outage("redis (tokens)")
         self._table: tokens.Table | None = None
-        self._refresh()
-        threading.Thread(target=self._keep, name="tokens", daemon=True).start()
+        self.refresh()
+        # The thread must not keep what it serves: it ends with the app that holds this guard.
+        of = weakref.ref(self)
+        threading.Thread(target=_keep, args=(of,), name="tokens", daemon=True).start()
 
     def admit(self, asked: Asked, *, writes: bool = False) -> Token | None:
         """The token of a request; None where no tokens are asked for.
@@ -157,12 +173,8 @@ class Guard:
     def _asks_for_tokens(self, table: tokens.Table) -> bool:
         return not self._is_open and (self._demands or bool(table.by_digest))
 
-    def _keep(self) -> None:
-        while True:
-            time.sleep(_ASK_S)
-            self._refresh()
-
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Read the tokens again if they have changed; called once per second."""
         try:
             table = self._table
             if table is None or tokens.version(self._client) != table.version:
@@ -170,3 +182,13 @@ class Guard:
             self._outage.end()
         except TributaryError as error:
             self._outage.begin(error)
+
+
+def _keep(of: weakref.ref[Guard]) -> None:
+    while True:
+        time.sleep(_ASK_S)
+        kept = of()
+        if kept is None:
+            return
+        kept.refresh()
+        del kept

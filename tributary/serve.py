@@ -64,6 +64,7 @@ def serve(
     connection.wait_and_prepare(settings)
     client = connection.connect(settings)
     guard.check_exposure(settings, client)
+    guard.report_ignored_tokens(settings, client)
     if settings.durability == "replicated" and not settings.lane and connection.is_cluster(client):
         raise Misconfigured(
             "durability='replicated' on a Redis Cluster needs the lane; leave out --no-lane"

@@ -19,6 +19,8 @@ from tributary.errors import Misconfigured
 from tributary.window import Window, parse_windows
 
 PREFIX = "TRIBUTARY_"
+# The credential of client commands, which no role reads.
+TOKEN_VARIABLE = f"{PREFIX}TOKEN"
 # What a type cannot say; each raises an error that names the fault.
 _CHECKS: dict[str, Callable[[str], object]] = {
     "windows": parse_windows,
@@ -202,7 +204,7 @@ def load(
     given: dict[str, Any] = {}
     faults: list[str] = []
     for name, text in environ.items():
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) and name != TOKEN_VARIABLE:
             field = name.removeprefix(PREFIX).lower()
             if field in Settings.__struct_fields__:
                 given[field] = text
@@ -254,7 +256,7 @@ def _validated(field: str, value: Any) -> Any:
 
 
 def _unknown(name: str) -> str:
-    known = [PREFIX + f.upper() for f in Settings.__struct_fields__]
+    known = [TOKEN_VARIABLE, *(PREFIX + f.upper() for f in Settings.__struct_fields__)]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0)
     return f"{name} is not a setting (did you mean {near[0]}?)"
 

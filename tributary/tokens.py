@@ -31,6 +31,8 @@ _VERSION = "version"
 _SELECTOR = 32
 _PATTERN = re.compile(r"[A-Za-z0-9._:/*-]{1,128}")
 _DEVICES_KEPT_MAX = 10_000
+_NAME_MAX = 128
+_SHOWN_MAX = 60
 
 
 class Token(msgspec.Struct, frozen=True, dict=True):
@@ -120,6 +122,16 @@ class Table:
         return token
 
 
+def printable(text: str, limit: int = _SHOWN_MAX) -> str:
+    """A text from outside as it may be shown on a terminal or logged.
+
+    What a terminal would act on (control and direction characters, line ends) is escaped, and
+    what is longer than `limit` characters is cut.
+    """
+    shown = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
 def digest_of(secret: str) -> str:
     """What stands in Redis instead of a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
@@ -178,11 +190,16 @@ def create(client: redis.Redis, token: Token) -> str:
     """Store a token under a new secret, and return the secret: nobody can read it again.
 
     Raises:
-        Misconfigured: the pattern or the scopes are not valid.
+        Misconfigured: the name, the pattern or the scopes are not valid.
     """
+    if len(token.name) > _NAME_MAX or not token.name.isprintable():
+        raise Misconfigured(
+            f"name={printable(token.name)!r} is not a valid name of a token; "
+            f"use at most {_NAME_MAX} printable characters"
+        )
     if _PATTERN.fullmatch(token.device) is None:
         raise Misconfigured(
-            f"device={token.device!r} is no pattern of device names; "
+            f"device={token.device!r:.140} is no pattern of device names; "
             "use A-Z a-z 0-9 . _ : / - and * for any characters"
         )
     if not token.scopes:

@@ -86,6 +86,16 @@ def test_readings_that_could_not_be_delivered_are_counted(run: Run):
     assert "Redis is away" in process.text
 
 
+def test_the_token_may_be_in_the_environment(run: Run):
+    drive = ("--devices", "1", "--rate", "20", "--seconds", "0.2")
+    environ = {"TRIBUTARY_TOKEN": "trb_of_environment"}
+    with scripted(no(401, "unauthorized")) as server:
+        process = run("simulate", "--url", server.url, *drive, environ=environ)
+        process.end()
+        assert {a.headers["Authorization"] for a in server.asked} == {"Bearer trb_of_environment"}
+    assert "trb_of_environment" not in process.text
+
+
 def test_a_server_that_is_not_there_is_said_so(run: Run):
     process = run("simulate", "--url", "http://127.0.0.1:9")
     assert process.end() == 1

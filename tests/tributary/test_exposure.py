@@ -63,10 +63,13 @@ def test_with_a_token_it_starts_and_asks_for_it(
 
 @pytest.mark.parametrize("role", ["up", "ingest", "api"])
 def test_with_open_it_starts_for_everybody(run: Run, server: Server, settings: Settings, role: str):
+    for name in "ab":
+        tokens.create(server.client, Token(name, "", "*", SCOPES, 0))
     process = start(run, role, server, "--open")
     web = serving(role, process, settings)
     path = "/record" if role == "ingest" else "/collect"
     assert web.ask("POST", path, b'{"a":1}').status == 200
+    process.wait_for(re.compile("ignored_tokens=2"))
     assert process.stop() == 0
 
 

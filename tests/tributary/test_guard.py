@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -53,6 +54,14 @@ def test_an_open_address_needs_tokens_or_the_operators_word(change: Change, clie
     guard.check_exposure(change(), client)
     made(client)
     guard.check_exposure(outside, client)
+
+
+def test_its_thread_ends_with_it(settings: Settings, client: redis.Redis):
+    before = set(threading.enumerate())
+    door = Guard(settings, client)
+    (thread,) = set(threading.enumerate()) - before
+    door = None  # noqa: F841 (the last reference)
+    wait_until(lambda: not thread.is_alive(), "the thread to end")
 
 
 def test_on_loopback_everybody_passes_until_there_is_a_token(

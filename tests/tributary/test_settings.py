@@ -22,6 +22,10 @@ def test_the_environment_is_read_and_options_win():
     assert (loaded.host, loaded.port) == ("::1", 9001)
 
 
+def test_the_token_of_client_commands_is_no_fault_of_a_role():
+    assert settings.load({"TRIBUTARY_TOKEN": "trb_x"}) == settings.load({})
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("1", True), ("false", False), ("0", False)]
 )

@@ -43,6 +43,29 @@ def test_a_pattern_covers(pattern: str, device: str, *, is_covered: bool):
 
 
 @pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("car-7", "car-7"),
+        ("garage é 車", "garage é 車"),
+        ("\x1b[2Jgone", r"\x1b[2Jgone"),
+        ("a\nb\r", r"a\nb\r"),
+        ("\x9b31m", r"\x9b31m"),
+        ("a\u202eb", r"a\u202eb"),
+        ("x" * 61, "x" * 59 + "…"),
+    ],
+)
+def test_a_name_is_shown_without_what_a_terminal_acts_on(name: str, shown: str):
+    assert tokens.printable(name) == shown
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "a\u202eb", "x" * 129])
+def test_a_name_that_a_terminal_would_act_on_is_refused(client: redis.Redis, name: str):
+    with pytest.raises(Misconfigured, match="is not a valid name of a token"):
+        tokens.create(client, Token("id", name, "*", ("record",), 0))
+    assert not tokens.load(client).by_digest
+
+
+@pytest.mark.parametrize(
     ("pattern", "prefix", "narrow"),
     [
         ("*", "", ""),

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
+from tributary import settings
 from tributary.cli import guessed, terminal
 from tributary.client import Tributary
 from tributary.dataset import file
@@ -35,7 +36,11 @@ _STATE_DIR = Path("~/.local/state/tributary/load")
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
 )
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="the server")
-@click.option("--token", help="credential, if the server wants one")
+@click.option(
+    "--token",
+    envvar=settings.TOKEN_VARIABLE,
+    help=f"credential, if the server wants one [{settings.TOKEN_VARIABLE}]",
+)
 @click.option("--device-column", metavar="COLUMN", help="column that names the device")
 @click.option("--time-column", metavar="COLUMN", help="column of recorded_at")
 @click.option(

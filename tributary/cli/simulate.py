@@ -12,6 +12,7 @@ from rich.progress import ProgressColumn, Task
 from rich.table import Table
 from rich.text import Text
 
+from tributary import settings
 from tributary.cli import terminal
 from tributary.client import Tributary
 from tributary.errors import Unavailable
@@ -45,7 +46,11 @@ _CARS_SHOWN_MAX = 8
     help="how long they drive",
 )
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="the server")
-@click.option("--token", help="credential, if the server wants one")
+@click.option(
+    "--token",
+    envvar=settings.TOKEN_VARIABLE,
+    help=f"credential, if the server wants one [{settings.TOKEN_VARIABLE}]",
+)
 @click.option(
     "--seed",
     default=1,

@@ -76,9 +76,7 @@ def list_tokens(*, as_json: bool, **given: Any) -> None:
     for row in rows:
         scopes = ", ".join(row["scopes"])
         table.add_row(
-            row["id"],
-            row["name"],
-            row["device"],
+            *(tokens.printable(row[column]) for column in ("id", "name", "device")),
             scopes,
             row["created_at"],
             row["expires_at"] or "never",
@@ -94,7 +92,8 @@ def revoke(token_id: str, **given: Any) -> None:
     with _client(given) as client:
         was_there = tokens.revoke(client, token_id)
     if not was_there:
-        click.echo(f"tributary: there is no token {token_id}; see `tributary token list`", err=True)
+        shown = tokens.printable(token_id)
+        click.echo(f"tributary: there is no token {shown}; see `tributary token list`", err=True)
         sys.exit(1)
     click.echo(f"token {token_id} is revoked", err=True)
 
