@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from api import collect
 from api.live import Hub, Live, stream
+from api.live.shares import Shares
 from tributary import cors, keys, pipe, reading
 from tributary.guard import Guard
 from tributary.lane.lane import Lane, Route
@@ -23,7 +24,7 @@ def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
     collector = Collector(settings, lane, guard)
     hub = Hub(settings)
     origins = cors.parse_origins(settings.cors_origins)
-    lane.mount(stream.PATH, Live(hub, stream.by(guard), origins), hub)
+    lane.mount(stream.PATH, Live(hub, stream.by(guard), origins, Shares(settings)), hub)
     query = "device=[A-Za-z0-9._:/-]{1,128}"
     route = Route("/collect", ("GET", "POST"), query, collector.collect, collector.prepare)
     lane.add([route], collector.links)

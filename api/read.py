@@ -32,7 +32,7 @@ def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
     """
     layout = Layout(settings.parsed_windows, settings.average_over)
     view = View(layout, catalogue.load(settings.metrics_file), settings.stale_after_ms)
-    reads = _Reads(Store(client, settings), view)
+    reads = _Reads(Store(client, settings), view, web.Share(max(1, settings.http_threads // 2)))
     routes = Blueprint("read", __name__)
     routes.add_url_rule("/collect", view_func=reads.collect, methods=["GET", "POST"])
     devices = "/api/v1/devices"
@@ -56,8 +56,9 @@ class _Found(NamedTuple):
 class _Reads:
     """The routes, each a method, over the store and the view of a process."""
 
-    def __init__(self, store: Store, view: View) -> None:
+    def __init__(self, store: Store, view: View, lists: web.Share) -> None:
         self._store = store
+        self._lists = lists
         self._view = view
 
     def collect(self) -> Response:
@@ -87,7 +88,8 @@ class _Reads:
         narrow = access.narrowed(prefix)
         if narrow is None:  # the token is for other devices
             return web.json_answer({"devices": [], "next": None})
-        page = self._store.devices(narrow, after, limit, access.covers())
+        with self._lists.place():
+            page = self._store.devices(narrow, after, limit, access.covers())
         now_ms = _now_ms()
         listed = [answers.listed(self._view, device, now_ms) for device in page.devices]
         return web.json_answer({"devices": listed, "next": page.next})

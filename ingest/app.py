@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import redis
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ingest import record
 from ingest.intake import Intake
+from ingest.series import Lookup
 from tributary import connection, faults, log, metrics, settings, stream, web
 from tributary.guard import Guard
 from tributary.settings import Settings
@@ -31,11 +33,21 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
         body = _body(settings.body_max_bytes)
         now_ms = time.time_ns() // 1_000_000
         taken = intake.take(body, web.asked(), request.query_string, now_ms)
+        if taken.lookup is not None:
+            taken = intake.settle(taken, _ask(client, taken.lookup))
         frames = record.frames(taken.accepted)
         before = stream.append(client, appending, frames, taken.once) if frames else None
         return web.json_answer(taken.answer if before is None else record.duplicate(before))
 
     return routes
+
+
+def _ask(client: redis.Redis, lookup: Lookup) -> list[Any]:
+    with connection.failures():
+        pipeline = client.pipeline(transaction=False)
+        for _, command in lookup.commands():
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        return pipeline.execute()
 
 
 def _body(max_bytes: int) -> bytes:

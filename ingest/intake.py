@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 
 from ingest import body, record
+from ingest.caps import Caps
 from ingest.forms import fast
 from ingest.newcomers import Newcomers
 from ingest.rules import Accepted, Rules
+from ingest.series import Lookup
 from tributary.errors import Refused
 from tributary.guard import Asked, Guard
 from tributary.rate import Rate
@@ -31,6 +34,8 @@ class Taken(msgspec.Struct, gc=False):
     accepted: Accepted
     answer: bytes
     once: Once | None
+    lookup: Lookup | None = None  # to be asked of Redis before anything is appended
+    rejected: list[Refused] | None = None
 
 
 class Intake:
@@ -42,6 +47,8 @@ class Intake:
         self._devices = Rate(settings.rate_per_device)
         self._tokens = Rate(settings.rate_per_token)
         self._newcomers = Newcomers(settings.new_series_per_second)
+        self._caps = Caps(settings)
+        guard.every_second(self._caps.refresh)
         self._is_limited = bool(settings.rate_per_device or settings.rate_per_token)
 
     def take(self, sent: bytes, asked: Asked, query: bytes, now_ms: int) -> Taken:
@@ -54,7 +61,7 @@ class Intake:
         token = self._guard.admit(asked, writes=True)
         if asked.is_plain is None:
             asked.is_plain = _is_plain(asked)
-        met = self._rules.devices.met
+        met = self._rules.met
         rejected: list[Refused] | None = None
         if asked.is_plain and not query and len(sent) <= self._rules.body_max_bytes:
             accepted = fast.parse(sent, now_ms, self._rules)  # the usual request
@@ -65,16 +72,42 @@ class Intake:
             accepted = record.accept(sent, asked.content_type, now_ms, self._rules, rejected)
         if token is not None:
             token.check("record", () if token.is_for_all else record.devices(accepted))
-        # A single reading of a device met before brings few new series, if any.
-        if self._newcomers.is_limited and (accepted.is_batch or self._rules.devices.met != met):
-            self._newcomers.admit(accepted, "" if token is None else token.id, now_ms / 1000)
+        # A single reading whose names were all met before brings few new series, if any.
+        if accepted.is_batch or self._rules.met != met:
+            self._join(accepted, met, token, now_ms / 1000)
         if self._is_limited:
             self._limit(record.readings_by_device(accepted), token, now_ms / 1000)
         answer = record.answer(accepted, rejected)
-        if asked.idempotency_key is None:
-            return Taken(accepted, answer, None)
-        digest = hashlib.blake2b(sent, digest_size=_DIGEST_BYTES).digest()
-        once = Once(_once_key(asked.idempotency_key, token), answer, digest)
+        once = None
+        if asked.idempotency_key is not None:
+            digest = hashlib.blake2b(sent, digest_size=_DIGEST_BYTES).digest()
+            once = Once(_once_key(asked.idempotency_key, token), answer, digest)
+        if not self._caps.is_near and (token is None or not token.is_capped):
+            return Taken(accepted, answer, once)
+        lookup = self._caps.lookup(accepted, token)
+        return Taken(accepted, answer, once, lookup, rejected)
+
+    def _join(
+        self, accepted: Accepted, met: tuple[int, int], token: Token | None, now_s: float
+    ) -> None:
+        """Admit what may be new, as fast as new series may join, and as far as the caps go."""
+        new = self._newcomers.admit(accepted, "" if token is None else token.id, now_s)
+        devices, metrics = self._rules.met
+        if new or metrics != met[1]:
+            self._caps.join(max(new, metrics - met[1]), devices - met[0])
+
+    def settle(self, taken: Taken, replies: list[Any]) -> Taken:
+        """A request whose lookup Redis has answered.
+
+        Raises:
+            Refused: 422, it brings more series than the caps leave room for.
+        """
+        assert taken.lookup is not None
+        accepted = self._caps.settle(taken.accepted, taken.lookup, replies, taken.rejected)
+        if accepted is taken.accepted:
+            return Taken(accepted, taken.answer, taken.once)
+        answer = record.answer(accepted, taken.rejected)
+        once = None if taken.once is None else taken.once._replace(answer=answer)
         return Taken(accepted, answer, once)
 
     def _limit(self, readings: dict[str, int], token: Token | None, now_s: float) -> None:

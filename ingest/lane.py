@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from ingest import record
-from ingest.intake import Intake
+from ingest.intake import Intake, Taken
 from ingest.rules import Accepted
 from tributary import faults, frame, pipe, stream
+from tributary.errors import TributaryError
 from tributary.frame import Block
 from tributary.guard import Guard
 from tributary.lane.lane import Lane, Route
@@ -88,6 +90,35 @@ class Recorder:
         now_ms = time.time_ns() // 1_000_000
         taken = self._intake.take(request.body, request.head, request.query, now_ms)
         request.body = b""  # not kept until Redis has answered: with many large ones it is much
+        if taken.lookup is not None:
+            self._look_up(request, taken)
+        else:
+            self._take(request, taken)
+
+    def _look_up(self, request: Request, taken: Taken) -> None:
+        """Ask Redis which series exist, then go on; near a cap only."""
+        assert taken.lookup is not None
+        commands = taken.lookup.commands()
+        replies: list[Reply] = [None] * len(commands)
+        awaited = len(commands)
+
+        def answered(number: int, reply: Reply) -> None:
+            nonlocal awaited
+            replies[number] = reply
+            awaited -= 1
+            if awaited:
+                return
+            try:
+                for each in replies:
+                    pipe.checked(each)
+                self._take(request, self._intake.settle(taken, replies))
+            except TributaryError as error:
+                request.answer(self._answers.failure(error))
+
+        for number, (partition, command) in enumerate(commands):
+            self.links.of(partition).send(pack(command), partial(answered, number))
+
+    def _take(self, request: Request, taken: Taken) -> None:
         if not taken.accepted.blocks:
             request.answer(self._answers.ok(taken.answer))
             return

@@ -28,13 +28,12 @@ class Newcomers:
 
     def __init__(self, per_s: float) -> None:
         """`per_s`: new series per second of each token; 0: any."""
-        self.is_limited = per_s > 0
         self._rate = Rate(per_s, _BURST_S)
         self._known: set[int] = set()
         self._known_before: set[int] = set()
 
-    def admit(self, accepted: Accepted, token: str, now_s: float) -> None:
-        """Count the new series of a request.
+    def admit(self, accepted: Accepted, token: str, now_s: float) -> int:
+        """How many series of a request are new to this process.
 
         Raises:
             TooManyNewSeries: more than the rate allows; nothing may be stored. A request with
@@ -54,7 +53,7 @@ class Newcomers:
                         if key not in self._known:
                             self._meet(key, block, new)
         if not new:
-            return
+            return 0
         series = sum(new.values())
         wait_s = self._rate.wait_s(token, series, now_s)
         if wait_s > 0:
@@ -67,6 +66,7 @@ class Newcomers:
         self._known.update(new)
         if len(self._known) > _KNOWN_MAX:
             self._known_before, self._known = self._known, set()
+        return series
 
     def _meet(self, key: int, block: Block, new: dict[int, int]) -> None:
         if key in self._known_before:

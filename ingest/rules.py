@@ -56,6 +56,8 @@ class Devices(dict[str, int]):
 class Metrics(set[str]):
     """Metric names found valid so far."""
 
+    met = 0  # how many names were looked up for the first time
+
     def check(self, names: Collection[str]) -> None:
         """Let names pass that keep the rule.
 
@@ -63,8 +65,10 @@ class Metrics(set[str]):
             Refused: 422, naming the first that does not.
         """
         for name in names:  # in their order: that of a set differs from process to process
-            if name not in self and not reading.is_metric(name):
-                raise invalid_metric(name)
+            if name not in self:
+                if not reading.is_metric(name):
+                    raise invalid_metric(name)
+                self.met += 1
         if len(self) >= _NAMES_KEPT_MAX:
             self.clear()
         self.update(names)
@@ -82,6 +86,11 @@ class Rules:
         # Empty unless what is not plausible is refused: then nothing is ever looked up in it.
         is_refused = settings.implausible == "refuse"
         self.ranges = catalogue.load(settings.metrics_file).ranges if is_refused else {}
+
+    @property
+    def met(self) -> tuple[int, int]:
+        """How many names of devices and of metrics were looked up for the first time so far."""
+        return self.devices.met, self.metrics.met
 
     def check_size(self, readings: int) -> None:
         """Refuse more readings than one request may carry (413), or none at all (400)."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import redis
 
-from tributary import connection, durability, keys, permissions
+from tributary import connection, durability, keys, memory, permissions
 from tributary.errors import TributaryError
 from tributary.settings import Settings
 
@@ -47,7 +47,7 @@ def examine(
         yield Finding("redis", "fault", f"redis_url={place}: {error}; start it, or correct the URL")
         return
     yield Finding("redis", "ok", f"{_name(info)} answers at {connection.shown(settings.redis_url)}")
-    yield from server(info)
+    yield from server(info, settings)
     yield from promised(settings.durability, config, info)
     for subject, look in (("clock", _clock), ("data", _stored)):
         try:
@@ -58,7 +58,7 @@ def examine(
     yield from (_permitted(client, role, user) for role in roles)
 
 
-def server(info: Mapping[str, Any]) -> Iterator[Finding]:
+def server(info: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
     """What INFO says of the server's own state."""
     yield _release(info)
     role = info.get("role", "unknown")
@@ -69,15 +69,38 @@ def server(info: Mapping[str, Any]) -> Iterator[Finding]:
         value = info.get(name, "ok")
         if value != "ok":
             yield Finding("persistence", grade, f"{name} of the server is {value}; {remedy}")
-    if not info.get("maxmemory", 0):
-        yield Finding(
+    yield _memory(info, settings)
+
+
+def _memory(info: Mapping[str, Any], settings: Settings) -> Finding:
+    """Whether maxmemory protects the machine and has room for the series that may come."""
+    max_bytes = int(info.get("maxmemory", 0))
+    machine_bytes = int(info.get("total_system_memory", 0))
+    series_bytes = settings.series_max * memory.SERIES_BYTES
+    if not max_bytes:
+        return Finding(
             "memory",
             "warning",
             "maxmemory of the server is 0: without a limit the system ends it when memory is "
             "gone; CONFIG SET maxmemory to half of what the machine has",
         )
-    else:
-        yield Finding("memory", "ok", f"maxmemory is {info['maxmemory']} bytes")
+    if machine_bytes and max_bytes > machine_bytes * 0.8:
+        return Finding(
+            "memory",
+            "warning",
+            f"maxmemory is {max_bytes} bytes of {machine_bytes} that the machine has: a rewrite of "
+            "the append-only file needs up to as much again; CONFIG SET maxmemory to half",
+        )
+    if not settings.series_max or series_bytes > max_bytes:
+        cap = f"series_max={settings.series_max}" if settings.series_max else "no series_max"
+        return Finding(
+            "memory",
+            "warning",
+            f"maxmemory is {max_bytes} bytes, and with {cap} series may need more (some "
+            f"{memory.SERIES_BYTES} bytes each); set TRIBUTARY_SERIES_MAX to at most "
+            f"{max_bytes // memory.SERIES_BYTES}, or give the server more memory",
+        )
+    return Finding("memory", "ok", f"maxmemory is {max_bytes} bytes")
 
 
 def promised(level: str, config: Mapping[str, str], info: Mapping[str, Any]) -> Iterator[Finding]:

@@ -6,10 +6,12 @@ a second whether it has changed: a revoked token is refused within two seconds.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import threading
 import time
 import weakref
+from collections.abc import Callable
 
 import redis
 from loguru import logger
@@ -17,6 +19,7 @@ from loguru import logger
 from tributary import browsers, cors, tokens
 from tributary.errors import Misconfigured, TributaryError, Unavailable
 from tributary.outage import Outage
+from tributary.refusals import REFUSALS
 from tributary.settings import Settings
 from tributary.tokens import Token
 
@@ -116,10 +119,17 @@ class Guard:
         self._demands = not is_loopback(settings.host)
         self._outage = Outage("redis (tokens)")
         self._table: tokens.Table | None = None
+        self._tasks: list[Callable[[redis.Redis], None]] = [REFUSALS.flush]
         self.refresh()
         # The thread must not keep what it serves: it ends with the app that holds this guard.
         of = weakref.ref(self)
         threading.Thread(target=_keep, args=(of,), name="tokens", daemon=True).start()
+
+    def every_second(self, task: Callable[[redis.Redis], None]) -> None:
+        """Let the guard's thread call something with its client, now and once per second."""
+        with contextlib.suppress(TributaryError):  # the thread reports an outage
+            task(self._client)
+        self._tasks.append(task)
 
     def admit(self, asked: Asked, *, writes: bool = False) -> Token | None:
         """The token of a request; None where no tokens are asked for.
@@ -179,6 +189,8 @@ class Guard:
             table = self._table
             if table is None or tokens.version(self._client) != table.version:
                 self._table = tokens.load(self._client)
+            for task in self._tasks:
+                task(self._client)
             self._outage.end()
         except TributaryError as error:
             self._outage.begin(error)

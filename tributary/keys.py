@@ -13,6 +13,8 @@ GROUP = "aggregator"
 WORKERS = "tributary:workers"
 CONFIG = "tributary:config"
 TOKENS = "tributary:tokens"
+TOKEN_USE = "tributary:token_use"  # noqa: S105 - a key, not a secret
+REFUSALS = "tributary:refusals"
 
 
 class Key(NamedTuple):
@@ -109,6 +111,23 @@ CATALOGUE = (
         "SHA-256 of a token → device pattern, scopes, expiry; `version`, new with each change",
         "operators",
         "ingest, api",
+        "permanent",
+    ),
+    Key(
+        TOKEN_USE,
+        "hash",
+        "token id with `:series` or `:devices` → how many were first recorded with it; only of "
+        "tokens with a cap",
+        "ingest",
+        "ingest",
+        "permanent",
+    ),
+    Key(
+        REFUSALS,
+        "hash",
+        "code → requests refused with it",
+        "ingest, api",
+        "all",
         "permanent",
     ),
     Key(

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from tributary import __version__, status, web
+from tributary import __version__, refusals, status, web
 from tributary.errors import TributaryError
 from tributary.guard import Guard
 from tributary.settings import Settings
@@ -142,6 +142,13 @@ CATALOGUE = (
         "always 1; the labels say what serves",
         lambda found: [((found["server"]["version"], found["server"]["role"]), 1)],
     ),
+    Metric(
+        "tributary_requests_refused_total",
+        "counter",
+        ("code",),
+        "requests refused: credentials, rates, caps, browsers; without those of the last second",
+        lambda found: [((code,), count) for code, count in sorted(found["refusals"].items())],
+    ),
     _whole(
         "healthy", "1 if `tributary status` finds no fault", lambda found: not status.faults(found)
     ),
@@ -170,12 +177,15 @@ def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprin
     """`GET /metrics`. It answers 200 also when Redis is away: that is one of the metrics."""
     routes = Blueprint("metrics", __name__)
     routes.before_request(web.asking(guard, "operate"))
+    lists = web.Share(max(1, settings.http_threads // 2))
 
     @routes.get("/metrics")
     def get_metrics() -> Response:
         found: dict[str, Any] | None
         try:
-            found = status.read(client, settings)
+            with lists.place():
+                found = status.read(client, settings)
+            found["refusals"] = refusals.totals(client)
         except TributaryError:
             found = None
         return Response(render(found), content_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -22,6 +22,7 @@ _START = (
     ("HGETALL", keys.CONFIG),
 )
 _TOKENS = (("HGETALL", keys.TOKENS), ("HGET", keys.TOKENS, "f"))
+_REFUSALS = (("HINCRBY", keys.REFUSALS, "f", "1"), ("HGETALL", keys.REFUSALS))
 _HEARTBEATS = (("TIME",), ("ZRANGE", keys.WORKERS, "0", "-1", "WITHSCORES"))
 _SCRIPTED = (("EVALSHA", "0" * 40, "2", _READINGS, _META), ("EVAL", "return 1", "1", _META))
 _ACCOUNT = (
@@ -51,6 +52,13 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HMGET", _META, "f"),
         ("HSET", _META, "f", "v"),
         ("XADD", _READINGS, "*", "f", "v"),
+        ("HLEN", _STATE),
+        ("HMGET", _STATE, "f"),
+        ("ZCARD", _DEVICES),
+        ("ZMSCORE", _DEVICES, "m"),
+        ("HINCRBY", keys.TOKEN_USE, "f", "1"),
+        ("HGETALL", keys.TOKEN_USE),
+        *_REFUSALS,
     ),
     "aggregator": (
         *_START,
@@ -96,6 +104,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HMGET", _STATE, "f"),
         ("HMGET", _WINDOWS, "f"),
         ("ZRANGEBYLEX", _DEVICES, "-", "+"),
+        *_REFUSALS,
         ("MULTI",),
         ("EXEC",),
     ),
@@ -117,6 +126,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HGET", keys.CONFIG, "f"),
         ("HGETALL", keys.CONFIG),
         ("HLEN", _LATEST),
+        ("HGETALL", keys.REFUSALS),
         ("HRANDFIELD", _LATEST, "1", "WITHVALUES"),
     ),
 }

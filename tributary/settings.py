@@ -151,6 +151,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_ms: Annotated[
         int, _setting("how long a body may take to arrive, or an answer to be read", "ms", ge=100)
     ] = 30_000
+    live_listeners_per_token: Annotated[
+        int, _setting("of them with one token", "listeners", ge=1)
+    ] = 1_000
+    live_listeners_per_address: Annotated[
+        int,
+        _setting("of them from one address; behind a proxy all have its own", "listeners", ge=1),
+    ] = 1_000
+    series_max: Annotated[
+        int, _setting("series of all devices together; new ones are refused beyond; 0: any", ge=0)
+    ] = 1_000_000
+    devices_max: Annotated[
+        int, _setting("devices altogether; new ones are refused beyond; 0: any", ge=0)
+    ] = 1_000_000
+    server_memory_bytes: Annotated[
+        int, _setting("maxmemory of the embedded server; 0: half of the memory", "bytes", ge=0)
+    ] = 0
     live_listeners_max: Annotated[
         int, _setting("listeners of live updates in one HTTP process", "listeners", ge=1)
     ] = 2_000

@@ -44,6 +44,13 @@ class Token(msgspec.Struct, frozen=True, dict=True):
     scopes: tuple[Scope, ...]
     created_at_ms: int
     expires_at_ms: int | None = None
+    series_max: int = 0  # first recorded with it; 0: any number
+    devices_max: int = 0
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether it may bring a limited number of series or devices only."""
+        return bool(self.series_max or self.devices_max)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

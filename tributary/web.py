@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -12,8 +14,9 @@ from loguru import logger
 from werkzeug.exceptions import HTTPException
 
 from tributary import cors
-from tributary.errors import Refused, Unavailable
+from tributary.errors import Overloaded, Refused, Unavailable
 from tributary.guard import Asked, Guard
+from tributary.refusals import REFUSALS
 from tributary.settings import Settings
 from tributary.tokens import Scope
 
@@ -132,9 +135,34 @@ def browser_checks(guard: Guard) -> Blueprint:
     return blueprint
 
 
+class Share:
+    """So many requests of a kind at once in this process; more are told to come again.
+
+    Routes of Flask share the threads of a process: without this, slow lists could take them all.
+    """
+
+    def __init__(self, at_once_max: int) -> None:
+        self._places = threading.BoundedSemaphore(at_once_max)
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for the time of a request.
+
+        Raises:
+            Overloaded: all places are taken.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Overloaded("too many lists are being read at once")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
 def told(error: Exception) -> tuple[int, bytes, dict[str, str]]:
     """Status, body and headers that tell an error; one that nobody expected is logged."""
     if isinstance(error, Refused):
+        REFUSALS.note(error)
         body = error_body(error.code, error.message, error.field, error.index)
         return error.status, body, error.headers
     if isinstance(error, Unavailable):

@@ -11,6 +11,7 @@ from api.live import event, subscription
 from api.live.event import Stamp
 from api.live.hub import Hub
 from api.live.listener import Listener, every_device, for_ever
+from api.live.shares import Shares
 from tributary import cors, tokens
 from tributary.errors import Refused, Unavailable
 from tributary.guard import Asked, Guard
@@ -28,6 +29,10 @@ Headers = list[tuple[bytes, bytes]]
 
 class Pass(Protocol):
     """A token: what its holder may hear of."""
+
+    @property
+    def id(self) -> str:
+        """What it is called in messages."""
 
     def check(self, scope: tokens.Scope, devices: Iterable[str] = ()) -> None:
         """Raise `Refused` if it lacks the scope or is not for one of the devices."""
@@ -64,14 +69,20 @@ class Live:
             none is asked for; raises `Refused` without a valid one. It is asked again every
             second, so that a revoked token ends what it had begun.
         origins: other origins whose pages may listen.
+        shares: how many listeners one token and one address may have; None: any number.
     """
 
     def __init__(
-        self, hub: Hub, admit: Admit = anybody, origins: frozenset[str] = frozenset()
+        self,
+        hub: Hub,
+        admit: Admit = anybody,
+        origins: frozenset[str] = frozenset(),
+        shares: Shares | None = None,
     ) -> None:
         self._hub = hub
         self._admit = admit
         self._origins = origins
+        self._shares = shares
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (called by the server)."""
@@ -81,21 +92,44 @@ class Live:
             if scope["method"] != "GET":
                 await _answer(send, *_other_method(scope["method"]), shared)
                 return
-            listener = self._listener(scope["query_string"], headers)
-            self._hub.join(listener)
+            owner = self._owner(scope, headers)
+            listener = self._listener(scope["query_string"], headers, owner)
         except (Refused, Unavailable) as error:
             await _answer(send, *told(error), shared)
         else:
-            await self._serve(listener, receive, send, shared)
+            try:
+                await self._serve(listener, receive, send, shared)
+            finally:
+                if self._shares is not None:
+                    self._shares.release(*owner)
 
-    def _listener(self, query: bytes, headers: Mapping[str, str]) -> Listener:
+    def _owner(self, scope: Scope, headers: Mapping[str, str]) -> tuple[str, str]:
+        """Id of the token and address of who wants to listen; empty: none, or not known."""
+        token = self._admit(headers)
+        address = (scope.get("client") or ("",))[0]
+        return ("" if token is None else token.id), address
+
+    def _listener(
+        self, query: bytes, headers: Mapping[str, str], owner: tuple[str, str]
+    ) -> Listener:
+        """A listener that has joined the hub and counts among those of its owner."""
         token = self._admit(headers)
         wanted = subscription.parse(query)
         seen = Stamp.parse(headers.get("last-event-id", ""))
-        if token is None:
-            return Listener(wanted, seen, every_device, self._still(headers))
-        token.check(_SCOPE, wanted.devices)
-        return Listener(wanted, seen, token.covers, self._still(headers))
+        covers: Callable[[str], bool] = every_device
+        if token is not None:
+            token.check(_SCOPE, wanted.devices)
+            covers = token.covers
+        listener = Listener(wanted, seen, covers, self._still(headers))
+        if self._shares is not None:
+            self._shares.take(*owner)
+        try:
+            self._hub.join(listener)
+        except Unavailable:
+            if self._shares is not None:
+                self._shares.release(*owner)
+            raise
+        return listener
 
     def _still(self, headers: Mapping[str, str]) -> Callable[[], bool]:
         if self._admit is anybody:

@@ -30,6 +30,7 @@ FIXED = {
     "aggregators": "of `tributary up`; here AGGREGATOR_REPLICAS",
     "metrics_file": "the one in the image; another is a mount, and so an overlay",
     "data_dir": "of the embedded server",
+    "server_memory_bytes": "of the embedded server",
     "server_binary": "of the embedded server",
     "public_hosts": "TRIBUTARY_PUBLIC_HOSTS: the services of the file pass by default",
     "record_url": "RECORD_URL: ingest is published apart from the dashboard",

@@ -62,6 +62,8 @@ class Browser:
 class OnlyCars:
     """A token for devices that begin with `car-`."""
 
+    id = "cars"
+
     def check(self, scope: str, devices: Iterable[str] = ()) -> None:
         assert scope == "collect"
         if not all(map(self.covers, devices)):

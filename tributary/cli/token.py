@@ -40,10 +40,23 @@ def command() -> None:
     type=click.Choice(get_args(Scope)),
     help=f"what it may do; may stand several times [default: {SCOPES[0]}]",
 )
+@click.option(
+    "--series-max", type=click.IntRange(0), default=0, help="new series it may bring; 0: any"
+)
+@click.option(
+    "--devices-max", type=click.IntRange(0), default=0, help="new devices it may bring; 0: any"
+)
 @click.option("--expires-in", metavar="TIME", help="hours or days it is valid, as 12h or 90d")
 @options.of_role("token")
-def create(
-    name: str, device: str, scopes: tuple[Scope, ...], expires_in: str | None, **given: Any
+def create(  # noqa: PLR0913 - one parameter per option
+    name: str,
+    device: str,
+    scopes: tuple[Scope, ...],
+    expires_in: str | None,
+    *,
+    series_max: int,
+    devices_max: int,
+    **given: Any,
 ) -> None:
     """Make a token and print its secret, once: only its SHA-256 is kept."""
     now_ms = time.time_ns() // 1_000_000
@@ -54,6 +67,8 @@ def create(
         scopes=scopes or SCOPES[:1],
         created_at_ms=now_ms,
         expires_at_ms=None if expires_in is None else now_ms + _duration_ms(expires_in),
+        series_max=series_max,
+        devices_max=devices_max,
     )
     with _client(given) as client:
         secret = tokens.create(client, token)

@@ -75,7 +75,7 @@ def _embedded(settings: Settings) -> EmbeddedServer:
             "durability='replicated' needs a server with a replica, and the embedded one has none; "
             "name a server with --redis-url, or ask for fsync"
         )
-    return EmbeddedServer(settings.data_dir, settings.server_binary, settings.durability)
+    return EmbeddedServer.of(settings)
 
 
 def _wait_for_server(supervisor: Supervisor, server: EmbeddedServer, deadline_s: float) -> None:

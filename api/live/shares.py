@@ -1,0 +1,48 @@
+"""How many listeners one token, and one address, may have in a process."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tributary.errors import Refused
+from tributary.settings import Settings
+
+
+class Shares:
+    """Counts listeners; as bounded as they are, since a count of 0 is not kept."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._max = {
+            "token": settings.live_listeners_per_token,
+            "address": settings.live_listeners_per_address,
+        }
+        self._held: Counter[tuple[str, str]] = Counter()
+
+    def take(self, token_id: str, address: str) -> None:
+        """Count one more listener; an empty name is not counted.
+
+        Raises:
+            Refused: 429, the token or the address has as many as it may.
+        """
+        owners = [(kind, name) for kind, name in self._owners(token_id, address) if name]
+        for kind, name in owners:
+            if self._held[kind, name] >= self._max[kind]:
+                raise Refused(
+                    f"{kind} {name} has {self._max[kind]} listeners, and may have no more; close "
+                    f"some, or raise live_listeners_per_{kind}",
+                    status=429,
+                    code="too_many_listeners",
+                    headers={"Retry-After": "5"},
+                )
+        self._held.update(owners)
+
+    def release(self, token_id: str, address: str) -> None:
+        """Count one listener less."""
+        for owner in self._owners(token_id, address):
+            self._held[owner] -= 1
+            if self._held[owner] <= 0:
+                del self._held[owner]
+
+    @staticmethod
+    def _owners(token_id: str, address: str) -> tuple[tuple[str, str], tuple[str, str]]:
+        return ("token", token_id), ("address", address)

@@ -1,0 +1,254 @@
+"""At most so many series and devices: beyond, new ones are refused, and known ones go on.
+
+Below nine tenths of a cap nothing is looked up: the totals are read from Redis once per second,
+and what this process has seen for the first time since is added. From there on, and always for a
+token with a cap of its own, the series of each request are looked up: first among those that
+this process knows to exist, then in Redis. What may still join is the cap less what Redis holds
+and less what this process has just admitted.
+
+So one HTTP process is exact. Several exceed a cap by at most what the others admit in a second;
+and a metric that is known, of a device that is known, is noticed by the totals of the next second.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+import redis
+
+from ingest.rules import Accepted
+from ingest.series import Lookup, devices_of, without
+from tributary import keys
+from tributary.connection import failures
+from tributary.errors import Refused
+from tributary.settings import Settings
+from tributary.tokens import Token
+
+_LOOK_FROM = 0.9  # of a cap
+_KNOWN_MAX = 200_000  # series, some 100 bytes each
+_SECONDS_MAX = 600  # of what was admitted and is not applied yet: ten minutes of backlog
+
+
+class _Room(NamedTuple):
+    """How many more devices and series there may be; None: any number."""
+
+    devices: int | None
+    series: int | None
+
+
+class _Joined(NamedTuple):
+    """How many series and devices have joined."""
+
+    series: int
+    devices: int
+
+
+class Caps:
+    """What one process knows of the totals; `refresh` must be called about once per second."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._partitions = settings.partitions
+        self._series_max = settings.series_max
+        self._devices_max = settings.devices_max
+        self._series = self._devices = 0
+        self._use: dict[str, int] = {}  # of tokens with a cap
+        self._known: set[tuple[str, str]] = set()
+        self._admitted: deque[_Joined] = deque([_Joined(0, 0)], _SECONDS_MAX)  # of each second
+        self._appended: list[int] = []  # entries by partition, as of the second before
+        self._not_counted: dict[str, int] = {}
+        self.is_near = False  # whether the caps of the deployment are near
+
+    def refresh(self, client: redis.Redis) -> None:
+        """Read the totals, and add what tokens with a cap have used.
+
+        Raises:
+            TributaryError: Redis was not asked; the totals of before stay.
+        """
+        used, self._not_counted = self._not_counted, {}
+        partitions = self._partitions if self._series_max or self._devices_max else 0
+        with failures():
+            pipeline = client.pipeline(transaction=False)
+            for partition in range(partitions):
+                pipeline.hlen(keys.state(partition))
+                pipeline.zcard(keys.devices(partition))
+                pipeline.hmget(keys.meta(partition), "entries", "done_entries")
+            for name, count in used.items():
+                pipeline.hincrby(keys.TOKEN_USE, name, count)
+            pipeline.hgetall(keys.TOKEN_USE)
+            *totals, use = pipeline.execute()
+        del totals[partitions * 3 :]
+        self._series, self._devices = sum(totals[0::3]), sum(totals[1::3])
+        self._forget_applied([(int(e or 0), int(done or 0)) for e, done in totals[2::3]])
+        self._use = {name.decode(): int(count) for name, count in use.items()}
+        self.is_near = self._is_near(0, 0)
+
+    def _is_near(self, series: int, devices: int) -> bool:
+        """Whether a cap is near if so many may join."""
+        return (
+            self._held_series() + series >= self._series_max * _LOOK_FROM > 0
+            or self._held_devices() + devices >= self._devices_max * _LOOK_FROM > 0
+        )
+
+    def join(self, series: int, devices: int) -> None:
+        """So many may be new; from nine tenths of a cap on they will be looked up."""
+        self.is_near = self.is_near or self._is_near(series, devices)
+        if not self.is_near:
+            self._admit(series, devices)
+
+    def _admit(self, series: int, devices: int) -> None:
+        now = self._admitted[-1]
+        self._admitted[-1] = _Joined(now.series + series, now.devices + devices)
+
+    def _forget_applied(self, entries: list[tuple[int, int]]) -> None:
+        """Begin another second; forget those whose entries are all applied and so in the totals.
+
+        Args:
+            entries: how many were appended and how many are applied, by partition.
+        """
+        if all(done >= before for (_, done), before in zip(entries, self._appended, strict=False)):
+            while len(self._admitted) > 1:  # what is in flight may be of the second before
+                self._admitted.popleft()
+        self._appended = [appended for appended, _ in entries]
+        self._admitted.append(_Joined(0, 0))
+
+    def _held_series(self) -> int:
+        """Those that Redis holds, and those that were admitted and are not applied yet."""
+        return self._series + sum(each.series for each in self._admitted)
+
+    def _held_devices(self) -> int:
+        return self._devices + sum(each.devices for each in self._admitted)
+
+    def lookup(self, accepted: Accepted, token: Token | None) -> Lookup | None:
+        """What has to be asked of Redis before these readings are taken; None: nothing."""
+        found = Lookup({}, {}, token)
+        for partition, blocks in accepted.blocks.items():
+            series: dict[tuple[str, str], None] = {}
+            for block in blocks:
+                for device in devices_of(block):
+                    for metric in block.metrics:
+                        if (device, metric) not in self._known:
+                            series[device, metric] = None
+            if series:
+                found.series[partition] = series
+                found.devices[partition] = dict.fromkeys(device for device, _ in series)
+        return found if found.series else None
+
+    def settle(
+        self,
+        accepted: Accepted,
+        lookup: Lookup,
+        replies: list[Any],
+        rejected: list[Refused] | None = None,
+    ) -> Accepted:
+        """The readings that may be taken, now that Redis has said what exists.
+
+        Args:
+            accepted: the readings of the request.
+            lookup: what was asked.
+            replies: of its commands, in their order.
+            rejected: if given, readings of refused series are put here and left out.
+
+        Raises:
+            Refused: 422, there is no room for a new series; nothing may be stored.
+        """
+        new_series: list[tuple[str, str]] = []
+        new_devices: set[str] = set()
+        for number, (partition, series) in enumerate(lookup.series.items()):
+            scores, states = replies[2 * number], replies[2 * number + 1]
+            devices = lookup.devices[partition]
+            new_devices |= {d for d, score in zip(devices, scores, strict=True) if score is None}
+            for each, state in zip(series, states, strict=True):
+                if state is None:
+                    new_series.append(each)
+                else:
+                    self._know(each)
+        if not new_series:
+            return accepted
+        refused = self._refused(new_series, new_devices, lookup.token)
+        if refused and rejected is None:
+            raise refused[next(iter(refused))]
+        kept = accepted if not refused else without(accepted, refused, rejected)
+        admitted = [each for each in new_series if each not in refused]
+        self._count(admitted, new_devices, lookup.token)
+        return kept
+
+    def _refused(
+        self, series: list[tuple[str, str]], devices: set[str], token: Token | None
+    ) -> dict[tuple[str, str], Refused]:
+        """The new series for which there is no room, each with its refusal."""
+        of_all = _Room(
+            _left(self._devices_max, self._held_devices()),
+            _left(self._series_max, self._held_series()),
+        )
+        of_token = self._room_of(token)
+        refused: dict[tuple[str, str], Refused] = {}
+        seen: set[str] = set()
+        taken = 0
+        for device, metric in series:
+            count = len(seen) + (device in devices and device not in seen)
+            problem = _beyond("", of_all, count, taken + 1)
+            if problem is None and token is not None:
+                problem = _beyond(token.id, of_token, count, taken + 1)
+            if problem is not None:
+                refused[device, metric] = _refusal(device, metric, *problem)
+                continue
+            taken += 1
+            if device in devices:
+                seen.add(device)
+        return refused
+
+    def _room_of(self, token: Token | None) -> _Room:
+        if token is None or not token.is_capped:
+            return _Room(None, None)
+        return _Room(
+            _left(token.devices_max, self._used(f"{token.id}:devices")),
+            _left(token.series_max, self._used(f"{token.id}:series")),
+        )
+
+    def _used(self, field: str) -> int:
+        return self._use.get(field, 0) + self._not_counted.get(field, 0)
+
+    def _count(self, series: list[tuple[str, str]], devices: set[str], token: Token | None) -> None:
+        """Remember what was admitted."""
+        if not series:
+            return
+        joined = len(devices & {device for device, _ in series})
+        self._admit(len(series), joined)
+        if token is not None and token.is_capped:
+            for kind, count in (("series", len(series)), ("devices", joined)):
+                field = f"{token.id}:{kind}"
+                self._not_counted[field] = self._not_counted.get(field, 0) + count
+        for each in series:
+            self._know(each)
+
+    def _know(self, series: tuple[str, str]) -> None:
+        if len(self._known) >= _KNOWN_MAX:
+            self._known.clear()
+        self._known.add(series)
+
+
+def _left(cap: int, held: int) -> int | None:
+    return cap - held if cap else None
+
+
+def _beyond(owner: str, room: _Room, devices: int, series: int) -> tuple[str, str] | None:
+    if room.series is not None and series > room.series:
+        return owner, "series"
+    if room.devices is not None and devices > room.devices:
+        return owner, "devices"
+    return None
+
+
+def _refusal(device: str, metric: str, owner: str, kind: str) -> Refused:
+    where = f"token {owner} may" if owner else "this deployment may"
+    remedy = (
+        f"raise the {kind}_max of the token" if owner else f"raise TRIBUTARY_{kind.upper()}_MAX"
+    )
+    return Refused(
+        f"{metric!r:.80} of device {device!r:.140} is new, and {where} have no more {kind}; "
+        f"{remedy}, or send known ones",
+        status=422,
+        code="too_many_series",
+        field=metric[:80],
+    )

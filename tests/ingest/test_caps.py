@@ -1,0 +1,124 @@
+"""Caps on series and devices: new ones are refused beyond, known ones never."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from support.pipeline import environ
+from support.processes import Process
+from support.waiting import wait_until
+from support.webs import Reply, Web
+
+from tributary import keys, refusals, tokens
+from tributary.settings import Settings
+from tributary.tokens import Token
+
+Start = Callable[..., Web]
+
+
+@pytest.fixture(params=[True, False], ids=["lane", "flask"])
+def start(
+    request: pytest.FixtureRequest, change: Callable[..., Settings], run: Callable[..., Process]
+) -> Iterator[Start]:
+    """Start ingest and an aggregator under some caps."""
+    started: list[Web] = []
+
+    def with_caps(**caps: Any) -> Web:
+        settings = change(lane=request.param, partitions=4, **caps)
+        started.append(Web(settings))
+        run("aggregator", environ=environ(settings))
+        return started[-1]
+
+    yield with_caps
+    for web in started:
+        web.close()
+
+
+def series_of(client: redis.Redis) -> int:
+    return sum(client.hlen(keys.state(p)) for p in range(4))
+
+
+def is_refused(reply: Reply) -> bool:
+    assert reply.status in (200, 422), reply
+    if reply.status == 422:
+        assert reply.code == "too_many_series"
+        assert "_MAX" in reply.json["error"]["message"] or "_max" in reply.json["error"]["message"]
+    return reply.status == 422
+
+
+def test_series_beyond_the_cap_are_refused_and_known_ones_go_on(start: Start, client: redis.Redis):
+    web = start(series_max=10)
+    replies = [web.record({"device": f"d-{n}", "a": n, "b": n}) for n in range(12)]
+    assert [is_refused(reply) for reply in replies] == [False] * 5 + [True] * 7
+    wait_until(lambda: series_of(client) == 10, "ten series")
+    for n in range(5):
+        assert web.record({"device": f"d-{n}", "a": 1, "b": 2}).status == 200
+    assert is_refused(web.record({"device": "d-0", "c": 1}))
+    assert web.record({"device": "d-0", "a": 1}).status == 200
+
+
+def test_devices_beyond_the_cap_are_refused(start: Start, client: redis.Redis):
+    web = start(devices_max=3)
+    replies = [web.record({"device": f"d-{n}", "a": n}) for n in range(6)]
+    assert [is_refused(reply) for reply in replies] == [False] * 3 + [True] * 3
+    wait_until(lambda: series_of(client) == 3, "three series")
+    assert web.record({"device": "d-1", "another": 1}).status == 200
+
+
+def test_a_batch_is_refused_whole_or_loses_only_the_new(start: Start, client: redis.Redis):
+    web = start(series_max=4)
+    known = [{"device": f"d-{n}", "a": n} for n in range(4)]
+    assert web.record(known).status == 200
+    wait_until(lambda: series_of(client) == 4, "four series")
+    both = [*known, {"device": "new", "a": 1}]
+    assert is_refused(web.record(both))
+    skipped = web.record(both, query="?on_error=skip")
+    assert skipped.status == 200
+    assert skipped.json["accepted"] == 4
+    assert [each["code"] for each in skipped.json["rejected"]] == ["too_many_series"]
+    assert web.record({"device": "d-1", "recorded_at": [1, 2], "a": [1, 2]}).status == 200
+    assert is_refused(web.record({"device": "d-1", "recorded_at": [1, 2], "z": [1, 2]}))
+    assert series_of(client) == 4
+
+
+def test_a_token_with_a_cap_brings_no_more_than_it_may(start: Start, client: redis.Redis):
+    token = Token("capped", "", "*", ("record",), 0, series_max=3, devices_max=2)
+    secret = tokens.create(client, token)
+    other = tokens.create(client, Token("other", "", "*", ("record",), 0))
+    web = start()
+    assert not is_refused(web.record({"device": "a", "m": 1, "n": 1}, secret))
+    assert not is_refused(web.record({"device": "b", "m": 1}, secret))
+    assert is_refused(web.record({"device": "b", "n": 1}, secret))
+    assert is_refused(web.record({"device": "c", "m": 1}, secret))
+    assert not is_refused(web.record({"device": "c", "m": 1}, other))
+    wait_until(lambda: series_of(client) == 4, "four series")
+    assert not is_refused(web.record({"device": "c", "m": 2}, secret))
+    wait_until(
+        lambda: client.hget(keys.TOKEN_USE, "capped:series") == b"3", "its use to be counted"
+    )
+    again = Web(web.settings)
+    try:
+        assert is_refused(again.record({"device": "new", "m": 1}, secret))
+        assert not is_refused(again.record({"device": "a", "m": 3}, secret))
+    finally:
+        again.close()
+
+
+def test_refusals_are_counted_for_the_whole_deployment(start: Start, client: redis.Redis):
+    web = start(series_max=1)
+    assert not is_refused(web.record({"device": "a", "m": 1}))
+    for n in range(3):
+        assert is_refused(web.record({"device": f"b-{n}", "m": 1}))
+    wait_until(lambda: refusals.totals(client).get("too_many_series") == 3, "them to be counted")
+    assert b'tributary_requests_refused_total{code="too_many_series"} 3.0' in scraped(web)
+
+
+def scraped(web: Web) -> bytes:
+    import urllib.request  # noqa: PLC0415
+
+    with urllib.request.urlopen(f"http://127.0.0.1:{web.port}/metrics") as response:
+        body: bytes = response.read()
+        return body
