@@ -12,7 +12,7 @@ from flask import Blueprint, Flask
 
 from api import access, dashboard, documentation, read
 from api.live import mount
-from tributary import connection, log, metrics, settings, web
+from tributary import connection, log, metrics, readiness, settings, web
 from tributary.guard import Guard
 from tributary.settings import Settings
 
@@ -36,7 +36,7 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
 def create_app(settings: Settings, guard: Guard) -> Flask:
     """The api role alone."""
     client = connection.connect(settings)
-    ready = connection.readiness(client, writes=False)
+    ready = readiness.check(client, writes=False)
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, client, guard)
     return web.make_app(

@@ -15,7 +15,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ingest import record
 from ingest.intake import Intake
 from ingest.series import Lookup
-from tributary import connection, faults, log, metrics, settings, stream, web
+from tributary import connection, faults, log, metrics, readiness, settings, stream, web
 from tributary.guard import Guard
 from tributary.settings import Settings
 from tributary.stream import Appending
@@ -65,7 +65,7 @@ def _body(max_bytes: int) -> bytes:
 def create_app(settings: Settings, guard: Guard) -> Flask:
     """The ingest role alone."""
     client = connection.connect(settings)
-    ready = connection.readiness(client, writes=True, level=settings.durability)
+    ready = readiness.check(client, writes=True, level=settings.durability)
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, guard)
     return web.make_app(

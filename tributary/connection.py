@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,14 +13,17 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tributary import durability, keys
-from tributary.errors import ConnectionGone, Misconfigured, TributaryError, Unavailable
+from tributary.errors import (
+    ConnectionGone,
+    Misconfigured,
+    NotPermitted,
+    TributaryError,
+    Unavailable,
+)
 from tributary.lua import SCRIPTS
 from tributary.settings import Settings
 
 FORMAT = "2"
-_REPLICA_LAG_MAX_S = 3  # replicas confirm every second
-# Refused as every write is (READONLY, MISCONF, NOREPLICAS, OOM), because it lacks `no-writes`.
-_WRITES_NOTHING = "#!lua\nreturn 1"
 _START_PATIENCE_S = 10.0
 _START_PAUSE_S = 0.1
 
@@ -51,6 +54,9 @@ _UNAVAILABLE = (
     "max number of clients",
 )
 
+
+_NOT_PERMITTED = ("NOPERM", "NOAUTH", "WRONGPASS")
+_NOT_PERMITTED_IN_SCRIPT = "ACL failure in script"
 
 Greet = Callable[[redis.Connection], None]  # called on each new connection, before all else
 
@@ -136,11 +142,14 @@ def failures() -> Iterator[None]:
 
     Raises:
         Unavailable: the server cannot do it now.
+        NotPermitted: the user of Redis may not do it.
         ConnectionGone: no reply came; whether the command was executed is not known.
         TributaryError: the server refuses for another reason.
     """
     try:
         yield
+    except redis.exceptions.NoPermissionError as error:
+        raise _not_permitted(str(error)) from error
     except _UNAVAILABLE_ERRORS as error:  # redis-py takes the code off these replies
         raise Unavailable(f"Redis cannot take it now: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
@@ -153,9 +162,18 @@ def failures() -> Iterator[None]:
 
 def of_reply(error: str) -> TributaryError:
     """The error that an error reply of the server means."""
+    if error.startswith(_NOT_PERMITTED) or _NOT_PERMITTED_IN_SCRIPT in error:
+        return _not_permitted(error)
     if error.startswith(_UNAVAILABLE) or "loading the dataset" in error.lower():
         return Unavailable(f"Redis cannot take it now: {error}")
     return TributaryError(f"Redis refuses: {error}")
+
+
+def _not_permitted(error: str) -> NotPermitted:
+    return NotPermitted(
+        f"the user of Redis lacks a permission: {error}; grant it, `tributary doctor` prints the "
+        "ACL rules of each role"
+    )
 
 
 def prepare(client: redis.Redis, settings: Settings) -> None:
@@ -178,65 +196,12 @@ def prepare(client: redis.Redis, settings: Settings) -> None:
         _agree(client, settings)
 
 
-def readiness(client: redis.Redis, *, writes: bool, level: str = "aof") -> Callable[[], str | None]:
-    """A check that returns why the server cannot serve us now, or None.
-
-    Args:
-        client: of the server or cluster.
-        writes: whether it must be able to take writes.
-        level: of durability; for `replicated` a replica must be confirming.
-    """
-
-    def check() -> str | None:
-        try:
-            with failures():
-                states = [_state(server, level if writes else None) for server in servers(client)]
-        except TributaryError as error:
-            return str(error)
-        return next((reason for reason in states if reason is not None), None)
-
-    return check
-
-
-def _state(server: redis.Redis, level: str | None) -> str | None:
-    """Why a server takes no writes at this level; an exception if it does not reply."""
-    if level is None:
-        server.ping()
-        return None
-    state = {**server.info("replication"), **server.info("persistence")}
-    if state["role"] != "master":
-        return f"the server is a {state['role']}: it takes no writes"
-    if state.get("aof_last_write_status", "ok") != "ok":
-        return "the server cannot write its append-only file; look at its disk"
-    if level == "replicated" and (reason := unconfirmed(state)) is not None:
-        return reason
-    server.eval(_WRITES_NOTHING, 0)
-    return None
-
-
-def unconfirmed(replication: Mapping[str, Any]) -> str | None:
-    """Why no replica confirms writes now, from INFO replication; None if one does.
-
-    A replica that has stopped stays online for `repl-timeout`, a minute, but its lag grows.
-    """
-    replicas = [
-        replication[f"slave{number}"] for number in range(int(replication["connected_slaves"]))
-    ]
-    lags_s = [int(r.get("lag", 0)) for r in replicas if r.get("state") == "online"]
-    if any(0 <= lag_s <= _REPLICA_LAG_MAX_S for lag_s in lags_s):
-        return None
-    seen = f"the newest confirmation is {min(lags_s)} s old" if lags_s else "none is online"
-    return (
-        f"no replica confirms, as durability=replicated needs: {seen}, "
-        f"{len(replicas)} connected; start a replica or look at its log"
-    )
-
-
 def wait_and_prepare(settings: Settings) -> None:
     """`prepare` for a role that may start before its server does, or while that restarts.
 
     Raises:
-        Misconfigured: the server does not fit, or there is none after a while.
+        Misconfigured: the server does not fit, or its user lacks a permission, or there is none
+            after a while.
     """
     deadline_s = time.monotonic() + _START_PATIENCE_S
     while True:
@@ -246,6 +211,8 @@ def wait_and_prepare(settings: Settings) -> None:
                 prepare(client, settings)
             finally:
                 client.close()
+        except NotPermitted as error:
+            raise Misconfigured(str(error)) from None
         except Unavailable as error:
             if time.monotonic() > deadline_s:
                 place = shown(settings.redis_url)

@@ -33,6 +33,10 @@ class ConnectionGone(Unavailable):
     """The connection to Redis ended before the reply; the command may have been executed."""
 
 
+class NotPermitted(Unavailable):
+    """The user of Redis lacks a permission; an operator must grant it."""
+
+
 class BacklogFull(Unavailable):
     """The aggregators are too far behind: what is accepted now might be trimmed unread."""
 

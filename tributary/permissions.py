@@ -132,6 +132,39 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
+# Commands that a request needs, made so that they change nothing: Redis looks at the permission
+# before it finds the id, the number, the options or the script invalid.
+_READ_PROBES = (
+    ("HGET", _LATEST, ""),
+    ("HMGET", _STATE, ""),
+    ("ZRANGEBYLEX", _DEVICES, "-", "+", "LIMIT", "0", "0"),
+)
+_WRITE_PROBES = (
+    ("EVALSHA", "0" * 40, "1", _META),
+    ("HMGET", _META, "entries"),
+    ("HINCRBY", _META, "entries", "x"),
+    ("XADD", _READINGS, "0-0", "f", "v"),
+)
+
+
+def check(client: redis.Redis, *, writes: bool) -> None:
+    """Probe what requests need; errors other than of permission are what the probes aim at.
+
+    Args:
+        client: of the server or cluster.
+        writes: whether what `/record` needs is probed, or what reading needs.
+
+    Raises:
+        redis.exceptions.NoPermissionError: naming the first that is missing.
+    """
+    asked = client.pipeline(transaction=False)
+    for command in _WRITE_PROBES if writes else _READ_PROBES:
+        asked.execute_command(*command)  # type: ignore[no-untyped-call]
+    for reply in asked.execute(raise_on_error=False):
+        if isinstance(reply, redis.exceptions.NoPermissionError):
+            raise reply
+
+
 def denied(client: redis.Redis, user: str, role: str) -> list[str]:
     """What a user of Redis may not do although the role needs it, in the server's words.
 

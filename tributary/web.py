@@ -14,8 +14,9 @@ from loguru import logger
 from werkzeug.exceptions import HTTPException
 
 from tributary import cors
-from tributary.errors import Overloaded, Refused, Unavailable
+from tributary.errors import NotPermitted, Overloaded, Refused, Unavailable
 from tributary.guard import Asked, Guard
+from tributary.outage import Outage
 from tributary.refusals import REFUSALS
 from tributary.settings import Settings
 from tributary.tokens import Scope
@@ -23,6 +24,7 @@ from tributary.tokens import Scope
 Check = Callable[[], str | None]  # the reason why not ready, or None
 
 _CHECKS = "tributary.checks"  # where an app keeps its checks
+_PERMISSIONS = Outage("redis (permissions)")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -99,6 +101,7 @@ def health(checks: list[Check]) -> Blueprint:
             reason = check()
             if reason is not None:  # what comes behind it mostly follows from it
                 return json_answer({"ready": False, "reasons": [reason]}, 503, {"Retry-After": "1"})
+        _PERMISSIONS.end()
         return json_answer({"ready": True})
 
     blueprint.record_once(lambda state: state.app.extensions.update({_CHECKS: [*checks]}))
@@ -165,6 +168,8 @@ def told(error: Exception) -> tuple[int, bytes, dict[str, str]]:
         REFUSALS.note(error)
         body = error_body(error.code, error.message, error.field, error.index)
         return error.status, body, error.headers
+    if isinstance(error, NotPermitted):
+        _PERMISSIONS.begin(error)
     if isinstance(error, Unavailable):
         headers = {"Retry-After": str(error.retry_after_s)}
         return 503, error_body(error.code, f"{error}; send it again later"), headers

@@ -13,7 +13,7 @@ from support.pipeline import Run
 from support.processes import Deployment, Server, request, stopped, tributary
 from support.waiting import wait_until
 
-from tributary import connection, status
+from tributary import readiness, status
 from tributary.settings import Settings
 
 Start = Callable[..., Server]
@@ -56,7 +56,7 @@ def test_readyz_says_that_no_replica_confirms(own_server: Start, run: Run, *, la
     master = own_server(appendfsync="always", repl_diskless_sync_delay="0")
     replica = own_server(replicaof=f"127.0.0.1 {listening(master)}")
     wait_until(lambda: is_following(replica), "the replica to follow")
-    wait_until(lambda: connection.unconfirmed(master.client.info("replication")) is None, "it")
+    wait_until(lambda: readiness.unconfirmed(master.client.info("replication")) is None, "it")
     settings = Settings(
         redis_url=master.url, durability="replicated", lane=lane, redis_timeout_ms=1000
     )
@@ -76,12 +76,12 @@ def test_readyz_gives_the_reason_that_writes_are_refused(
     own_server: Start, config: dict[str, str], reason: str
 ):
     server = own_server()
-    check = connection.readiness(server.client, writes=True)
+    check = readiness.check(server.client, writes=True)
     assert check() is None
     for name, value in config.items():
         server.client.config_set(name, value)
     assert reason in str(check())
-    assert connection.readiness(server.client, writes=False)() is None
+    assert readiness.check(server.client, writes=False)() is None
 
 
 def test_status_of_a_server_that_cannot_save_has_figures_and_the_reason(

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from flask import Flask
 
-from tributary import connection, log, metrics, serve, web
+from tributary import connection, log, metrics, readiness, serve, web
 from tributary.cli import options
 from tributary.guard import Guard
 from tributary.settings import Settings
@@ -37,7 +37,12 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
         ingest.app.blueprint(settings, guard),
         api.app.blueprint(settings, client, guard),
         metrics.blueprint(client, settings, guard),
-        web.health([connection.readiness(client, writes=True, level=settings.durability)]),
+        web.health(
+            [
+                readiness.check(client, writes=True, level=settings.durability),
+                readiness.check(client, writes=False),
+            ]
+        ),
         web.sharing(settings),
         web.browser_checks(guard),
     )

@@ -33,7 +33,13 @@ if unread_max > 0 then
 end
 local entries = redis.call('HINCRBY', KEYS[2], 'entries', 1)
 local accepted = redis.call('HINCRBY', KEYS[2], 'accepted', ARGV[3])
-redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'e', entries, 'n', accepted, 'r', ARGV[4])
+local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*',
+  'e', entries, 'n', accepted, 'r', ARGV[4])
+if added.err then -- no permission, or a key of another type: scripts do not roll back
+  redis.call('HINCRBY', KEYS[2], 'entries', -1)
+  redis.call('HINCRBY', KEYS[2], 'accepted', -ARGV[3])
+  return added
+end
 if once then redis.call('SET', once, ARGV[6] .. ARGV[7], 'PX', ARGV[5]) end
 if claim then redis.call('SET', claim, ARGV[6], 'PX', ARGV[8], 'NX') end
 return {entries, accepted}
