@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tributary.aggregate import Summary
+from tributary.aggregate import Summary, exponents, is_beyond, packed_m2
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -54,8 +54,21 @@ def summary(values: Floats, starts: Ints, counts: Ints) -> Summary:
         mean = np.add.reduceat(values, starts) / counts
         if not np.isfinite(mean).all():  # the sum overflowed, the mean cannot
             mean = np.add.reduceat(values / np.repeat(counts, counts), starts)
+            mean = np.minimum(np.maximum(mean, low), high)  # rounding may overflow once more
         deviation = values - np.repeat(mean, counts)
         error = np.add.reduceat(deviation, starts) / counts  # what rounding took from the mean
         m2 = np.add.reduceat(deviation * deviation, starts)
     mean = np.where(np.isfinite(error), mean + error, mean)
+    if is_beyond(m2, low, high):
+        m2 = _wide_m2(values, starts, counts, exponents(low, high))
     return Summary(counts, mean, m2, low, high)
+
+
+def _wide_m2(values: Floats, starts: Ints, counts: Ints, units: Ints) -> Floats:
+    """The sums of squares in units in which nothing over- or underflows."""
+    scaled = np.ldexp(values, -np.repeat(units, counts))
+    mean = np.add.reduceat(scaled, starts) / counts
+    deviation = scaled - np.repeat(mean, counts)
+    error = np.add.reduceat(deviation, starts)
+    m2 = np.add.reduceat(deviation * deviation, starts) - error * error / counts
+    return packed_m2(np.maximum(m2, 0.0), units)

@@ -39,7 +39,8 @@ def averages(part: Records) -> list[float]:
     counts = np.minimum(part["count"], kept)
     rows: list[list[float]] = part["values"].tolist()  # places not used yet hold 0.0
     try:
-        means: list[float] = (np.array(list(map(math.fsum, rows))) / counts).tolist()
+        rounded = np.array(list(map(math.fsum, rows))) / counts
+        means: list[float] = np.minimum(np.maximum(rounded, part["min"]), part["max"]).tolist()
     except OverflowError:
         return [mean(row[-n:]) for row, n in zip(rows, counts.tolist(), strict=True)]
     return means

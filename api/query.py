@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tributary import reading
-from tributary.aggregate import OVERFLOW_CELL, Layout, Records, mean, opened
+from tributary.aggregate import OVERFLOW_CELL, Layout, Records, exponents, mean, opened, relative_m2
 from tributary.window import Window
 
 _NO_CELL = (0, 0.0, 0.0, 0.0, 0.0)
@@ -46,14 +46,36 @@ def statistics(cells: Records) -> dict[str, Any]:
     count = int(cells["count"].sum())
     if count == 0:
         return {"count": 0, "mean": None, "stddev": None, "min": None, "max": None}
-    weights = cells["count"] / count
-    middle = float((cells["mean"] * weights).sum()) if len(cells) > 1 else float(cells["mean"][0])
-    spread = cells["mean"] - middle
-    with np.errstate(over="ignore", invalid="ignore"):
-        m2 = float(cells["m2"].sum() + (cells["count"] * spread * spread).sum())
-    stddev = math.sqrt(m2 / (count - 1)) if count > 1 and math.isfinite(m2) else None
-    extremes = {"min": float(cells["min"].min()), "max": float(cells["max"].max())}
-    return {"count": count, "mean": middle, "stddev": stddev, **extremes}
+    low, high = float(cells["min"].min()), float(cells["max"].max())
+    unit = exponents(low, high)
+    means = np.ldexp(cells["mean"], -unit)
+    middle = float((means * (cells["count"] / count)).sum())
+    spread = means - middle
+    within = relative_m2(cells["m2"], cells["min"], cells["max"], unit)
+    m2 = float(within.sum() + (cells["count"] * spread * spread).sum())
+    return {
+        "count": count,
+        "mean": _within(
+            float(np.ldexp(middle, unit)) if len(cells) > 1 else float(cells["mean"][0]), low, high
+        ),
+        "stddev": _stddev(m2, count, int(unit)) if m2 > 0 or low == high else None,
+        "min": low,
+        "max": high,
+    }
+
+
+def _stddev(m2: float, count: int, unit: int) -> float | None:
+    """Of a sum of squares in units of 4 ** unit; None if there is none or it is not a double."""
+    if count < 2 or not math.isfinite(m2):
+        return None
+    with np.errstate(over="ignore"):
+        stddev = float(np.ldexp(math.sqrt(m2 / (count - 1)), unit))
+    return stddev if math.isfinite(stddev) else None
+
+
+def _within(middle: float, low: float, high: float) -> float:
+    """A mean without what rounding has added beyond the extremes."""
+    return min(max(middle, low), high)
 
 
 def total(series: Series) -> dict[str, Any]:
@@ -114,7 +136,7 @@ def _slot(cell: tuple[int, float, float, float, float]) -> dict[str, Any]:
     count, middle, _m2, low, high = cell
     if count == 0:
         return {"count": 0, "mean": None, "min": None, "max": None}
-    return {"count": count, "mean": middle, "min": low, "max": high}
+    return {"count": count, "mean": _within(middle, low, high), "min": low, "max": high}
 
 
 def _slots(series: Series, width: Window, number: int) -> tuple[Records, np.ndarray]:

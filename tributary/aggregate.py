@@ -25,12 +25,17 @@ Records = NDArray[np.void]
 
 NO_TIME = -1  # before every time a reading can have
 
-# A summary of some readings; see `merged` for the arithmetic.
+# Between these a sum of squares is kept as it is; beyond them, where it would overflow or lose
+# digits, as a negative number: relative to the square of `exponents`, see `packed_m2`.
+M2_MIN, M2_MAX = 1e-280, 1e290
+_DEVIATION_MIN, _DEVIATION_MAX = 1.2e-38, 3.4e38  # of single precision
+
+# A summary of some readings; see `merge` for the arithmetic.
 _SUMMARY = (("mean", "<f8"), ("m2", "<f8"), ("min", "<f8"), ("max", "<f8"))
 CELL = np.dtype([("count", "<u4"), *_SUMMARY])
 # A closed slot is merged again only by late readings, so it can do with less: of m2 its root, in
-# single precision (7 digits, up to 3.4e38). 32 bytes are also what lets the closed slots of the
-# usual windows fit the allocator's 2 KiB.
+# single precision (7 digits); beyond its range it is negative, in units of 2 ** `exponents`. 32
+# bytes are also what lets the closed slots of the usual windows fit the allocator's 2 KiB.
 CLOSED_CELL = np.dtype(
     [("count", "<u4"), ("deviation", "<f4"), ("mean", "<f8"), ("min", "<f8"), ("max", "<f8")]
 )
@@ -83,8 +88,15 @@ def clear(records: Records) -> None:
 def closed(cells: Records) -> Records:
     """Open slots as they are kept once time has left them."""
     kept = _copied(cells, CLOSED_CELL)
-    with np.errstate(over="ignore"):
-        kept["deviation"] = np.sqrt(cells["m2"])
+    deviation = np.sqrt(np.abs(cells["m2"]))
+    is_wide = (cells["m2"] < 0) | (deviation > _DEVIATION_MAX)
+    is_wide |= (deviation < _DEVIATION_MIN) & (deviation > 0)
+    if is_wide.any():
+        own = exponents(cells["min"], cells["max"])
+        with np.errstate(over="ignore", under="ignore"):  # of those that are kept as they are
+            relative = np.where(cells["m2"] < 0, deviation, np.ldexp(deviation, -own))
+        deviation = np.where(is_wide, -relative, deviation)
+    kept["deviation"] = deviation
     return kept
 
 
@@ -92,7 +104,10 @@ def opened(cells: Records) -> Records:
     """Closed slots as something can be merged into them."""
     open_cells = _copied(cells, CELL)
     deviation = cells["deviation"].astype(np.float64)
-    open_cells["m2"] = deviation * deviation
+    m2 = deviation * deviation
+    if (deviation < 0).any():
+        m2 = np.where(deviation < 0, packed_m2(m2, exponents(cells["min"], cells["max"])), m2)
+    open_cells["m2"] = m2
     return open_cells
 
 
@@ -108,7 +123,7 @@ class Summary(NamedTuple):
 
     counts: NDArray[np.int64]
     mean: NDArray[np.float64]
-    m2: NDArray[np.float64]  # sum of the squared deviations from the mean
+    m2: NDArray[np.float64]  # sum of the squared deviations from the mean; see `packed_m2`
     min: NDArray[np.float64]
     max: NDArray[np.float64]
 
@@ -133,16 +148,69 @@ def merge(into: Records, more: Summary) -> None:
         merged = into["mean"] + delta * share
         if not np.isfinite(merged).all():  # two means further apart than the largest double
             merged = into["mean"] * (before / total) + more.mean * share
-        into["m2"] += more.m2 + delta * delta * (before * share)
+        held = into["m2"]
+        m2 = held + more.m2 + delta * delta * (before * share)
+    low, high = np.minimum(into["min"], more.min), np.maximum(into["max"], more.max)
+    if m2.size and (held.min() < 0 or more.m2.min() < 0 or is_beyond(m2, low, high)):
+        m2 = _wide_m2(into, more)
+    into["m2"] = m2
     into["mean"] = merged
     into["count"] += more.counts.astype(into["count"].dtype)
-    into["min"] = np.minimum(into["min"], more.min)
-    into["max"] = np.maximum(into["max"], more.max)
+    into["min"] = low
+    into["max"] = high
+
+
+def is_beyond(m2: Any, low: Any, high: Any) -> bool:
+    """Whether a sum of squares has overflowed or lost digits; 0 is right if all are equal."""
+    if m2.min() >= M2_MIN and m2.max() <= M2_MAX:
+        return False
+    is_plain = (m2 >= M2_MIN) & (m2 <= M2_MAX)
+    return bool((~is_plain & ((low < high) | (m2 != 0))).any())
+
+
+def _wide_m2(into: Records, more: Summary) -> NDArray[np.float64]:
+    """The sum of squares of `merge`, computed in units in which nothing over- or underflows."""
+    before = into["count"].astype(np.float64)
+    units = np.maximum(exponents(into["min"], into["max"]), exponents(more.min, more.max))
+    with np.errstate(over="ignore", under="ignore"):
+        delta = np.ldexp(more.mean, -units) - np.ldexp(into["mean"], -units)
+        between = delta * delta * (before * (more.counts / (before + more.counts)))
+    relative = relative_m2(into["m2"], into["min"], into["max"], units)
+    relative = relative + relative_m2(more.m2, more.min, more.max, units) + between
+    return packed_m2(relative, units)
+
+
+def packed_m2(relative: NDArray[np.float64], units: Any) -> NDArray[np.float64]:
+    """A sum of squares as it is kept, from one in units of 4 ** units."""
+    with np.errstate(over="ignore", under="ignore"):
+        plain = np.ldexp(relative, 2 * units)
+    is_plain = ((plain >= M2_MIN) & (plain <= M2_MAX)) | (relative == 0)
+    return np.where(is_plain, plain, -relative)
+
+
+def relative_m2(m2: Any, low: Any, high: Any, units: Any) -> NDArray[np.float64]:
+    """A sum of squares in units of 4 ** units, from one as it is kept."""
+    own = np.where(m2 < 0, exponents(low, high), 0)
+    with np.errstate(over="ignore", under="ignore"):
+        relative: NDArray[np.float64] = np.ldexp(np.abs(m2), 2 * (own - units))
+    return relative
+
+
+def exponents(low: Any, high: Any) -> Any:
+    """Exponents of two of the largest magnitudes; of empty summaries the smallest there is."""
+    magnitude = np.maximum(np.abs(low), np.abs(high))
+    return np.where((magnitude > 0) & np.isfinite(magnitude), np.frexp(magnitude)[1], -1074)
+
+
+_SPARE = 8  # powers of two: 256 of the largest double, scaled down by so many, can be added
 
 
 def mean(values: list[float]) -> float:
-    """Mean of some numbers, rounded once for the sum and once for the division."""
+    """Mean of some numbers, rounded once for the sum and once for the division, within them."""
     try:
-        return math.fsum(values) / len(values)
+        rounded = math.fsum(values) / len(values)
     except OverflowError:  # the sum is beyond the doubles, the mean is not
-        return math.fsum(value / len(values) for value in values)
+        rounded = math.ldexp(
+            math.fsum(math.ldexp(v, -_SPARE) for v in values) / len(values), _SPARE
+        )
+    return min(max(rounded, min(values)), max(values))
