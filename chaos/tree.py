@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import socket
 import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +28,8 @@ GONE_WITHIN_S = 5.0
 _STOPS_WITHIN_S = 25.0
 _START_S = 2.5  # about what a start takes; moments are drawn from a little more
 _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-_MARK = "CHAOS_TREE"  # in the environment of every process of the tree
-_READY = "tributary: ready on"
+MARK = "CHAOS_TREE"  # in the environment of every process of the tree
+READY = re.compile("tributary: ready on")
 
 
 class Round(NamedTuple):
@@ -45,25 +47,24 @@ def play(port: int, data_dir: Path, rng: random.Random) -> Round:
     mark = uuid.uuid4().hex
     up = tributary(
         "up", "--port", str(port), "--data-dir", str(data_dir), "--log-level", "ERROR",
-        environ={_MARK: mark},
+        environ={MARK: mark},
     )  # fmt: skip
     phase = rng.choice(("start", "start", "stop"))
     if phase == "stop":
-        _wait(lambda: _READY in up.text or up.popen.poll() is not None, 60)
+        wait_for(lambda: READY.search(up.text) or up.popen.poll() is not None, 60)
         up.signal(signal.SIGTERM)
         after_s = rng.random()
     else:
         after_s = rng.random() * _START_S
-    _wait(lambda: False, after_s)
+    wait_for(lambda: False, after_s)
     number = rng.choice(_SIGNALS)
-    victim = _strike(mark, number, rng)
-    wrong = _end(up, mark, port)
+    victim = _strike(members(mark, data_dir), number, rng)
+    wrong = _end(up, mark, data_dir, port)
     return Round(phase, after_s, victim, number.name, wrong)
 
 
-def _strike(mark: str, number: signal.Signals, rng: random.Random) -> str:
+def _strike(tree: dict[int, str], number: signal.Signals, rng: random.Random) -> str:
     """Send a signal to one process of the tree; its command line."""
-    tree = marked(mark)
     if not tree:
         return "nobody"
     pid = rng.choice(sorted(tree))
@@ -74,36 +75,55 @@ def _strike(mark: str, number: signal.Signals, rng: random.Random) -> str:
     return tree[pid]
 
 
-def _end(up: Process, mark: str, port: int) -> list[str]:
+def _end(up: Process, mark: str, data_dir: Path, port: int) -> list[str]:
     wrong = []
     # Whatever was struck, `up` goes on or ends by itself; then it is asked to end.
-    _wait(lambda: up.popen.poll() is not None, 0.3)
+    wait_for(lambda: up.popen.poll() is not None, 0.3)
     if up.popen.poll() is None:
         up.signal(signal.SIGTERM)
-    if not _wait(lambda: up.popen.poll() is not None, _STOPS_WITHIN_S):
+    if not wait_for(lambda: up.popen.poll() is not None, _STOPS_WITHIN_S):
         wrong.append(f"up is still there after {_STOPS_WITHIN_S} s")
         up.kill()
-    if "Traceback" in up.text:
+    # Until `up` has its own handlers, Python reports SIGINT by a traceback.
+    if "Traceback" in up.text and "KeyboardInterrupt" not in up.text:
         wrong.append(f"up printed a traceback: {up.text[-2000:]}")
-    if not _wait(lambda: not marked(mark), GONE_WITHIN_S):
-        wrong += [f"orphan {pid}: {line}" for pid, line in marked(mark).items()]
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            wrong.append(f"port {port} is still open")
-    for pid in marked(mark):
+    wrong += left_behind(mark, data_dir, port)
+    for pid in members(mark, data_dir):
         os.kill(pid, signal.SIGKILL)
     up.end()
     return wrong
 
 
-def marked(mark: str) -> dict[int, str]:
-    """The processes with this mark in their environment, zombies left out, and their commands."""
+def left_behind(mark: str, data_dir: Path, port: int) -> list[str]:
+    """What is still there after `GONE_WITHIN_S`: processes with this mark or directory, an open port.
+
+    Both are asked for again: a process that ends or execs has no environment to read for a moment,
+    but still its sockets.
+    """
+    if wait_for(lambda: not members(mark, data_dir) and not _is_open(port), GONE_WITHIN_S):
+        return []
+    wrong = [f"orphan {pid}: {line}" for pid, line in members(mark, data_dir).items()]
+    return [*wrong, f"port {port} is still open"] if _is_open(port) else wrong
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def members(mark: str, data_dir: Path) -> dict[int, str]:
+    """The processes of a tree and their commands, zombies left out.
+
+    They have the mark in their environment, or work in the data directory: the server does, whose
+    title replaces its environment.
+    """
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
         try:
-            if f"{_MARK}={mark}".encode() in (entry / "environ").read_bytes():
+            is_marked = f"{MARK}={mark}".encode() in (entry / "environ").read_bytes()
+            if is_marked or (entry / "cwd").readlink() == data_dir:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
                 found[int(entry.name)] = line
         except OSError:  # it is gone, or a zombie
@@ -114,19 +134,19 @@ def marked(mark: str) -> dict[int, str]:
 def starts_again(port: int, data_dir: Path) -> list[str]:
     """What is wrong with a last, undisturbed start and stop."""
     up = tributary("up", "--port", str(port), "--data-dir", str(data_dir))
-    is_ready = _wait(lambda: _READY in up.text or up.popen.poll() is not None, 60)
+    is_ready = wait_for(lambda: READY.search(up.text) or up.popen.poll() is not None, 60)
     status = up.stop()
     return [] if is_ready and status == 0 else [f"up does not start again: {up.text[-2000:]}"]
 
 
-def _wait(condition: object, timeout_s: float) -> bool:
+def wait_for(condition: Callable[[], object], timeout_s: float) -> bool:
     """Whether a condition has become true in time."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
-        if callable(condition) and condition():
+        if condition():
             return True
         time.sleep(0.005)
-    return bool(callable(condition) and condition())
+    return bool(condition())
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # the last from gunicorn
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _TERM_EVERY_S = 1.0  # one may be lost while a process sets up its handlers
 _KILL_AFTER_S = 12.0  # requests under way have ten seconds
@@ -44,7 +44,7 @@ class Lifeline:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """A context in which SIGTERM and SIGINT wait, for forking.
+    """A context in which SIGTERM, SIGINT and SIGQUIT wait, for forking.
 
     A child that gets one between fork and exec, where it still has the handlers of its parent,
     would lose it. A parent that gets one before it has noted down its child would forget it.
@@ -73,6 +73,8 @@ def before_exec() -> Callable[[], None]:
 
     def in_child() -> None:
         release_signals()
+        # Until a child has its own handler: Python would print a traceback. Only `up` gets Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it died before the call above

@@ -138,6 +138,10 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         with lifeline.signals_held():
             return super().spawn_worker()
 
+    def handle_int(self) -> None:
+        """SIGINT: finish the requests under way, as after SIGTERM; gunicorn would drop them."""
+        self.handle_term()
+
 
 def _announce(arbiter: Any) -> None:
     for listener in arbiter.LISTENERS:

@@ -279,12 +279,17 @@ class TestRepetition:
         assert "run the same command again" in process.text
         assert "accepted 1000" in process.text
 
-    def test_ctrl_c_says_how_to_go_on(
-        self, run: Callable[..., Process], table: Table, tmp_path: Path
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_an_interrupted_load_says_how_to_go_on(
+        self,
+        run: Callable[..., Process],
+        table: Table,
+        tmp_path: Path,
+        number: signal.Signals,
     ):
         with scripted(accepted(0), later(retry_after="30")) as server:
             process = run("load", str(table(10)), "--url", server.url, "--state-dir", str(tmp_path))
             wait_until(lambda: len(server.asked) == 2, "the first batch to be sent")
-            process.signal(signal.SIGINT)
+            process.signal(number)
             assert process.end() == 1
         assert "interrupted; run the same command again" in process.text

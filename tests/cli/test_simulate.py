@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from support.processes import Deployment, Process, Server
 from support.scripted import accepted, later, no, scripted
 from support.waiting import wait_until
@@ -105,3 +106,20 @@ def test_a_server_that_is_not_there_is_said_so(run: Run):
 def test_a_fleet_of_no_cars_is_refused(run: Run):
     process = run("simulate", "--devices", "0")
     assert process.end() == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_order_when_started_with_sigint_ignored(
+    run: Run, deployment: Deployment, number: signal.Signals
+):
+    drive = ("--devices", "2", "--rate", "50", "--seconds", "600", "--seed", str(110 + number))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a background job of a script
+    try:
+        process = run("simulate", "--url", deployment.url, *drive)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    device = f"sim-{110 + number}/car-2"
+    wait_until(lambda: deployment.get(f"/collect?device={device}")[0] == 200, "a reading")
+    process.signal(number)
+    assert process.end() == 0, process.text
+    assert "stopped" in process.text

@@ -13,7 +13,7 @@ from rich.progress import DownloadColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from tributary import settings
-from tributary.cli import guessed, terminal
+from tributary.cli import guessed, interrupts, terminal
 from tributary.client import Tributary
 from tributary.dataset import file
 from tributary.dataset.plan import Wishes
@@ -85,6 +85,7 @@ def command(files: tuple[Path, ...], *, dry_run: bool, **given: Any) -> None:
             _read_only(source, tally)
         _show_result(out, tally, f"dry run: {tally.rows} rows read, nothing sent")
         sys.exit(1 if tally.skipped else 0)
+    interrupts.catch()
     with Tributary(given["url"], given["token"]) as client:
         journal = Journal(given["state_dir"].expanduser(), client.url)
         loader = Loader(client, journal, again=given["again"])

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tributary import settings
-from tributary.cli import terminal
+from tributary.cli import interrupts, terminal
 from tributary.client import Tributary
 from tributary.errors import Unavailable
 from tributary.simulation import fleet
@@ -76,6 +76,7 @@ def command(url: str, *, token: str | None, patience_s: float, **shape: Any) -> 
     Exit 0 when it does, 1 when it does not or readings could not be delivered.
     """
     out = terminal.console()
+    interrupts.catch()
     with Tributary(url, token) as client:
         try:
             is_kept = _simulate(out, client, Shape(**shape), patience_s)

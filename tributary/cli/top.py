@@ -7,21 +7,19 @@ import io
 import os
 import re
 import select
-import signal
 import sys
 import termios
 import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from tributary.cli import options, overview, terminal
+from tributary.cli import interrupts, options, overview, terminal
 from tributary.cli.overview import Outage, Snapshot
 from tributary.cli.target import Target
 from tributary.errors import Misconfigured, TributaryError, Unavailable
@@ -93,7 +91,7 @@ def command(*, interval_ms: int, once: bool, svg: str | None, **given: Any) -> N
         sys.exit(_once(watch, interval_ms / 1000, svg))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Misconfigured("there is no terminal to draw on; use --once, or tributary status")
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupts.catch()
     with contextlib.suppress(KeyboardInterrupt):
         _keep_drawing(watch, interval_ms / 1000)
 
@@ -156,7 +154,3 @@ def _keys_at_once() -> Iterator[None]:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import http.client
 import os
-import signal
 import sys
 import time
-from types import FrameType
 from typing import Any
 
 import click
 import msgspec
 
 from tributary import connection, guard, log, private, serve, status
-from tributary.cli import first_token, options
+from tributary.cli import first_token, interrupts, options
 from tributary.errors import Misconfigured, TributaryError
 from tributary.server import EmbeddedServer
 from tributary.settings import PREFIX, Settings
@@ -39,9 +37,7 @@ def command(**given: Any) -> None:
     if server is not None:
         settings = msgspec.structs.replace(settings, redis_url=server.url)
     port = listener.getsockname()[1]
-    # SIGINT, too: background jobs of scripts, nohup and some CI systems start us with it ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    interrupts.catch()
     supervisor = Supervisor()
     try:
         deadline_s = time.monotonic() + _READY_TIMEOUT_S
@@ -59,14 +55,9 @@ def command(**given: Any) -> None:
             supervisor.watch()
             time.sleep(_WATCH_S)
     except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C ends at once
-            signal.signal(number, signal.SIG_DFL)
+        interrupts.end_at_once()  # by a second Ctrl-C
     finally:
         supervisor.stop()
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _embedded(settings: Settings) -> EmbeddedServer:

@@ -1,0 +1,82 @@
+"""Who is left when a process is killed, and what Ctrl-C does to a whole deployment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.pipeline import Load, environ
+from support.processes import Deployment, Process, Server, tributary
+from support.waiting import wait_until
+
+from chaos import tree
+from tributary.settings import Settings
+
+Run = Callable[..., Process]
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("role", ["ingest", "api"])
+def test_workers_of_a_role_end_with_their_master(
+    run: Run, server: Server, tmp_path: Path, role: str, number: signal.Signals
+):
+    """Killed as soon as the first worker is there, long before it serves."""
+    mark, port = uuid.uuid4().hex, free_port()
+    variables = {**environ(Settings(redis_url=server.url, ingest_workers=2)), tree.MARK: mark}
+    for _ in range(2):
+        master = run(role, "--port", str(port), environ=variables)
+        wait_until(lambda m=master: children(m.pid), "a worker")  # type: ignore[misc]
+        master.signal(number)
+        master.end()
+        assert not tree.left_behind(mark, tmp_path, port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_in_order_when_started_with_sigint_ignored(
+    run: Run, tmp_path: Path, number: signal.Signals
+):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a background job of a script
+    try:
+        up = run("up", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    up.wait_for(tree.READY)
+    up.signal(number)
+    assert up.end() == 0, up.text
+
+
+def test_ctrl_c_reaches_only_up_itself_and_nothing_is_lost(tmp_path: Path):
+    """A terminal sends it to the whole foreground group."""
+    port = free_port()
+    data_dir = tmp_path / "data"
+    options = ("up", "--port", str(port), "--data-dir", str(data_dir))
+    up = tributary(*options, start_new_session=True)
+    up.wait_for(tree.READY)
+    load = Load(f"http://127.0.0.1:{port}", tmp_path / "ledger.jsonl", readings=1 << 30, seed=1)
+    load.wait_for(500)
+    os.killpg(up.pid, signal.SIGINT)
+    assert up.end() == 0, up.text
+    assert "exited" not in up.text  # no child went before its turn
+    load.close()
+    again = Deployment(data_dir)
+    url = (data_dir / "redis.url").read_text().strip()
+    assert load.verdict(Settings(redis_url=url)).is_clean
+    assert again.stop() == 0
