@@ -18,7 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from chaos import report, run, tree
+from chaos import kill_command, report, run, tree
 from chaos.catalogue import CATALOGUE, Fault, find
 from chaos.proof import CLAIMS
 from tributary import settings as settings_
@@ -147,4 +147,5 @@ def _finish(results: Iterable[run.Result], table: str) -> None:
 
 
 chaos.add_command(tree.command)
+chaos.add_command(kill_command.command)
 chaos(prog_name="scripts/chaos")

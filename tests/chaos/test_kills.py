@@ -1,0 +1,36 @@
+"""A short kill storm over every process of `up`, with the ledger."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from support.programs import needed
+
+from chaos import kill_command
+from chaos.kills import Durability, Options
+
+
+def check(folder: Path, options: Options) -> None:
+    outcome = kill_command.storm(folder, options)
+    report = list(kill_command.lines(options, outcome))
+    assert not kill_command.judge(options, outcome), report
+    assert sum(outcome.kills.values()) == options.kills
+    assert outcome.verdict.acknowledged > options.kills
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("durability", ["aof", "fsync"])
+def test_kills_of_every_process_lose_nothing_and_leave_nobody(
+    tmp_path: Path, durability: Durability
+):
+    check(tmp_path, Options(20, random.SystemRandom().randrange(1 << 16), durability))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_kills_on_a_slow_disk_count_nothing_twice(tmp_path: Path):
+    needed("strace")
+    check(tmp_path, Options(20, random.SystemRandom().randrange(1 << 16), "aof", 300))
