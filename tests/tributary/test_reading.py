@@ -56,6 +56,31 @@ def test_what_is_no_time_is_refused(given: float | str):
         reading.time_ms(given)
 
 
+# The table in docs/http.md.
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-22T10:00:00Z", "2026-11-22t10:00:00z", "2026-11-22 10:00:00Z",
+     "2026-11-22T15:30:00+05:30", "2026-11-22T15:30:00+0530", "2026-11-22T10:00:00-00:00",
+     "2026-11-22T04:30:00-0530", "2026-11-22T10:00:00." + "0" * 30 + "9Z"],
+)  # fmt: skip
+def test_what_is_certain_in_a_time_is_taken(text: str):
+    assert reading.time_ms(text) == MOMENT_MS - 250
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-22T15:30:00+05", "2026-11-22T15:30:00+5:30", "2026-11-22T10:00:00UTC",
+     "2026-11-22T15:30:00+05:3", "2026-11-22T15:30:00+05:60", "2026-11-22T15:30:00+24:00",
+     "2026-11-22T24:00:00Z", "2026-12-31T23:59:60Z", "0000-01-01T00:00:00Z", "2026-02-29T00:00:00Z",
+     "2026-11-22T10:00Z", "20261122T100000Z", "2026-11-22T10:00:00,5Z", "2026-11-22T10:00:00.Z",
+     " 2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z\n", "2026-11-22_10:00:00Z",
+     "2026-11-22T10:00:00.25000005:00Z", "\uff12026-11-22T10:00:00Z"],
+)  # fmt: skip
+def test_what_is_doubtful_in_a_time_is_refused(text: str):
+    with pytest.raises(ValueError, match=r".+"):
+        reading.time_ms(text)
+
+
 @pytest.mark.parametrize("second", [0, 1, 1_763_805_600, 4_999_999_999])
 def test_seconds_keep_every_millisecond_that_was_written(second: int):
     for ms in range(1000):
