@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_DOWN, Context, Decimal
+from typing import Self
 
 import msgspec
 
@@ -21,6 +23,7 @@ _DEVICE = re.compile(DEVICE_PATTERN)
 _METRIC = re.compile(METRIC_PATTERN)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_CUTTING = Context(prec=40, rounding=ROUND_DOWN)  # digits beyond are cut off as well
 _FINER_THAN_MS = re.compile(r"(\.[0-9]{3})[0-9]+")
 _LENGTH_WITH_MS = len("2026-11-22T10:00:00.250Z")
 
@@ -39,6 +42,19 @@ def is_metric(name: str) -> bool:
     return _METRIC.fullmatch(name) is not None and name not in RESERVED
 
 
+class Written(float):
+    """A JSON number with a fraction, as the double that it reads as, and as it was written."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """`text`: a number of JSON."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
 def time_ms(given: float | str) -> int:
     """`recorded_at` in UTC epoch milliseconds.
 
@@ -53,6 +69,8 @@ def time_ms(given: float | str) -> int:
         return _from_rfc3339_ms(given)
     if given < 0:
         raise ValueError(f"{given!r} lies before 1970")
+    if isinstance(given, Written) and given <= 5e9:
+        return int(_CUTTING.multiply(Decimal(given.text), 1000))
     if given < 5e9:
         return _seconds_to_ms(given)
     if given < 5e12:

@@ -92,9 +92,20 @@ def _time_ms(given: Any, body: bytes, arrived_ms: int, limits: Rules) -> int:
     if type(given) is float and given >= _NANOSECONDS:
         given = _decode_exact_time(body).recorded_at
     time_ms = reading.time_ms(given)
+    if type(given) is float and given <= _SECONDS:
+        _check_digits(body, is_on_ms=given == time_ms / 1000)
     if time_ms > arrived_ms + limits.future_max_ms:
         raise _Doubt
     return time_ms
+
+
+def _check_digits(body: bytes, *, is_on_ms: bool) -> None:
+    """Doubt seconds that may have been rounded up to a millisecond when they became a double.
+
+    That takes seven digits in a fraction (a double below 5e9 holds six), or an exponent.
+    """
+    if is_on_ms and strict.HAS_MANY_DIGITS(body) is not None:
+        raise _Doubt
 
 
 def _columns(
@@ -128,8 +139,8 @@ def _float_times_ms(times: list[Any], body: bytes, arrived_ms: int, limits: Rule
         given = None
     if given is None or given.max() >= _NANOSECONDS:
         exact: Any = _decode_exact_time(body).recorded_at
-        return _times_ms(exact, arrived_ms, limits)
-    return _scaled(given, arrived_ms + limits.future_max_ms)
+        return _times_ms(exact, body, arrived_ms, limits)
+    return _scaled(given, body, arrived_ms + limits.future_max_ms)
 
 
 def _batch(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
@@ -145,7 +156,7 @@ def _batch(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     columns = {name: _column(readings, i) for i, name in enumerate(names)}
     devices = columns.pop("device", [reading.DEFAULT_DEVICE])
     if "recorded_at" in columns:
-        times_ms = _times_ms(columns.pop("recorded_at"), arrived_ms, limits)
+        times_ms = _times_ms(columns.pop("recorded_at"), body, arrived_ms, limits)
     else:
         times_ms = np.full(len(readings), arrived_ms, np.int64)
     packed = {name: _doubles(column) for name, column in columns.items()}
@@ -213,22 +224,26 @@ def _partitioned(
     return blocks
 
 
-def _times_ms(given: list[Any], arrived_ms: int, limits: Rules) -> _Int64s:
+def _times_ms(given: list[Any], body: bytes, arrived_ms: int, limits: Rules) -> _Int64s:
     """`reading.time_ms` of a whole column."""
     try:
         times = np.frombuffer(struct.pack(f"{len(given)}q", *given), np.int64)
     except struct.error:
         times = np.array(given)
     if times.dtype.kind == "i" or (times.dtype.kind == "f" and times.max() < _NANOSECONDS):
-        return _scaled(times, arrived_ms + limits.future_max_ms)
+        return _scaled(times, body, arrived_ms + limits.future_max_ms)
+    for time in given:
+        if type(time) is float and time <= _SECONDS:
+            _check_digits(body, is_on_ms=True)
+            break
     exact = np.array([reading.time_ms(time) for time in given], np.int64)
     return _checked(exact, arrived_ms + limits.future_max_ms)
 
 
-def _scaled(times: _Int64s | _Doubles, latest_ms: int) -> _Int64s:
+def _scaled(times: _Int64s | _Doubles, body: bytes, latest_ms: int) -> _Int64s:
     """Numbers, floats only where they are exact, whose unit is told by their size."""
     first = times.min()
-    if first >= _SECONDS and times.max() <= min(latest_ms, _MILLISECONDS - 1):  # the usual case
+    if first > _SECONDS and times.max() <= min(latest_ms, _MILLISECONDS - 1):  # the usual case
         return times.astype(np.int64)
     if first < 0:
         raise _Doubt
@@ -236,6 +251,8 @@ def _scaled(times: _Int64s | _Doubles, latest_ms: int) -> _Int64s:
     millis, micros = times, times // 1000
     if times.dtype.kind == "f":
         seconds, millis, micros = _truncated(times), np.floor(times), np.floor(times) // 1000
+        is_on_ms = (times <= _SECONDS) & (seconds / 1000 == times)
+        _check_digits(body, is_on_ms=bool(is_on_ms.any()))
     units = [times < _SECONDS, times < _MILLISECONDS, times < _NANOSECONDS]
     scaled: _Int64s = np.select(units, [seconds, millis, micros], times // 1_000_000)
     return _checked(scaled.astype(np.int64), latest_ms)

@@ -111,7 +111,14 @@ def kind(value: Any) -> str:
     """What JSON calls the type of a value."""
     if value is None:
         return "null"
-    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
+    names = {
+        bool: "boolean",
+        int: "number",
+        float: "number",
+        reading.Written: "number",
+        str: "string",
+        list: "array",
+    }
     return names.get(type(value), "object")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from array import array
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -19,6 +20,9 @@ from tributary.errors import Refused
 from tributary.frame import Block
 
 T = TypeVar("T")
+
+# Numbers that may not be the double that they read as, where that matters (see `reading.time_ms`).
+HAS_MANY_DIGITS = re.compile(rb"\.[0-9]{7}|[0-9][eE]-").search
 
 
 def parse(
@@ -87,6 +91,7 @@ def load(body: bytes) -> Any:
             object_pairs_hook=_unique,
             parse_constant=_constant,
             parse_int=_integer,
+            parse_float=None if HAS_MANY_DIGITS(body) is None else reading.Written,
         )
     except UnicodeError as error:
         raise Refused(f"the body is not UTF-8: {error}", status=400, code="bad_encoding") from None

@@ -122,6 +122,36 @@ def test_a_repeated_name_is_refused(blank: str, again: str, more: str, form: str
     assert found[1] == "duplicate_name"
 
 
+@pytest.mark.parametrize(
+    ("written", "ms"),
+    [
+        ("1763805600.999999999", 1_763_805_600_999),  # as a double, the next second
+        ("1763805600.0009999999", 1_763_805_600_000),
+        ("1763805600.9999999", 1_763_805_600_999),
+        ("1763805600.001", 1_763_805_600_001),
+        ("1763805600.0010000000", 1_763_805_600_001),
+        ("1763805600.2512345", 1_763_805_600_251),
+        ("17638056009999999999e-10", 1_763_805_600_999),
+        ("1.763805600999999999e9", 1_763_805_600_999),
+        ("0.000999999999999999999999999", 0),
+        ("1763805600." + "9" * 60, 1_763_805_600_999),
+    ],
+)
+def test_the_digits_of_seconds_count_not_the_double(written: str, ms: int):
+    for form in (
+        '{"v":1,"recorded_at":%s}',
+        '[{"v":1,"recorded_at":%s}]',
+        '[{"v":1,"recorded_at":%s},{"v":1,"recorded_at":1}]',
+        '[{"v":1,"recorded_at":%s},{"v":1,"recorded_at":"2026-01-02T03:04:05Z"}]',
+        '{"v":[1,2],"recorded_at":[%s,1]}',
+        '{"v":[1,2],"recorded_at":[%s,"2026-01-02T03:04:05Z"]}',
+    ):
+        body = (form % written).encode()
+        found = outcome(fast.parse, body)
+        assert found == outcome(strict.parse, body)
+        assert ms in [row[2] for row in found[2]]
+
+
 def test_fractions_of_a_millisecond_are_cut_off_in_columns():
     times = [1_763_805_600.001, 1_763_805_600.2519, 1_763_805_600.9999, 1, 0.0009]
     body = json.dumps({"v": [1] * 5, "recorded_at": times}).encode()
