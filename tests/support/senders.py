@@ -42,13 +42,14 @@ class Wire:
         """Send readings, again and again if they have a key; the outcome, also for the ledger."""
         request = self._ledger.intend(sent)
         key = secrets.token_hex(16) if self._style.is_keyed else None
-        outcome, has_doubt = self._post(sent, key), False
+        body = _body(sent)  # the same in each attempt: one key has one body
+        outcome, has_doubt = self._post(body, key), False
         until_s = time.monotonic() + _PATIENCE_S
         while key and outcome in {"maybe", "later"} and time.monotonic() < until_s:
             has_doubt = has_doubt or outcome == "maybe"
             if self.is_abandoned.wait(_PAUSE_S):
                 break
-            outcome = self._post(sent, key)
+            outcome = self._post(body, key)
         if outcome in {"later", "refused"}:
             outcome = "maybe" if has_doubt else "refused"
         self._ledger.settle(request, sent, outcome)
@@ -60,28 +61,30 @@ class Wire:
             self._connection.close()
         self._connection = None
 
-    def _post(self, sent: Sent, key: str | None) -> str:
+    def _post(self, body: str, key: str | None) -> str:
         """One attempt: ok, dup, refused (for good), later (not stored) or maybe (who knows)."""
-        now_ms = time.time_ns() // 1_000_000
-        readings = [
-            {"device": sent.device, "recorded_at": now_ms, METRIC: number}
-            for number in sent.numbers
-        ]
         headers = {"Idempotency-Key": key} if key else {}
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection(
                     self._address, timeout=self._style.timeout_s
                 )
-            self._connection.request("POST", "/record", json.dumps(readings), headers)
+            self._connection.request("POST", "/record", body, headers)
             response = self._connection.getresponse()
-            body = response.read()
+            answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             self._ledger.answers[type(error).__name__] += 1
             return "later" if isinstance(error, ConnectionRefusedError) else "maybe"
         self._ledger.answers[str(response.status)] += 1
-        return _outcome(response.status, body)
+        return _outcome(response.status, answer)
+
+
+def _body(sent: Sent) -> str:
+    now_ms = time.time_ns() // 1_000_000
+    return json.dumps(
+        [{"device": sent.device, "recorded_at": now_ms, METRIC: number} for number in sent.numbers]
+    )
 
 
 def _outcome(status: int, body: bytes) -> str:
