@@ -12,9 +12,11 @@ import redis
 from tributary import connection, durability, keys, memory, permissions
 from tributary.errors import TributaryError
 from tributary.settings import Settings
+from tributary.status import slow_disk
 
 _SKEW_WARNS_MS = 1_000
 _PROBES = 5
+_FSYNC_PROBES, _FSYNC_PAUSE_S = 10, 0.05
 # The first release of each line without a known hole, as of its release notes.
 _PATCHED = {(7, 4): 11, (8, 2): 9, (8, 4): 6, (8, 6): 6, (8, 8): 2, (8, 10): 1}
 
@@ -49,7 +51,7 @@ def examine(
     yield Finding("redis", "ok", f"{_name(info)} answers at {connection.shown(settings.redis_url)}")
     yield from server(info, settings)
     yield from promised(settings.durability, config, info)
-    for subject, look in (("clock", _clock), ("data", _stored)):
+    for subject, look in (("disk", _disk), ("clock", _clock), ("data", _stored)):
         try:
             with connection.failures():
                 yield look(client, settings)
@@ -108,7 +110,8 @@ def promised(level: str, config: Mapping[str, str], info: Mapping[str, Any]) -> 
     faults = durability.faults(level, config, info)
     yield from (Finding("durability", "fault", fault) for fault in faults)
     if not faults:
-        yield Finding("durability", "ok", f"the server keeps durability={level}")
+        text = f"the server keeps durability={level}, which may lose {durability.MAY_LOSE[level]}"
+        yield Finding("durability", "ok", text)
 
 
 def skew(offset_ms: float, settings: Settings) -> Finding:
@@ -151,6 +154,22 @@ def _release(info: Mapping[str, Any]) -> Finding:
         text = f"{name} has known holes; update to {major}.{minor}.{wanted} or later"
         return Finding("release", "warning", text)
     return Finding("release", "ok", name)
+
+
+def _disk(client: redis.Redis, _settings: Settings) -> Finding:
+    """Whether fsyncs keep up: one that runs at every look of half a second does not."""
+    for _ in range(_FSYNC_PROBES):
+        found = slow_disk.figures([client.info("persistence")])
+        if not found["aof_pending_fsyncs"]:
+            break
+        time.sleep(_FSYNC_PAUSE_S)
+    else:
+        running_s = _FSYNC_PROBES * _FSYNC_PAUSE_S
+        return Finding("disk", "warning", slow_disk.still_running(running_s))
+    warnings = slow_disk.warnings(found)
+    if warnings:
+        return Finding("disk", "warning", "; ".join(warnings))
+    return Finding("disk", "ok", "no fsync of the append-only file was delayed")
 
 
 def _clock(client: redis.Redis, settings: Settings) -> Finding:

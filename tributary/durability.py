@@ -14,6 +14,16 @@ import redis
 from tributary.errors import Misconfigured
 
 LEVELS = ("memory", "aof", "fsync", "replicated")
+# What a 200 of each level may still lose; the table in the README says the same.
+MAY_LOSE = {
+    "memory": "everything since the last save if Redis or its machine dies",
+    "aof": (
+        "about two seconds if the machine dies; if Redis alone dies nothing on a disk that keeps "
+        "up, and up to two seconds while an fsync is slow: Redis then replies before it writes"
+    ),
+    "fsync": "nothing on one machine; the newest readings at an automatic failover",
+    "replicated": "nothing at a failover to the replica that confirmed",
+}
 OLDEST_SERVER = (7, 0)  # Valkey says as `redis_version` which Redis it equals
 _CONFIG_NAMES = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy")
 

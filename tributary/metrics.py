@@ -136,6 +136,23 @@ CATALOGUE = (
         lambda found: found["server"]["max_memory_bytes"],
     ),
     Metric(
+        "tributary_redis_aof_delayed_fsyncs_total",
+        "counter",
+        (),
+        "fsyncs that Redis waited for two seconds in vain: a kill then loses what it acknowledged",
+        lambda found: [((), found["server"]["aof_delayed_fsyncs"])],
+    ),
+    _whole(
+        "redis_aof_pending_fsyncs",
+        "fsyncs running in the background: Redis writes nothing meanwhile",
+        lambda found: found["server"]["aof_pending_fsyncs"],
+    ),
+    _whole(
+        "redis_aof_unwritten_bytes",
+        "bytes that are acknowledged and not written to the append-only file yet",
+        lambda found: found["server"]["aof_unwritten_bytes"],
+    ),
+    Metric(
         "tributary_redis_info",
         "gauge",
         ("version", "role"),
@@ -147,7 +164,9 @@ CATALOGUE = (
         "counter",
         ("code",),
         "requests refused: credentials, rates, caps, browsers; without those of the last second",
-        lambda found: [((code,), count) for code, count in sorted(found["refusals"].items())],
+        lambda found: [
+            ((code,), count) for code, count in sorted(found.get("refusals", {}).items())
+        ],
     ),
     _whole(
         "healthy", "1 if `tributary status` finds no fault", lambda found: not status.faults(found)

@@ -105,6 +105,9 @@ def _at_work() -> dict[str, Part]:
                     **text,
                     "description": "`ok`, or that of a node in need",
                 },
+                "aof_delayed_fsyncs": counted("fsyncs that took over two seconds, of all nodes"),
+                "aof_pending_fsyncs": counted("fsyncs running now"),
+                "aof_unwritten_bytes": counted("acknowledged, and not in the file yet"),
             }
         ),
     }

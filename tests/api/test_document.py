@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -13,11 +12,18 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 import api.app
 import ingest.app
 from api import openapi
+from tributary import connection
 from tributary.cli import web
+from tributary.guard import Guard
 from tributary.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-NOBODY_ASKS: Any = None  # in place of a guard: only the routes are looked at
+
+
+def guard(settings: Settings) -> Guard:
+    return Guard(settings, connection.connect(settings))
+
+
 # For people, not for programs.
 PAGES = re.compile(r"/(docs(/.*)?|dashboard(/.*)?)?")
 
@@ -44,13 +50,13 @@ def test_it_is_openapi_3_1():
 
 @pytest.mark.parametrize("make", [web.create_app, ingest.app.create_app, api.app.create_app])
 def test_every_route_is_in_it(make: object, settings: Settings):
-    app = make(settings, NOBODY_ASKS)  # type: ignore[operator]
+    app = make(settings, guard(settings))  # type: ignore[operator]
     missing = routes(app) - documented(settings)
     assert not missing, "describe them in api/openapi"
 
 
 def test_everything_in_it_is_a_route(settings: Settings):
-    assert documented(settings) == routes(web.create_app(settings, NOBODY_ASKS))
+    assert documented(settings) == routes(web.create_app(settings, guard(settings)))
 
 
 def test_what_it_names_exists():

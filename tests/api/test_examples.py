@@ -25,7 +25,7 @@ from tributary import reading, tokens
 from tributary.tokens import Token
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-_OF_THE_RUN = {"heartbeat_age_ms", "id", "used_memory_bytes", "version"}
+_OF_THE_RUN = {"heartbeat_age_ms", "id", "max_memory_bytes", "used_memory_bytes", "version"}
 _NEWEST = datetime.fromisoformat("2026-11-22T10:00:00.250Z")
 
 

@@ -50,7 +50,7 @@ def buried(
     """A frame that is none, one of two readings that a fold without its fault can take, a stranger."""
 
     def faulty(*arguments: Any) -> Any:
-        if 666.0 in arguments[-1].values:
+        if 666.0 in arguments[3].values:
             raise ValueError("cannot stand this")
         return fold(*arguments)
 

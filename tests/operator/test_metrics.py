@@ -70,6 +70,7 @@ def test_a_scrape_tells_every_metric_of_the_catalogue_and_no_other(
     http: FlaskClient, client: redis.Redis
 ):
     beat(client, "w")
+    client.hset(keys.REFUSALS, "unauthorized", 3)
     assert set(scraped(http)) == {metric.name for metric in (*ALWAYS, *CATALOGUE)}
 
 

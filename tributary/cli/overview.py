@@ -48,8 +48,10 @@ def frame(
     if now is None:
         return Group(*parts, Text("no figures yet", "dim"))
     faults = [] if outage else status.faults(now.found)
+    warnings = [] if outage else status.warnings(now.found)
     parts += [_banner(fault) for fault in faults]
-    room = height - _FRAME_LINES - 2 * len(faults) - (2 if outage else 0)
+    parts += [_banner(warning, "yellow") for warning in warnings]
+    room = height - _FRAME_LINES - 2 * len(faults + warnings) - (2 if outage else 0)
     workers = now.found["aggregators"]
     figures = Group(
         Text(),
@@ -77,8 +79,8 @@ def rate(now: Snapshot, before: Snapshot | None, name: str, partition: int | Non
     return max(0.0, grown / (now.taken_s - before.taken_s))
 
 
-def _banner(text: str) -> Text:
-    return Text(f"! {text}", "bold red")
+def _banner(text: str, style: str = "bold red") -> Text:
+    return Text(f"! {text}", style)
 
 
 def _flow(now: Snapshot, before: Snapshot | None) -> Table:

@@ -27,8 +27,11 @@ def command(*, as_json: bool, **given: Any) -> None:
     except TributaryError as error:
         click.echo(f"tributary: {target.place}: {error}", err=True)
         sys.exit(1)
-    faults = status.faults(found)
-    click.echo(json.dumps({**found, "faults": faults}) if as_json else _text(found))
+    faults, warnings = status.faults(found), status.warnings(found)
+    extra = {"faults": faults, "warnings": warnings}
+    click.echo(json.dumps({**found, **extra}) if as_json else _text(found))
+    for warning in warnings:
+        click.echo(f"tributary: warning: {warning}", err=True)
     for fault in faults:
         click.echo(f"tributary: {fault}", err=True)
     sys.exit(1 if faults else 0)
@@ -51,6 +54,13 @@ def _text(found: dict[str, Any]) -> str:
     for aggregator in found["aggregators"]:
         owned = ",".join(map(str, aggregator["partitions"]))
         lines.append(f"{'aggregator':12} {aggregator['id']} partitions {owned}")
-    memory = found["server"]["used_memory_bytes"] / 1_048_576
-    lines.append(f"{'server':12} {found['server']['version']}, {memory:.1f} MiB")
+    server = found["server"]
+    memory = server["used_memory_bytes"] / 1_048_576
+    lines += [
+        f"{'server':12} {server['version']}, {memory:.1f} MiB",
+        (
+            f"{'disk':12} {server['aof_delayed_fsyncs']} fsyncs delayed, "
+            f"{server['aof_pending_fsyncs']} running, {server['aof_unwritten_bytes']} bytes unwritten"
+        ),
+    ]
     return "\n".join(lines)

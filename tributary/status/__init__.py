@@ -14,6 +14,7 @@ from tributary.lua import ALIVE
 from tributary.ownership import MISSED_HEARTBEATS, owner
 from tributary.settings import Settings
 from tributary.status import partition as partition_
+from tributary.status import slow_disk
 from tributary.status.partition import Partition
 
 BEHIND_S = 60.0  # with entries waiting longer than this the aggregators do not keep up
@@ -105,6 +106,11 @@ def faults(status: dict[str, Any]) -> list[str]:
     return [*found, *_full(status)]
 
 
+def warnings(status: dict[str, Any]) -> list[str]:
+    """What does not make a deployment unhealthy, but puts readings at risk."""
+    return slow_disk.warnings(status["server"])
+
+
 def aggregators_alive(client: redis.Redis, settings: Settings) -> list[dict[str, Any]]:
     """The aggregators whose heartbeat is fresh, and the partitions that are theirs.
 
@@ -143,6 +149,7 @@ def _server(told: list[dict[str, Any]]) -> dict[str, Any]:
         **{
             name: _worst(name, told) for name in ("aof_last_write_status", "rdb_last_bgsave_status")
         },
+        **slow_disk.figures(told),
     }
 
 
@@ -169,4 +176,4 @@ def _full(status: dict[str, Any]) -> list[str]:
     return found
 
 
-__all__ = ["BEHIND_S", "Partition", "aggregators_alive", "as_stored", "faults", "read"]
+__all__ = ["BEHIND_S", "Partition", "aggregators_alive", "as_stored", "faults", "read", "warnings"]
