@@ -36,6 +36,9 @@ class Rate:
         if len(self._rests_at_s) >= _NAMES_KEPT_MAX:
             # Names at rest are as good as new ones.
             self._rests_at_s = {n: at for n, at in self._rests_at_s.items() if at > now_s}
+            if len(self._rests_at_s) > _NAMES_KEPT_MAX // 2:  # those that have most to wait for
+                busiest = sorted(self._rests_at_s.items(), key=lambda item: -item[1])
+                self._rests_at_s = dict(busiest[: _NAMES_KEPT_MAX // 2])
         self._rests_at_s[name] = self._after_s(name, events, now_s)
 
     def _after_s(self, name: str, events: int, now_s: float) -> float:

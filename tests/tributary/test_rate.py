@@ -86,3 +86,10 @@ def test_more_than_a_burst_happens_when_at_rest_at_any_time_of_day():
     for number in range(1000):
         now_s = 1_764_000_000.0 + number * 0.123456789
         assert Rate(30_000).wait_s("a", 44_800 + number, now_s) == 0
+
+
+def test_names_that_are_not_at_rest_are_bounded_too():
+    rate = Rate(1.0)
+    for number in range(250_000):
+        rate.count(f"name-{number}", 1, 1000.0)
+    assert len(rate._rests_at_s) <= 100_000
