@@ -36,7 +36,7 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
 def create_app(settings: Settings, guard: Guard) -> Flask:
     """The api role alone."""
     client = connection.connect(settings)
-    ready = readiness.check(client, writes=False)
+    ready = readiness.check(client, writes=False, partitions=settings.partitions)
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, client, guard)
     return web.make_app(

@@ -65,7 +65,9 @@ def _body(max_bytes: int) -> bytes:
 def create_app(settings: Settings, guard: Guard) -> Flask:
     """The ingest role alone."""
     client = connection.connect(settings)
-    ready = readiness.check(client, writes=True, level=settings.durability)
+    ready = readiness.check(
+        client, writes=True, level=settings.durability, partitions=settings.partitions
+    )
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, guard)
     return web.make_app(

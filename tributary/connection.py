@@ -6,13 +6,13 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
-from urllib.parse import urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
 from redis.retry import Retry
 
-from tributary import durability, keys
+from tributary import clusters, durability, keys, redis_url
 from tributary.errors import (
     ConnectionGone,
     Misconfigured,
@@ -21,6 +21,7 @@ from tributary.errors import (
     Unavailable,
 )
 from tributary.lua import SCRIPTS
+from tributary.redis_url import shown
 from tributary.settings import Settings
 
 FORMAT = "2"
@@ -34,8 +35,6 @@ _UNAVAILABLE_ERRORS = (
     redis.exceptions.MasterDownError,
     redis.exceptions.ClusterDownError,
 )
-
-_clusters: dict[str, bool] = {}  # URL → whether a cluster answers there; inherited by forks
 
 # Replies of a server that cannot take a write now but may later.
 _UNAVAILABLE = (
@@ -68,21 +67,33 @@ def connect(settings: Settings, greet: Greet | None = None, **options: Any) -> r
         Misconfigured: the URL is not one of Redis.
         Unavailable: a cluster answers there, but not all of it.
     """
-    url, timeout_s = settings.redis_url, settings.redis_timeout_ms / 1000
+    timeout_s = settings.redis_timeout_ms / 1000
     options = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, **options}
     never = Retry(NoBackoff(), 0)
     try:
-        client = redis.Redis.from_url(url, retry=never, **_greeting(greet), **options)
+        urls = redis_url.seeds(settings.redis_url)
+        clients = [
+            redis.Redis.from_url(url, retry=never, **_greeting(greet), **options) for url in urls
+        ]
     except ValueError as error:
-        raise Misconfigured(f"redis_url={shown(url)!r}: {error}") from None
-    if not _is_cluster_at(url, client):
-        return client
-    client.close()
+        place = shown(settings.redis_url)
+        raise Misconfigured(f"redis_url={place!r}: {error}") from None
+    nodes = clusters.nodes_at(settings.redis_url, clients)
+    if not nodes:
+        return clients[0]
+    for client in clients:
+        client.close()
     # It has the methods of redis.Redis that we use; they share no class.
     if greet is not None:
         options["redis_connect_func"] = greet  # the cluster's client logs in by itself
+    options["startup_nodes"] = [ClusterNode(host, port) for host, port in sorted(nodes)]  # type: ignore[no-untyped-call]
     with failures():
-        return cast(redis.Redis, redis.RedisCluster.from_url(url, retry=never, **options))
+        # Its first command goes to the first master, which may have died; another one will do.
+        several = Retry(NoBackoff(), len(nodes))
+        cluster = redis.RedisCluster.from_url(urls[0], retry=several, **options)
+        cluster.set_retry(never)
+    clusters.remember(settings.redis_url, cluster)
+    return cast(redis.Redis, cluster)
 
 
 def _greeting(greet: Greet | None) -> dict[str, Any]:
@@ -97,43 +108,34 @@ def _greeting(greet: Greet | None) -> dict[str, Any]:
     return {"redis_connect_func": log_in_and_greet}
 
 
-def _is_cluster_at(url: str, client: redis.Redis) -> bool:
-    """Whether a cluster answers at a URL; asked once per process, and again while nobody answers."""
-    if url not in _clusters:
-        try:
-            _clusters[url] = bool(int(client.info("cluster").get("cluster_enabled", 0)))
-        except redis.RedisError:
-            return False
-    return _clusters[url]
-
-
 def has_cluster(settings: Settings) -> bool:
     """Whether a cluster answers at the URL; not if nobody answers."""
-    client = connect(settings)
-    client.close()
-    return is_cluster(client)
+    if not clusters.known(settings.redis_url):
+        connect(settings).close()
+    return bool(clusters.known(settings.redis_url))
 
 
-def servers(client: redis.Redis) -> list[redis.Redis]:
-    """A client for each server that takes writes: of a cluster, one for each of its masters."""
+def servers(client: redis.Redis, partitions: int = 0) -> list[redis.Redis]:
+    """A client for each server that takes writes: of a cluster, one for each of its masters.
+
+    Args:
+        client: what `connect` has returned.
+        partitions: if given, only the masters that hold one of so many partitions.
+    """
     cluster: Any = client
     if not is_cluster(client):
         return [client]
-    return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]
+    nodes = cluster.get_primaries()
+    if partitions:
+        held = {cluster.get_node_from_key(keys.meta(p)).name for p in range(partitions)}
+        nodes = [node for node in nodes if node.name in held]
+    return [cluster.get_redis_connection(node) for node in nodes]
 
 
 def is_cluster(client: redis.Redis) -> bool:
     """Whether `connect` has found a cluster."""
     found: object = client
     return isinstance(found, redis.RedisCluster)
-
-
-def shown(url: str) -> str:
-    """A Redis URL as it may be printed: without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return urlunsplit(parts._replace(netloc=f"***@{parts.hostname}:{parts.port or 6379}"))
 
 
 @contextlib.contextmanager
@@ -153,8 +155,10 @@ def failures() -> Iterator[None]:
     except _UNAVAILABLE_ERRORS as error:  # redis-py takes the code off these replies
         raise Unavailable(f"Redis cannot take it now: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
+        clusters.relearn()
         raise ConnectionGone(f"no reply from Redis: {error}") from error
     except redis.exceptions.RedisClusterException as error:  # no RedisError, as one would expect
+        clusters.relearn()
         raise Unavailable(f"the cluster cannot take it now: {error}") from error
     except redis.RedisError as error:
         raise of_reply(str(error)) from error

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import redis
 
-from tributary import connection, durability, keys, memory, permissions
+from tributary import connection, durability, keys, memory, permissions, redis_url
 from tributary.errors import TributaryError
 from tributary.settings import Settings
 from tributary.status import slow_disk
@@ -45,10 +45,10 @@ def examine(
         with connection.failures():
             config, info = durability.facts(client)
     except TributaryError as error:
-        place = connection.shown(settings.redis_url)
+        place = redis_url.shown(settings.redis_url)
         yield Finding("redis", "fault", f"redis_url={place}: {error}; start it, or correct the URL")
         return
-    yield Finding("redis", "ok", f"{_name(info)} answers at {connection.shown(settings.redis_url)}")
+    yield Finding("redis", "ok", f"{_name(info)} answers at {redis_url.shown(settings.redis_url)}")
     yield from server(info, settings)
     yield from promised(settings.durability, config, info)
     for subject, look in (("disk", _disk), ("clock", _clock), ("data", _stored)):

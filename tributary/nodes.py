@@ -16,6 +16,7 @@ from redis.crc import key_slot
 
 from tributary.errors import ConnectionGone, TributaryError
 from tributary.pipe import Pipe
+from tributary.redis_url import seeds
 
 
 class Range(NamedTuple):
@@ -30,7 +31,7 @@ class Nodes:
     """Finds the server that holds a key; what it has learnt of the others helps if one dies."""
 
     def __init__(self, url: str, timeout_ms: int) -> None:
-        self._url = url
+        self._seeds = seeds(url)
         self._timeout_s = timeout_ms / 1000
         self._others: list[str] = []
         self.is_cluster = False  # as far as known
@@ -56,12 +57,12 @@ class Nodes:
         """
         pipe, ranges = await self._ask()
         pipe.close()
-        return [_url_of(key, ranges) if ranges else self._url for key in keys]
+        return [_url_of(key, ranges) if ranges else self._seeds[0] for key in keys]
 
     async def _ask(self) -> tuple[Pipe, list[Range]]:
         """A connection to any node, and who holds which slots; no ranges: it is the only one."""
         failure: ConnectionGone | None = None
-        for url in (self._url, *self._others):
+        for url in (*self._seeds, *self._others):
             try:
                 pipe = await Pipe.open(url)
                 with contextlib.ExitStack() as if_it_fails:
@@ -71,7 +72,7 @@ class Nodes:
             except ConnectionGone as error:
                 failure = failure or error
                 continue
-            self._others = sorted({held.url for held in ranges} - {self._url})
+            self._others = sorted({held.url for held in ranges} - {*self._seeds})
             return pipe, ranges
         raise failure or ConnectionGone
 

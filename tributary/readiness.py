@@ -16,19 +16,25 @@ _REPLICA_LAG_MAX_S = 3  # replicas confirm every second
 _WRITES_NOTHING = "#!lua\nreturn 1"
 
 
-def check(client: redis.Redis, *, writes: bool, level: str = "aof") -> Callable[[], str | None]:
+def check(
+    client: redis.Redis, *, writes: bool, level: str = "aof", partitions: int = 0
+) -> Callable[[], str | None]:
     """A check that returns why the server cannot serve us now, or None.
 
     Args:
         client: of the server or cluster.
         writes: whether it must be able to take writes.
+        partitions: of the deployment; of a cluster, only the masters that hold one are asked.
         level: of durability; for `replicated` a replica must be confirming.
     """
 
     def reason() -> str | None:
         try:
             with failures():
-                states = [_state(server, level if writes else None) for server in servers(client)]
+                states = [
+                    _state(server, level if writes else None)
+                    for server in servers(client, partitions)
+                ]
                 permissions.check(client, writes=writes)
         except TributaryError as error:
             return str(error)

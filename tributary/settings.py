@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from tributary import browsers, catalogue, cors
+from tributary import browsers, catalogue, cors, redis_url
 from tributary.errors import Misconfigured
 from tributary.window import Window, parse_windows
 
@@ -23,6 +23,7 @@ PREFIX = "TRIBUTARY_"
 TOKEN_VARIABLE = f"{PREFIX}TOKEN"
 # What a type cannot say; each raises an error that names the fault.
 _CHECKS: dict[str, Callable[[str], object]] = {
+    "redis_url": redis_url.check,
     "windows": parse_windows,
     "metrics_file": catalogue.load,
     "cors_origins": cors.parse_origins,
@@ -40,7 +41,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     redis_url: Annotated[
         str,
-        _setting("where Redis or Valkey is: redis://, rediss:// or unix://", "URL", min_length=1),
+        _setting(
+            "where Redis or Valkey is: redis://, rediss:// or unix://; of a cluster several nodes, "
+            "redis://host1:port,host2:port/0",
+            "URL",
+            min_length=1,
+        ),
     ] = "redis://127.0.0.1:6379/0"
     host: Annotated[str, _setting("address the HTTP port listens on", min_length=1)] = "127.0.0.1"
     port: Annotated[int, _setting("port of the HTTP server", ge=0, le=65535)] = 8000

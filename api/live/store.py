@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from api.live.listener import every_device
 from api.live.subscription import Page
-from tributary import connection, keys
+from tributary import clusters, connection, keys
 from tributary.connection import failures
+from tributary.redis_url import seeds
 from tributary.settings import Settings
 
 _STEP, _LOOKS_MAX = 1000, 50  # names looked at for a token that is for few of them
@@ -24,9 +26,16 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         timeout_s = settings.redis_timeout_ms / 1000
         self._partitions = settings.partitions
-        kind: Any = RedisCluster if connection.has_cluster(settings) else Redis
+        kind: Any = Redis
+        options: dict[str, Any] = {}
+        if connection.has_cluster(settings):
+            kind = RedisCluster
+            options["startup_nodes"] = [
+                ClusterNode(host, port) for host, port in clusters.known(settings.redis_url)
+            ]
         self._client: Any = kind.from_url(
-            settings.redis_url,
+            seeds(settings.redis_url)[0],
+            **options,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from support import pipeline
@@ -110,3 +113,65 @@ def test_a_node_that_is_down_does_not_hide_the_others(cluster: Cluster, replicas
         return set(before)
 
     assert len(asyncio.run(seen())) == len(cluster.masters)
+
+
+def seconds_until_back(run: Run, cluster: Cluster, settings: Settings) -> dict[str, float]:
+    """Kill the node that `redis_url` names first; seconds until each of these answers again."""
+    environ = pipeline.environ(settings)
+    run("aggregator", environ=environ)
+    ingest = pipeline.ingest(run, settings)
+    api = str(run("api", "--port", "0", environ=environ).wait_for(pipeline.SERVING)[1])
+    batch = [{"device": device, "speed": n} for n, device in enumerate(DEVICES)]
+    assert request(ingest, "POST", "/record", batch, {})[0] == 200
+    wait_until(lambda: pipeline.drained(settings), "the readings to be applied")
+    wait_until(lambda: request(api, "GET", "/readyz", None, {})[0] == 200, "api to be ready")
+    questions: dict[str, Callable[[], int]] = {
+        "/record": lambda: request(ingest, "POST", "/record", batch, {})[0],
+        "/readyz": lambda: request(ingest, "GET", "/readyz", None, {})[0],
+        "/collect": lambda: max(
+            request(api, "GET", f"/collect?device={device}", None, {})[0] for device in DEVICES
+        ),
+        "status": lambda: request(api, "GET", "/api/v1/status", None, {})[0],
+        "list": lambda: request(api, "GET", "/api/v1/devices", None, {})[0],
+        "/metrics": lambda: _redis_up(api),
+    }
+    killed_s = time.monotonic()
+    cluster.masters[0].process.kill()
+    wait_until(lambda: questions["/record"]() != 200, "the outage to be noticed", 10)
+    back: dict[str, float] = {}
+
+    def all_back() -> bool:
+        for name in questions.keys() - back.keys():
+            if questions[name]() == 200:
+                back[name] = time.monotonic() - killed_s
+        return len(back) == len(questions)
+
+    wait_until(all_back, f"all of {sorted(questions)}", 60)
+    return back
+
+
+def _redis_up(url: str) -> int:
+    with urlopen(f"{url}/metrics") as response:
+        return 200 if b"\ntributary_redis_up 1.0" in response.read() else 503
+
+
+@pytest.mark.parametrize("replicas", [1])
+def test_everything_comes_back_when_the_node_in_the_url_has_died(
+    run: Run, cluster: Cluster, settings: Settings, replicas: int
+):
+    back = seconds_until_back(run, cluster, settings)
+    # As late as the others: nothing hangs on the node that died.
+    assert max(back.values()) - min(back.values()) < 10, back
+    sys.stderr.write(f"seconds until back: {back}\n")
+
+
+@pytest.mark.parametrize("replicas", [0])
+def test_any_of_several_seeds_will_do(run: Run, cluster: Cluster, replicas: int):
+    ports = [node.port for node in cluster.masters]
+    closed = f"127.0.0.1:1,127.0.0.1:{ports[1]},127.0.0.1:{ports[0]}"
+    settings = Settings(redis_url=f"redis://{closed}/0", heartbeat_ms=100)
+    run("aggregator", environ=pipeline.environ(settings))
+    url = pipeline.ingest(run, settings)
+    assert request(url, "POST", "/record", {"device": "a", "speed": 1}, {})[0] == 200
+    wait_until(lambda: pipeline.drained(settings), "the reading to be applied")
+    assert run("status", "--redis-url", settings.redis_url).end() == 0

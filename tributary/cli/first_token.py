@@ -14,7 +14,7 @@ import time
 import click
 import redis
 
-from tributary import connection, guard, tokens
+from tributary import guard, redis_url, tokens
 from tributary.settings import Settings
 from tributary.tokens import SCOPES, Token
 
@@ -55,7 +55,7 @@ def command(settings: Settings, *, is_embedded: bool) -> str:
     place = (
         f"--data-dir {shlex.quote(settings.data_dir)}"
         if is_embedded
-        else f"--redis-url {shlex.quote(connection.shown(settings.redis_url))}"
+        else f"--redis-url {shlex.quote(redis_url.shown(settings.redis_url))}"
     )
     return f"tributary token create --scope record --scope collect {place}"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from tributary import connection, status
+from tributary import connection, redis_url, status
 from tributary.settings import Settings
 
 
@@ -21,7 +21,7 @@ class Target:
     @property
     def place(self) -> str:
         """The URL, as it may be printed."""
-        return connection.shown(self.settings.redis_url)
+        return redis_url.shown(self.settings.redis_url)
 
     def status(self) -> dict[str, Any]:
         """Its status, over as many partitions as its data has.

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from tributary import connection, guard, log, private, serve, status
+from tributary import connection, guard, log, private, redis_url, serve, status
 from tributary.cli import first_token, interrupts, options
 from tributary.errors import Misconfigured, TributaryError
 from tributary.server import EmbeddedServer
@@ -94,7 +94,7 @@ def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> None:
     except Misconfigured:
         raise
     except TributaryError as error:
-        raise Misconfigured(f"redis_url={connection.shown(settings.redis_url)}: {error}") from None
+        raise Misconfigured(f"redis_url={redis_url.shown(settings.redis_url)}: {error}") from None
     finally:
         client.close()
 

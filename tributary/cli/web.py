@@ -39,8 +39,10 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
         metrics.blueprint(client, settings, guard),
         web.health(
             [
-                readiness.check(client, writes=True, level=settings.durability),
-                readiness.check(client, writes=False),
+                readiness.check(
+                    client, writes=True, level=settings.durability, partitions=settings.partitions
+                ),
+                readiness.check(client, writes=False, partitions=settings.partitions),
             ]
         ),
         web.sharing(settings),

@@ -13,10 +13,11 @@ from tributary.lua import Script
 from tributary.nodes import Nodes
 from tributary.outage import Outage
 from tributary.pipe import Pipe
+from tributary.redis_url import seeds
 from tributary.settings import Settings
 from tributary.tail import Tail
 
-_ASK_AGAIN_S = 1.0
+_ASK_AGAIN_S = 0.2
 
 
 class _Kept(NamedTuple):
@@ -43,7 +44,7 @@ class Links:
         self._kept: dict[str, _Kept] = {}
         self._urls: list[str] = []  # partition → the server that holds it
         # Until the nodes are known, a link that fails everything at once.
-        self._links = [self._link(settings.redis_url)] * settings.partitions
+        self._links = [self._link(seeds(settings.redis_url)[0])] * settings.partitions
 
     def of(self, partition: int) -> Link:
         """The link of a partition."""

@@ -1,0 +1,37 @@
+"""Several hosts in a Redis URL are seeds of one cluster; what is printed holds no password."""
+
+from __future__ import annotations
+
+import pytest
+
+from tributary import redis_url, settings
+from tributary.errors import Misconfigured
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://h:7000/0", ["redis://h:7000/0"]),
+        ("redis://h1:7000,h2:7001/0", ["redis://h1:7000/0", "redis://h2:7001/0"]),
+        ("rediss://u:p@h1,h2:1/2?x=1", ["rediss://u:p@h1/2?x=1", "rediss://u:p@h2:1/2?x=1"]),
+        ("redis://[::1]:7000,[::2]:7001", ["redis://[::1]:7000", "redis://[::2]:7001"]),
+        ("unix:///tmp/a,b.sock", ["unix:///tmp/a,b.sock"]),
+    ],
+)
+def test_each_host_is_a_seed_with_the_same_login(url: str, expected: list[str]):
+    assert redis_url.seeds(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h1,,h2", "redis://h1:x,h2", "redis://,h2", "redis://h1,:7"]
+)
+def test_a_seed_that_cannot_be_reached_by_any_name_is_an_error_of_the_settings(url: str):
+    with pytest.raises(Misconfigured):
+        settings.load({"TRIBUTARY_REDIS_URL": url})
+
+
+def test_no_password_is_printed():
+    for url in ("redis://u:secret@h1:1,h2:2/0", "redis://:secret@h/0"):
+        assert "secret" not in redis_url.shown(url)
+        assert "h" in redis_url.shown(url)
+    assert redis_url.shown("redis://h:1/0") == "redis://h:1/0"
