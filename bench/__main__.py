@@ -10,6 +10,7 @@ import click
 from bench import (
     bombs,
     collect,
+    durability,
     fold,
     footprint,
     freshness,
@@ -43,6 +44,7 @@ for command in (
     page.command,
     sustained.command,
     joining.command,
+    durability.command,
 ):
     bench.add_command(command)
 bench(prog_name="scripts/bench")
