@@ -37,6 +37,12 @@ _SERVES = re.compile(r"at=(http://\S+)")
 @click.option("--per-request", default=700, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--single", is_flag=True, help="one device to a request, on many connections")
 @click.option("--waiting", is_flag=True, help="the fleet is recorded before an aggregator runs")
+@click.option(
+    "--rounds",
+    default=0,
+    type=click.IntRange(0, 100),
+    help="measure a restart instead: the fleet has joined, and records so often meanwhile",
+)
 @click.option("--memory-mib", default=0, type=click.IntRange(0), help="kill an aggregator above it")
 @click.option("--give-up-s", default=300, show_default=True, type=click.IntRange(1, 3_600))
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
@@ -58,6 +64,7 @@ def measure(  # noqa: PLR0913 - all of it is asked for by name
     devices: int,
     metrics: int,
     per_request: int,
+    rounds: int,
     memory_mib: int,
     give_up_s: int,
     single: bool = False,
@@ -66,36 +73,35 @@ def measure(  # noqa: PLR0913 - all of it is asked for by name
     """The figures of one run."""
     with contextlib.ExitStack() as stack:
         url, client = stack.enter_context(server.started())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tributary-bench-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         at = stack.enter_context(_ingest(url, folder))
         aggregators = stack.enter_context(Aggregators(url, folder, memory_mib).running())
+        if rounds:
+            _joined(client, Fleet(at, devices, metrics, per_request), url, folder, give_up_s)
+        waiting = waiting or rounds > 0
         if not waiting:
             aggregators.start()
         known = Known(at, url)
         known.introduce(wait=not waiting)
-        fleet = Fleet(at, devices, metrics, 1 if single else per_request)
-        began_s = _begun(fleet, aggregators, give_up_s if waiting else 0)
-        known.start()
+        fleet = Fleet(at, devices, metrics, 1 if single else per_request, max(1, rounds))
+        began_s = _begun(fleet, known, aggregators, give_up_s if waiting else 0)
         first_commit_s, drained_s = _watched(client, fleet, aggregators, began_s, give_up_s)
-        fleet.is_over.set()
+        fleet.stop()
         waits_ms = known.stop()
-        fleet.join(60)
     return {
-        "devices": devices,
-        "metrics": metrics,
+        "fleet": f"{devices} devices of {metrics} metrics",
         "memory limit, MiB": memory_mib or "none",
         "fleet recorded, s": round(fleet.took_s, 1),
         "fleet answers": dict(fleet.answers),
         "first commit, s": first_commit_s,
         "drained, s": drained_s or f"not in {give_up_s}",
-        "known devices: refused": known.refused,
-        **_waits(waits_ms),
+        **_waits(known, waits_ms),
         "peak memory, MiB": aggregators.peak_mib,
         "killed for memory": aggregators.killed,
     }
 
 
-def _begun(fleet: Fleet, aggregators: Aggregators, wait_s: int) -> float:
+def _begun(fleet: Fleet, known: Known, aggregators: Aggregators, wait_s: int) -> float:
     """Let the fleet record, and if it is to wait, only then aggregate; when it began."""
     began_s = time.monotonic()
     fleet.start()
@@ -103,11 +109,21 @@ def _begun(fleet: Fleet, aggregators: Aggregators, wait_s: int) -> float:
         fleet.join(wait_s)
         began_s = time.monotonic()
         aggregators.start()
+    known.start()
     return began_s
 
 
-def _waits(waits_ms: list[float]) -> dict[str, Any]:
+def _joined(client: redis.Redis, fleet: Fleet, url: str, folder: Path, give_up_s: int) -> None:
+    """Let a fleet join, and stop the aggregator when all of it is applied."""
+    with Aggregators(url, folder, 0).running() as aggregators:
+        aggregators.start()
+        fleet.start()
+        _watched(client, fleet, aggregators, time.monotonic(), give_up_s)
+
+
+def _waits(known: Known, waits_ms: list[float]) -> dict[str, Any]:
     return {
+        "known devices: refused": known.refused,
         "known devices: readings": len(waits_ms),
         "wait p50, ms": _quantile(waits_ms, 0.5),
         "wait p99, ms": _quantile(waits_ms, 0.99),
@@ -130,7 +146,7 @@ def _watched(
             return first_s, round(now_s - began_s, 1)
         if now_s >= report_at_s:
             report_at_s = now_s + _REPORT_EVERY_S
-            line = f"{now_s - began_s:5.0f} s: {fleet.sent} of {fleet.devices} devices recorded, "
+            line = f"{now_s - began_s:5.0f} s: {fleet.sent} of {fleet.readings} readings recorded, "
             click.echo(
                 f"{line}{entries - done} entries pending, {aggregators.peak_mib} MiB", err=True
             )

@@ -22,15 +22,20 @@ _SENDERS = 2
 class Fleet(threading.Thread):
     """Devices that nobody has heard of before, a number of them to a request."""
 
-    def __init__(self, url: str, devices: int, metrics: int, per_request: int) -> None:
+    def __init__(
+        self, url: str, devices: int, metrics: int, per_request: int, rounds: int = 1
+    ) -> None:
         super().__init__(daemon=True)
         self.devices, self.sent, self.took_s = devices, 0, 0.0
+        self.readings = devices * rounds
         self.answers: dict[int, int] = {}
         self.is_over = threading.Event()
         self._url, self._per_request = url, per_request
         self._values = {f"m{number:02}": 1.5 for number in range(metrics)}
         self._lock = threading.Lock()
-        self._firsts = iter(range(0, devices, per_request))
+        self._firsts = itertools.chain.from_iterable(
+            range(0, devices, per_request) for _ in range(rounds)
+        )
 
     def run(self) -> None:
         """Record them all (called by the thread)."""
@@ -41,6 +46,11 @@ class Fleet(threading.Thread):
         for sender in senders:
             sender.join()
         self.took_s = time.monotonic() - began_s
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self.is_over.set()
+        self.join(60)
 
     def _send(self) -> None:
         wire = http.client.HTTPConnection(self._url, timeout=60)
@@ -90,6 +100,7 @@ class Known(threading.Thread):
 
     def run(self) -> None:
         """Record and look, until stopped (called by the thread)."""
+        self._wire.close()  # it may have been idle for too long; it connects again by itself
         for partition in itertools.cycle(range(PARTITIONS)):
             if self._is_over.is_set():
                 return
