@@ -1,0 +1,68 @@
+"""The engine, both images built once, and the services of compose.yaml running."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+
+import pytest
+from support.programs import needed
+from support.waiting import wait_until
+
+from engine.engine import PROGRAMS, Engine, Stack
+
+_TIMEOUT_S = 120.0
+# Only `scripts/containers` runs these: they need root, several minutes, and a working engine.
+collect_ignore_glob = [] if "CONTAINERS" in os.environ else ["test_*.py"]
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """podman, with the stand-ins of the base images."""
+    for program in PROGRAMS:
+        if shutil.which(program) is None:
+            needed(program)
+    if os.geteuid() != 0:
+        pytest.skip("only root can run containers with these limits and networks")
+    prepared = Engine(tmp_path_factory.mktemp("engine"))
+    prepared.prepare()
+    return prepared
+
+
+@pytest.fixture(scope="session")
+def new_stack(engine: Engine) -> Stack:
+    """The services with their images built, not started."""
+    ports = {"ingest": free_port(), "api": free_port()}
+    made = Stack(engine, f"tributary-test-{os.getpid()}", ports)
+    engine.build("Dockerfile.ingest", made.image("ingest"), made.image("api"))
+    engine.build("Dockerfile.worker", made.image("aggregator"))
+    return made
+
+
+@pytest.fixture(scope="session")
+def running(new_stack: Stack) -> Iterator[Stack]:
+    """The services, started once; `stack` is how a test gets them."""
+    try:
+        new_stack.up()
+        yield new_stack
+    finally:
+        new_stack.remove()
+
+
+@pytest.fixture
+def stack(running: Stack) -> Stack:
+    """All services, healthy, whatever the test before has stopped."""
+    running.start()
+    for container in running.containers:
+        wait_until(lambda: running.is_healthy(container), f"{container} to be healthy", _TIMEOUT_S)  # noqa: B023
+    return running

