@@ -14,6 +14,7 @@ from aggregator.account import Entry
 from aggregator.changes import Changes
 from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
+from aggregator.overflow import Horizon
 from aggregator.parts import ATTEMPTS, FAILURES, Parts
 from aggregator.tenure import Tenure
 from tributary import keys, status
@@ -31,10 +32,15 @@ class Allergic:
         self.calls = 0
 
     def __call__(
-        self, layout: Layout, state: Records, rings: Records, readings: Readings
+        self,
+        layout: Layout,
+        state: Records,
+        rings: Records,
+        readings: Readings,
+        horizon: Horizon | None = None,
     ) -> Folded:
         self.calls += 1
-        folded = fold(layout, state, rings, readings)
+        folded = fold(layout, state, rings, readings, horizon)
         if POISON in readings.values:
             raise FloatingPointError("cannot stand this")
         return folded

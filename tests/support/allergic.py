@@ -8,16 +8,23 @@ import signal
 from aggregator import cycle, run
 from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
+from aggregator.overflow import Horizon
 from tributary import settings
 from tributary.aggregate import Layout, Records
 
 DEADLY = 666.0
 
 
-def _fold(layout: Layout, state: Records, rings: Records, readings: Readings) -> Folded:
+def _fold(
+    layout: Layout,
+    state: Records,
+    rings: Records,
+    readings: Readings,
+    horizon: Horizon | None = None,
+) -> Folded:
     if DEADLY in readings.values:
         os.kill(os.getpid(), signal.SIGKILL)
-    return fold(layout, state, rings, readings)
+    return fold(layout, state, rings, readings, horizon)
 
 
 if __name__ == "__main__":
