@@ -183,6 +183,10 @@ class Guard:
     def _asks_for_tokens(self, table: tokens.Table) -> bool:
         return not self._is_open and (self._demands or bool(table.by_digest))
 
+    def readiness(self) -> str | None:
+        """Why no request can be judged yet, or None."""
+        return "the tokens have not been read from Redis yet" if self._table is None else None
+
     def refresh(self) -> None:
         """Read the tokens again if they have changed; called once per second."""
         try:

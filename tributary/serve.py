@@ -122,6 +122,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Flask | Application:
         guard = Guard(self._settings, connection.connect(self._settings))
         app = self._make_app(self._settings, guard)
+        web.add_check(app, guard.readiness)
         if not self._settings.lane:
             return plain.tell_faults(app)
         lane = Lane(self._settings)
