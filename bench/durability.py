@@ -57,6 +57,6 @@ def _waits() -> str:
         except redis.ResponseError as error:
             return f"WAITAOF is not available: {error}"
     return (
-        f"WAITAOF 1 0 with appendfsync everysec: median {statistics.median(took_ms):.0f} ms, "
-        f"longest {max(took_ms):.0f} ms for a single writer"
+        f"WAITAOF 1 0 with appendfsync everysec: median {statistics.median(took_ms):.2f} ms, "
+        f"longest {max(took_ms):.2f} ms for a single writer"
     )

@@ -48,6 +48,7 @@ class Intake:
         self._tokens = Rate(settings.rate_per_token)
         self._newcomers = Newcomers(settings.new_series_per_second)
         self._caps = Caps(settings)
+        self._met = self._rules.met
         guard.every_second(self._caps.refresh)
         self._is_limited = bool(settings.rate_per_device or settings.rate_per_token)
 
@@ -61,7 +62,8 @@ class Intake:
         token = self._guard.admit(asked, writes=True)
         if asked.is_plain is None:
             asked.is_plain = _is_plain(asked)
-        met = self._rules.met
+        devices, metrics = self._rules.devices, self._rules.metrics
+        known = len(devices) + len(metrics)  # fast code: cheaper than counters of their own
         rejected: list[Refused] | None = None
         if asked.is_plain and not query and len(sent) <= self._rules.body_max_bytes:
             accepted = fast.parse(sent, now_ms, self._rules)  # the usual request
@@ -73,8 +75,8 @@ class Intake:
         if token is not None:
             token.check("record", () if token.is_for_all else record.devices(accepted))
         # A single reading whose names were all met before brings few new series, if any.
-        if accepted.is_batch or self._rules.met != met:
-            self._join(accepted, met, token, now_ms / 1000)
+        if accepted.is_batch or len(devices) + len(metrics) != known:
+            self._join(accepted, token, now_ms / 1000)
         if self._is_limited:
             self._limit(record.readings_by_device(accepted), token, now_ms / 1000)
         answer = record.answer(accepted, rejected)
@@ -87,14 +89,13 @@ class Intake:
         lookup = self._caps.lookup(accepted, token)
         return Taken(accepted, answer, once, lookup, rejected)
 
-    def _join(
-        self, accepted: Accepted, met: tuple[int, int], token: Token | None, now_s: float
-    ) -> None:
+    def _join(self, accepted: Accepted, token: Token | None, now_s: float) -> None:
         """Admit what may be new, as fast as new series may join, and as far as the caps go."""
         new = self._newcomers.admit(accepted, "" if token is None else token.id, now_s)
-        devices, metrics = self._rules.met
-        if new or metrics != met[1]:
-            self._caps.join(max(new, metrics - met[1]), devices - met[0])
+        met, self._met = self._met, self._rules.met
+        devices, metrics = self._met[0] - met[0], self._met[1] - met[1]
+        if new or metrics:
+            self._caps.join(max(new, metrics), devices)
 
     def settle(self, taken: Taken, replies: list[Any]) -> Taken:
         """A request whose lookup Redis has answered.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -43,13 +42,9 @@ class _Sent(msgspec.Struct, gc=False, eq=False):
     replies: list[Reply] | None = None  # kept only for a request with a key
 
 
-class _Closed(NamedTuple):
-    """A frame that is complete, and the requests whose readings it holds."""
-
-    frame: Frame
-    several: list[_Sent]
-    once: Once | None = None
-    claims: bool = True
+# A frame to send, the requests whose readings it holds, its key, and whether it claims that key.
+# Fast code: a plain tuple, since a named one costs a third of a microsecond per frame.
+_Closed = tuple[Frame, list[_Sent], Once | None, bool]
 
 
 class _Open:
@@ -92,6 +87,9 @@ class Recorder:
         request.body = b""  # not kept until Redis has answered: with many large ones it is much
         if taken.lookup is not None:
             self._look_up(request, taken)
+        elif taken.once is None and taken.accepted.blocks:  # the usual request, without a call more
+            self._plan_flush()
+            self._share(_Sent(request, taken.answer), taken.accepted)
         else:
             self._take(request, taken)
 
@@ -156,7 +154,7 @@ class Recorder:
         self._plan_flush()
         for whole in frames:
             sent.awaited += 1
-            self._closed.append(_Closed(whole, [sent], once, claims))
+            self._closed.append((whole, [sent], once, claims))
 
     def _share(self, sent: _Sent, accepted: Accepted) -> None:
         for partition, blocks in accepted.blocks.items():
@@ -179,7 +177,7 @@ class Recorder:
 
     def _close(self, partition: int, grown: _Open) -> None:
         whole = Frame(partition, grown.readings, frame.pack(grown.blocks))
-        self._closed.append(_Closed(whole, grown.sent))
+        self._closed.append((whole, grown.sent, None, True))
 
     def _flush(self) -> None:
         """Send the frames of this tick."""
@@ -189,12 +187,16 @@ class Recorder:
             self._close(partition, grown)
         self._open.clear()
         closed, self._closed = self._closed, []
-        links = {self.links.of(whole.partition) for whole, *_ in closed}
+        links = {self.links.of(whole.partition) for whole, _, _, _ in closed}
         for link in links:
             link.hold()
         waits = self._waits(closed) if self._appending.is_replicated else {}
         for whole, several, once, claims in closed:
-            command = self._appending.command(whole, once, claims=claims)
+            command = (
+                self._appending.command(whole)
+                if once is None
+                else self._appending.command(whole, once, claims=claims)
+            )
             self.links.of(whole.partition).evaluate(
                 pack(command), self._when_appended(whole.partition, several)
             )
@@ -206,7 +208,7 @@ class Recorder:
     def _waits(self, closed: list[_Closed]) -> dict[Link, dict[_Sent, None]]:
         """For each link the requests that are answered only behind its WAIT."""
         waits: dict[Link, dict[_Sent, None]] = {}
-        for whole, several, *_ in closed:
+        for whole, several, _, _ in closed:
             waits.setdefault(self.links.of(whole.partition), {}).update(dict.fromkeys(several))
         for together in waits.values():
             for sent in together:
