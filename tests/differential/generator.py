@@ -165,13 +165,17 @@ class Generator:
         return self._framed(method, target, [], content)
 
     def _key(self) -> bytes:
-        rng = self._rng
+        """A key of this connection alone: a key is for one body, and connections race."""
+        rng, name = self._rng, self._name
         if rng.random() < 0.2:
             return rng.choice([
-                b"", b"a b", b"a,b", b"x" * 255, b"x" * 256, b"\xe9\xff", b'"quoted"', b"{0}", b"a*",
-                b"../../x", b"x" * 129, b"%00", b"sha256-x", b"a\tb",
-            ]) + rng.choice([b"", self._name])  # fmt: skip
-        return b"%b-%d" % (self._name, rng.randrange(40))
+                b"", b"x" * 256, name + b"x" * (255 - len(name)), name + b"x" * 129,
+                *(odd + name for odd in (
+                    b"a b", b"a,b", b"\xe9\xff", b'"quoted"', b"{0}", b"a*", b"../../x", b"%00",
+                    b"sha256-x", b"a\tb",
+                )),
+            ])  # fmt: skip
+        return b"%b-%d" % (name, rng.randrange(40))
 
     def _authorization(self) -> bytes | None:
         rng, tokens = self._rng, self._tokens
