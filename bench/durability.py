@@ -58,5 +58,5 @@ def _waits() -> str:
             return f"WAITAOF is not available: {error}"
     return (
         f"WAITAOF 1 0 with appendfsync everysec: median {statistics.median(took_ms):.2f} ms, "
-        f"longest {max(took_ms):.2f} ms for a single writer"
+        f"longest {max(took_ms):.2f} ms for a single writer on this disk"
     )

@@ -18,8 +18,8 @@ LEVELS = ("memory", "aof", "fsync", "replicated")
 MAY_LOSE = {
     "memory": "everything since the last save if Redis or its machine dies",
     "aof": (
-        "about two seconds if the machine dies; if Redis alone dies nothing on a disk that keeps "
-        "up, and up to two seconds while an fsync is slow: Redis then replies before it writes"
+        "about two seconds if the machine dies; if Redis alone dies what it acknowledged while an "
+        "fsync was running, up to two seconds: Redis then replies before it writes"
     ),
     "fsync": "nothing on one machine; the newest readings at an automatic failover",
     "replicated": "nothing at a failover to the replica that confirmed",
