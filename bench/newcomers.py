@@ -1,4 +1,4 @@
-"""Who records while a fleet joins: the new devices, and some that were there before."""
+"""The senders while a fleet joins: new devices, and some that were there before."""
 
 from __future__ import annotations
 

@@ -6,12 +6,16 @@ token with a cap of its own, the series of each request are looked up: first amo
 this process knows to exist, then in Redis. What may still join is the cap less what Redis holds
 and less what this process has just admitted.
 
-So one HTTP process is exact. Several exceed a cap by at most what the others admit in a second;
-and a metric that is known, of a device that is known, is noticed by the totals of the next second.
+Near a cap one HTTP process is exact; several exceed it by at most what the others admit in a
+second. Below nine tenths, a known metric of a known device that is new in this pair is noticed
+only when it has been applied: what is in the backlog then may exceed the cap.
+Requests and the thread that refreshes share what is counted under a lock, which is never held
+while Redis is asked.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -56,7 +60,8 @@ class Caps:
         self._known: set[tuple[str, str]] = set()
         self._admitted: deque[_Joined] = deque([_Joined(0, 0)], _SECONDS_MAX)  # of each second
         self._appended: list[int] = []  # entries by partition, as of the second before
-        self._not_counted: dict[str, int] = {}
+        self._not_counted: dict[str, int] = {}  # not in Redis yet, so also if it is away
+        self._lock = threading.Lock()
         self.is_near = False  # whether the caps of the deployment are near
 
     def refresh(self, client: redis.Redis) -> None:
@@ -65,7 +70,20 @@ class Caps:
         Raises:
             TributaryError: Redis was not asked; the totals of before stay.
         """
-        used, self._not_counted = self._not_counted, {}
+        with self._lock:
+            used = dict(self._not_counted)
+        totals, use = self._read(client, used)
+        with self._lock:
+            self._use = {name.decode(): int(count) for name, count in use.items()}
+            for name, count in used.items():
+                self._not_counted[name] -= count
+            self._not_counted = {n: count for n, count in self._not_counted.items() if count}
+            self._series, self._devices = sum(totals[0::3]), sum(totals[1::3])
+            self._forget_applied([(int(e or 0), int(done or 0)) for e, done in totals[2::3]])
+            self.is_near = self._is_near(0, 0)
+
+    def _read(self, client: redis.Redis, used: dict[str, int]) -> tuple[list[Any], dict[Any, Any]]:
+        """Totals of each partition, and the use of tokens after this was added to it."""
         partitions = self._partitions if self._series_max or self._devices_max else 0
         with failures():
             pipeline = client.pipeline(transaction=False)
@@ -77,11 +95,7 @@ class Caps:
                 pipeline.hincrby(keys.TOKEN_USE, name, count)
             pipeline.hgetall(keys.TOKEN_USE)
             *totals, use = pipeline.execute()
-        del totals[partitions * 3 :]
-        self._series, self._devices = sum(totals[0::3]), sum(totals[1::3])
-        self._forget_applied([(int(e or 0), int(done or 0)) for e, done in totals[2::3]])
-        self._use = {name.decode(): int(count) for name, count in use.items()}
-        self.is_near = self._is_near(0, 0)
+        return totals[: partitions * 3], use
 
     def _is_near(self, series: int, devices: int) -> bool:
         """Whether a cap is near if so many may join."""
@@ -92,9 +106,10 @@ class Caps:
 
     def join(self, series: int, devices: int) -> None:
         """So many may be new; from nine tenths of a cap on they will be looked up."""
-        self.is_near = self.is_near or self._is_near(series, devices)
-        if not self.is_near:
-            self._admit(series, devices)
+        with self._lock:
+            self.is_near = self.is_near or self._is_near(series, devices)
+            if not self.is_near:
+                self._admit(series, devices)
 
     def _admit(self, series: int, devices: int) -> None:
         now = self._admitted[-1]
@@ -150,8 +165,21 @@ class Caps:
             rejected: if given, readings of refused series are put here and left out.
 
         Raises:
-            Refused: 422, there is no room for a new series; nothing may be stored.
+            Refused: 422, the caps leave no room for a new series; nothing may be stored.
         """
+        new_series, new_devices = self._new(lookup, replies)
+        if not new_series:
+            return accepted
+        with self._lock:
+            refused = self._refused(new_series, new_devices, lookup.token)
+            if refused and rejected is None:
+                raise refused[next(iter(refused))]
+            admitted = [each for each in new_series if each not in refused]
+            self._count(admitted, new_devices, lookup.token)
+        return accepted if not refused else without(accepted, refused, rejected)
+
+    def _new(self, lookup: Lookup, replies: list[Any]) -> tuple[list[tuple[str, str]], set[str]]:
+        """The series and devices that were looked up and do not exist; others are remembered."""
         new_series: list[tuple[str, str]] = []
         new_devices: set[str] = set()
         for number, (partition, series) in enumerate(lookup.series.items()):
@@ -163,20 +191,12 @@ class Caps:
                     new_series.append(each)
                 else:
                     self._know(each)
-        if not new_series:
-            return accepted
-        refused = self._refused(new_series, new_devices, lookup.token)
-        if refused and rejected is None:
-            raise refused[next(iter(refused))]
-        kept = accepted if not refused else without(accepted, refused, rejected)
-        admitted = [each for each in new_series if each not in refused]
-        self._count(admitted, new_devices, lookup.token)
-        return kept
+        return new_series, new_devices
 
     def _refused(
         self, series: list[tuple[str, str]], devices: set[str], token: Token | None
     ) -> dict[tuple[str, str], Refused]:
-        """The new series for which there is no room, each with its refusal."""
+        """The new series that exceed a cap, each with its refusal."""
         of_all = _Room(
             _left(self._devices_max, self._held_devices()),
             _left(self._series_max, self._held_series()),

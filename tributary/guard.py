@@ -193,11 +193,22 @@ class Guard:
             table = self._table
             if table is None or tokens.version(self._client) != table.version:
                 self._table = tokens.load(self._client)
-            for task in self._tasks:
-                task(self._client)
-            self._outage.end()
         except TributaryError as error:
             self._outage.begin(error)
+            return
+        failures = [each for each in map(self._failure, self._tasks) if each is not None]
+        if failures:
+            self._outage.begin(failures[0])
+        else:
+            self._outage.end()
+
+    def _failure(self, task: Callable[[redis.Redis], None]) -> TributaryError | None:
+        """Do a task; one that fails keeps no other from being done."""
+        try:
+            task(self._client)
+        except TributaryError as error:
+            return error
+        return None
 
 
 def _keep(of: weakref.ref[Guard]) -> None:

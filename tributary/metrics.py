@@ -196,7 +196,7 @@ def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprin
     """`GET /metrics`. It answers 200 also when Redis is away: that is one of the metrics."""
     routes = Blueprint("metrics", __name__)
     routes.before_request(web.asking(guard, "operate"))
-    lists = web.Share(max(1, settings.http_threads // 2))
+    lists = web.Share(max(1, settings.http_threads // 4))
 
     @routes.get("/metrics")
     def get_metrics() -> Response:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -12,7 +13,11 @@ from support.processes import Process
 from support.waiting import wait_until
 from support.webs import Reply, Web
 
+from ingest.caps import Caps
+from ingest.rules import Accepted
 from tributary import keys, refusals, tokens
+from tributary.errors import Refused, Unavailable
+from tributary.frame import Block
 from tributary.settings import Settings
 from tributary.tokens import Token
 
@@ -122,3 +127,58 @@ def scraped(web: Web) -> bytes:
     with urllib.request.urlopen(f"http://127.0.0.1:{web.port}/metrics") as response:
         body: bytes = response.read()
         return body
+
+
+class Gone:
+    """A client without a server."""
+
+    def pipeline(self, *, transaction: bool) -> None:
+        raise redis.ConnectionError("gone")
+
+
+def test_what_a_token_used_is_kept_while_redis_is_away(
+    change: Callable[..., Settings], client: redis.Redis
+):
+    caps = Caps(change(partitions=4))
+    token = Token("t", "", "*", ("record",), 0, series_max=1)
+    caps.refresh(client)
+    admit(caps, "a", token)
+    with pytest.raises(Unavailable):
+        caps.refresh(cast(redis.Redis, Gone()))
+    for _ in range(2):
+        with pytest.raises(Refused, match="token t may have no more series"):
+            admit(caps, "b", token)
+        caps.refresh(client)
+    assert client.hget(keys.TOKEN_USE, "t:series") == b"1"
+
+
+def test_totals_may_be_read_while_requests_are_judged(
+    change: Callable[..., Settings], client: redis.Redis
+):
+    caps = Caps(change(partitions=4, series_max=1))
+    for partition in range(4):
+        client.hset(keys.meta(partition), mapping={"entries": 5, "done_entries": 0})
+    admit(caps, "a", None)
+    done = threading.Event()
+
+    def refresh() -> None:
+        while not done.is_set():
+            caps.refresh(client)
+
+    thread = threading.Thread(target=refresh)
+    thread.start()
+    try:
+        for _ in range(20_000):
+            with pytest.raises(Refused):
+                admit(caps, "b", None)
+    finally:
+        done.set()
+        thread.join()
+
+
+def admit(caps: Caps, device: str, token: Token | None) -> None:
+    """A reading of a device that Redis does not know."""
+    accepted = Accepted({0: [Block(device, 1, {"m": 1.0})]}, 1, is_batch=False)
+    lookup = caps.lookup(accepted, token)
+    assert lookup is not None
+    caps.settle(accepted, lookup, [[None], [None]])

@@ -1,4 +1,4 @@
-"""Who is left when a process is killed, and what Ctrl-C does to a whole deployment."""
+"""Which processes remain after a kill, and what Ctrl-C does to a whole deployment."""
 
 from __future__ import annotations
 

@@ -87,12 +87,23 @@ def list_tokens(*, as_json: bool, **given: Any) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
-    table = Table("id", "name", "device", "scopes", "created", "expires", box=None)
+    table = Table(
+        "id",
+        "name",
+        "device",
+        "scopes",
+        "series max",
+        "devices max",
+        "created",
+        "expires",
+        box=None,
+    )
     for row in rows:
         scopes = ", ".join(row["scopes"])
         table.add_row(
             *(tokens.printable(row[column]) for column in ("id", "name", "device")),
             scopes,
+            *(str(row[cap] or "any") for cap in ("series_max", "devices_max")),
             row["created_at"],
             row["expires_at"] or "never",
         )
@@ -140,6 +151,8 @@ def _row(token: Token) -> dict[str, Any]:
         "name": token.name,
         "device": token.device,
         "scopes": list(token.scopes),
+        "series_max": token.series_max,
+        "devices_max": token.devices_max,
         "created_at": reading.rfc3339(token.created_at_ms),
         "expires_at": None if expires_at_ms is None else reading.rfc3339(expires_at_ms),
     }
