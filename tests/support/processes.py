@@ -59,8 +59,11 @@ class Process:
         """The first match of a pattern in the output."""
 
         def found() -> re.Match[str] | None:
+            has_ended = self.popen.poll() is not None
+            if has_ended:
+                self._reader.join(5)  # it may not have read the last lines yet
             match = pattern.search(self.text)
-            if match is None and self.popen.poll() is not None:
+            if match is None and has_ended:
                 raise AssertionError(f"ended with {self.popen.returncode}: {self.text}")
             return match
 
