@@ -3,6 +3,8 @@
 Append numbers the entries of a partition (e) and counts its readings (n). Entries are applied
 in that order, so a gap in the numbers is exactly what was trimmed before it was read:
 accepted = applied + late + dead + lost + pending, at every commit.
+An entry that is applied in slices is passed with the first of them: `done` includes it from
+then on, and `begun` is what of it is still pending.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class Counts(msgspec.Struct, frozen=True):
     lost: int = 0
     lost_entries: int = 0
     foreign: int = 0  # entries that append did not write: dead, but never accepted
+    begun: int = 0  # readings of the entry applied in slices that are not applied yet
+    begun_entries: int = 0  # 1 while there is such an entry
 
     @classmethod
     def parse(cls, meta: Mapping[bytes, bytes]) -> Counts:
@@ -58,6 +62,31 @@ class Counts(msgspec.Struct, frozen=True):
             self, applied=self.applied - readings, late=self.late + readings
         )
 
+    def not_yet(self, readings: int) -> Counts:
+        """The counts if the last entry, of so many readings, is passed but not applied yet."""
+        return msgspec.structs.replace(
+            self, applied=self.applied - readings, begun=readings, begun_entries=1
+        )
+
+    def with_slice(self, readings: int, *, is_last: bool) -> Counts:
+        """The counts once so many readings of the entry that is begun are applied."""
+        return msgspec.structs.replace(
+            self,
+            applied=self.applied + readings,
+            begun=self.begun - readings,
+            begun_entries=0 if is_last else 1,
+        )
+
+    def with_rest_dead(self) -> Counts:
+        """The counts once what is left of the entry that is begun is buried."""
+        return msgspec.structs.replace(
+            self,
+            dead=self.dead + self.begun,
+            dead_entries=self.dead_entries + 1,
+            begun=0,
+            begun_entries=0,
+        )
+
 
 COUNTS = Counts.__struct_fields__
 
@@ -67,19 +96,24 @@ class Progress(NamedTuple):
 
     id: bytes
     readings: int = 0  # applied, late ones included
-    late: int = 0
 
     @classmethod
     def parse(cls, field: bytes | None) -> Progress | None:
         """From the field `progress` of `meta`."""
         if not field:
             return None
-        id_, readings, late = field.split()
-        return cls(id_, int(readings), int(late))
+        id_, readings = field.split()
+        return cls(id_, int(readings))
+
+    @property
+    def following_id(self) -> str:
+        """The least id that an entry behind it can have."""
+        ms, _, number = self.id.decode().partition("-")
+        return f"{ms}-{int(number) + 1}"
 
     def packed(self) -> bytes:
         """The field `progress` of `meta`."""
-        return b"%b %d %d" % self
+        return b"%b %d" % self
 
 
 class Dead(NamedTuple):
@@ -98,7 +132,7 @@ class Sorted(NamedTuple):
     columns: Columns | None
     counts: Counts  # as if no reading were late
     dead: list[Dead]
-    progress: Progress | None = None  # after a slice that is not the last of its entry
+    progress: Progress | None = None  # of an entry that stays pending: its last slice is to come
 
 
 def sort_out(entries: list[Entry], counts: Counts) -> Sorted:
@@ -111,19 +145,10 @@ def bury(entry: Entry, counts: Counts, reason: str) -> Sorted:
     return _one_by_one([entry], counts, reason)
 
 
-def bury_rest(entry: Entry, counts: Counts, reason: str, applied: Progress, rest: bytes) -> Sorted:
-    """What is left of an entry whose first slices are applied, as dead; `rest` is its frame."""
-    buried = bury(entry, counts, reason)
-    (whole,) = buried.dead
-    readings = whole.readings - applied.readings
-    fields = [*entry[1][:5], rest]
-    after = msgspec.structs.replace(
-        buried.counts,
-        applied=buried.counts.applied + applied.readings,
-        dead=buried.counts.dead - applied.readings,
-    ).with_late(applied.late)
-    dead = whole._replace(readings=readings, fields=_packed(fields))
-    return Sorted(buried.ids, None, after, [dead])
+def bury_rest(entry: Entry, counts: Counts, reason: str, rest: bytes) -> Sorted:
+    """What is left of the entry that is begun, as dead; `rest` is its frame."""
+    dead = Dead(entry[0], reason, counts.begun, _packed([*entry[1][:5], rest]))
+    return Sorted([entry[0]], None, counts.with_rest_dead(), [dead])
 
 
 def _usual(entries: list[Entry], counts: Counts) -> Sorted | None:

@@ -23,18 +23,18 @@ class Changes(NamedTuple):
     latest: list[str | bytes]
     devices: list[str]
     dead: list[Dead]
-    progress: Progress | None = None  # after a slice: the entry that stays pending
+    progress: Progress | None = None  # after a slice that is not the last of its entry
 
-    def meta(self) -> list[str]:
-        """Counts and progress as fields and values of `meta`."""
-        fields = [part for name in COUNTS for part in (name, str(getattr(self.counts, name)))]
-        if self.progress is not None:
-            fields += ("progress", self.progress.packed().decode())
-        return fields
+    def meta(self) -> list[str | bytes]:
+        """Counts as fields and values of `meta`."""
+        return [part for name in COUNTS for part in (name, str(getattr(self.counts, name)))]
 
-    def arguments(self, meta: list[str]) -> list[str | bytes]:
-        """The lists of `commit.lua` behind their lengths, with these fields of `meta`."""
-        begun = [] if self.progress is None else [self.progress.id]
+    def arguments(self, meta: list[str | bytes], begun_id: bytes | None) -> list[str | bytes]:
+        """The lists of `commit.lua` behind their lengths, with these fields of `meta`.
+
+        `begun_id`: the entry that is begun and stays pending, if there is one.
+        """
+        begun = [] if begun_id is None else [begun_id]
         dead: list[str | bytes] = []
         for entry in self.dead:
             dead += (entry.id, entry.reason, str(entry.readings), entry.fields)
@@ -49,12 +49,8 @@ class Changes(NamedTuple):
 
 def none(sorted_: Sorted, late: int = 0) -> Changes:
     """Only counts, and entries to acknowledge or bury; so many of the readings were late."""
-    progress, counts = sorted_.progress, sorted_.counts
-    if progress is None:
-        counts = counts.with_late(late)
-    else:
-        progress = progress._replace(late=progress.late + late)
-    return Changes(sorted_.ids, counts, [], [], [], [], sorted_.dead, progress)
+    counts = sorted_.counts.with_late(late)
+    return Changes(sorted_.ids, counts, [], [], [], [], sorted_.dead, sorted_.progress)
 
 
 def of(table: Table, partition: int, folded: Folded, changes: Changes) -> Changes:

@@ -16,14 +16,14 @@ import numpy as np
 from loguru import logger
 
 from aggregator import changes
-from aggregator.account import Entry, Sorted, late_readings
-from aggregator.decode import Columns
+from aggregator.account import Entry, late_readings
+from aggregator.batch import Batch
 from aggregator.fold import Folded, fold
-from aggregator.groups import Ints, Readings
+from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.pace import Pace, Share
 from aggregator.parts import ATTEMPTS, FAILURES
-from aggregator.table import Table, Unseen
+from aggregator.table import Table
 from aggregator.tenure import Tenure
 from aggregator.work import Work
 from tributary import faults, keys
@@ -31,34 +31,12 @@ from tributary.aggregate import Layout
 from tributary.errors import ConnectionGone, TributaryError
 from tributary.settings import Settings
 
-_NO_ROWS: Ints = np.empty(0, np.int64)
 _PARTS_PER_TURN = 8  # of entries that are applied alone
+_ASIDE_PART = 4  # of a turn: so much of it goes to entries that have stepped aside
 _SHARE_MIN_VALUES = 64  # of a turn for one partition; with too many for that, some wait
 _SLOW_TURN_S = 1.0
 _REPORT_EVERY_S = 10.0
 _CONFIRM_TIMEOUT_S = 5.0
-
-
-class Batch:
-    """The entries of one partition on their way through a turn."""
-
-    def __init__(self, work: Work, sorted_: Sorted) -> None:
-        self.work = work
-        self.tenure = work.tenure
-        self.sorted = sorted_
-        self.unseen = Unseen([], [])
-        self.loaded: list[list[bytes | None]] = [[], [], []]  # of `unseen`: what Redis holds
-        self.rows = _NO_ROWS  # of the table, one per value
-
-    @property
-    def columns(self) -> Columns | None:
-        """The values to fold, if any."""
-        return self.sorted.columns
-
-    @property
-    def values(self) -> int:
-        """How many values there are to fold."""
-        return 0 if self.columns is None else len(self.columns.values)
 
 
 class Cycle:
@@ -109,15 +87,20 @@ class Cycle:
         if works:
             faults.reach("after_read")
         ready = [work for work in works if work.tenure.is_ready]
-        together = self._chosen([work for work in ready if not work.alone])
+        together = self._chosen([work for work in ready if not (work.alone or work.is_aside)])
         if together:
-            await self._apply_together(together)
+            await self._apply_together(together, self._pace.turn())
+        aside = [work for work in ready if work.is_aside and work.tenure.is_ready]
+        aside = [work for work in aside if not work.alone]
+        if aside:
+            await self._apply_together(aside, self._pace.turn().share(_ASIDE_PART))
         for work in ready:
             if work.alone:
                 await self._apply_alone(work)
         # Those that have had their turn go to the end of the queue.
-        waiting = [work for work in works if work not in together]
-        left = [work for work in (*waiting, *together) if work.is_left]
+        had_turn = {id(work) for work in (*together, *aside)}
+        works.sort(key=lambda work: id(work) in had_turn)
+        left = [work for work in works if work.is_left]
         self._works = left + self._works
         if any(work.tenure.is_ready for work in left):
             self._is_due.set()
@@ -126,12 +109,12 @@ class Cycle:
         """Of the partitions whose turn it is, as many as can have a share worth the while."""
         return works[: max(1, self._pace.values_max // _SHARE_MIN_VALUES)]
 
-    async def _apply_together(self, works: list[Work]) -> None:
+    async def _apply_together(self, works: list[Work], share: Share) -> None:
         began_s, busy_s = time.monotonic(), time.thread_time()
         self._table.begin_batch()
         batches: list[Batch] = []
         try:
-            batches = self._decoded(works)
+            batches = self._decoded(works, share)
             await self._apply(batches)
         except FAILURES:
             # Nothing is committed, but rows may be folded by half.
@@ -142,30 +125,41 @@ class Cycle:
         self._pace.took(time.thread_time() - busy_s, values)
         self._report(time.monotonic() - began_s, batches)
 
-    def _decoded(self, works: list[Work]) -> list[Batch]:
+    def _decoded(self, works: list[Work], left: Share) -> list[Batch]:
         """A share of the turn of each partition, and which of its series are not in memory."""
         batches: list[Batch] = []
-        left = self._pace.turn()
         # A small one leaves the rest of its share to those that have more.
         for number, work in enumerate(sorted(works, key=lambda w: w.size_bytes)):
-            batch = self._bounded(work, left.share(len(works) - number))
-            batches.append(batch)
-            left = left.less(work.taken_bytes, batch.values, len(batch.unseen.series))
-        taken_bytes = sum(batch.work.taken_bytes for batch in batches)
+            may_begin = left.size_bytes > 0 or not batches
+            batch = self._bounded(work, left.share(len(works) - number), may_begin=may_begin)
+            if batch is not None:
+                batches.append(batch)
+                left = left.less(batch.decoded_bytes, batch.values, len(batch.unseen.series))
+        taken_bytes = sum(batch.work.taken_bytes for batch in batches if batch.values)
         self._pace.decoded(taken_bytes, sum(batch.values for batch in batches))
         return batches
 
-    def _bounded(self, work: Work, share: Share) -> Batch:
-        """The next of a partition: less and less of it, until it does not exceed its share."""
-        bytes_max = share.size_bytes
+    def _bounded(self, work: Work, share: Share, *, may_begin: bool = True) -> Batch | None:
+        """The next of a partition: less and less of it, until it does not exceed its share.
+
+        None: a large entry must wait, for another of its partition or for the next turn.
+        """
+        bytes_max, decoded_bytes, is_wide = share.size_bytes, 0, False
         while True:
-            batch = Batch(work, work.next(bytes_max))
+            sorted_ = work.next(bytes_max, may_begin=may_begin)
+            if sorted_ is None:
+                return None
+            decoded_bytes = max(decoded_bytes, work.decoded_bytes)
+            if is_wide and work.may_step_aside:
+                sorted_ = work.step_aside()
+            batch = Batch(work, sorted_, decoded_bytes)
             if batch.columns is None:
                 return batch
             batch.unseen = self._table.unseen(work.tenure.partition, batch.columns.series)
             excess = share.excess(batch.values, len(batch.unseen.series))
             if excess <= 1 or batch.columns.readings == 1:
                 return batch
+            is_wide = share.excess(0, len(batch.unseen.series)) > 1
             bytes_max = int(min(bytes_max, work.taken_bytes) / excess)
 
     async def _apply(self, batches: list[Batch]) -> None:
@@ -184,8 +178,13 @@ class Cycle:
             first += len(batch.rows)
             await asyncio.sleep(0)
         for batch, change in zip(batches, applied, strict=True):
-            batch.work.commit(change)
+            self._commit(batch.work, change)
             await asyncio.sleep(0)  # it is sent while the next is packed
+
+    def _commit(self, work: Work, change: changes.Changes) -> None:
+        aside = work.commit(change)
+        if aside is not None:
+            self._works.append(aside)
 
     async def _apply_alone(self, work: Work) -> None:
         """Apply a few of the entries that may be the ones which fail, apart from all others."""
@@ -211,7 +210,8 @@ class Cycle:
                 work.commit(changes.none(work.buried(reason)))
                 return
         self._table.begin_batch()
-        await self._apply([self._bounded(work, self._pace.turn())])
+        batch = self._bounded(work, self._pace.turn())
+        await self._apply([] if batch is None else [batch])
         if work.is_recovered:
             # Not before the record is gone: what is applied next might end the process as well.
             try:

@@ -20,30 +20,40 @@ from tributary.frame import RawBlock
 class Large:
     """The entry, and how far it has been applied."""
 
-    def __init__(self, entry: Entry, whole: Sorted, progress: Progress | None) -> None:
-        """`whole`: the entry as if applied at once; it decodes, so every slice of it does."""
+    def __init__(
+        self, entry: Entry, progress: Progress | None, passed: Counts | None = None
+    ) -> None:
+        """`passed`: the counts once it is passed; None if it is."""
         self.progress = progress or Progress(entry[0])
         self._entry = entry
-        self._counts = whole.counts
         self._blocks = frame.unpack(entry[1][5])
         self._firsts = [0, *accumulate(frame.readings_in([block]) for block in self._blocks)]
+        self._passed = passed
 
     @property
     def size_bytes(self) -> int:
         """Of the packed frame."""
         return len(self._entry[1][5])
 
+    def committed(self, progress: Progress) -> None:
+        """It is passed, and so much of it is applied."""
+        self.progress, self._passed = progress, None
+
+    def passed(self, before: Counts) -> Sorted:
+        """Nothing of it, and the counts once it is passed."""
+        return Sorted([], None, self._passed or before, [], self.progress)
+
     def next(self, bytes_max: int, before: Counts) -> Sorted:
         """The next slice: about as many readings as fit `bytes_max`, at least one.
 
-        `before` are the partition's counts, which stay as they are until the last slice.
+        `before` are the counts of the partition, which entries behind this one may have changed.
         """
-        total, begun = self._firsts[-1], self.progress
-        last = min(total, begun.readings + max(1, total * bytes_max // max(1, self.size_bytes)))
-        decoded = columns(self._between(begun.readings, last))
+        total, first = self._firsts[-1], self.progress.readings
+        last = min(total, first + max(1, total * bytes_max // max(1, self.size_bytes)))
+        decoded = columns(self._between(first, last))
+        counts = (self._passed or before).with_slice(last - first, is_last=last == total)
         if last < total:
-            return Sorted([], decoded, before, [], begun._replace(readings=last))
-        counts = self._counts.with_late(begun.late)
+            return Sorted([], decoded, counts, [], Progress(self._entry[0], last))
         return Sorted([self._entry[0]], decoded, counts, [])
 
     def rest(self) -> bytes:

@@ -52,7 +52,9 @@ class Tenure:
         self.counts = Counts()
         self.has_committed = False
         self.was_slow = False
-        self.progress: Progress | None = None  # of an entry begun under an earlier tenure
+        self.progress: Progress | None = None  # of the entry that is applied in slices
+        self._has_begun_entry = False  # whether this tenure has read the entry of `progress`
+        self._is_read_due = False  # behind the next slice of it
         self.on_committed: Callable[[], None] = lambda: None
         self._attempt: Attempt | None = None
         self._unconfirmed: deque[asyncio.Future[None]] = deque()
@@ -70,17 +72,15 @@ class Tenure:
     async def take_up(self, has_ended: HasEnded | None = None) -> None:
         """Make sure there is a group, read the epoch and the counts, and start reading.
 
-        `has_ended`: whether the process of another worker has ended; unless it has, what it
-        left behind says nothing against the entries.
+        `has_ended`: whether another worker has ended; if not, its attempt says nothing.
 
         Raises:
             TributaryError: the server did not answer or refused.
         """
         for script in (REGROUP, COMMIT, ATTEMPT, SETTLE, FORGET):
             await self.pipe.call("SCRIPT", "LOAD", script.source)
-        await self.pipe.call(
-            "EVALSHA", REGROUP.sha, "2", self._readings, self._meta, keys.GROUP, self._token()
-        )
+        regroup = ("EVALSHA", REGROUP.sha, "2", self._readings, self._meta)
+        await self.pipe.call(*regroup, keys.GROUP, self._token())
         reply = await self.pipe.call("HGETALL", self._meta)
         meta = dict(zip(reply[::2], reply[1::2], strict=True))
         self._epoch = meta.get(b"epoch", b"").decode()
@@ -92,6 +92,11 @@ class Tenure:
         self._attempt = found
         faults.reach("after_take_up")
         self._read()
+
+    @property
+    def begun_id(self) -> bytes | None:
+        """The entry that is applied in slices and not finished, if there is one."""
+        return None if self.progress is None else self.progress.id
 
     @property
     def is_over(self) -> bool:
@@ -171,6 +176,10 @@ class Tenure:
         """Send the changes of the first entries of a batch; the rest of it follows."""
         token = self._token()
         meta = ["epoch", token, *changes.meta()]
+        if changes.progress is not None or self.begun_id in changes.ids:
+            self.progress = changes.progress
+            self._has_begun_entry = changes.progress is not None
+            meta += ("progress", b"" if self.progress is None else self.progress.packed())
         if self._attempt is not None:
             self._attempt = None
             meta += ("attempt", "")
@@ -181,10 +190,12 @@ class Tenure:
         names = (self._readings, self._meta, keys.state(p), keys.windows(p), keys.latest(p))
         command: list[str | bytes] = ["EVALSHA", COMMIT.sha, "7", *names]
         command += (keys.devices(p), keys.dead(p), keys.GROUP, self._epoch, str(DEAD_MAX_ENTRIES))
-        command += changes.arguments(meta)
+        command += changes.arguments(meta, self.begun_id)
         self._unconfirmed.append(self._over.get_loop().create_future())
         self.pipe.send(pack(tuple(command)), self._committed)
         self._epoch, self.counts = token, changes.counts
+        if self._is_read_due:
+            self._read()
 
     def _committed(self, reply: Reply) -> None:
         faults.reach("after_commit")
@@ -198,30 +209,35 @@ class Tenure:
 
     def _read(self) -> None:
         """Ask for entries: first all that is pending, whoever it was handed to, then new ones."""
+        self._is_read_due = False
         count = str(self._read_entries)
         if self._is_claiming:
-            command = ("XAUTOCLAIM", self._readings, keys.GROUP, self._worker, "0", "0-0")
+            # What has been begun here stays here; everything behind it may be somebody else's.
+            begun = self.progress if self._has_begun_entry else None
+            first = "0-0" if begun is None else begun.following_id
+            command = ("XAUTOCLAIM", self._readings, keys.GROUP, self._worker, "0", first)
             self.pipe.send(pack((*command, "COUNT", count)), self._claimed)
         else:
             self._forget_others()
             group = ("XREADGROUP", "GROUP", keys.GROUP, self._worker, "COUNT", count)
-            block = ("BLOCK", str(BLOCK_MS), "STREAMS", self._readings, ">")
-            self.pipe.send(pack((*group, *block)), self._were_read)
+            # The slices of an entry that has stepped aside must not wait behind a read.
+            block = () if self._has_begun_entry else ("BLOCK", str(BLOCK_MS))
+            self.pipe.send(pack((*group, *block, "STREAMS", self._readings, ">")), self._were_read)
 
     def _claimed(self, reply: Reply) -> None:
         if not isinstance(reply, list):
             self._end_with(reply)
         elif reply[1]:
             self._arrive(reply[1])
-        elif reply[0] != b"0-0":  # only entries whose data is gone: they left the pending list
-            self._read()
-        else:
-            self._is_claiming = False
+        else:  # before 0-0 there are more: these had lost their data, and have left the list
+            self._is_claiming = reply[0] != b"0-0"
             self._read()
 
     def _were_read(self, reply: Reply) -> None:
         if isinstance(reply, list):
             self._arrive(reply[0][1])
+        elif reply is None and self._has_begun_entry:
+            self._is_read_due = True
         elif reply is None:
             self._idle()
         else:
@@ -233,8 +249,8 @@ class Tenure:
         if now_s < self._forget_at_s:
             return
         self._forget_at_s = now_s + _FORGET_EVERY_S
-        command = ("EVALSHA", FORGET.sha, "1", self._readings, keys.GROUP, self._worker)
-        self.pipe.send(pack(command), self._forgotten)
+        forget = ("EVALSHA", FORGET.sha, "1", self._readings, keys.GROUP, self._worker)
+        self.pipe.send(pack(forget), self._forgotten)
 
     def _forgotten(self, reply: Reply) -> None:
         if type(reply) is not int:
@@ -246,14 +262,15 @@ class Tenure:
         fitting = max(1, READ_BYTES * len(entries) // max(1, size_bytes))
         few_more = _READ_GROWTH * (len(entries) + _FIRST_READ_ENTRIES)
         self._read_entries = min(self._read_max_entries, fitting, few_more)
+        self._has_begun_entry |= entries[0][0] == self.begun_id
         self._arrived(self, entries)
 
     def _idle(self) -> None:
         """Nothing new for a while: look for entries handed to others, and for lost ones."""
         token = self._token()
-        arguments = (keys.GROUP, self._epoch, token)
-        command = ("EVALSHA", SETTLE.sha, "2", self._readings, self._meta, *arguments)
-        self.pipe.send(pack(command), lambda reply: self._settled(reply, token))
+        settle = ("EVALSHA", SETTLE.sha, "2", self._readings, self._meta, keys.GROUP)
+        command = pack((*settle, self._epoch, token))
+        self.pipe.send(command, lambda reply: self._settled(reply, token))
         self._is_claiming = True
 
     def _settled(self, reply: Reply, token: str) -> None:

@@ -1,8 +1,13 @@
-"""What one read of a partition has brought, taken piece by piece."""
+"""What one read of a partition has brought, taken piece by piece.
+
+An entry that brings many new series steps aside: the entries behind it are applied first, and
+slices of it with what is left of each turn. So devices that are known do not wait for a fleet
+that joins. Each partition has at most one entry that is begun; another large one waits for it.
+"""
 
 from __future__ import annotations
 
-from aggregator.account import Entry, Sorted, bury, bury_rest, sort_out
+from aggregator.account import Counts, Entry, Progress, Sorted, bury, bury_rest, sort_out
 from aggregator.attempts import Attempt
 from aggregator.changes import Changes
 from aggregator.large import Large
@@ -11,17 +16,27 @@ from aggregator.tenure import Tenure
 
 
 class Work:
-    """The entries of one read that are not applied yet, in order."""
+    """The entries of one read that are not applied yet, in order; or one that has stepped aside."""
 
-    def __init__(self, tenure: Tenure, entries: list[Entry], *, is_recovered: bool) -> None:
+    def __init__(
+        self,
+        tenure: Tenure,
+        entries: list[Entry],
+        *,
+        is_recovered: bool = False,
+        aside: Large | None = None,
+    ) -> None:
         """`is_recovered`: another process has read these entries and has not committed them."""
         self.tenure = tenure
         self.parts = Parts(entries)
         self.is_recovered = is_recovered
+        self.is_aside = aside is not None
         self.alone = len(entries) if is_recovered else 0  # entries to apply apart from the rest
         self.size_bytes = sum(map(_size_bytes, entries))  # of what is left
         self.taken_bytes = 0  # of what was taken last
-        self._large: Large | None = None
+        self.decoded_bytes = 0  # to take it: all of a large one that is begun
+        self._large: Large | None = aside
+        self._is_stepping_aside = False
         self._attempted = len(entries)  # at most so many at once, of recovered ones
 
     @property
@@ -29,20 +44,41 @@ class Work:
         """Whether there is something to apply, for a tenure that goes on."""
         return bool(self.parts) and not self.tenure.is_over
 
-    def next(self, bytes_max: int) -> Sorted:
-        """The oldest entries that fit, at least one, or the next slice of a large one."""
+    @property
+    def may_step_aside(self) -> bool:
+        """Whether the oldest entry is a large one that those behind it need not wait for."""
+        return self._large is not None and not self.is_aside and not self.alone
+
+    def next(self, bytes_max: int, *, may_begin: bool = True) -> Sorted | None:
+        """The oldest entries that fit, at least one, or the next slice of a large one.
+
+        None: there is a large one, and it may not begin yet, or another is not finished.
+        """
         part, counts = self.parts.next, self.tenure.counts
+        self._is_stepping_aside = False
         if self.size_bytes > bytes_max:
             part = self.parts.take(_fitting(part, bytes_max))
-        self.taken_bytes = sum(map(_size_bytes, part))
-        first = part[0]
+        self.taken_bytes = self.decoded_bytes = sum(map(_size_bytes, part))
         if self._large is None:
-            self._large = self._begun(first, bytes_max)
-        if self._large is not None:
-            self.parts.take(1)
-            self.taken_bytes = min(_size_bytes(first), bytes_max)
-            return self._large.next(bytes_max, counts)
-        return sort_out(part, counts)
+            begun_id = self.tenure.begun_id
+            if begun_id == part[0][0]:
+                self._large = Large(part[0], self.tenure.progress)
+            elif self.taken_bytes > bytes_max:
+                if begun_id is not None or not may_begin:
+                    self.taken_bytes = self.decoded_bytes = 0
+                    return None
+                self._large = _begun(part[0], counts)
+        if self._large is None:
+            return sort_out(part, counts)
+        self.parts.take(1)
+        self.taken_bytes = min(_size_bytes(part[0]), bytes_max)
+        return self._large.next(bytes_max, counts)
+
+    def step_aside(self) -> Sorted:
+        """Let the entries behind the large one pass; `leaves` gives it once that is committed."""
+        assert self._large is not None
+        self._is_stepping_aside = True
+        return self._large.passed(self.tenure.counts)
 
     async def attempt(self) -> Attempt:
         """Record in Redis what is going to be tried."""
@@ -63,37 +99,40 @@ class Work:
     def buried(self, reason: str) -> Sorted:
         """The oldest entry as one that is dead; of a large one, what is not applied of it."""
         entry, counts = self.parts.take(1)[0], self.tenure.counts
-        if self._large is None or self._large.progress.readings == 0:
-            self._large = None
+        self._large, self._is_stepping_aside = None, False
+        if entry[0] != self.tenure.begun_id:
             return bury(entry, counts, reason)
-        applied, rest = self._large.progress, self._large.rest()
-        self._large = None
-        return bury_rest(entry, counts, reason, applied, rest)
+        return bury_rest(entry, counts, reason, Large(entry, self.tenure.progress).rest())
 
-    def commit(self, change: Changes) -> None:
-        """Send what was applied or buried, and with the last of it the next read."""
-        if change.progress is None:
+    def commit(self, change: Changes) -> Work | None:
+        """Send what was applied or buried, and with the last of it the next read.
+
+        Returns the entry that has stepped aside, as work of its own.
+        """
+        aside = None
+        if change.progress is not None and self._large is not None:
+            self._large.committed(change.progress)
+            self.parts.progressed()
+        if self._is_stepping_aside:
+            aside = Work(self.tenure, self.parts.next, aside=self._large)
+        if change.progress is None or aside is not None:
             self._large = None
             done = self.parts.next
             self.alone = max(0, self.alone - len(done))
             self.size_bytes -= sum(map(_size_bytes, done))
             self.parts.done()
-        elif self._large is not None:
-            self._large.progress = change.progress
-            self.parts.progressed()
-        (self.tenure.commit_part if self.parts else self.tenure.commit)(change)
+        # The next read of the partition hangs on what was read, not on what has stepped aside.
+        (self.tenure.commit_part if self.parts or self.is_aside else self.tenure.commit)(change)
+        self._is_stepping_aside = False
+        return aside
 
-    def _begun(self, entry: Entry, bytes_max: int) -> Large | None:
-        """The entry as a large one, if it is one or has been begun as one."""
-        progress = self.tenure.progress
-        if progress is not None and progress.id != entry[0]:
-            progress = None  # of an entry further on, or one that is done
-        if progress is None and _size_bytes(entry) <= bytes_max:
-            return None
-        whole = sort_out([entry], self.tenure.counts)
-        if whole.columns is None or (progress is None and whole.columns.readings == 1):
-            return None
-        return Large(entry, whole, progress)
+
+def _begun(entry: Entry, counts: Counts) -> Large | None:
+    """The entry as a large one, unless it cannot be sliced."""
+    whole = sort_out([entry], counts)
+    if whole.columns is None or whole.columns.readings == 1:
+        return None
+    return Large(entry, Progress(entry[0]), whole.counts.not_yet(whole.columns.readings))
 
 
 def _size_bytes(entry: Entry) -> int:

@@ -158,9 +158,10 @@ def _numbers(client: redis.Redis) -> tuple[int, int]:
     """Entries appended and entries accounted for, of all partitions."""
     asked = client.pipeline(transaction=False)
     for partition in range(PARTITIONS):
-        asked.hmget(keys.meta(partition), "entries", "done_entries")
+        asked.hmget(keys.meta(partition), "entries", "done_entries", "begun_entries")
     counts: list[list[bytes | None]] = asked.execute()
-    return sum(int(c[0] or 0) for c in counts), sum(int(c[1] or 0) for c in counts)
+    entries, done, begun = (sum(int(c[n] or 0) for c in counts) for n in range(3))
+    return entries, done - begun
 
 
 class Aggregators:

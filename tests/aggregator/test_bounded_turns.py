@@ -122,22 +122,24 @@ def test_slices_hold_every_reading_once_and_in_order(bytes_max: int):
     ]
     given = entry(blocks, 111)
     whole = sort_out([given], Counts())
-    large = Large(given, whole, None)
+    large = Large(given, None, whole.counts.not_yet(111))
     found: list[tuple[str, str, int, float]] = []
-    readings = 0
+    readings, counts = 0, Counts()
     while True:
-        piece = large.next(bytes_max, Counts())
+        piece = large.next(bytes_max, counts)
         assert piece.columns is not None
         names = [s for s, n in zip(piece.columns.series, piece.columns.repeats, strict=True)
                  for _ in range(n)]  # fmt: skip
         values = zip(names, piece.columns.times_ms, piece.columns.values, strict=True)
         found += [(*name, int(at), float(value)) for name, at, value in values]
         readings += piece.columns.readings
+        counts = piece.counts
+        assert (counts.applied, counts.begun, counts.done) == (readings, 111 - readings, 111)
         if piece.progress is None:
             break
-        assert (piece.ids, piece.counts) == ([], Counts())
+        assert piece.ids == []
         assert piece.progress.readings == readings
-        large.progress = piece.progress
+        large.committed(piece.progress)
     assert piece.ids == [b"5-1"]
     assert piece.counts == whole.counts
     assert readings == 111

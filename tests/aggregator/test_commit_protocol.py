@@ -20,9 +20,10 @@ import redis
 from support.processes import Server
 
 from aggregator import tenure as tenure_module
-from aggregator.account import Counts, Entry, sort_out
-from aggregator.changes import Changes
+from aggregator.account import Counts, Entry, Sorted
+from aggregator.changes import Changes, none
 from aggregator.tenure import Tenure
+from aggregator.work import Work
 from tributary import keys
 from tributary.errors import Superseded, TributaryError
 from tributary.frame import Block, pack, unpack
@@ -30,16 +31,19 @@ from tributary.lua import APPEND
 from tributary.pipe import Pipe
 
 OWNERS = 3
+STEPS_ASIDE = 0.7
 T = TypeVar("T")
 
 
 class Owner:
     """One worker's view of the partition: its tenure, the batch it holds, what it has cached."""
 
-    def __init__(self, url: str, worker: str) -> None:
+    def __init__(self, url: str, worker: str, chance: random.Random) -> None:
+        self._random = chance
         self._url = url
         self._worker = worker
-        self.held: list[list[Entry]] = []
+        self.held: list[Work] = []
+        self.folded: Work | None = None
         self.cache: Counter[str] = Counter()
         self.tenure: Tenure | None = None
 
@@ -51,13 +55,13 @@ class Owner:
     def end(self) -> None:
         if self.tenure is not None:
             self.tenure.end(Superseded("the test ends it"))
-        self.tenure, self.held, self.cache = None, [], Counter()
+        self.tenure, self.held, self.folded, self.cache = None, [], None, Counter()
 
     async def fold(self) -> Changes | None:
-        """Count the readings of the batch that has arrived, as a worker would."""
-        if self.tenure is None or not self.held or self.tenure.is_over:
+        """Count the readings of what has arrived, or of a slice of it, as a worker would."""
+        sorted_ = self._taken()
+        if sorted_ is None or self.tenure is None:
             return None
-        sorted_ = sort_out(self.held.pop(), self.tenure.counts)
         values = [] if sorted_.columns is None else sorted_.columns.values.tolist()
         fields = [f"r{value:.0f}" for value in values]
         unseen = [field for field in (*fields, "total") if field not in self.cache]
@@ -68,11 +72,29 @@ class Owner:
             self.cache.update(fields)
             self.cache["total"] += len(fields)
             state = [part for f in (*fields, "total") for part in (f, str(self.cache[f]))]
-            return Changes(sorted_.ids, sorted_.counts, state, [], [], [], sorted_.dead)
+            return none(sorted_)._replace(state=state)
         return None
 
-    def _arrive(self, _tenure: Tenure, entries: list[Entry]) -> None:
-        self.held.append(entries)
+    def commit(self, changes: Changes) -> None:
+        """Send what was folded last."""
+        assert self.folded is not None
+        aside = self.folded.commit(changes)
+        self.held += [] if aside is None else [aside]
+
+    def _taken(self) -> Sorted | None:
+        """Entries, a slice of a large one, or one that steps aside."""
+        self.held = [work for work in self.held if work.is_left]
+        self._random.shuffle(self.held)
+        for work in self.held:
+            sorted_ = work.next(self._random.choice((1, 1_000_000)))
+            if sorted_ is not None:
+                self.folded = work
+                is_aside = work.may_step_aside and self._random.random() < STEPS_ASIDE
+                return work.step_aside() if is_aside else sorted_
+        return None
+
+    def _arrive(self, tenure: Tenure, entries: list[Entry]) -> None:
+        self.held.append(Work(tenure, entries))
 
 
 class History:
@@ -83,7 +105,7 @@ class History:
         self.url, self.client = server.url, server.client
         self.client.flushall()
         self.loop = asyncio.new_event_loop()
-        self.owners = [Owner(self.url, f"w{n}") for n in range(OWNERS)]
+        self.owners = [Owner(self.url, f"w{n}", self.random) for n in range(OWNERS)]
         self.appended = 0
         self.removed: set[str] = set()
 
@@ -104,7 +126,7 @@ class History:
     def append(self) -> None:
         """Add entries one by one; owners that wait for some get one each."""
         for _ in range(self.random.randint(1, 3)):
-            readings = self.random.randint(1, 2)
+            readings = self.random.randint(1, 4)
             blocks = [Block("d", 1, {"m": float(self.appended + n)}) for n in range(readings)]
             names = (keys.readings(0), keys.meta(0))
             self.client.eval(APPEND.source, 2, *names, 1_000_000, 0, readings, pack(blocks))
@@ -121,7 +143,7 @@ class History:
         changes = self.wait(owner.fold())
         if changes is None or owner.tenure is None or owner.tenure.is_over:
             return
-        owner.tenure.commit(changes)
+        owner.commit(changes)
         fate = self.random.choices(("replied", "swallowed", "unsent"), (90, 5, 5))[0]
         if fate == "unsent":  # the process dies before the bytes leave it
             owner.end()
@@ -132,7 +154,7 @@ class History:
     def crash(self) -> None:
         number = self.random.randrange(OWNERS)
         self.owners[number].end()
-        self.owners[number] = Owner(self.url, secrets.token_hex(4))
+        self.owners[number] = Owner(self.url, secrets.token_hex(4), self.random)
 
     def disaster(self) -> None:
         """What operators and full servers do to a stream."""
@@ -164,6 +186,7 @@ class History:
         assert missing <= self.removed, f"readable, but never counted: {missing - self.removed}"
         assert counts.lost == len(missing), "lost readings are not counted exactly"
         assert counts.done == int(meta.get(b"accepted", 0)) == self.appended
+        assert (counts.begun, counts.begun_entries) == (0, 0)
 
     def _readable(self) -> set[str]:
         """The readings that stand in the stream."""
@@ -182,16 +205,20 @@ class History:
                 return
 
     async def _drain(self) -> None:
-        owner = Owner(self.url, "last")
-        while int(self.client.hget(keys.meta(0), "done") or 0) < self.appended:
+        owner = Owner(self.url, "last", self.random)
+        while self._is_behind():
             if owner.tenure is None or owner.tenure.is_over:
                 owner.end()
                 await owner.begin()
             await asyncio.sleep(0.002)
             changes = await owner.fold()
             if changes is not None and owner.tenure is not None:
-                owner.tenure.commit(changes)
+                owner.commit(changes)
         owner.end()
+
+    def _is_behind(self) -> bool:
+        done, begun = self.client.hmget(keys.meta(0), "done", "begun")
+        return int(done or 0) < self.appended or int(begun or 0) > 0
 
 
 @pytest.mark.parametrize("seeds", [range(n, n + 50) for n in range(0, 200, 50)], ids=str)

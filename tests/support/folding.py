@@ -50,8 +50,9 @@ def aggregate(settings: Settings, client: redis.Redis) -> None:
 def behind(client: redis.Redis, settings: Settings) -> bool:
     """Whether an entry that was appended is not accounted for, or one is pending."""
     for partition in range(settings.partitions):
-        entries, done = client.hmget(keys.meta(partition), "entries", "done_entries")
-        if int(entries or 0) > int(done or 0):
+        counts = client.hmget(keys.meta(partition), "entries", "done_entries", "begun_entries")
+        entries, done, begun = (int(count or 0) for count in counts)
+        if entries > done - begun:
             return True
         if entries and client.xpending(keys.readings(partition), keys.GROUP)["pending"]:
             return True

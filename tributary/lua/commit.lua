@@ -1,13 +1,14 @@
 #!lua flags=allow-oom
 -- commit: apply one batch of entries to a partition, all of it or nothing.
 -- Refused unless the epoch is still the worker's (nobody has committed since it read it) and
--- the batch begins with the oldest pending entry. So entries are applied in the order of the
--- stream, each once, and everything up to hwm is always applied.
+-- the batch begins with the oldest pending entry; one that is begun and stays pending is passed
+-- over. So entries are applied in the order of the stream, each once, and everything up to hwm
+-- is always applied, except for the rest of the entry that is begun (progress).
 --
 -- KEYS[1] readings, [2] meta, [3] state, [4] windows, [5] latest, [6] devices, [7] dead
 -- ARGV[1] group, [2] epoch expected, [3] most dead entries kept,
 -- ARGV[4..11] number of arguments of each list, then the lists:
---   the id of an entry of which this is a part and which stays pending (at most one); ids to
+--   the id of the entry that is begun and stays pending (at most one); ids to
 --   acknowledge; meta, state, windows and latest as field, value; devices as score, name; dead
 --   entries as id, reason, readings, fields packed
 -- returns 'ok', 'epoch' (somebody else has committed) or 'order' (an older entry is pending)
@@ -18,8 +19,10 @@ if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[2] then return 'epoch' end
 local begun, ids = tonumber(ARGV[4]), tonumber(ARGV[5])
 local at = 12
 if begun + ids > 0 then
-  local oldest = redis.call('XPENDING', readings, ARGV[1], '-', '+', 1)[1]
-  if not oldest or oldest[1] ~= ARGV[at] then return 'order' end
+  local oldest = redis.call('XPENDING', readings, ARGV[1], '-', '+', 2)
+  for i = 1, math.min(2, begun + ids) do
+    if not oldest[i] or oldest[i][1] ~= ARGV[at + i - 1] then return 'order' end
+  end
 end
 -- A key of another type must fail here, before the first write: scripts do not roll back.
 for k = 3, 5 do redis.call('HLEN', KEYS[k]) end

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- regroup: create the consumer group where the aggregates stand, if it is not there.
 -- Never at $ (what came before would be lost) and never at 0 (it would be counted twice).
+-- An entry that is begun is read again, and if nobody can, what is left of it is lost.
 --
 -- KEYS[1] readings, KEYS[2] meta
 -- ARGV[1] group, ARGV[2] new epoch
@@ -18,12 +19,36 @@ local function before(a, b)
   return tonumber(a_seq) < tonumber(b_seq)
 end
 
-if redis.call('EXISTS', readings) == 1 then
+local function just_before(id)
+  local ms, seq = string.match(id, '(%d+)-(%d+)')
+  if seq ~= '0' then return ms .. '-' .. string.format('%.0f', seq - 1) end
+  return string.format('%.0f', ms - 1) .. '-18446744073709551615'
+end
+
+local function exists()
+  if redis.call('EXISTS', readings) == 0 then return false end
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', readings)) do
-    if group[2] == ARGV[1] then return 0 end
+    if group[2] == ARGV[1] then return true end
+  end
+  return false
+end
+
+local begun = string.match(redis.call('HGET', meta, 'progress') or '', '^%S+')
+local has_group = exists()
+if begun then
+  local can_be_read = #redis.call('XRANGE', readings, begun, begun) > 0
+  if can_be_read and has_group then
+    can_be_read = #redis.call('XPENDING', readings, ARGV[1], begun, begun, 1) > 0
+  end
+  if not can_be_read then
+    redis.call('HINCRBY', meta, 'lost', redis.call('HGET', meta, 'begun') or 0)
+    redis.call('HINCRBY', meta, 'lost_entries', 1)
+    redis.call('HSET', meta, 'epoch', ARGV[2], 'begun', 0, 'begun_entries', 0, 'progress', '')
+    begun = nil
   end
 end
-redis.call('XGROUP', 'CREATE', readings, ARGV[1], hwm, 'MKSTREAM')
+if has_group then return 0 end
+redis.call('XGROUP', 'CREATE', readings, ARGV[1], begun and just_before(begun) or hwm, 'MKSTREAM')
 local info = redis.call('XINFO', 'STREAM', readings)
 for i = 1, #info, 2 do
   -- A stream that was deleted begins anew: without this, ids below hwm could be issued again.

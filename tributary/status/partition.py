@@ -29,6 +29,8 @@ _FIELDS = (
     "lost",
     "lost_entries",
     "foreign",
+    "begun",
+    "begun_entries",
     "refused",
     "replayed",
     "replayed_entries",
@@ -92,7 +94,7 @@ def parse(partition: int, reply: list[Any]) -> Partition:
         dead=meta["dead"] - meta["replayed"],
         lost=meta["lost"],
         lost_at_restart=meta["restart_lost"],
-        pending=meta["accepted"] - meta["done"],
+        pending=meta["accepted"] - meta["done"] + meta["begun"],
         missing=missing,
         refused=meta["refused"],
         replayed=meta["replayed"],
@@ -123,10 +125,10 @@ def _entries(meta: dict[str, int], missing: int) -> Entries:
     dead_numbered = meta["dead_entries"] - meta["foreign"]
     return Entries(
         accepted=meta["entries"] + meta["foreign"] - meta["replayed_entries"],
-        applied=meta["done_entries"] - meta["lost_entries"] - dead_numbered,
+        applied=meta["done_entries"] - meta["lost_entries"] - dead_numbered - meta["begun_entries"],
         dead=meta["dead_entries"] - meta["replayed_entries"],
         lost=meta["lost_entries"],
-        pending=meta["entries"] - meta["done_entries"],
+        pending=meta["entries"] - meta["done_entries"] + meta["begun_entries"],
         missing=missing,
         replayed=meta["replayed_entries"],
     )

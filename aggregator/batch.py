@@ -1,0 +1,36 @@
+"""The entries of one partition on their way through a turn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aggregator.account import Sorted
+from aggregator.decode import Columns
+from aggregator.groups import Ints
+from aggregator.table import Unseen
+from aggregator.work import Work
+
+_NO_ROWS: Ints = np.empty(0, np.int64)
+
+
+class Batch:
+    """What a turn takes of the work of one partition."""
+
+    def __init__(self, work: Work, sorted_: Sorted, decoded_bytes: int) -> None:
+        self.work = work
+        self.decoded_bytes = decoded_bytes
+        self.tenure = work.tenure
+        self.sorted = sorted_
+        self.unseen = Unseen([], [])
+        self.loaded: list[list[bytes | None]] = [[], [], []]  # of `unseen`: what Redis holds
+        self.rows = _NO_ROWS  # of the table, one per value
+
+    @property
+    def columns(self) -> Columns | None:
+        """The values to fold, if any."""
+        return self.sorted.columns
+
+    @property
+    def values(self) -> int:
+        """How many values there are to fold."""
+        return 0 if self.columns is None else len(self.columns.values)
