@@ -62,8 +62,9 @@ def of(table: Table, partition: int, folded: Folded, changes: Changes) -> Change
     names = [keys.series(device, metric) for device, metric in series]
     for name, packed in zip(names, _records(part.tobytes(), len(rows)), strict=True):
         changes.state.extend((name, packed))
-    for position in np.flatnonzero(folded.rings_changed[mine]).tolist():
-        changes.windows.extend((names[position], table.packed_rings(int(rows[position]))))
+    changed = np.flatnonzero(folded.rings_changed[mine])
+    for position, packed in zip(changed.tolist(), table.packed_rings(rows[changed]), strict=True):
+        changes.windows.extend((names[position], packed))
     documents = [table.documents[device] for device, _ in series]
     for document in latest.update(documents, [metric for _, metric in series], part):
         device = str(document.body["device"])

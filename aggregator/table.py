@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aggregator.latest import Document
 from aggregator.overflow import Overflow
-from tributary.aggregate import Layout
+from tributary.aggregate import Layout, Records
 
 Series = tuple[str, str]  # device, metric
 _NOBODY: Series = ("", "")
@@ -87,14 +87,13 @@ class Table:
         rows = self.rows(partition)
         allocated = [self._allocate(partition, series) for series in unseen.series]
         rows.update(zip(unseen.series, allocated, strict=True))
-        self.state[allocated] = self.layout.no_state
-        self.rings[allocated] = self.layout.no_rings
-        for row, state, ring in zip(allocated, states, rings, strict=True):
-            if state is not None:
-                self.state[row] = np.frombuffer(state, self.layout.state)[0]
-            if ring is not None:
-                self.rings[row], packed = self.layout.split(ring)
-                self.overflow.load(row, packed)
+        _fill(self.state, allocated, states, self.layout.no_state)
+        size = self.layout.rings.itemsize
+        if any(ring is not None and len(ring) > size for ring in rings):
+            for row, ring in zip(allocated, rings, strict=True):
+                self.overflow.load(row, b"" if ring is None else ring[size:])
+            rings = [ring and ring[:size] for ring in rings]
+        _fill(self.rings, allocated, rings, self.layout.no_rings)
         # After the rows: making room for them may have evicted what a document hung on.
         for device, text in zip(unseen.devices, documents, strict=True):
             if device not in self.documents:
@@ -105,10 +104,16 @@ class Table:
         for series, row in self._rows.pop(partition, {}).items():
             self._release(series, row)
 
-    def packed_rings(self, row: int) -> bytes:
-        """The closed slots of a row as they are stored."""
-        packed: bytes = self.rings[row].tobytes()
-        return packed + self.overflow.packed(row)
+    def packed_rings(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """The closed slots of each of some rows as they are stored."""
+        if len(rows) == 0:
+            return []
+        size, packed = self.layout.rings.itemsize, self.rings[rows].tobytes()
+        found = [packed[i : i + size] for i in range(0, len(packed), size)]
+        if not self.overflow:
+            return found
+        more = map(self.overflow.packed, rows.tolist())
+        return [each + behind for each, behind in zip(found, more, strict=True)]
 
     def partitions(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
         """The partition of each row."""
@@ -156,3 +161,17 @@ class Table:
         if self._document_rows[series[0]] == 0:
             del self._document_rows[series[0]]
             self.documents.pop(series[0], None)  # none yet if loading it has failed
+
+
+def _fill(records: Records, rows: list[int], packed: list[bytes | None], empty: Records) -> None:
+    """Set rows of a table to what is stored of each, and to `empty` where there is nothing."""
+    if not rows:
+        return
+    stored = [each for each in packed if each is not None]
+    if len(stored) == len(rows):
+        records[rows] = np.frombuffer(b"".join(stored), records.dtype)
+        return
+    records[rows] = empty
+    if stored:
+        held = [row for row, each in zip(rows, packed, strict=True) if each is not None]
+        records[held] = np.frombuffer(b"".join(stored), records.dtype)

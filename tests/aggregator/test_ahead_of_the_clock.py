@@ -51,7 +51,7 @@ class Aggregator:
         self.late += len(folded.late)
         self.stored[0] = table.state[row].tobytes()
         if folded.rings_changed[0]:
-            self.stored[1] = table.packed_rings(row)
+            self.stored[1] = table.packed_rings(np.array([row]))[0]
 
     @property
     def series(self) -> query.Series:
