@@ -17,6 +17,7 @@ from tributary.settings import Settings
 PARTITIONS = Settings().partitions
 _POLL_S, _PAUSE_S = 0.005, 0.01
 _SENDERS = 2
+_IDLE_S = 5.0  # of a connection
 
 
 class Fleet(threading.Thread):
@@ -86,6 +87,7 @@ class Known(threading.Thread):
         self._numbers = itertools.count(1)
         self._outstanding: dict[int, tuple[int, float]] = {}  # partition → number, when accepted
         self._waits_ms: list[float] = []
+        self._recorded_at_s = 0.0
         self._is_over = threading.Event()
 
     def introduce(self, *, wait: bool) -> None:
@@ -100,7 +102,6 @@ class Known(threading.Thread):
 
     def run(self) -> None:
         """Record and look, until stopped (called by the thread)."""
-        self._wire.close()  # it may have been idle for too long; it connects again by itself
         for partition in itertools.cycle(range(PARTITIONS)):
             if self._is_over.is_set():
                 return
@@ -122,9 +123,12 @@ class Known(threading.Thread):
     def _record(self, partition: int) -> None:
         number = next(self._numbers)
         body = json.dumps({"device": self._devices[partition], "seq": number})
+        if time.monotonic() - self._recorded_at_s > _IDLE_S:
+            self._wire.close()  # the server may have; it connects again by itself
         self._wire.request("POST", "/record", body)
         answer = self._wire.getresponse()
         answer.read()
+        self._recorded_at_s = time.monotonic()
         if answer.status != http.client.OK:
             self.refused += 1
             return
