@@ -144,22 +144,22 @@ class Cycle:
 
         None: a large entry must wait, for another of its partition or for the next turn.
         """
-        bytes_max, decoded_bytes, is_wide = share.size_bytes, 0, False
+        bytes_max, decoded_bytes = share.size_bytes, 0
         while True:
             sorted_ = work.next(bytes_max, may_begin=may_begin)
             if sorted_ is None:
                 return None
             decoded_bytes = max(decoded_bytes, work.decoded_bytes)
-            if is_wide and work.may_step_aside:
-                sorted_ = work.step_aside()
             batch = Batch(work, sorted_, decoded_bytes)
             if batch.columns is None:
                 return batch
             batch.unseen = self._table.unseen(work.tenure.partition, batch.columns.series)
-            excess = share.excess(batch.values, len(batch.unseen.series))
+            unseen = len(batch.unseen.series)
+            if share.excess(0, int(unseen * work.slices(batch.columns.readings))) > 1:
+                return Batch(work, work.step_aside(), decoded_bytes)
+            excess = share.excess(batch.values, unseen)
             if excess <= 1 or batch.columns.readings == 1:
                 return batch
-            is_wide = share.excess(0, len(batch.unseen.series)) > 1
             bytes_max = int(min(bytes_max, work.taken_bytes) / excess)
 
     async def _apply(self, batches: list[Batch]) -> None:

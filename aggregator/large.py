@@ -35,6 +35,11 @@ class Large:
         """Of the packed frame."""
         return len(self._entry[1][5])
 
+    @property
+    def readings(self) -> int:
+        """How many are not applied yet."""
+        return self._firsts[-1] - self.progress.readings
+
     def committed(self, progress: Progress) -> None:
         """It is passed, and so much of it is applied."""
         self.progress, self._passed = progress, None

@@ -44,10 +44,11 @@ class Work:
         """Whether there is something to apply, for a tenure that goes on."""
         return bool(self.parts) and not self.tenure.is_over
 
-    @property
-    def may_step_aside(self) -> bool:
-        """Whether the oldest entry is a large one that those behind it need not wait for."""
-        return self._large is not None and not self.is_aside and not self.alone
+    def slices(self, readings: int) -> float:
+        """How many slices of so many readings are left of a large entry that may step aside; or 0."""
+        if self._large is None or self.is_aside or self.alone:
+            return 0.0
+        return self._large.readings / readings
 
     def next(self, bytes_max: int, *, may_begin: bool = True) -> Sorted | None:
         """The oldest entries that fit, at least one, or the next slice of a large one.
@@ -59,7 +60,9 @@ class Work:
         if self.size_bytes > bytes_max:
             part = self.parts.take(_fitting(part, bytes_max))
         self.taken_bytes = self.decoded_bytes = sum(map(_size_bytes, part))
-        if self._large is None:
+        if self._large is not None:
+            self.decoded_bytes = min(self.decoded_bytes, bytes_max)
+        else:
             begun_id = self.tenure.begun_id
             if begun_id == part[0][0]:
                 self._large = Large(part[0], self.tenure.progress)
@@ -75,7 +78,7 @@ class Work:
         return self._large.next(bytes_max, counts)
 
     def step_aside(self) -> Sorted:
-        """Let the entries behind the large one pass; `leaves` gives it once that is committed."""
+        """Let the entries behind the large one pass; `commit` returns it as work of its own."""
         assert self._large is not None
         self._is_stepping_aside = True
         return self._large.passed(self.tenure.counts)
