@@ -16,6 +16,7 @@ from ingest import record
 from ingest.intake import Intake
 from ingest.series import Lookup
 from tributary import connection, faults, log, metrics, readiness, settings, stream, web
+from tributary.errors import TributaryError
 from tributary.guard import Guard
 from tributary.settings import Settings
 from tributary.stream import Appending
@@ -33,10 +34,14 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
         body = _body(settings.body_max_bytes)
         now_ms = time.time_ns() // 1_000_000
         taken = intake.take(body, web.asked(), request.query_string, now_ms)
-        if taken.lookup is not None:
-            taken = intake.settle(taken, _ask(client, taken.lookup))
-        frames = record.frames(taken.accepted)
-        before = stream.append(client, appending, frames, taken.once) if frames else None
+        try:
+            if taken.lookup is not None:
+                taken = intake.settle(taken, _ask(client, taken.lookup))
+            frames = record.frames(taken.accepted)
+            before = stream.append(client, appending, frames, taken.once) if frames else None
+        except TributaryError:
+            intake.forget(taken.joined)
+            raise
         return web.json_answer(taken.answer if before is None else record.duplicate(before))
 
     return routes

@@ -7,8 +7,8 @@ this process knows to exist, then in Redis. What may still join is the cap less 
 and less what this process has just admitted.
 
 Near a cap one HTTP process is exact; several exceed it by at most what the others admit in a
-second. Below nine tenths, a known metric of a known device that is new in this pair is noticed
-only when it has been applied: what is in the backlog then may exceed the cap.
+second. Every pair of a device and a metric that this process has not seen is counted at once,
+in whichever form it comes.
 Requests and the thread that refreshes share what is counted under a lock, which is never held
 while Redis is asked.
 """

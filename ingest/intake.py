@@ -13,7 +13,7 @@ import msgspec
 from ingest import body, record
 from ingest.caps import Caps
 from ingest.forms import fast
-from ingest.newcomers import Newcomers
+from ingest.newcomers import Joined, Newcomers
 from ingest.rules import Accepted, Rules
 from ingest.series import Lookup
 from tributary.errors import Refused
@@ -36,6 +36,7 @@ class Taken(msgspec.Struct, gc=False):
     once: Once | None
     lookup: Lookup | None = None  # to be asked of Redis before anything is appended
     rejected: list[Refused] | None = None
+    joined: Joined | None = None  # to be forgotten if it is not stored
 
 
 class Intake:
@@ -48,7 +49,6 @@ class Intake:
         self._tokens = Rate(settings.rate_per_token)
         self._newcomers = Newcomers(settings.new_series_per_second)
         self._caps = Caps(settings)
-        self._met = self._rules.met
         guard.every_second(self._caps.refresh)
         self._is_limited = bool(settings.rate_per_device or settings.rate_per_token)
 
@@ -62,8 +62,6 @@ class Intake:
         token = self._guard.admit(asked, writes=True)
         if asked.is_plain is None:
             asked.is_plain = _is_plain(asked)
-        devices, metrics = self._rules.devices, self._rules.metrics
-        known = len(devices) + len(metrics)  # fast code: cheaper than counters of their own
         rejected: list[Refused] | None = None
         if asked.is_plain and not query and len(sent) <= self._rules.body_max_bytes:
             accepted = fast.parse(sent, now_ms, self._rules)  # the usual request
@@ -74,9 +72,6 @@ class Intake:
             accepted = record.accept(sent, asked.content_type, now_ms, self._rules, rejected)
         if token is not None:
             token.check("record", () if token.is_for_all else record.devices(accepted))
-        # A single reading whose names were all met before brings few new series, if any.
-        if accepted.is_batch or len(devices) + len(metrics) != known:
-            self._join(accepted, token, now_ms / 1000)
         if self._is_limited:
             self._limit(record.readings_by_device(accepted), token, now_ms / 1000)
         answer = record.answer(accepted, rejected)
@@ -84,29 +79,42 @@ class Intake:
         if asked.idempotency_key is not None:
             digest = hashlib.blake2b(sent, digest_size=_DIGEST_BYTES).digest()
             once = Once(_once_key(asked.idempotency_key, token), answer, digest)
+        # Behind all that may refuse it: what is counted as joined goes on to Redis.
+        joined = None if accepted.is_known else self._join(accepted, token, now_ms / 1000)
         if not self._caps.is_near and (token is None or not token.is_capped):
-            return Taken(accepted, answer, once)
+            return Taken(accepted, answer, once, None, None, joined)
         lookup = self._caps.lookup(accepted, token)
-        return Taken(accepted, answer, once, lookup, rejected)
+        return Taken(accepted, answer, once, lookup, rejected, joined)
 
-    def _join(self, accepted: Accepted, token: Token | None, now_s: float) -> None:
-        """Admit what may be new, as fast as new series may join, and as far as the caps go."""
-        new = self._newcomers.admit(accepted, "" if token is None else token.id, now_s)
-        met, self._met = self._met, self._rules.met
-        devices, metrics = self._met[0] - met[0], self._met[1] - met[1]
-        if new or metrics:
-            self._caps.join(max(new, metrics), devices)
+    def _join(self, accepted: Accepted, token: Token | None, now_s: float) -> Joined | None:
+        """Admit what is new to this process, as fast as new series may join."""
+        joined = self._newcomers.admit(accepted, "" if token is None else token.id, now_s)
+        if joined is None:
+            if not accepted.is_batch:
+                self._rules.remember(accepted)
+        elif token is None or not token.is_capped:  # else it is looked up, and counted then
+            self._caps.join(joined.series, joined.devices)
+        return joined
+
+    def forget(self, joined: Joined | None) -> None:
+        """Count what joined again when it comes again: it was not stored."""
+        if joined is not None:
+            self._newcomers.forget(joined)
+            for device, metrics in joined.shapes:
+                self._rules.seen.pop((device, *metrics), None)
 
     def settle(self, taken: Taken, replies: list[Any]) -> Taken:
         """A request whose lookup Redis has answered.
 
         Raises:
-            Refused: 422, it brings more series than the caps leave room for.
+            Refused: 422, it brings more series than the caps leave room for; then
+                `forget` what has joined.
         """
         assert taken.lookup is not None
         accepted = self._caps.settle(taken.accepted, taken.lookup, replies, taken.rejected)
         if accepted is taken.accepted:
-            return Taken(accepted, taken.answer, taken.once)
+            return Taken(accepted, taken.answer, taken.once, joined=taken.joined)
+        self.forget(taken.joined)  # all of it, since only some of it is stored
         answer = record.answer(accepted, taken.rejected)
         once = None if taken.once is None else taken.once._replace(answer=answer)
         return Taken(accepted, answer, once)

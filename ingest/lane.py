@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from ingest import record
 from ingest.intake import Intake, Taken
+from ingest.newcomers import Joined
 from ingest.rules import Accepted
 from tributary import faults, frame, pipe, stream
 from tributary.errors import TributaryError
@@ -37,6 +38,7 @@ class _Sent(msgspec.Struct, gc=False, eq=False):
 
     request: Request
     answer: bytes
+    joined: Joined | None
     awaited: int = 0  # replies that are still to come
     failure: Reply = None
     replies: list[Reply] | None = None  # kept only for a request with a key
@@ -89,7 +91,7 @@ class Recorder:
             self._look_up(request, taken)
         elif taken.once is None and taken.accepted.blocks:  # the usual request, without a call more
             self._plan_flush()
-            self._share(_Sent(request, taken.answer), taken.accepted)
+            self._share(_Sent(request, taken.answer, taken.joined), taken.accepted)
         else:
             self._take(request, taken)
 
@@ -111,7 +113,7 @@ class Recorder:
                     pipe.checked(each)
                 self._take(request, self._intake.settle(taken, replies))
             except TributaryError as error:
-                request.answer(self._answers.failure(error))
+                self._fail(_Sent(request, b"", taken.joined), error)
 
         for number, (partition, command) in enumerate(commands):
             self.links.of(partition).send(pack(command), partial(answered, number))
@@ -120,7 +122,7 @@ class Recorder:
         if not taken.accepted.blocks:
             request.answer(self._answers.ok(taken.answer))
             return
-        sent = _Sent(request, taken.answer)
+        sent = _Sent(request, taken.answer, taken.joined)
         if taken.once is None:
             self._plan_flush()
             self._share(sent, taken.accepted)
@@ -145,7 +147,7 @@ class Recorder:
                 self._append(sent, frames, once, claims=False)
                 return
             failure = pipe.failure(reply) or stream.key_reused()
-            sent.request.answer(self._answers.failure(failure))
+            self._fail(sent, failure)
 
         command = pack(self._appending.claim_command(once))
         self.links.of(self._appending.home(once)).evaluate(command, answered)
@@ -251,13 +253,18 @@ class Recorder:
         if sent.awaited:
             return
         if sent.failure is not None:
-            sent.request.answer(self._answers.failure(sent.failure))
+            self._fail(sent, sent.failure)
             return
         before = stream.answered_before(sent.replies) if sent.replies else None
         if before is None:
             sent.request.answer(self._answers.ok(sent.answer))
         else:
             sent.request.answer(self._answers.json(200, record.duplicate(before)))
+
+    def _fail(self, sent: _Sent, failure: Exception) -> None:
+        if sent.joined is not None:
+            self._intake.forget(sent.joined)
+        sent.request.answer(self._answers.failure(failure))
 
 
 def _refused(reply: Reply) -> Exception | None:

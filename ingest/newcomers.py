@@ -1,4 +1,4 @@
-"""How fast new series may join: about as fast as an aggregator can take them in.
+"""The series that one process has seen, and how fast new ones may join.
 
 A new series costs an aggregator some ten times what a reading of a known one costs, and
 entries of a partition are applied in order. So readings of known devices would wait behind a
@@ -7,54 +7,96 @@ of the request is appended, with 503 and Retry-After; readings of known series p
 
 Which series are known is remembered per process, not asked of Redis: after a restart every
 series is new for once, so the rate should not be lower than what joins in ordinary times.
+What is remembered are hashes: of a device with all metrics of a reading, by which the usual
+reading is found at once, and of each device and each of its series, by which new ones are counted.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from ingest.rules import Accepted
 from tributary.errors import TooManyNewSeries
-from tributary.frame import Block
 from tributary.rate import Rate
 
-_KNOWN_MAX = 1_000_000  # of each of two generations, some 90 MB if so many devices record
+_KNOWN_MAX = 1_000_000  # of each of two generations, some 70 MB each
 _BURST_S = 0.2  # of the rate, at once; a request with more has to find nothing used up
-_NAMED_FROM = 5  # metrics: of fewer only the number is remembered, which is cheaper
+
+
+_Shape = tuple[str, tuple[str, ...]]  # a device with all metrics of a reading
+
+
+class Joined(NamedTuple):
+    """What a request brings that this process had not seen."""
+
+    token: str
+    series: int
+    devices: int
+    shapes: list[_Shape]
+    keys: list[int]
 
 
 class Newcomers:
-    """The series that one process has seen, and a rate for those that it has not."""
+    """What one process has seen, and a rate for the series that it has not."""
 
     def __init__(self, per_s: float) -> None:
         """`per_s`: new series per second of each token; 0: any."""
         self._rate = Rate(per_s, _BURST_S)
-        self._known: set[int] = set()
-        self._known_before: set[int] = set()
+        self._shapes = _Memory()
+        self._seen = _Memory()  # devices and series
 
-    def admit(self, accepted: Accepted, token: str, now_s: float) -> int:
-        """How many series of a request are new to this process.
+    def admit(self, accepted: Accepted, token: str, now_s: float) -> Joined | None:
+        """What is new to this process in a request, counted and remembered; None: nothing.
 
         Raises:
             TooManyNewSeries: more than the rate allows; nothing may be stored. A request with
                 more than a burst is admitted when nothing is used up, and what comes
                 after it waits until that is absorbed.
         """
-        new: dict[int, int] = {}
+        shapes = self._new_shapes(accepted)
+        if not shapes:
+            return None
+        series: set[int] = set()
+        devices: set[int] = set()
+        has = self._seen.has
+        for device, metrics in shapes.values():
+            new = {key for key in [hash((device, metric)) for metric in metrics] if not has(key)}
+            series |= new
+            if new and not has(key := hash((device,))):
+                devices.add(key)
+        if series:
+            self._count(len(series), token, now_s)
+        self._shapes.add(shapes)
+        if not series:
+            return None
+        keys = [*devices, *series]
+        self._seen.add(keys)
+        return Joined(token, len(series), len(devices), [*shapes.values()], [*shapes, *keys])
+
+    def forget(self, joined: Joined) -> None:
+        """Make new again what was not stored, and give its part of the rate back."""
+        self._rate.give_back(joined.token, joined.series)
+        self._shapes.drop(joined.keys)
+        self._seen.drop(joined.keys)
+
+    def _new_shapes(self, accepted: Accepted) -> dict[int, _Shape]:
+        """Devices and metrics that were not seen together, by their hash."""
+        new: dict[int, _Shape] = {}
+        known = self._shapes.recent
         for blocks in accepted.blocks.values():
             for block in blocks:
-                if isinstance(block.device, str):
-                    key = _key(block.device, block)
-                    if key not in self._known:
-                        self._meet(key, block, new)
-                else:
-                    for device in block.device:
-                        key = _key(device, block)
-                        if key not in self._known:
-                            self._meet(key, block, new)
-        if not new:
-            return 0
-        series = sum(new.values())
+                metrics = tuple(block.metrics)
+                of_metrics = hash(metrics)  # once per block, not per row
+                of = (block.device,) if isinstance(block.device, str) else block.device
+                for device in of:
+                    key = hash((device, of_metrics))
+                    if key not in known and not self._shapes.has(key):
+                        new[key] = (device, metrics)
+        return new
+
+    def _count(self, series: int, token: str, now_s: float) -> None:
         wait_s = self._rate.wait_s(token, series, now_s)
         if wait_s > 0:
             raise TooManyNewSeries(
@@ -63,20 +105,31 @@ class Newcomers:
                 retry_after_s=math.ceil(wait_s),
             )
         self._rate.count(token, series, now_s)
-        self._known.update(new)
-        if len(self._known) > _KNOWN_MAX:
-            self._known_before, self._known = self._known, set()
-        return series
-
-    def _meet(self, key: int, block: Block, new: dict[int, int]) -> None:
-        if key in self._known_before:
-            self._known.add(key)
-        else:
-            new[key] = len(block.metrics)
 
 
-def _key(device: str, block: Block) -> int:
-    metrics = block.metrics
-    if len(metrics) < _NAMED_FROM:
-        return hash((device, len(metrics)))
-    return hash((device, *metrics))
+class _Memory:
+    """A bounded set of hashes: two generations, of which the older one is dropped."""
+
+    def __init__(self) -> None:
+        self.recent: set[int] = set()
+        self._before: set[int] = set()
+
+    def has(self, key: int) -> bool:
+        """Whether a hash is in it; one that is asked for stays."""
+        if key in self.recent:
+            return True
+        if key not in self._before:
+            return False
+        self.recent.add(key)
+        return True
+
+    def add(self, keys: Iterable[int]) -> None:
+        """Remember some hashes."""
+        self.recent.update(keys)
+        if len(self.recent) > _KNOWN_MAX:
+            self._before, self.recent = self.recent, set()
+
+    def drop(self, keys: Iterable[int]) -> None:
+        """Remember some hashes no longer."""
+        self.recent.difference_update(keys)
+        self._before.difference_update(keys)

@@ -24,6 +24,7 @@ class Accepted(msgspec.Struct, gc=False):
     blocks: dict[int, list[Block]]
     readings: int
     is_batch: bool
+    is_known: bool = False  # one reading, found in `Rules.seen`
 
 
 class Devices(dict[str, int]):
@@ -31,7 +32,6 @@ class Devices(dict[str, int]):
 
     def __init__(self, partitions: int) -> None:
         super().__init__()
-        self.met = 0  # how many names were looked up for the first time
         self._partitions = partitions
 
     def check(self, device: str) -> None:
@@ -48,15 +48,12 @@ class Devices(dict[str, int]):
             raise invalid_device(device)
         if len(self) >= _NAMES_KEPT_MAX:
             self.clear()
-        self.met += 1
         partition = self[device] = keys.partition_of(device, self._partitions)
         return partition
 
 
 class Metrics(set[str]):
     """Metric names found valid so far."""
-
-    met = 0  # how many names were looked up for the first time
 
     def check(self, names: Collection[str]) -> None:
         """Let names pass that keep the rule.
@@ -65,10 +62,8 @@ class Metrics(set[str]):
             Refused: 422, naming the first that does not.
         """
         for name in names:  # in their order: that of a set differs from process to process
-            if name not in self:
-                if not reading.is_metric(name):
-                    raise invalid_metric(name)
-                self.met += 1
+            if name not in self and not reading.is_metric(name):
+                raise invalid_metric(name)
         if len(self) >= _NAMES_KEPT_MAX:
             self.clear()
         self.update(names)
@@ -80,6 +75,8 @@ class Rules:
     def __init__(self, settings: Settings) -> None:
         self.devices = Devices(settings.partitions)
         self.metrics = Metrics()
+        # Device and metrics of single readings → partition; each is valid, and was counted as new.
+        self.seen: dict[tuple[str, ...], int] = {}
         self.future_max_ms = settings.future_max_ms
         self.body_max_bytes = settings.body_max_bytes
         self.batch_max_readings = settings.batch_max_readings
@@ -87,10 +84,12 @@ class Rules:
         is_refused = settings.implausible == "refuse"
         self.ranges = catalogue.load(settings.metrics_file).ranges if is_refused else {}
 
-    @property
-    def met(self) -> tuple[int, int]:
-        """How many names of devices and of metrics were looked up for the first time so far."""
-        return self.devices.met, self.metrics.met
+    def remember(self, accepted: Accepted) -> None:
+        """Find a single reading of this device and these metrics at once from now on."""
+        for partition, [block] in accepted.blocks.items():
+            if len(self.seen) >= _NAMES_KEPT_MAX:
+                self.seen.clear()
+            self.seen[str(block.device), *block.metrics] = partition
 
     def check_size(self, readings: int) -> None:
         """Refuse more readings than one request may carry (413), or none at all (400)."""

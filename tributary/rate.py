@@ -41,5 +41,10 @@ class Rate:
                 self._rests_at_s = dict(busiest[: _NAMES_KEPT_MAX // 2])
         self._rests_at_s[name] = self._after_s(name, events, now_s)
 
+    def give_back(self, name: str, events: int) -> None:
+        """Events that were counted have not happened."""
+        if name in self._rests_at_s:
+            self._rests_at_s[name] -= events / self.per_s
+
     def _after_s(self, name: str, events: int, now_s: float) -> float:
         return max(self._rests_at_s.get(name, 0.0), now_s) + events / self.per_s

@@ -71,9 +71,10 @@ def _object(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     # More names than that, and one is repeated (or a string holds what looks like one).
     if not _has_names(body, names, recorded_at):
         raise _Doubt
-    if not metrics or len(metrics) > reading.METRICS_MAX or type(device) is not str:
-        raise _Doubt
-    if not metrics.keys() <= limits.metrics:
+    known = limits.seen.get((device, *metrics))  # one look-up for all names of the usual reading
+    if known is None:
+        if not metrics or len(metrics) > reading.METRICS_MAX or type(device) is not str:
+            raise _Doubt
         limits.metrics.check(metrics)
     for value in metrics.values():
         if type(value) is not float:
@@ -85,7 +86,8 @@ def _object(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     time_ms = arrived_ms
     if recorded_at is not None:
         time_ms = _time_ms(recorded_at, body, arrived_ms, limits)
-    return Accepted({limits.devices[device]: [Block(device, time_ms, metrics)]}, 1, False)
+    partition = limits.devices[device] if known is None else known
+    return Accepted({partition: [Block(device, time_ms, metrics)]}, 1, False, known is not None)
 
 
 def _time_ms(given: Any, body: bytes, arrived_ms: int, limits: Rules) -> int:
@@ -207,9 +209,8 @@ def _check_plausible(name: str, doubles: bytes, limits: Rules) -> None:
 def _partitioned(
     devices: list[str], times_ms: _Int64s, columns: dict[str, bytes], limits: Rules
 ) -> dict[int, list[Block]]:
-    at = map(limits.devices.__getitem__, devices)
-    partitions = np.fromiter(at, np.int16, len(devices))  # 16 bits are sorted by radix
-    order = np.argsort(partitions, kind="stable")
+    partitions = np.fromiter(map(limits.devices.__getitem__, devices), np.int16, len(devices))
+    order = np.argsort(partitions, kind="stable")  # 16 bits are sorted by radix
     named = [devices[i] for i in order.tolist()]
     times = times_ms[order].tobytes()
     sorted_ = {name: np.frombuffer(column)[order].tobytes() for name, column in columns.items()}
@@ -281,8 +282,7 @@ def _doubles(column: list[Any]) -> bytes:
 
 
 def _names_of_first(body: bytes) -> tuple[str, ...]:
-    end = body.find(b"}")
-    return tuple(_decode_object(body[1 : end + 1]))
+    return tuple(_decode_object(body[1 : body.find(b"}") + 1]))
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -22,6 +23,7 @@ from tributary.settings import Settings
 from tributary.tokens import Token
 
 Start = Callable[..., Web]
+Change = Callable[..., Settings]
 
 
 @pytest.fixture(params=[True, False], ids=["lane", "flask"])
@@ -63,6 +65,53 @@ def test_series_beyond_the_cap_are_refused_and_known_ones_go_on(start: Start, cl
         assert web.record({"device": f"d-{n}", "a": 1, "b": 2}).status == 200
     assert is_refused(web.record({"device": "d-0", "c": 1}))
     assert web.record({"device": "d-0", "a": 1}).status == 200
+
+
+FORMS: dict[str, Callable[[str, list[str]], tuple[Any, str]]] = {
+    "single": lambda device, names: (
+        {"device": device} | dict.fromkeys(names, 1),
+        "application/json",
+    ),
+    "array": lambda device, names: (
+        [{"device": device, name: 1} for name in names],
+        "application/json",
+    ),
+    "column": lambda device, names: (
+        {"device": device, "recorded_at": [1, 2]} | {name: [1, 2] for name in names},
+        "application/json",
+    ),
+    "lines": lambda device, names: (
+        "\n".join(json.dumps({"device": device, name: 1}) for name in names).encode(),
+        "application/x-ndjson",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_known_metrics_of_known_devices_in_new_pairs_count(
+    start: Start, client: redis.Redis, form: str
+):
+    """Sent while the aggregator is behind, so that only the process that accepts can know."""
+    web = start(series_max=200)
+    assert web.record([{"device": f"d-{n}", "m0": 1} for n in range(20)]).status == 200
+    assert web.record({"device": "all"} | {f"m{n}": 1 for n in range(50)}).status == 200
+    wait_until(lambda: series_of(client) == 70, "the devices and the metrics to be known")
+    replies = []
+    for first in range(1, 50, 3):
+        for device in range(20):
+            body, kind = FORMS[form](f"d-{device}", [f"m{n}" for n in range(first, first + 3)])
+            replies.append(is_refused(web.record(body, Content_Type=kind)))
+    assert replies.count(False) == 43  # three series each, of the 130 that there is room for
+    wait_until(lambda: series_of(client) == 199, "what was accepted")
+
+
+def test_what_was_not_stored_is_new_when_it_comes_again(start: Start, client: redis.Redis):
+    for partition in range(4):
+        client.hset(keys.meta(partition), mapping={"entries": 100, "done_entries": 0})
+    web = start(overflow="refuse", stream_max_entries=100, new_series_per_second=1)
+    for _ in range(2):
+        for n in range(3):  # with what the first has used up of its rate, the others had to wait
+            assert web.record({"device": "d", f"m{n}": 1}).code == "backlog_full"
 
 
 def test_devices_beyond_the_cap_are_refused(start: Start, client: redis.Redis):

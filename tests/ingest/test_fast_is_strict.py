@@ -86,6 +86,8 @@ def outcome(parse: Any, body: bytes, limits: Rules = LIMITS) -> Any:
         accepted = parse(body, NOW_MS, limits)
     except Refused as refused:
         return refused.status, refused.code, refused.field, refused.index
+    if not accepted.is_batch:
+        limits.remember(accepted)  # as a process does: the next one like it is found at once
     return accepted.readings, accepted.is_batch, flat(accepted)
 
 

@@ -110,3 +110,25 @@ def test_over_the_rate_it_says_when_to_come_back(change: Change, client: redis.R
     assert (refused.status, refused.headers) == (429, {"Retry-After": "1"})
     assert take(intake, GOOD)  # another device
     assert take(intake, b'[{"a":1},{"a":2}]', now_ms=NOW_MS + 1001)
+
+
+def test_a_single_reading_is_found_at_once_when_its_series_are_known(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ingest.rules._NAMES_KEPT_MAX", 3)
+    intake = made(settings, client)
+    bodies = [b'{"device":"d%d","a":1,"b":2}' % n for n in range(10)]
+    assert [take(intake, body).joined.series for body in bodies] == [2] * 10
+    for body in bodies:
+        assert not take(intake, body).accepted.is_known
+        assert take(intake, body).accepted.is_known
+        assert len(intake._rules.seen) <= 3
+
+
+def test_what_was_forgotten_is_not_found(settings: Settings, client: redis.Redis):
+    intake = made(settings, client)
+    joined = take(intake, GOOD).joined
+    assert (joined.series, joined.devices) == (1, 1)
+    assert [take(intake, GOOD).accepted.is_known for _ in range(2)] == [False, True]
+    intake.forget(joined)
+    assert take(intake, GOOD).joined == joined

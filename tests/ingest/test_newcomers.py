@@ -45,6 +45,36 @@ def test_new_metrics_of_a_known_device_are_new_series():
         joining.admit(request("a", name="other"), "", 50.0)
 
 
+def test_each_new_pair_is_counted_once_however_it_comes():
+    joining = Newcomers(0)
+
+    def new(accepted: Accepted) -> tuple[int, int]:
+        joined = joining.admit(accepted, "", 50.0)
+        return (0, 0) if joined is None else (joined.series, joined.devices)
+
+    def reading(device: str, *names: str) -> Accepted:
+        return Accepted({0: [Block(device, 1, dict.fromkeys(names, 1.0))]}, 1, is_batch=False)
+
+    assert new(reading("a", "x", "y")) == (2, 1)
+    assert new(reading("a", "y", "x")) == (0, 0)
+    assert new(reading("b", "x")) == (1, 1)
+    assert new(reading("b", "y")) == (1, 0)
+    assert new(reading("b", "x", "y", "z")) == (1, 0)
+    times, values = struct.pack("<4q", 1, 1, 1, 1), struct.pack("<4d", 1, 1, 1, 1)
+    column = Block(["a", "b", "c", "c"], times, {"x": values, "z": values})
+    assert new(Accepted({0: [column]}, 4, is_batch=True)) == (3, 1)
+    assert new(Accepted({0: [column]}, 4, is_batch=True)) == (0, 0)
+
+
+def test_what_was_forgotten_is_new_again_and_has_used_up_nothing():
+    joining = Newcomers(10)
+    for _ in range(5):
+        joined = joining.admit(request("a"), "", 50.0)
+        assert joined is not None
+        assert joined.series == 10
+        joining.forget(joined)
+
+
 def test_a_request_larger_than_the_rate_is_admitted_when_nothing_is_used_up():
     joining = Newcomers(10)
     joining.admit(request("a", metrics=50), "", 50.0)
@@ -77,6 +107,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch):
     for number in range(1000):
         joining.admit(request(f"d{number}"), "", 50.0)
         joining.admit(request("always"), "", 50.0)
-    assert len(joining._known) + len(joining._known_before) <= 202
+    for memory in (joining._shapes, joining._seen):
+        assert len(memory.recent) + len(memory._before) <= 222
     joining._rate.per_s = 1e-9
     joining.admit(request("always"), "", 50.0)
