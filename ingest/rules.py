@@ -6,9 +6,11 @@ caches and not functions. Both are bounded, since names come from outside.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
+from numpy.typing import NDArray
 
 from tributary import catalogue, keys, reading
 from tributary.errors import Refused
@@ -25,6 +27,8 @@ class Accepted(msgspec.Struct, gc=False):
     readings: int
     is_batch: bool
     is_known: bool = False  # one reading, found in `Rules.seen`
+    # Index in the request of each reading, in the order of the blocks; None: the same order.
+    order: Sequence[int] | NDArray[Any] | None = None
 
 
 class Devices(dict[str, int]):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from itertools import repeat
 
 import msgspec
 
@@ -42,7 +43,8 @@ def without(
 ) -> Accepted:
     """The readings that hold no refused series."""
     kept: dict[int, list[Block]] = {}
-    readings = 0
+    readings = begin = 0
+    order = range(accepted.readings) if accepted.order is None else accepted.order
     for partition, blocks in accepted.blocks.items():
         for block in blocks:
             problems = {
@@ -51,20 +53,34 @@ def without(
                 for metric in block.metrics
                 if (device, metric) in refused
             }
-            if rejected is not None:
-                rejected += _each_reading(block, problems)
+            end = begin + frame.readings_in([block])
+            if rejected is not None and problems:
+                rejected += _each_reading(block, problems, order[begin:end])
+            begin = end
             left = block if not problems else _rest(block, problems.keys())
             if left is not None:
                 kept.setdefault(partition, []).append(left)
                 readings += frame.readings_in([left])
+    if rejected is not None:
+        rejected.sort(key=lambda refusal: refusal.index or 0)
     return Accepted(kept, readings, accepted.is_batch)
 
 
-def _each_reading(block: Block, problems: dict[str, Refused]) -> list[Refused]:
-    """The refusal of each reading of a block that has one."""
-    if isinstance(block.device, str):
-        return [*problems.values()] * frame.readings_in([block])
-    return [problems[device] for device in block.device if device in problems]
+def _each_reading(
+    block: Block, problems: dict[str, Refused], order: Iterable[int]
+) -> Iterator[Refused]:
+    """The refusal of each reading of a block that has one, with its index in the request."""
+    devices = repeat(block.device) if isinstance(block.device, str) else block.device
+    for device, index in zip(devices, order, strict=False):
+        if device in problems:
+            of_device = problems[device]
+            yield Refused(
+                of_device.message,
+                status=of_device.status,
+                code=of_device.code,
+                field=of_device.field,
+                index=int(index),
+            )
 
 
 def _rest(block: Block, devices: Collection[str]) -> Block | None:

@@ -168,7 +168,7 @@ def _batch(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     if devices[0] == devices[-1] and devices.count(devices[0]) == len(devices):
         block = Block(devices[0], times_ms.tobytes(), {**packed})
         return Accepted({limits.devices[devices[0]]: [block]}, len(readings), True)
-    return Accepted(_partitioned(devices, times_ms, packed, limits), len(readings), True)
+    return _partitioned(devices, times_ms, packed, limits)
 
 
 def _has_names(body: bytes, names: int, time: Any = None) -> bool:
@@ -208,7 +208,7 @@ def _check_plausible(name: str, doubles: bytes, limits: Rules) -> None:
 
 def _partitioned(
     devices: list[str], times_ms: _Int64s, columns: dict[str, bytes], limits: Rules
-) -> dict[int, list[Block]]:
+) -> Accepted:
     partitions = np.fromiter(map(limits.devices.__getitem__, devices), np.int16, len(devices))
     order = np.argsort(partitions, kind="stable")  # 16 bits are sorted by radix
     named = [devices[i] for i in order.tolist()]
@@ -222,7 +222,7 @@ def _partitioned(
             values: dict[str, float | bytes] = {k: v[part] for k, v in sorted_.items()}
             blocks[partition] = [Block(named[start:end], times[part], values)]
             start = end
-    return blocks
+    return Accepted(blocks, len(devices), True, order=order)
 
 
 def _times_ms(given: list[Any], body: bytes, arrived_ms: int, limits: Rules) -> _Int64s:

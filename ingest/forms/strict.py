@@ -11,6 +11,7 @@ import math
 import re
 from array import array
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, NoReturn, TypeVar
 
 from ingest.forms import judge
@@ -39,7 +40,8 @@ def parse(
         if any(isinstance(v, list) for v in value.values()):
             return _columns(value, arrived_ms, limits, rejected)
         if rejected is None:
-            return _collected([judge.block(value, arrived_ms, limits)], limits, is_batch=False)
+            block = judge.block(value, arrived_ms, limits)
+            return _collected([(0, block)], limits, is_batch=False)
         return batch([value], arrived_ms, limits, rejected)
     if isinstance(value, list):
         return batch(value, arrived_ms, limits, rejected)
@@ -101,12 +103,14 @@ def load(body: bytes) -> Any:
         raise Refused(f"the body is not JSON: {error}", status=400, code="not_json") from None
 
 
-def _each(items: list[Any], judged: Callable[[Any], T], rejected: list[Refused] | None) -> list[T]:
-    """What is right among the items; a refusal gets the index, and ends it all or is kept."""
+def _each(
+    items: list[Any], judged: Callable[[Any], T], rejected: list[Refused] | None
+) -> list[tuple[int, T]]:
+    """What is right among the items, by index; a refusal gets its own, and ends it all or is kept."""
     kept = []
     for index, item in enumerate(items):
         try:
-            kept.append(judged(item))
+            kept.append((index, judged(item)))
         except Refused as refusal:
             refusal.index = index
             if rejected is None:
@@ -140,20 +144,24 @@ def _columns(
     rows = _each(list(range(len(times))), row_of, rejected)
     if not rows:
         return Accepted({}, 0, is_batch=True)
-    times_ms = array("q", [time_ms for time_ms, _ in rows]).tobytes()
-    values = zip(*(row for _, row in rows), strict=True)
+    times_ms = array("q", [time_ms for _, (time_ms, _) in rows]).tobytes()
+    values = zip(*(row for _, (_, row) in rows), strict=True)
     packed: dict[str, float | bytes] = {
         name: array("d", column).tobytes() for name, column in zip(columns, values, strict=True)
     }
     block = Block(device, times_ms, packed)
-    return Accepted({limits.devices[device]: [block]}, len(rows), is_batch=True)
+    order = [index for index, _ in rows]
+    return Accepted({limits.devices[device]: [block]}, len(rows), is_batch=True, order=order)
 
 
-def _collected(blocks: list[Block], limits: Rules, *, is_batch: bool) -> Accepted:
+def _collected(blocks: list[tuple[int, Block]], limits: Rules, *, is_batch: bool) -> Accepted:
     by_partition: dict[int, list[Block]] = {}
-    for block in blocks:
-        by_partition.setdefault(limits.devices[str(block.device)], []).append(block)
-    return Accepted(by_partition, len(blocks), is_batch)
+    order: dict[int, list[int]] = {}
+    for index, block in blocks:
+        partition = limits.devices[str(block.device)]
+        by_partition.setdefault(partition, []).append(block)
+        order.setdefault(partition, []).append(index)
+    return Accepted(by_partition, len(blocks), is_batch, order=[*chain(*order.values())])
 
 
 def _refuse_column(name: str, fault: str) -> NoReturn:

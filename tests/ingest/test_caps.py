@@ -138,6 +138,41 @@ def test_a_batch_is_refused_whole_or_loses_only_the_new(start: Start, client: re
     assert series_of(client) == 4
 
 
+SKIPPED: dict[str, tuple[Any, str, list[int]]] = {
+    "array of several partitions": (
+        [{"device": d, "a": 1} for d in ("new", "d-2", "d-0", "newer", "d-1", "new", "d-3")],
+        "application/json",
+        [0, 3, 5],
+    ),
+    "array with another refusal": (
+        [{"device": "d-0", "a": None}, {"device": "new", "a": 1}, {"b": "x"}, {"a": 1}],
+        "application/json",
+        [0, 1, 2, 3],
+    ),
+    "array of different readings": (
+        [{"device": "d-0", "a": 1}, {"device": "d-0", "b": 1}, {"device": "new", "a": 1, "c": 2}],
+        "application/json",
+        [1, 2],
+    ),
+    "column": ({"device": "d-0", "b": [1, None, 3]}, "application/json", [0, 1, 2]),
+    "lines": (
+        b'{"device":"d-3","a":1}\n{\n\n{"device":"new","a":1}\n',
+        "application/x-ndjson",
+        [1, 2],
+    ),
+    "single": ({"device": "new", "a": 1}, "application/json", [0]),
+}
+
+
+def test_each_refused_reading_has_its_index(start: Start, client: redis.Redis):
+    web = start(series_max=4)
+    assert web.record([{"device": f"d-{n}", "a": n} for n in range(4)]).status == 200
+    wait_until(lambda: series_of(client) == 4, "four series")
+    for name, (body, kind, indices) in SKIPPED.items():
+        reply = web.record(body, query="?on_error=skip", Content_Type=kind)
+        assert [each["index"] for each in reply.json["rejected"]] == indices, name
+
+
 def test_a_token_with_a_cap_brings_no_more_than_it_may(start: Start, client: redis.Redis):
     token = Token("capped", "", "*", ("record",), 0, series_max=3, devices_max=2)
     secret = tokens.create(client, token)
