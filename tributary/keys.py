@@ -118,9 +118,9 @@ CATALOGUE = (
         "hash",
         "token id with `:series` or `:devices` → how many were first recorded with it; only of "
         "tokens with a cap",
+        "ingest, operators",
         "ingest",
-        "ingest",
-        "permanent",
+        "until the token is revoked",
     ),
     Key(
         REFUSALS,

@@ -114,6 +114,8 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("EXEC",),
         ("HSET", keys.TOKENS, "f", "v"),
         ("HDEL", keys.TOKENS, "f"),
+        ("HKEYS", keys.TOKEN_USE),
+        ("HDEL", keys.TOKEN_USE, "f"),
         ("EVAL", "return 1", "1", _META),
         ("XRANGE", keys.dead(0), "-", "+"),
         ("XDEL", keys.dead(0), "0-1"),

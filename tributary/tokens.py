@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import re
@@ -21,7 +22,7 @@ import redis
 
 from tributary import keys
 from tributary.connection import failures
-from tributary.errors import Misconfigured, Refused
+from tributary.errors import Misconfigured, NotPermitted, Refused
 
 Scope = Literal["record", "collect", "operate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -221,8 +222,9 @@ def create(client: redis.Redis, token: Token) -> str:
 
 
 def revoke(client: redis.Redis, token_id: str) -> bool:
-    """Delete the token with this id; whether there was one."""
-    digests = [d for d, token in load(client).by_digest.items() if token.id == token_id]
+    """Delete the token with this id, and what it has used; whether there was one."""
+    held = load(client).by_digest
+    digests = [d for d, token in held.items() if token.id == token_id]
     if not digests:
         return False
     with failures():
@@ -230,4 +232,20 @@ def revoke(client: redis.Redis, token_id: str) -> bool:
         both.hdel(keys.TOKENS, *digests)
         both.hset(keys.TOKENS, _VERSION, secrets.token_hex(8))
         both.execute()
+    # Not in the transaction: in a cluster the two keys are on different nodes.
+    with contextlib.suppress(NotPermitted):
+        _delete_use(client, {token.id for token in held.values()} - {token_id})
     return True
+
+
+def _delete_use(client: redis.Redis, kept: set[str]) -> None:
+    """Delete what all tokens but these have used.
+
+    Also of those that were revoked before: a process may have added some in the second or two
+    until it noticed.
+    """
+    with failures():
+        fields: Any = client.hkeys(keys.TOKEN_USE)
+        gone = [field for field in fields if field.decode().rpartition(":")[0] not in kept]
+        if gone:
+            client.hdel(keys.TOKEN_USE, *gone)

@@ -171,6 +171,35 @@ def test_no_two_secrets_are_alike_and_each_has_256_bits(client: redis.Redis):
     assert {len(base64.urlsafe_b64decode(s.removeprefix("trb_") + "=")) for s in secrets} == {32}
 
 
+def test_revoking_a_token_deletes_what_it_has_used(client: redis.Redis):
+    for name in ("one", "two"):
+        tokens.create(client, Token(name, "", "*", ("record",), 0, series_max=5))
+    used = {"one:series": 3, "one:devices": 2, "two:series": 1, "gone:series": 1}
+    client.hset(keys.TOKEN_USE, mapping=used)  # `gone`: added by a process after it was revoked
+    assert tokens.revoke(client, "one")
+    assert client.hgetall(keys.TOKEN_USE) == {b"two:series": b"1"}
+    assert tokens.revoke(client, "two")
+    assert not client.exists(keys.TOKEN_USE)
+
+
+def test_a_token_is_revoked_also_by_whom_may_not_delete_what_it_used(client: redis.Redis):
+    tokens.create(client, token())
+    client.hset(keys.TOKEN_USE, "id:series", 1)
+    client.acl_setuser("old", enabled=True, nopass=True, keys=[keys.TOKENS], commands=["+@all"])
+    old = redis.Redis(
+        connection_pool=redis.ConnectionPool(
+            connection_class=client.connection_pool.connection_class,
+            **client.connection_pool.connection_kwargs | {"username": "old", "password": ""},
+        )
+    )
+    try:
+        assert tokens.revoke(old, "id")
+    finally:
+        old.close()
+        client.acl_deluser("old")
+    assert tokens.load(client).by_digest == {}
+
+
 def test_every_change_changes_the_version(client: redis.Redis):
     seen = [tokens.version(client)]
     tokens.create(client, token())
