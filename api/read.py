@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import redis
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from api import access, answers, collect, parameters
 from api.answers import Series, View
@@ -88,7 +88,7 @@ class _Reads:
         narrow = access.narrowed(prefix)
         if narrow is None:  # the token is for other devices
             return web.json_answer({"devices": [], "next": None})
-        with self._lists.place():
+        with self._lists.place(g.token):
             page = self._store.devices(narrow, after, limit, access.covers())
         now_ms = _now_ms()
         listed = [answers.listed(self._view, device, now_ms) for device in page.devices]

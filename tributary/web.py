@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from tributary.guard import Asked, Guard
 from tributary.outage import Outage
 from tributary.refusals import REFUSALS
 from tributary.settings import Settings
-from tributary.tokens import Scope
+from tributary.tokens import Scope, Token
 
 Check = Callable[[], str | None]  # the reason why not ready, or None
 
@@ -139,27 +140,48 @@ def browser_checks(guard: Guard) -> Blueprint:
 
 
 class Share:
-    """So many requests of a kind at once in this process; more are told to come again.
+    """At most `at_once_max` requests of a kind at once in this process, half of it per token.
 
-    Routes of Flask share the threads of a process: without this, slow lists could take them all.
+    Routes of Flask share the threads of a process: without this, slow lists could take them all,
+    and the lists of one token could keep out those of all others.
     """
 
     def __init__(self, at_once_max: int) -> None:
-        self._places = threading.BoundedSemaphore(at_once_max)
+        self._at_once_max = at_once_max
+        self._per_token_max = max(1, at_once_max // 2)
+        self._taken = 0
+        self._by_token: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, token: Token | None = None) -> Iterator[None]:
         """A place for the time of a request.
 
+        Args:
+            token: whose request it is; None: nobody's, and limited by all places only.
+
         Raises:
-            Overloaded: all places are taken.
+            Overloaded: all places are taken, or the token has half of them.
         """
-        if not self._places.acquire(blocking=False):
-            raise Overloaded("too many lists are being read at once")
+        with self._lock:
+            if self._taken >= self._at_once_max:
+                raise Overloaded("too many lists are being read at once")
+            if token is not None and self._by_token[token.id] >= self._per_token_max:
+                raise Overloaded("too many lists are being read at once with this token")
+            self._count(token, 1)
         try:
             yield
         finally:
-            self._places.release()
+            with self._lock:
+                self._count(token, -1)
+
+    def _count(self, token: Token | None, change: int) -> None:
+        self._taken += change
+        if token is None:
+            return
+        self._by_token[token.id] += change
+        if not self._by_token[token.id]:
+            del self._by_token[token.id]
 
 
 def told(error: Exception) -> tuple[int, bytes, dict[str, str]]:

@@ -1,0 +1,53 @@
+"""Lists at once: some of the threads, and of those a token has half."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+import redis
+from support.waiting import wait_until
+from support.webs import Reply, Web
+
+from tributary import tokens
+from tributary.settings import Settings
+from tributary.tokens import Token
+
+_PAUSE_MS = 4000
+
+
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
+def test_one_token_leaves_places_for_the_lists_of_others(
+    change: Callable[..., Settings], client: redis.Redis, *, lane: bool
+):
+    first, second, third = (
+        tokens.create(client, Token(name, "", "*", ("collect",), 0)) for name in "abc"
+    )
+    # Four lists at once, two of each token.
+    web = Web(change(lane=lane, http_threads=8, redis_timeout_ms=20_000))
+    try:
+        with ThreadPoolExecutor(12) as pool:
+
+            def ask(secret: str, times: int) -> list[Future[Reply]]:
+                return [pool.submit(web.get, "/api/v1/devices", secret) for _ in range(times)]
+
+            assert [f.result().status for f in ask(third, 1)] == [200]  # all of it has started
+            client.client_pause(_PAUSE_MS)  # so long each list keeps its place
+            of_first = ask(first, 4)
+            wait_until(lambda: sum(f.done() for f in of_first) == 2, "two of them to be refused")
+            of_second = ask(second, 4)
+            wait_until(lambda: sum(f.done() for f in of_second) == 2, "two of them to be refused")
+            of_third = web.get("/api/v1/devices", third)
+            assert not any(f.done() and f.result().status == 200 for f in of_first + of_second)
+            for several in (of_first, of_second):
+                assert sorted(f.result().status for f in several) == [200, 200, 503, 503]
+        assert (of_third.status, of_third.code) == (503, "overloaded")
+        assert of_third.headers["retry-after"] == "1"
+        refused = next(f.result() for f in of_first if f.result().status == 503)
+        assert refused.code == "overloaded"
+        assert "this token" in refused.json["error"]["message"]
+        for secret in (first, second, third):
+            assert web.get("/api/v1/devices", secret).status == 200
+    finally:
+        web.close()
