@@ -6,9 +6,11 @@ token with a cap of its own, the series of each request are looked up: first amo
 this process knows to exist, then in Redis. What may still join is the cap less what Redis holds
 and less what this process has just admitted.
 
-Near a cap one HTTP process is exact; several exceed it by at most what the others admit in a
-second. Every pair of a device and a metric that this process has not seen is counted at once,
-in whichever form it comes.
+Every pair of a device and a metric that this process has not seen is counted at once, in
+whichever form it comes. Near a cap one HTTP process is exact. What other processes have admitted,
+and what this one had before it was started again, it knows when that is applied: several exceed
+a cap by at most what the others admit within the lag. What exists and is new only to this process
+takes room for a second at most.
 Requests and the thread that refreshes share what is counted under a lock, which is never held
 while Redis is asked.
 """
@@ -16,11 +18,13 @@ while Redis is asked.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from typing import Any, NamedTuple
 
 import redis
 
+from ingest import admitted
+from ingest.admitted import Admitted
+from ingest.newcomers import Joined
 from ingest.rules import Accepted
 from ingest.series import Lookup, devices_of, without
 from tributary import keys
@@ -31,7 +35,6 @@ from tributary.tokens import Token
 
 _LOOK_FROM = 0.9  # of a cap
 _KNOWN_MAX = 200_000  # series, some 100 bytes each
-_SECONDS_MAX = 600  # of what was admitted and is not applied yet: ten minutes of backlog
 
 
 class _Room(NamedTuple):
@@ -39,13 +42,6 @@ class _Room(NamedTuple):
 
     devices: int | None
     series: int | None
-
-
-class _Joined(NamedTuple):
-    """How many series and devices have joined."""
-
-    series: int
-    devices: int
 
 
 class Caps:
@@ -58,8 +54,7 @@ class Caps:
         self._series = self._devices = 0
         self._use: dict[str, int] = {}  # of tokens with a cap
         self._known: set[tuple[str, str]] = set()
-        self._admitted: deque[_Joined] = deque([_Joined(0, 0)], _SECONDS_MAX)  # of each second
-        self._appended: list[int] = []  # entries by partition, as of the second before
+        self._admitted = Admitted()
         self._not_counted: dict[str, int] = {}  # not in Redis yet, so also if it is away
         self._lock = threading.Lock()
         self.is_near = False  # whether the caps of the deployment are near
@@ -72,14 +67,17 @@ class Caps:
         """
         with self._lock:
             used = dict(self._not_counted)
+            unchecked = self._admitted.take_unchecked() if self.is_near else []
+        existing = admitted.check(client, unchecked, self._partitions)  # before the totals
         totals, use = self._read(client, used)
         with self._lock:
             self._use = {name.decode(): int(count) for name, count in use.items()}
             for name, count in used.items():
                 self._not_counted[name] -= count
             self._not_counted = {n: count for n, count in self._not_counted.items() if count}
-            self._series, self._devices = sum(totals[0::3]), sum(totals[1::3])
-            self._forget_applied([(int(e or 0), int(done or 0)) for e, done in totals[2::3]])
+            self._series, self._devices = sum(totals[1::3]), sum(totals[2::3])
+            self._admitted.subtract(existing)
+            self._admitted.end_second([(int(e or 0), int(done or 0)) for e, done in totals[0::3]])
             self.is_near = self._is_near(0, 0)
 
     def _read(self, client: redis.Redis, used: dict[str, int]) -> tuple[list[Any], dict[Any, Any]]:
@@ -88,9 +86,9 @@ class Caps:
         with failures():
             pipeline = client.pipeline(transaction=False)
             for partition in range(partitions):
+                pipeline.hmget(keys.meta(partition), "entries", "done_entries")
                 pipeline.hlen(keys.state(partition))
                 pipeline.zcard(keys.devices(partition))
-                pipeline.hmget(keys.meta(partition), "entries", "done_entries")
             for name, count in used.items():
                 pipeline.hincrby(keys.TOKEN_USE, name, count)
             pipeline.hgetall(keys.TOKEN_USE)
@@ -104,35 +102,19 @@ class Caps:
             or self._held_devices() + devices >= self._devices_max * _LOOK_FROM > 0
         )
 
-    def join(self, series: int, devices: int) -> None:
-        """So many may be new; from nine tenths of a cap on they will be looked up."""
+    def join(self, joined: Joined) -> None:
+        """These may be new; from nine tenths of a cap on they will be looked up."""
         with self._lock:
-            self.is_near = self.is_near or self._is_near(series, devices)
+            self.is_near = self.is_near or self._is_near(joined.series, joined.devices)
             if not self.is_near:
-                self._admit(series, devices)
-
-    def _admit(self, series: int, devices: int) -> None:
-        now = self._admitted[-1]
-        self._admitted[-1] = _Joined(now.series + series, now.devices + devices)
-
-    def _forget_applied(self, entries: list[tuple[int, int]]) -> None:
-        """Begin another second; forget those whose entries are all applied and so in the totals.
-
-        Args:
-            entries: how many were appended and how many are applied, by partition.
-        """
-        if all(done >= before for (_, done), before in zip(entries, self._appended, strict=False)):
-            while len(self._admitted) > 1:  # what is in flight may be of the second before
-                self._admitted.popleft()
-        self._appended = [appended for appended, _ in entries]
-        self._admitted.append(_Joined(0, 0))
+                self._admitted.join(joined)
 
     def _held_series(self) -> int:
         """Those that Redis holds, and those that were admitted and are not applied yet."""
-        return self._series + sum(each.series for each in self._admitted)
+        return self._series + self._admitted.series
 
     def _held_devices(self) -> int:
-        return self._devices + sum(each.devices for each in self._admitted)
+        return self._devices + self._admitted.devices
 
     def lookup(self, accepted: Accepted, token: Token | None) -> Lookup | None:
         """What has to be asked of Redis before these readings are taken; None: nothing."""
@@ -174,8 +156,8 @@ class Caps:
             refused = self._refused(new_series, new_devices, lookup.token)
             if refused and rejected is None:
                 raise refused[next(iter(refused))]
-            admitted = [each for each in new_series if each not in refused]
-            self._count(admitted, new_devices, lookup.token)
+            taken = [each for each in new_series if each not in refused]
+            self._count(taken, new_devices, lookup.token)
         return accepted if not refused else without(accepted, refused, rejected)
 
     def _new(self, lookup: Lookup, replies: list[Any]) -> tuple[list[tuple[str, str]], set[str]]:
@@ -234,7 +216,7 @@ class Caps:
         if not series:
             return
         joined = len(devices & {device for device, _ in series})
-        self._admit(len(series), joined)
+        self._admitted.add(len(series), joined)
         if token is not None and token.is_capped:
             for kind, count in (("series", len(series)), ("devices", joined)):
                 field = f"{token.id}:{kind}"

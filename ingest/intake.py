@@ -93,7 +93,7 @@ class Intake:
             if not accepted.is_batch:
                 self._rules.remember(accepted)
         elif token is None or not token.is_capped:  # else it is looked up, and counted then
-            self._caps.join(joined.series, joined.devices)
+            self._caps.join(joined)
         return joined
 
     def forget(self, joined: Joined | None) -> None:

@@ -33,9 +33,15 @@ class Joined(NamedTuple):
 
     token: str
     series: int
-    devices: int
+    new: list[_Shape]  # devices, each with its new metrics
+    new_devices: list[str]
     shapes: list[_Shape]
     keys: list[int]
+
+    @property
+    def devices(self) -> int:
+        """How many devices are new."""
+        return len(self.new_devices)
 
 
 class Newcomers:
@@ -59,13 +65,16 @@ class Newcomers:
         if not shapes:
             return None
         series: set[int] = set()
-        devices: set[int] = set()
+        devices: dict[int, str] = {}
+        new: list[_Shape] = []
         has = self._seen.has
         for device, metrics in shapes.values():
-            new = {key for key in [hash((device, metric)) for metric in metrics] if not has(key)}
-            series |= new
-            if new and not has(key := hash((device,))):
-                devices.add(key)
+            pairs = {key: m for m in metrics if not has(key := hash((device, m)))}
+            if not pairs.keys() <= series:
+                new.append((device, tuple(m for key, m in pairs.items() if key not in series)))
+                series |= pairs.keys()
+                if not has(key := hash((device,))):
+                    devices[key] = device
         if series:
             self._count(len(series), token, now_s)
         self._shapes.add(shapes)
@@ -73,7 +82,8 @@ class Newcomers:
             return None
         keys = [*devices, *series]
         self._seen.add(keys)
-        return Joined(token, len(series), len(devices), [*shapes.values()], [*shapes, *keys])
+        names = [*devices.values()]
+        return Joined(token, len(series), new, names, [*shapes.values()], [*shapes, *keys])
 
     def forget(self, joined: Joined) -> None:
         """Make new again what was not stored, and give its part of the rate back."""
