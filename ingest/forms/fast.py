@@ -69,7 +69,8 @@ def _object(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     device = metrics.pop("device", reading.DEFAULT_DEVICE)
     recorded_at = metrics.pop("recorded_at", None)
     # More names than that, and one is repeated (or a string holds what looks like one).
-    if not _has_names(body, names, recorded_at):
+    is_certain = len(body) <= _LONG_BYTES and body.count(b":") == names  # without a call more
+    if not is_certain and not _has_names(body, names, recorded_at):
         raise _Doubt
     known = limits.seen.get((device, *metrics))  # one look-up for all names of the usual reading
     if known is None:
@@ -135,10 +136,7 @@ def _columns(
 
 def _float_times_ms(times: list[Any], body: bytes, arrived_ms: int, limits: Rules) -> _Int64s:
     """Times that were decoded as floats; what a float cannot hold exactly is decoded again."""
-    try:
-        given = np.frombuffer(_doubles(times))
-    except _Doubt:  # strings among them
-        given = None
+    given = None if type(times[0]) is str else np.frombuffer(_doubles(times))
     if given is None or given.max() >= _NANOSECONDS:
         exact: Any = _decode_exact_time(body).recorded_at
         return _times_ms(exact, body, arrived_ms, limits)
@@ -153,9 +151,11 @@ def _batch(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     limits.metrics.check(metrics)
     readings = _decoder(names)(body)
     limits.check_size(len(readings))
-    if not _has_names(body, len(readings) * len(names)):
-        raise _Doubt
     columns = {name: _column(readings, i) for i, name in enumerate(names)}
+    times = columns.get("recorded_at", [None])
+    time = "".join(times) if type(times[0]) is str else None
+    if not _has_names(body, len(readings) * len(names), time):
+        raise _Doubt
     devices = columns.pop("device", [reading.DEFAULT_DEVICE])
     if "recorded_at" in columns:
         times_ms = _times_ms(columns.pop("recorded_at"), body, arrived_ms, limits)
@@ -227,16 +227,16 @@ def _partitioned(
 
 def _times_ms(given: list[Any], body: bytes, arrived_ms: int, limits: Rules) -> _Int64s:
     """`reading.time_ms` of a whole column."""
+    if type(given[0]) is str:
+        return _checked(np.array(reading.texts_ms(given)), arrived_ms + limits.future_max_ms)
     try:
         times = np.frombuffer(struct.pack(f"{len(given)}q", *given), np.int64)
     except struct.error:
         times = np.array(given)
     if times.dtype.kind == "i" or (times.dtype.kind == "f" and times.max() < _NANOSECONDS):
         return _scaled(times, body, arrived_ms + limits.future_max_ms)
-    for time in given:
-        if type(time) is float and time <= _SECONDS:
-            _check_digits(body, is_on_ms=True)
-            break
+    if any(type(time) is float and time <= _SECONDS for time in given):
+        _check_digits(body, is_on_ms=True)
     exact = np.array([reading.time_ms(time) for time in given], np.int64)
     return _checked(exact, arrived_ms + limits.future_max_ms)
 

@@ -154,6 +154,37 @@ def test_the_digits_of_seconds_count_not_the_double(written: str, ms: int):
         assert ms in [row[2] for row in found[2]]
 
 
+TEXTS = [
+    "2026-01-02T03:04:05Z",
+    "2026-01-02t03:04:05.6z",
+    "2026-01-02T03:04:05.678Z",
+    "2026-01-02T03:04:05.678999999+05:30",
+    "1970-01-01T00:00:00Z",
+    "1969-12-31T23:59:59.999Z",
+    "1970-01-01T00:00:00+00:01",
+    "0001-01-01T00:00:00+23:59",
+    "2026-01-02T03:04:05.678",
+    "2026-02-30T03:04:05Z",
+    "9999-12-31T23:59:59Z",
+    "2026-01-02T03\\u003a04:05Z",
+    "",
+]
+
+
+@pytest.mark.parametrize("first", TEXTS)
+@pytest.mark.parametrize("second", [*TEXTS, None])
+def test_arrays_of_texts_are_the_times_of_each(first: str, second: str | None):
+    pair = [f'"{first}"', "1763805600" if second is None else f'"{second}"']
+    for form in (
+        '[{"device":"a:b","v":1,"recorded_at":%s},{"device":"c","v":1,"recorded_at":%s}]',
+        '[{"v":1,"recorded_at":%s},{"v":1,"recorded_at":%s}]',
+        '[{"v":1,"recorded_at":%s},{"v":1,"v":2,"recorded_at":%s}]',
+        '{"v":[1,2],"recorded_at":[%s,%s]}',
+    ):
+        body = (form % tuple(pair)).encode()
+        assert outcome(fast.parse, body) == outcome(strict.parse, body)
+
+
 def test_fractions_of_a_millisecond_are_cut_off_in_columns():
     times = [1_763_805_600.001, 1_763_805_600.2519, 1_763_805_600.9999, 1, 0.0009]
     body = json.dumps({"v": [1] * 5, "recorded_at": times}).encode()
