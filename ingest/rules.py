@@ -18,6 +18,8 @@ from tributary.frame import Block
 from tributary.settings import Settings
 
 _NAMES_KEPT_MAX = 100_000
+_SEEN_MAX = 200_000  # single readings found in one look-up, some 250 bytes each
+_SEEN_NAMES_MAX = 1_000_000  # in all of them: the metrics of one may come in any order
 
 
 class Accepted(msgspec.Struct, gc=False):
@@ -83,6 +85,7 @@ class Rules:
         self.metrics = Metrics()
         # Device and metrics of single readings → partition; each is valid, and was counted as new.
         self.seen: dict[tuple[str, ...], int] = {}
+        self._seen_names = 0
         self.future_max_ms = settings.future_max_ms
         self.body_max_bytes = settings.body_max_bytes
         self.batch_max_readings = settings.batch_max_readings
@@ -93,8 +96,10 @@ class Rules:
     def remember(self, accepted: Accepted) -> None:
         """Find a single reading of this device and these metrics at once from now on."""
         for partition, [block] in accepted.blocks.items():
-            if len(self.seen) >= _NAMES_KEPT_MAX:
+            if len(self.seen) >= _SEEN_MAX or self._seen_names >= _SEEN_NAMES_MAX:
                 self.seen.clear()
+                self._seen_names = 0
+            self._seen_names += 1 + len(block.metrics)
             self.seen[str(block.device), *block.metrics] = partition
 
     def check_size(self, readings: int) -> None:

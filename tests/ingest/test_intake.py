@@ -112,10 +112,11 @@ def test_over_the_rate_it_says_when_to_come_back(change: Change, client: redis.R
     assert take(intake, b'[{"a":1},{"a":2}]', now_ms=NOW_MS + 1001)
 
 
+@pytest.mark.parametrize(("bound", "held"), [("_SEEN_MAX", 3), ("_SEEN_NAMES_MAX", 7)])
 def test_a_single_reading_is_found_at_once_when_its_series_are_known(
-    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, bound: str, held: int
 ):
-    monkeypatch.setattr("ingest.rules._NAMES_KEPT_MAX", 3)
+    monkeypatch.setattr(f"ingest.rules.{bound}", held)
     intake = made(settings, client)
     bodies = [b'{"device":"d%d","a":1,"b":2}' % n for n in range(10)]
     assert [take(intake, body).joined.series for body in bodies] == [2] * 10
