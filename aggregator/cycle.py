@@ -156,7 +156,7 @@ class Cycle:
             batch.unseen = self._table.unseen(work.tenure.partition, batch.columns.series)
             unseen = len(batch.unseen.series)
             if share.excess(0, int(unseen * work.slices(batch.columns.readings))) > 1:
-                return Batch(work, work.step_aside(), decoded_bytes)
+                return Batch(work, work.step_aside(sorted_), decoded_bytes)
             excess = share.excess(batch.values, unseen)
             if excess <= 1 or batch.columns.readings == 1:
                 return batch

@@ -7,7 +7,7 @@ that joins. Each partition has at most one entry that is begun; another large on
 
 from __future__ import annotations
 
-from aggregator.account import Counts, Entry, Progress, Sorted, bury, bury_rest, sort_out
+from aggregator.account import Entry, Progress, Sorted, bury, bury_rest, sort_out
 from aggregator.attempts import Attempt
 from aggregator.changes import Changes
 from aggregator.large import Large
@@ -45,9 +45,12 @@ class Work:
         return bool(self.parts) and not self.tenure.is_over
 
     def slices(self, readings: int) -> float:
-        """How many slices of so many readings are left of a large entry that may step aside; or 0."""
-        if self._large is None or self.is_aside or self.alone:
+        """How many slices of so many readings are left of an entry; 0: it may not step aside."""
+        if self.is_aside or self.alone or readings == 1:
             return 0.0
+        if self._large is None:
+            may_begin = len(self.parts.next) == 1 and self.tenure.begun_id is None
+            return 1.0 if may_begin else 0.0
         return self._large.readings / readings
 
     def next(self, bytes_max: int, *, may_begin: bool = True) -> Sorted | None:
@@ -70,16 +73,22 @@ class Work:
                 if begun_id is not None or not may_begin:
                     self.taken_bytes = self.decoded_bytes = 0
                     return None
-                self._large = _begun(part[0], counts)
+                self._large = _sliceable(part[0], sort_out(part, counts))
         if self._large is None:
             return sort_out(part, counts)
         self.parts.take(1)
         self.taken_bytes = min(_size_bytes(part[0]), bytes_max)
         return self._large.next(bytes_max, counts)
 
-    def step_aside(self) -> Sorted:
-        """Let the entries behind the large one pass; `commit` returns it as work of its own."""
-        assert self._large is not None
+    def step_aside(self, taken: Sorted) -> Sorted:
+        """Let the entries behind the oldest one pass; `commit` returns it as work of its own.
+
+        `taken`: all of it, or a slice, as `next` gave it.
+        """
+        if self._large is None:
+            self._large = _sliceable(self.parts.next[0], taken)
+        if self._large is None:
+            return taken
         self._is_stepping_aside = True
         return self._large.passed(self.tenure.counts)
 
@@ -130,9 +139,8 @@ class Work:
         return aside
 
 
-def _begun(entry: Entry, counts: Counts) -> Large | None:
-    """The entry as a large one, unless it cannot be sliced."""
-    whole = sort_out([entry], counts)
+def _sliceable(entry: Entry, whole: Sorted) -> Large | None:
+    """The entry as a large one, unless it cannot be sliced; `whole`: as if applied at once."""
     if whole.columns is None or whole.columns.readings == 1:
         return None
     return Large(entry, Progress(entry[0]), whole.counts.not_yet(whole.columns.readings))

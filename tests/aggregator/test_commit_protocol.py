@@ -89,8 +89,8 @@ class Owner:
             sorted_ = work.next(self._random.choice((1, 1_000_000)))
             if sorted_ is not None:
                 self.folded = work
-                is_aside = work.slices(1) > 0 and self._random.random() < STEPS_ASIDE
-                return work.step_aside() if is_aside else sorted_
+                is_aside = work.slices(2) > 0 and self._random.random() < STEPS_ASIDE
+                return work.step_aside(sorted_) if is_aside else sorted_
         return None
 
     def _arrive(self, tenure: Tenure, entries: list[Entry]) -> None:
