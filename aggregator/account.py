@@ -36,7 +36,7 @@ class Counts(msgspec.Struct, frozen=True):
     lost_entries: int = 0
     foreign: int = 0  # entries that append did not write: dead, but never accepted
     begun: int = 0  # readings of the entry applied in slices that are not applied yet
-    begun_entries: int = 0  # 1 while there is such an entry
+    begun_entry: int = 0  # number of that entry; 0: there is none
 
     @classmethod
     def parse(cls, meta: Mapping[bytes, bytes]) -> Counts:
@@ -65,7 +65,7 @@ class Counts(msgspec.Struct, frozen=True):
     def not_yet(self, readings: int) -> Counts:
         """The counts if the last entry, of so many readings, is passed but not applied yet."""
         return msgspec.structs.replace(
-            self, applied=self.applied - readings, begun=readings, begun_entries=1
+            self, applied=self.applied - readings, begun=readings, begun_entry=self.done_entries
         )
 
     def with_slice(self, readings: int, *, is_last: bool) -> Counts:
@@ -74,7 +74,7 @@ class Counts(msgspec.Struct, frozen=True):
             self,
             applied=self.applied + readings,
             begun=self.begun - readings,
-            begun_entries=0 if is_last else 1,
+            begun_entry=0 if is_last else self.begun_entry,
         )
 
     def with_rest_dead(self) -> Counts:
@@ -84,7 +84,7 @@ class Counts(msgspec.Struct, frozen=True):
             dead=self.dead + self.begun,
             dead_entries=self.dead_entries + 1,
             begun=0,
-            begun_entries=0,
+            begun_entry=0,
         )
 
 

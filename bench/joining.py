@@ -158,10 +158,10 @@ def _numbers(client: redis.Redis) -> tuple[int, int]:
     """Entries appended and entries accounted for, of all partitions."""
     asked = client.pipeline(transaction=False)
     for partition in range(PARTITIONS):
-        asked.hmget(keys.meta(partition), "entries", "done_entries", "begun_entries")
+        asked.hmget(keys.meta(partition), "entries", "done_entries", "begun_entry")
     counts: list[list[bytes | None]] = asked.execute()
-    entries, done, begun = (sum(int(c[n] or 0) for c in counts) for n in range(3))
-    return entries, done - begun
+    entries, done = (sum(int(c[n] or 0) for c in counts) for n in range(2))
+    return entries, done - sum(int(c[2] or 0) > 0 for c in counts)
 
 
 class Aggregators:

@@ -77,7 +77,7 @@ class Caps:
             self._not_counted = {n: count for n, count in self._not_counted.items() if count}
             self._series, self._devices = sum(totals[1::3]), sum(totals[2::3])
             self._admitted.subtract(existing)
-            self._admitted.end_second([(int(e or 0), int(done or 0)) for e, done in totals[0::3]])
+            self._admitted.end_second([_applied(counts) for counts in totals[0::3]])
             self.is_near = self._is_near(0, 0)
 
     def _read(self, client: redis.Redis, used: dict[str, int]) -> tuple[list[Any], dict[Any, Any]]:
@@ -86,7 +86,7 @@ class Caps:
         with failures():
             pipeline = client.pipeline(transaction=False)
             for partition in range(partitions):
-                pipeline.hmget(keys.meta(partition), "entries", "done_entries")
+                pipeline.hmget(keys.meta(partition), "entries", "done_entries", "begun_entry")
                 pipeline.hlen(keys.state(partition))
                 pipeline.zcard(keys.devices(partition))
             for name, count in used.items():
@@ -228,6 +228,12 @@ class Caps:
         if len(self._known) >= _KNOWN_MAX:
             self._known.clear()
         self._known.add(series)
+
+
+def _applied(counts: list[bytes | None]) -> tuple[int, int]:
+    """How many entries of a partition were appended, and up to which one all are applied."""
+    entries, done, begun = (int(count or 0) for count in counts)
+    return entries, begun - 1 if begun else done
 
 
 def _left(cap: int, held: int) -> int | None:

@@ -41,8 +41,8 @@ CATALOGUE = (
         "tributary:{p}:meta",
         "hash",
         "`entries`, `accepted` (sequence numbers of append); `epoch`, `hwm` and the counts of commit; "
-        "`progress`: entry, readings and late ones of it that are applied (an entry too large for "
-        "one commit); `attempt`: entry, entries, number and worker of what is being applied alone; "
+        "`progress`: entry and readings of it that are applied (an entry too large for one commit), "
+        "`begun`, `begun_entry`: readings of it that are not, and its number; `attempt`: entry, entries, number and worker of what is being applied alone; "
         "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` (what "
         "survived its start and what was reported since), `restart_lost`, `restart_lost_entries`",
         "ingest (append, report_tail), aggregator (commit)",

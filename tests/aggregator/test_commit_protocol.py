@@ -186,7 +186,7 @@ class History:
         assert missing <= self.removed, f"readable, but never counted: {missing - self.removed}"
         assert counts.lost == len(missing), "lost readings are not counted exactly"
         assert counts.done == int(meta.get(b"accepted", 0)) == self.appended
-        assert (counts.begun, counts.begun_entries) == (0, 0)
+        assert (counts.begun, counts.begun_entry) == (0, 0)
 
     def _readable(self) -> set[str]:
         """The readings that stand in the stream."""

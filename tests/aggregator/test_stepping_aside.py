@@ -65,7 +65,7 @@ def assert_each_counted_once(client: redis.Redis, settings: Settings, readings: 
     for partition in range(settings.partitions):
         meta = client.hgetall(keys.meta(partition))
         assert meta.get(b"progress", b"") == b""
-        assert meta.get(b"begun", b"0") == meta.get(b"begun_entries", b"0") == b"0"
+        assert meta.get(b"begun", b"0") == meta.get(b"begun_entry", b"0") == b"0"
 
 
 def counts_of(client: redis.Redis, settings: Settings, prefix: bytes) -> list[int]:
@@ -124,7 +124,7 @@ def test_a_worker_killed_while_one_stands_aside_leaves_nothing_uncounted(
     dying = run("aggregator", environ=environ(settings, "after_commit:4"))
     wait_until(lambda: dying.popen.poll() is not None, "its death", 60)
     meta = client.hgetall(keys.meta(0))
-    assert meta[b"begun_entries"] == b"1"
+    assert meta[b"begun_entry"] == b"1"
     found = status.read(client, settings)
     assert found["pending"] + found["applied"] == found["accepted"] == 6020
     if disaster == "group":

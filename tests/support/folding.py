@@ -50,9 +50,9 @@ def aggregate(settings: Settings, client: redis.Redis) -> None:
 def behind(client: redis.Redis, settings: Settings) -> bool:
     """Whether an entry that was appended is not accounted for, or one is pending."""
     for partition in range(settings.partitions):
-        counts = client.hmget(keys.meta(partition), "entries", "done_entries", "begun_entries")
+        counts = client.hmget(keys.meta(partition), "entries", "done_entries", "begun_entry")
         entries, done, begun = (int(count or 0) for count in counts)
-        if entries > done - begun:
+        if entries > done or begun:
             return True
         if entries and client.xpending(keys.readings(partition), keys.GROUP)["pending"]:
             return True

@@ -43,7 +43,7 @@ if begun then
   if not can_be_read then
     redis.call('HINCRBY', meta, 'lost', redis.call('HGET', meta, 'begun') or 0)
     redis.call('HINCRBY', meta, 'lost_entries', 1)
-    redis.call('HSET', meta, 'epoch', ARGV[2], 'begun', 0, 'begun_entries', 0, 'progress', '')
+    redis.call('HSET', meta, 'epoch', ARGV[2], 'begun', 0, 'begun_entry', 0, 'progress', '')
     begun = nil
   end
 end

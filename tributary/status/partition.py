@@ -30,7 +30,7 @@ _FIELDS = (
     "lost_entries",
     "foreign",
     "begun",
-    "begun_entries",
+    "begun_entry",
     "refused",
     "replayed",
     "replayed_entries",
@@ -123,12 +123,13 @@ def _missing(meta: dict[str, int], unread: list[bytes]) -> tuple[int, int]:
 
 def _entries(meta: dict[str, int], missing: int) -> Entries:
     dead_numbered = meta["dead_entries"] - meta["foreign"]
+    has_begun = meta["begun_entry"] > 0
     return Entries(
         accepted=meta["entries"] + meta["foreign"] - meta["replayed_entries"],
-        applied=meta["done_entries"] - meta["lost_entries"] - dead_numbered - meta["begun_entries"],
+        applied=meta["done_entries"] - meta["lost_entries"] - dead_numbered - has_begun,
         dead=meta["dead_entries"] - meta["replayed_entries"],
         lost=meta["lost_entries"],
-        pending=meta["entries"] - meta["done_entries"] + meta["begun_entries"],
+        pending=meta["entries"] - meta["done_entries"] + has_begun,
         missing=missing,
         replayed=meta["replayed_entries"],
     )
