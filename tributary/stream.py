@@ -158,8 +158,9 @@ def append(
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
+    is_confirmed = not appending.is_replicated or not_replicated(replies[-1]) is None
     for frame, reply in zip(frames, replies, strict=False):
-        if isinstance(reply, list):
+        if is_confirmed and isinstance(reply, list):
             appending.tail.note(frame.partition, reply)
     _check(replies, appending)
     faults.reach("after_append")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from support.pipeline import Run
 from support.processes import Deployment, Server, request, stopped
 from support.waiting import wait_until
 
-from tributary import status
+from tributary import keys, status
 from tributary.settings import Settings
 
 Start = Callable[..., Server]
@@ -67,9 +68,7 @@ def test_the_embedded_server_has_no_replica(run: Run, tmp_path: Path):
 def test_replicated_waits_for_a_replica_and_a_retry_counts_once(
     own_server: Start, run: Run, *, lane: bool
 ):
-    master = own_server(appendfsync="always", port="0", repl_diskless_sync_delay="0")
-    replica = own_server(replicaof=f"127.0.0.1 {_listen(master)}")
-    wait_until(lambda: _is_online(master), "the replica to follow")
+    master, replica = _pair(own_server)
     settings = Settings(
         redis_url=master.url, durability="replicated", lane=lane, redis_timeout_ms=1000
     )
@@ -84,6 +83,53 @@ def test_replicated_waits_for_a_replica_and_a_retry_counts_once(
     answered, answer = request(url, "POST", "/record", {"speed": 2}, key)
     assert (answered, answer) == (200, {"success": True, "duplicate": True})
     assert status.read(master.client, settings)["accepted"] == 2
+
+
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
+def test_replicated_waits_also_after_the_script_was_lost(
+    own_server: Start, run: Run, *, lane: bool
+):
+    master, replica = _pair(own_server)
+    settings = Settings(
+        redis_url=master.url, durability="replicated", lane=lane, redis_timeout_ms=1000
+    )
+    url = pipeline.ingest(run, settings)
+    assert request(url, "POST", "/record", {"speed": 1}, {})[0] == 200
+    with stopped(replica.process):
+        master.client.script_flush()
+        assert request(url, "POST", "/record", {"speed": 2}, {})[0] == 503
+    master.client.script_flush()
+    assert request(url, "POST", "/record", {"speed": 3}, {})[0] == 200
+
+
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
+def test_what_no_replica_has_confirmed_is_not_reported_as_lost(
+    own_server: Start, run: Run, *, lane: bool
+):
+    master, replica = _pair(own_server)
+    settings = Settings(
+        redis_url=master.url, durability="replicated", lane=lane, redis_timeout_ms=1000
+    )
+    url = pipeline.ingest(run, settings)
+    reading = {"device": "car-7", "speed": 1}
+    assert request(url, "POST", "/record", reading, {})[0] == 200
+    folder = Path(master.url.removeprefix("unix://")).parent
+    file = max(folder.glob("appendonlydir/*.incr.aof"))
+    size_bytes = file.stat().st_size
+    with stopped(replica.process):
+        assert request(url, "POST", "/record", reading, {})[0] == 503
+        master.kill()
+    os.truncate(file, size_bytes)
+    master.start()
+    run_id = master.client.info("server")["run_id"].encode()
+    meta = keys.meta(keys.partition_of("car-7", settings.partitions))
+
+    def is_reported() -> bool:
+        request(url, "POST", "/record", reading, {})  # Flask connects when it is asked
+        return bool(master.client.hget(meta, "run") == run_id)
+
+    wait_until(is_reported, "ingest to report what it was acknowledged")
+    assert status.read(master.client, settings)["lost_at_restart"] == 0
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
@@ -103,6 +149,14 @@ def test_with_fsync_a_killed_server_has_every_acknowledged_reading(
         wait_until(lambda: request(url, "GET", "/readyz", None, {})[0] == 200, "the server")
     assert acknowledged > 200
     assert status.read(server.client, settings)["accepted"] == acknowledged
+
+
+def _pair(own_server: Start) -> tuple[Server, Server]:
+    """A master and its replica, which follows."""
+    master = own_server(appendfsync="always", port="0", repl_diskless_sync_delay="0")
+    replica = own_server(replicaof=f"127.0.0.1 {_listen(master)}")
+    wait_until(lambda: _is_online(master), "the replica to follow")
+    return master, replica
 
 
 def _listen(server: Server) -> int:
