@@ -18,7 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from chaos import kill_command, report, run, tree
+from chaos import failover_command, kill_command, report, run, tree
 from chaos.catalogue import CATALOGUE, Fault, find
 from chaos.proof import CLAIMS
 from tributary import settings as settings_
@@ -148,4 +148,5 @@ def _finish(results: Iterable[run.Result], table: str) -> None:
 
 chaos.add_command(tree.command)
 chaos.add_command(kill_command.command)
+chaos.add_command(failover_command.command)
 chaos(prog_name="scripts/chaos")

@@ -43,6 +43,13 @@ def test_an_unknown_setting_is_a_sentence():
     assert "did you mean TRIBUTARY_LANE?" in done.stderr
 
 
+def test_failover_explains_itself():
+    shown = chaos("failover", "--help").stdout
+    assert "Example: scripts/chaos failover" in shown
+    for option in ("--rounds", "--seed", "--durability", "--lag-ms", "--json"):
+        assert option in shown
+
+
 def result(id_: str, lost: int, recoveries_s: list[float]) -> Result:
     found = Found(100, lost, 0, 0, 0, [])
     return Result(id_, "a title", 3, 5, found, recoveries_s, ["a | b"], 1.0)

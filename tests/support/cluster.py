@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import redis
 
@@ -14,12 +15,13 @@ from support.processes import Process
 from support.waiting import wait_until
 
 SLOTS = 16_384
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Node:
-    """One server of the cluster."""
+    """One server of the cluster; once killed, it can be started again on its data."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, config: Mapping[str, str] = _NOTHING) -> None:
         folder.mkdir(parents=True)
         self.port = port
         self.command = [
@@ -27,8 +29,13 @@ class Node:
             *("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--save", ""),
             *("--appendonly", "yes", "--cluster-port", str(port + 10_000)),
             *("--repl-diskless-sync-delay", "0"),
+            *(word for name, value in config.items() for word in (f"--{name}", value)),
         ]
         self.client = redis.Redis(port=port, socket_timeout=10)
+        self.start()
+
+    def start(self) -> None:
+        """Start the server; see `is_up`."""
         self.process = Process(self.command)
 
     def is_up(self) -> bool:
@@ -54,8 +61,16 @@ class Node:
 class Cluster:
     """Masters that share the slots evenly, each with so many replicas."""
 
-    def __init__(self, folder: Path, *, masters: int = 3, replicas: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        masters: int = 3,
+        replicas: int = 0,
+        config: Mapping[str, str] = _NOTHING,
+    ) -> None:
         self.nodes: list[Node] = []
+        self._config = config  # of each node, in addition to what a cluster needs
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(self.close)
             self._build(folder, masters, replicas)
@@ -65,11 +80,12 @@ class Cluster:
         ports = _free_ports()
         while len(self.nodes) < masters * (1 + replicas):
             port = next(ports)
-            self.nodes.append(Node(folder / str(port), port))
+            self.nodes.append(Node(folder / str(port), port, self._config))
             if not self.nodes[-1].is_up():
                 self.nodes.pop().close()
         self.url = f"redis://127.0.0.1:{self.nodes[0].port}"
         self.masters, followers = self.nodes[:masters], self.nodes[masters:]
+        self.followers = followers  # at first: the one at place n follows the master at n % masters
         for node in self.nodes[1:]:
             self.nodes[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
         for number, node in enumerate(self.masters):
