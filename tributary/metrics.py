@@ -144,7 +144,7 @@ CATALOGUE = (
     ),
     _whole(
         "redis_aof_pending_fsyncs",
-        "fsyncs running in the background: Redis writes nothing meanwhile",
+        "fsyncs running in the background; its average over time is about the seconds that one takes",
         lambda found: found["server"]["aof_pending_fsyncs"],
     ),
     _whole(

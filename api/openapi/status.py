@@ -107,6 +107,7 @@ def _at_work() -> dict[str, Part]:
                 },
                 "aof_delayed_fsyncs": counted("fsyncs that took over two seconds, of all nodes"),
                 "aof_pending_fsyncs": counted("fsyncs running now"),
+                "aof_slow_fsyncs": counted("of those, the ones that go on for over 100 ms"),
                 "aof_unwritten_bytes": counted("acknowledged, and not in the file yet"),
             }
         ),

@@ -46,7 +46,7 @@ def read(client: redis.Redis, settings: Settings) -> dict[str, Any]:
         for number in range(settings.partitions):
             partition_.ask(asked, number)
         replies = asked.execute()
-        told: list[Any] = [server.info() for server in servers(client)]
+        told: list[Any] = [slow_disk.look(server, server.info()) for server in servers(client)]
     partitions = [partition_.parse(number, reply) for number, reply in enumerate(replies)]
     return {
         **{name: sum(getattr(p, name) for p in partitions) for name in _SUMS},
