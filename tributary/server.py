@@ -26,9 +26,11 @@ from tributary.settings import Settings
 
 _LOCK, _URL, _CONFIG, _LOG = "lock", "redis.url", "redis.conf", "redis.log"
 _OURS = re.compile(
-    r"lock|redis\.(url|conf|log|sock)|dump\.rdb|temp-.*\.(aof|rdb)|appendonlydir|lost\+found"
+    r"lock|redis\.(url|conf|log|log\.1|sock)|dump\.rdb|temp-.*\.(aof|rdb)|appendonlydir|lost\+found"
 )  # all that is ever in a data directory
+_OLD_LOG = "redis.log.1"
 _LOG_TAIL_BYTES = 4096
+_LOG_MAX_BYTES = 4_194_304  # a larger one is put aside at the next start
 _OF_AOF = re.compile("AOF|append only file", re.IGNORECASE)
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 104 bytes on macOS, 108 on Linux
 _LOCK_PATIENCE_S = 5.0
@@ -69,6 +71,7 @@ class EmbeddedServer:
 
     def command(self) -> list[str]:
         """Write the configuration and return the command that runs the server in foreground."""
+        self._rotate_log()
         config = self._dir / _CONFIG
         lines = {
             "port": "0",
@@ -85,6 +88,13 @@ class EmbeddedServer:
         private.write_text(config, "".join(f"{name} {value}\n" for name, value in lines.items()))
         private.write_text(self._dir / _URL, self.url + "\n")
         return [self._program(), str(config)]
+
+    def _rotate_log(self) -> None:
+        """Put a long log aside; the one before it goes. Redis never does so by itself."""
+        log = self._dir / _LOG
+        with contextlib.suppress(FileNotFoundError):
+            if log.stat().st_size > _LOG_MAX_BYTES:
+                log.replace(self._dir / _OLD_LOG)
 
     def is_ready(self) -> bool:
         """Whether the server answers and has loaded its data."""
