@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import repeat
 from typing import NamedTuple
 
 from ingest.rules import Accepted
@@ -69,12 +70,16 @@ class Newcomers:
         new: list[_Shape] = []
         has = self._seen.has
         for device, metrics in shapes.values():
-            pairs = {key: m for m in metrics if not has(key := hash((device, m)))}
+            device_key = hash((device,))
+            is_new = not has(device_key)
+            pairs = dict(zip(map(hash, zip(repeat(device), metrics)), metrics, strict=False))
+            if not is_new:
+                pairs = {key: metric for key, metric in pairs.items() if not has(key)}
             if not pairs.keys() <= series:
                 new.append((device, tuple(m for key, m in pairs.items() if key not in series)))
-                series |= pairs.keys()
-                if not has(key := hash((device,))):
-                    devices[key] = device
+                series.update(pairs)  # not |=, which copies the set each time
+                if is_new:
+                    devices[device_key] = device
         if series:
             self._count(len(series), token, now_s)
         self._shapes.add(shapes)
