@@ -160,7 +160,7 @@ class Cycle:
             excess = share.excess(batch.values, unseen)
             if excess <= 1 or batch.columns.readings == 1:
                 return batch
-            bytes_max = int(min(bytes_max, work.taken_bytes) / excess)
+            bytes_max = max(work.first_bytes, int(min(bytes_max, work.taken_bytes) / excess))
 
     async def _apply(self, batches: list[Batch]) -> None:
         """Load, fold and commit."""

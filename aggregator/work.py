@@ -44,6 +44,12 @@ class Work:
         """Whether there is something to apply, for a tenure that goes on."""
         return bool(self.parts) and not self.tenure.is_over
 
+    @property
+    def first_bytes(self) -> int:
+        """Of the oldest entry if others were taken with it: it may fit alone; else 0."""
+        part = self.parts.next
+        return _size_bytes(part[0]) if len(part) > 1 else 0
+
     def slices(self, readings: int) -> float:
         """How many slices of so many readings are left of an entry; 0: it may not step aside."""
         if self.is_aside or self.alone or readings == 1:
