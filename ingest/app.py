@@ -39,8 +39,8 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
                 taken = intake.settle(taken, _ask(client, taken.lookup))
             frames = record.frames(taken.accepted)
             before = stream.append(client, appending, frames, taken.once) if frames else None
-        except TributaryError:
-            intake.forget(taken.joined)
+        except TributaryError as error:
+            intake.forget(taken.joined, error)
             raise
         return web.json_answer(taken.answer if before is None else record.duplicate(before))
 

@@ -153,8 +153,9 @@ class Caps:
         if not new_series:
             return accepted
         with self._lock:
-            refused = self._refused(new_series, new_devices, lookup.token)
-            if refused and rejected is None:
+            is_whole = rejected is None
+            refused = self._refused(new_series, new_devices, lookup.token, first_only=is_whole)
+            if refused and is_whole:
                 raise refused[next(iter(refused))]
             taken = [each for each in new_series if each not in refused]
             self._count(taken, new_devices, lookup.token)
@@ -176,7 +177,12 @@ class Caps:
         return new_series, new_devices
 
     def _refused(
-        self, series: list[tuple[str, str]], devices: set[str], token: Token | None
+        self,
+        series: list[tuple[str, str]],
+        devices: set[str],
+        token: Token | None,
+        *,
+        first_only: bool,
     ) -> dict[tuple[str, str], Refused]:
         """The new series that exceed a cap, each with its refusal."""
         of_all = _Room(
@@ -194,6 +200,8 @@ class Caps:
                 problem = _beyond(token.id, of_token, count, taken + 1)
             if problem is not None:
                 refused[device, metric] = _refusal(device, metric, *problem)
+                if first_only:
+                    break
                 continue
             taken += 1
             if device in devices:

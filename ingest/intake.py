@@ -96,10 +96,13 @@ class Intake:
             self._caps.join(joined)
         return joined
 
-    def forget(self, joined: Joined | None) -> None:
-        """Count what joined again when it comes again: it was not stored."""
+    def forget(self, joined: Joined | None, failure: Exception | None = None) -> None:
+        """Count what joined again when it comes again: it was not stored.
+
+        `failure`: why. What a cap refuses keeps its part of the rate, since looking it up costs.
+        """
         if joined is not None:
-            self._newcomers.forget(joined)
+            self._newcomers.forget(joined, gives_back=not isinstance(failure, Refused))
             for device, metrics in joined.shapes:
                 self._rules.seen.pop((device, *metrics), None)
 
@@ -114,7 +117,8 @@ class Intake:
         accepted = self._caps.settle(taken.accepted, taken.lookup, replies, taken.rejected)
         if accepted is taken.accepted:
             return Taken(accepted, taken.answer, taken.once, joined=taken.joined)
-        self.forget(taken.joined)  # all of it, since only some of it is stored
+        assert taken.rejected
+        self.forget(taken.joined, taken.rejected[0])  # all of it, since only some of it is stored
         answer = record.answer(accepted, taken.rejected)
         once = None if taken.once is None else taken.once._replace(answer=answer)
         return Taken(accepted, answer, once)

@@ -287,7 +287,7 @@ class Recorder:
 
     def _fail(self, sent: _Sent, failure: Exception) -> None:
         if sent.joined is not None:
-            self._intake.forget(sent.joined)
+            self._intake.forget(sent.joined, failure)
         sent.request.answer(self._answers.failure(failure))
 
 

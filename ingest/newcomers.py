@@ -90,9 +90,10 @@ class Newcomers:
         names = [*devices.values()]
         return Joined(token, len(series), new, names, [*shapes.values()], [*shapes, *keys])
 
-    def forget(self, joined: Joined) -> None:
-        """Make new again what was not stored, and give its part of the rate back."""
-        self._rate.give_back(joined.token, joined.series)
+    def forget(self, joined: Joined, *, gives_back: bool) -> None:
+        """Make new again what was not stored, and give its part of the rate back if asked to."""
+        if gives_back:
+            self._rate.give_back(joined.token, joined.series)
         self._shapes.drop(joined.keys)
         self._seen.drop(joined.keys)
 

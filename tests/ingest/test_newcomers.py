@@ -72,7 +72,7 @@ def test_what_was_forgotten_is_new_again_and_has_used_up_nothing():
         joined = joining.admit(request("a"), "", 50.0)
         assert joined is not None
         assert joined.series == 10
-        joining.forget(joined)
+        joining.forget(joined, gives_back=True)
 
 
 def test_a_request_larger_than_the_rate_is_admitted_when_nothing_is_used_up():
