@@ -77,11 +77,14 @@ class Tenure:
         Raises:
             TributaryError: the server did not answer or refused.
         """
-        for script in (REGROUP, COMMIT, ATTEMPT, SETTLE, FORGET):
-            await self.pipe.call("SCRIPT", "LOAD", script.source)
+        # All at once: a server that syncs each write to a slow disk takes long for each turn.
+        scripts = (REGROUP, COMMIT, ATTEMPT, SETTLE, FORGET)
         regroup = ("EVALSHA", REGROUP.sha, "2", self._readings, self._meta)
-        await self.pipe.call(*regroup, keys.GROUP, self._token())
-        reply = await self.pipe.call("HGETALL", self._meta)
+        *_, reply = await asyncio.gather(
+            *(self.pipe.call("SCRIPT", "LOAD", script.source) for script in scripts),
+            self.pipe.call(*regroup, keys.GROUP, self._token()),
+            self.pipe.call("HGETALL", self._meta),
+        )
         meta = dict(zip(reply[::2], reply[1::2], strict=True))
         self._epoch = meta.get(b"epoch", b"").decode()
         self.counts = Counts.parse(meta)
@@ -250,11 +253,7 @@ class Tenure:
             return
         self._forget_at_s = now_s + _FORGET_EVERY_S
         forget = ("EVALSHA", FORGET.sha, "1", self._readings, keys.GROUP, self._worker)
-        self.pipe.send(pack(forget), self._forgotten)
-
-    def _forgotten(self, reply: Reply) -> None:
-        if type(reply) is not int:
-            self._end_with(reply)
+        self.pipe.send(pack(forget), lambda r: None if type(r) is int else self._end_with(r))
 
     def _arrive(self, entries: list[Entry]) -> None:
         """Hand entries over, and ask for as many next time as should fit the bytes of a read."""
