@@ -133,8 +133,8 @@ class Link:
         pipe = await Pipe.open(self._url)
         try:
             async with asyncio.timeout(self._timeout_s):
-                for script in self._scripts:
-                    await pipe.call("SCRIPT", "LOAD", script.source)
+                loads = (pipe.call("SCRIPT", "LOAD", script.source) for script in self._scripts)
+                await asyncio.gather(*loads)
             await self._greeted(pipe)
         except TimeoutError:
             pipe.close()
