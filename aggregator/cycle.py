@@ -26,7 +26,7 @@ from aggregator.parts import ATTEMPTS, FAILURES
 from aggregator.table import Table
 from aggregator.tenure import Tenure
 from aggregator.work import Work
-from tributary import faults, keys
+from tributary import failpoints, keys
 from tributary.aggregate import Layout
 from tributary.errors import ConnectionGone, TributaryError
 from tributary.settings import Settings
@@ -85,7 +85,7 @@ class Cycle:
             self._table = Table(self._layout, self._settings.series_cached_max)
         works, self._works = [work for work in self._works if work.is_left], []
         if works:
-            faults.reach("after_read")
+            failpoints.reach("after_read")
         ready = [work for work in works if work.tenure.is_ready]
         together = self._chosen([work for work in ready if not (work.alone or work.is_aside)])
         if together:
@@ -165,13 +165,13 @@ class Cycle:
     async def _apply(self, batches: list[Batch]) -> None:
         """Load, fold and commit."""
         await asyncio.gather(*(self._load(batch) for batch in batches))
-        faults.reach("after_load")
+        failpoints.reach("after_load")
         batches = [batch for batch in batches if not batch.tenure.is_over]
         for batch in batches:
             self._seat(batch)
             await asyncio.sleep(0)
         folded = self._fold([batch for batch in batches if batch.columns is not None])
-        faults.reach("after_fold")
+        failpoints.reach("after_fold")
         applied, first = [], 0
         for batch in batches:
             applied.append(self._changes(batch, folded, first))

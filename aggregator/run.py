@@ -8,7 +8,7 @@ import signal
 import uvloop
 
 from aggregator.worker import Worker
-from tributary import connection, faults
+from tributary import connection, failpoints
 from tributary.settings import Settings
 
 
@@ -18,7 +18,7 @@ def run(settings: Settings) -> None:
     Raises:
         Misconfigured: the server does not fit these settings, or cannot be reached at start.
     """
-    faults.arm(settings.fail)
+    failpoints.arm(settings.fail)
     connection.wait_and_prepare(settings)
     uvloop.run(_run(settings))
 

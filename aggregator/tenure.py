@@ -17,7 +17,7 @@ from loguru import logger
 from aggregator.account import Counts, Entry, Progress
 from aggregator.attempts import Attempt, following
 from aggregator.changes import Changes
-from tributary import faults, keys
+from tributary import failpoints, keys
 from tributary.errors import ConnectionGone, Superseded, TributaryError
 from tributary.lua import ATTEMPT, COMMIT, FORGET, REGROUP, SETTLE
 from tributary.pipe import Pipe, Reply, checked, pack
@@ -93,7 +93,7 @@ class Tenure:
         if found is not None and not (has_ended and await has_ended(found.worker.decode())):
             found = found._replace(worker=self._worker.encode())
         self._attempt = found
-        faults.reach("after_take_up")
+        failpoints.reach("after_take_up")
         self._read()
 
     @property
@@ -173,7 +173,7 @@ class Tenure:
         self.commit_part(changes)
         # The next batch is read knowing that this one will stand, or will void both.
         self._read()
-        faults.reach("after_commit_sent")
+        failpoints.reach("after_commit_sent")
 
     def commit_part(self, changes: Changes) -> None:
         """Send the changes of the first entries of a batch; the rest of it follows."""
@@ -201,7 +201,7 @@ class Tenure:
             self._read()
 
     def _committed(self, reply: Reply) -> None:
-        faults.reach("after_commit")
+        failpoints.reach("after_commit")
         if self._unconfirmed:
             _resolve(self._unconfirmed.popleft())
         self.on_committed()

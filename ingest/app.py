@@ -15,7 +15,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ingest import record
 from ingest.intake import Intake
 from ingest.series import Lookup
-from tributary import connection, faults, log, metrics, readiness, settings, stream, web
+from tributary import connection, failpoints, log, metrics, readiness, settings, stream, web
 from tributary.errors import TributaryError
 from tributary.guard import Guard
 from tributary.settings import Settings
@@ -91,5 +91,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     loaded = settings.load()
     log.configure(loaded, "ingest")
-    faults.arm(loaded.fail)
+    failpoints.arm(loaded.fail)
     return create_app(loaded, Guard(loaded, connection.connect(loaded)))

@@ -17,7 +17,7 @@ from ingest import record
 from ingest.intake import Intake, Taken
 from ingest.newcomers import Joined
 from ingest.rules import Accepted
-from tributary import faults, frame, pipe, stream
+from tributary import failpoints, frame, pipe, stream
 from tributary.errors import TributaryError
 from tributary.frame import Block
 from tributary.guard import Guard
@@ -191,7 +191,7 @@ class Recorder:
 
     def _flush(self) -> None:
         """Send the frames of this tick."""
-        faults.reach("before_append")
+        failpoints.reach("before_append")
         self._is_flush_due = False
         for partition, grown in self._open.items():
             self._close(partition, grown)
@@ -232,7 +232,7 @@ class Recorder:
         ok, acknowledged = self._answers.ok, self._appending.tail.numbers
 
         def answered(reply: Reply) -> None:
-            faults.reach("after_append")
+            failpoints.reach("after_append")
             failure = None
             if wave is not None:
                 wave.awaited -= 1

@@ -12,7 +12,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from loguru import logger
 
-from tributary import connection, faults, guard, lifeline, plain, web
+from tributary import connection, failpoints, guard, lifeline, plain, web
 from tributary.errors import Misconfigured
 from tributary.guard import Guard
 from tributary.lane import head
@@ -113,7 +113,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _begin_worker(self, _arbiter: Any, _worker: Any) -> None:
         lifeline.release_signals()
         self._lifeline.watch()
-        faults.arm(self._settings.fail)
+        failpoints.arm(self._settings.fail)
 
     def run(self) -> None:
         """Serve until a signal; gunicorn's loop."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import redis
 from redis.exceptions import NoScriptError
 
-from tributary import faults, keys
+from tributary import failpoints, keys
 from tributary.connection import failures, is_cluster
 from tributary.errors import BacklogFull, Refused, TributaryError, Unavailable
 from tributary.lua import APPEND
@@ -139,7 +139,7 @@ def append(
         Unavailable: the server cannot take them now.
         ConnectionGone: whether they were added is not known.
     """
-    faults.reach("before_append")
+    failpoints.reach("before_append")
     claims_first = once is not None and appending.claims_first(
         frames, once, is_cluster=is_cluster(client)
     )
@@ -163,7 +163,7 @@ def append(
         if is_confirmed and isinstance(reply, list):
             appending.tail.note(frame.partition, reply)
     _check(replies, appending)
-    faults.reach("after_append")
+    failpoints.reach("after_append")
     return answered_before(replies)
 
 

@@ -14,12 +14,12 @@ from support.ledger import Ledger, Verdict, verify
 from support.processes import Process
 from support.senders import Sender, Style
 from support.waiting import wait_until
-from tributary import connection, faults, status
+from tributary import connection, failpoints, status
 from tributary.settings import PREFIX, Settings
 
 SENDERS = 4
 DEVICES = 12
-AGGREGATOR_POINTS = [point for point in faults.POINTS if not point.endswith("_append")]
+AGGREGATOR_POINTS = [point for point in failpoints.POINTS if not point.endswith("_append")]
 SERVING = re.compile(r"at=(http://\S+)")
 Run = Callable[..., Process]
 
