@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 
 from aggregator.decode import Columns, columns
-from tributary import frame
 from tributary.errors import BadFrame
+from tributary.model import frame
 
 Entry = tuple[bytes, list[bytes]]
 

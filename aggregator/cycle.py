@@ -27,8 +27,8 @@ from aggregator.table import Table
 from aggregator.tenure import Tenure
 from aggregator.work import Work
 from tributary import failpoints, keys
-from tributary.aggregate import Layout
 from tributary.errors import ConnectionGone, TributaryError
+from tributary.model.aggregate import Layout
 from tributary.settings import Settings
 
 _PARTS_PER_TURN = 8  # of entries that are applied alone

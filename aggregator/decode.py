@@ -14,7 +14,7 @@ import numpy as np
 
 from aggregator.groups import Floats, Ints
 from tributary.errors import BadFrame
-from tributary.frame import RawBlock
+from tributary.model.frame import RawBlock
 
 _TIME_MAX_MS = 253_402_300_800_000  # the year 10000: RFC 3339 cannot say it
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aggregator import rings
 from aggregator.groups import Groups, Ints, Readings, grouped, summary
 from aggregator.overflow import Horizon
-from tributary.aggregate import NO_TIME, Layout, Records, Summary, merge
+from tributary.model.aggregate import NO_TIME, Layout, Records, Summary, merge
 
 
 class Folded(NamedTuple):

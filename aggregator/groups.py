@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tributary.aggregate import Summary, exponents, is_beyond, packed_m2
+from tributary.model.aggregate import Summary, exponents, is_beyond, packed_m2
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

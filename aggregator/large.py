@@ -13,8 +13,8 @@ from itertools import accumulate
 
 from aggregator.account import Counts, Entry, Progress, Sorted
 from aggregator.decode import columns
-from tributary import frame
-from tributary.frame import RawBlock
+from tributary.model import frame
+from tributary.model.frame import RawBlock
 
 
 class Large:

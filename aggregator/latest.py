@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 
-from tributary import reading
-from tributary.aggregate import Records, mean
+from tributary.model import reading
+from tributary.model.aggregate import Records, mean
 
 encode = msgspec.json.Encoder().encode
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aggregator.groups import Ints
-from tributary.aggregate import (
+from tributary.model.aggregate import (
     CLOSED_CELL,
     OVERFLOW_CELL,
     Records,
@@ -22,7 +22,7 @@ from tributary.aggregate import (
     merge,
     opened,
 )
-from tributary.window import Window
+from tributary.model.window import Window
 
 
 class Overflow:

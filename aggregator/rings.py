@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from aggregator.groups import Groups, Ints, summary
 from aggregator.overflow import Horizon
-from tributary.aggregate import Layout, Records, clear, closed, merge, opened
-from tributary.window import Window
+from tributary.model.aggregate import Layout, Records, clear, closed, merge, opened
+from tributary.model.window import Window
 
 Flags = NDArray[np.bool_]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aggregator.latest import Document
 from aggregator.overflow import Overflow
-from tributary.aggregate import Layout, Records
+from tributary.model.aggregate import Layout, Records
 
 Series = tuple[str, str]  # device, metric
 _NOBODY: Series = ("", "")

@@ -14,9 +14,9 @@ from api import collect, query, units
 from api.parameters import Span
 from api.store import Listed, Packed
 from api.units import Wish
-from tributary import reading
-from tributary.aggregate import Layout
-from tributary.catalogue import Catalogue, Metric
+from tributary.model import reading
+from tributary.model.aggregate import Layout
+from tributary.model.catalogue import Catalogue, Metric
 
 
 class View(NamedTuple):

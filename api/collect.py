@@ -12,8 +12,8 @@ from datetime import datetime
 
 import msgspec
 
-from tributary import reading
 from tributary.errors import Refused
+from tributary.model import reading
 
 EMPTY_ETAG = 'W/"empty"'
 # An answer may be kept for a second; whoever asks again with its ETag gets 304 while it is true.

@@ -8,11 +8,12 @@ from typing import NamedTuple
 from api import collect
 from api.live import Hub, Live, stream
 from api.live.shares import Shares
-from tributary import cors, keys, pipe, reading
+from tributary import cors, keys, pipe
 from tributary.guard import Guard
 from tributary.lane.lane import Lane, Route
 from tributary.lane.links import Links
 from tributary.lane.request import Request
+from tributary.model import reading
 from tributary.pipe import Reply, pack
 from tributary.settings import Settings
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from api import query
 from api.units import UNITS, Wish
-from tributary import reading
-from tributary.aggregate import Layout
 from tributary.errors import Refused
-from tributary.window import parse_duration_ms
+from tributary.model import reading
+from tributary.model.aggregate import Layout
+from tributary.model.window import parse_duration_ms
 
 PAGE_MAX = 1000
 _PAGE_DEFAULT = "100"

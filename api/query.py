@@ -7,9 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tributary import reading
-from tributary.aggregate import OVERFLOW_CELL, Layout, Records, exponents, mean, opened, relative_m2
-from tributary.window import Window
+from tributary.model import reading
+from tributary.model.aggregate import (
+    OVERFLOW_CELL,
+    Layout,
+    Records,
+    exponents,
+    mean,
+    opened,
+    relative_m2,
+)
+from tributary.model.window import Window
 
 _NO_CELL = (0, 0.0, 0.0, 0.0, 0.0)
 

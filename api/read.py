@@ -17,8 +17,9 @@ from api.answers import Series, View
 from api.parameters import Span
 from api.store import Listed, Store
 from api.units import Wish
-from tributary import catalogue, reading, web
-from tributary.aggregate import Layout
+from tributary import web
+from tributary.model import catalogue, reading
+from tributary.model.aggregate import Layout
 from tributary.settings import Settings
 
 _WINDOW_DEFAULT, _HISTORY_DEFAULT = "15m", "1h"

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from tributary.catalogue import Catalogue
+from tributary.model.catalogue import Catalogue
 
 
 class Unit(NamedTuple):

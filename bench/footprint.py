@@ -18,7 +18,7 @@ from bench import machine
 from bench.folding import ours, server
 from bench.folding.load import METRIC, PARTITIONS, START_MS, Scenario, lay_out, prepare
 from tributary import keys
-from tributary.frame import Block, pack
+from tributary.model.frame import Block, pack
 from tributary.settings import Settings
 
 _KINDS = {

@@ -18,8 +18,8 @@ from support.waiting import wait_until
 
 from chaos.stand import Stand
 from tributary import keys
-from tributary.frame import Block, pack
 from tributary.lua import APPEND
+from tributary.model.frame import Block, pack
 
 _THOUSAND = 1_000
 _DRAIN_TIMEOUT_S = 900.0

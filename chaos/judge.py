@@ -11,7 +11,7 @@ from support.ledger import METRIC, Ledger, Sent, stored, verify
 
 from chaos.stand import Stand, direct
 from tributary import keys
-from tributary.aggregate import Layout
+from tributary.model.aggregate import Layout
 
 _EVERYSEC_LOSS_MS = 2_000  # what `appendfsync everysec` may lose with the machine
 _SLACK_MS = 500  # between Redis's answer and the moment a sender writes it down

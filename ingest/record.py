@@ -9,8 +9,8 @@ import msgspec
 
 from ingest.forms import fast, strict
 from ingest.rules import Accepted, Rules
-from tributary import frame
 from tributary.errors import Refused
+from tributary.model import frame
 from tributary.stream import Frame
 
 _REJECTED_TOLD_MAX = 100

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from tributary import catalogue, keys, reading
+from tributary import keys
 from tributary.errors import Refused
-from tributary.frame import Block
+from tributary.model import catalogue, reading
+from tributary.model.frame import Block
 from tributary.settings import Settings
 
 _NAMES_KEPT_MAX = 100_000

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
-from tributary import frame, keys, stream
+from tributary import keys, stream
 from tributary.connection import failures
 from tributary.errors import BadFrame
 from tributary.lua import REPLAY
+from tributary.model import frame
 from tributary.settings import Settings
 
 _PAGE_ENTRIES = 500

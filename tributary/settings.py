@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from tributary import browsers, catalogue, cors, redis_url
+from tributary import browsers, cors, redis_url
 from tributary.errors import Misconfigured
-from tributary.window import Window, parse_windows
+from tributary.model import catalogue
+from tributary.model.window import Window, parse_windows
 
 PREFIX = "TRIBUTARY_"
 # The credential of client commands, which no role reads.

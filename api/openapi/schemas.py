@@ -5,7 +5,7 @@ from __future__ import annotations
 from api.openapi import status
 from api.openapi.parts import Part, ref, whole
 from api.units import UNITS
-from tributary import reading
+from tributary.model import reading
 from tributary.settings import Settings
 
 _DOUBLE_MAX = 1.7976931348623157e308

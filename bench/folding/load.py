@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import redis
 
 from tributary import keys
-from tributary.frame import Block, pack
+from tributary.model.frame import Block, pack
 
 PARTITIONS = 16
 METRIC = "engine_temperature"

@@ -20,7 +20,7 @@ from bench.folding import server
 from bench.folding.load import PARTITIONS, Scenario, clear, lay_out
 from bench.folding.result import Result
 from tributary import keys
-from tributary.aggregate import Layout
+from tributary.model.aggregate import Layout
 from tributary.settings import Settings
 
 _POLL_S = 0.02

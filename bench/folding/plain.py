@@ -20,7 +20,7 @@ from bench.folding import server
 from bench.folding.load import PARTITIONS, SLOT_MS, Scenario, clear, lay_out
 from bench.folding.result import Result
 from tributary import keys
-from tributary.frame import unpack
+from tributary.model.frame import unpack
 
 _GROUP, _CONSUMER = "plain", "worker"
 _COUNT, _SUM, _LATEST = "plain:count", "plain:sum", "plain:latest"

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from ingest.forms import strict
 from ingest.rules import Accepted, Rules
-from tributary import catalogue, reading
 from tributary.errors import Refused
-from tributary.frame import Block
+from tributary.model import catalogue, reading
+from tributary.model.frame import Block
 
 _Int64s = NDArray[np.int64]
 _Doubles = NDArray[np.float64]

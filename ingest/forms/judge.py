@@ -10,9 +10,9 @@ from typing import Any
 
 from ingest import rules
 from ingest.rules import Rules
-from tributary import catalogue, reading
 from tributary.errors import Refused
-from tributary.frame import Block
+from tributary.model import catalogue, reading
+from tributary.model.frame import Block
 
 
 def block(item: Any, arrived_ms: int, limits: Rules) -> Block:

@@ -16,9 +16,9 @@ from typing import Any, NoReturn, TypeVar
 
 from ingest.forms import judge
 from ingest.rules import Accepted, Rules
-from tributary import reading
 from tributary.errors import Refused
-from tributary.frame import Block
+from tributary.model import reading
+from tributary.model.frame import Block
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.table import Table, Unseen
 from api import query
-from tributary.aggregate import OVERFLOW_CELL, Layout
-from tributary.window import parse_windows
+from tributary.model.aggregate import OVERFLOW_CELL, Layout
+from tributary.model.window import parse_windows
 
 LAYOUT = Layout(parse_windows("1m/5s,15m/1m,1h/5m,24h/1h"), 10)
 START_MS = 1_700_000_003_210

@@ -19,7 +19,7 @@ from support.waiting import wait_until
 from aggregator.attempts import Attempt, following
 from aggregator.parts import ATTEMPTS
 from tributary import connection, keys, status
-from tributary.frame import Block
+from tributary.model.frame import Block
 from tributary.settings import Settings
 
 ME, OTHER = b"me", b"other"

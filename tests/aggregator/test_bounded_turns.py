@@ -21,7 +21,7 @@ from aggregator.large import Large
 from aggregator.pace import Pace, Share
 from aggregator.tenure import Tenure
 from tributary import connection, keys, status
-from tributary.frame import Block, pack
+from tributary.model.frame import Block, pack
 from tributary.settings import Settings
 
 START_MS = 1_700_000_000_000

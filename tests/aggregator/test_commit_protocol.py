@@ -26,8 +26,8 @@ from aggregator.tenure import Tenure
 from aggregator.work import Work
 from tributary import keys
 from tributary.errors import Superseded, TributaryError
-from tributary.frame import Block, pack, unpack
 from tributary.lua import APPEND
+from tributary.model.frame import Block, pack, unpack
 from tributary.pipe import Pipe
 
 OWNERS = 3

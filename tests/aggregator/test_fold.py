@@ -16,8 +16,8 @@ from aggregator.fold import fold
 from aggregator.groups import Readings
 from aggregator.latest import averages
 from api import query
-from tributary.aggregate import Layout, mean
-from tributary.window import parse_windows
+from tributary.model.aggregate import Layout, mean
+from tributary.model.window import parse_windows
 
 SERIES = 3
 START_MS = 1_700_000_000_000

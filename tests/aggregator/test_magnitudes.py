@@ -15,8 +15,8 @@ from aggregator.fold import fold
 from aggregator.groups import Readings
 from aggregator.latest import averages
 from api import query
-from tributary.aggregate import Layout
-from tributary.window import parse_windows
+from tributary.model.aggregate import Layout
+from tributary.model.window import parse_windows
 
 LAYOUT = Layout(parse_windows("1m/5s,1h/5m"), 10)
 START_MS = 1_700_000_000_000

@@ -12,7 +12,7 @@ import redis
 from support import folding
 
 from aggregator.cycle import Cycle
-from tributary.frame import Block
+from tributary.model.frame import Block
 from tributary.settings import Settings
 
 START_MS = 1_700_000_000_000

@@ -14,9 +14,9 @@ import redis
 from aggregator.tenure import Tenure
 from aggregator.worker import Worker
 from tributary import connection, keys
-from tributary.aggregate import Layout
-from tributary.frame import Block, pack
 from tributary.lua import APPEND
+from tributary.model.aggregate import Layout
+from tributary.model.frame import Block, pack
 from tributary.settings import Settings
 
 PARTITIONS = 2

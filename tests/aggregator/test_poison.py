@@ -18,8 +18,8 @@ from aggregator.overflow import Horizon
 from aggregator.parts import ATTEMPTS, FAILURES, Parts
 from aggregator.tenure import Tenure
 from tributary import keys, status
-from tributary.aggregate import Layout, Records
-from tributary.frame import Block, pack, unpack
+from tributary.model.aggregate import Layout, Records
+from tributary.model.frame import Block, pack, unpack
 from tributary.settings import Settings
 
 POISON = 666.0

@@ -19,8 +19,8 @@ from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.tenure import Tenure
 from tributary import connection, keys, status
-from tributary.aggregate import Layout, Records
-from tributary.frame import Block
+from tributary.model.aggregate import Layout, Records
+from tributary.model.frame import Block
 from tributary.settings import Settings
 
 START_MS = 1_700_000_000_000

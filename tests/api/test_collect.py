@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import collect
-from tributary import reading
+from tributary.model import reading
 
 AT_MS = 1_795_341_600_250
 LATEST = (

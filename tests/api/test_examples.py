@@ -21,7 +21,8 @@ from support.waiting import wait_until
 
 from api.live.event import Stamp
 from api.openapi.examples import EXAMPLES, Example
-from tributary import reading, tokens
+from tributary import tokens
+from tributary.model import reading
 from tributary.tokens import Token
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from api import parameters
-from tributary.aggregate import Layout
 from tributary.errors import Refused
-from tributary.window import parse_windows
+from tributary.model.aggregate import Layout
+from tributary.model.window import parse_windows
 
 LAYOUT = Layout(parse_windows("1m/5s,15m/1m,1h/5m,24h/1h"), 10)
 

@@ -14,8 +14,8 @@ from support.brute import Reading
 from aggregator.fold import fold
 from aggregator.groups import Readings
 from api import query
-from tributary.aggregate import Layout
-from tributary.window import parse_windows
+from tributary.model.aggregate import Layout
+from tributary.model.window import parse_windows
 
 LAYOUT = Layout(parse_windows("1m/5s,15m/1m,1h/5m,24h/1h"), 10)
 START_MS = 1_700_000_000_000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api import units
 from api.units import SAME, UNITS, Wish
-from tributary import catalogue
+from tributary.model import catalogue
 
 CATALOGUE = catalogue.parse('[t]\nunit = "degC"\n[v]\nunit = "km/h"\n[rpm]\nunit = "rpm"')
 

@@ -17,7 +17,7 @@ from support.processes import ROOT
 from aggregator import cycle
 from aggregator.fold import fold
 from tributary import dead, keys, status
-from tributary.frame import Block, pack
+from tributary.model.frame import Block, pack
 from tributary.settings import Settings
 
 COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending")

@@ -48,3 +48,44 @@ def test_imports_stay_in_their_layer(path: Path):
         assert package in ALLOWED[room], f"{path} imports {package}"
         if room == "tributary/cli" and package in ROLES:
             assert is_lazy, f"{path} imports {package} before the command is called"
+
+
+# What follows is about the packages in `tributary`: each may import those before it.
+ORDER = ("model",)
+# These speak HTTP like any client: they import no store, but each other as named here.
+APART: dict[str, set[str]] = {}
+LOOSE = {"errors", "failpoints", "log", "settings"}  # under every package
+# Imports against the order, module by module.
+AGAINST: dict[str, set[str]] = {}
+
+
+def modules(path: Path) -> set[str]:
+    """The modules of `tributary` that a file imports, or their names."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.startswith("tributary.")}
+
+
+def below(package: str) -> set[str]:
+    """The packages that this one may import."""
+    if package in APART:
+        return {*LOOSE, "model", package, *APART[package]}
+    if package == "cli":
+        return {*LOOSE, *ORDER, *APART, "__version__"}
+    return {*LOOSE, "__version__", *ORDER[: ORDER.index(package) + 1]}
+
+
+def test_packages_import_only_those_before_them():
+    wrong = [
+        f"{path} imports {name}"
+        for path in FILES
+        if path.parts[0] == "tributary"
+        and (package := path.parts[1].removesuffix(".py")) in {*ORDER, *APART}
+        for name in modules(path) - AGAINST.get(str(path), set())
+        if name.split(".")[1] not in below(package)
+    ]
+    assert not wrong

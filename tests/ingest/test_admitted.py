@@ -13,7 +13,7 @@ from ingest.newcomers import Newcomers
 from ingest.rules import Accepted
 from tributary import keys
 from tributary.errors import Refused
-from tributary.frame import Block
+from tributary.model.frame import Block
 from tributary.settings import Settings
 
 PARTITIONS = 4

@@ -18,7 +18,7 @@ from ingest.caps import Caps
 from ingest.rules import Accepted
 from tributary import keys, refusals, tokens
 from tributary.errors import Refused, Unavailable
-from tributary.frame import Block
+from tributary.model.frame import Block
 from tributary.settings import Settings
 from tributary.tokens import Token
 

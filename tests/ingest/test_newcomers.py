@@ -10,7 +10,7 @@ from ingest import newcomers
 from ingest.newcomers import Newcomers
 from ingest.rules import Accepted
 from tributary.errors import TooManyNewSeries
-from tributary.frame import Block
+from tributary.model.frame import Block
 
 
 def request(*devices: str, metrics: int = 10, name: str = "m") -> Accepted:

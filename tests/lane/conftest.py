@@ -8,7 +8,8 @@ import pytest
 from support.processes import Deployment
 from support.raw import connected, post
 
-from tributary import frame, keys
+from tributary import keys
+from tributary.model import frame
 
 
 class Watched:

@@ -13,8 +13,9 @@ import redis
 
 from api.live import Hub, Live
 from api.live.hub import HEARTBEAT_MS
-from tributary import keys, reading
+from tributary import keys
 from tributary.errors import Refused
+from tributary.model import reading
 from tributary.settings import Settings
 
 Story = Callable[[], Awaitable[None]]

@@ -9,8 +9,8 @@ from api.live.event import Stamp
 from api.live.listener import Listener, every_device
 from api.live.roster import LINGER_MS, Roster, Sight
 from api.live.subscription import DEVICES_MAX, Page, Subscription, parse
-from tributary import reading
 from tributary.errors import Refused
+from tributary.model import reading
 from tributary.settings import Settings
 
 SETTINGS = Settings()

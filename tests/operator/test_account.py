@@ -12,10 +12,11 @@ from support.account import assert_adds_up, post
 from support.processes import Process, stopped
 from support.waiting import wait_until
 
-from tributary import frame, keys, status
+from tributary import keys, status
 from tributary.errors import BacklogFull
-from tributary.frame import Block
 from tributary.lua import REGROUP
+from tributary.model import frame
+from tributary.model.frame import Block
 from tributary.settings import Settings
 from tributary.stream import Appending, Frame, append
 

@@ -16,7 +16,7 @@ from support.processes import Process
 from support.waiting import wait_until
 
 from tributary import keys, status
-from tributary.aggregate import Layout
+from tributary.model.aggregate import Layout
 from tributary.settings import Settings
 
 READINGS = 20_000

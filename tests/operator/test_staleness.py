@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import redis
 
-from tributary import keys, reading
+from tributary import keys
+from tributary.model import reading
 from tributary.settings import Settings
 from tributary.status import staleness
 from tributary.status.staleness import SAMPLE

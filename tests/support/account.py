@@ -6,8 +6,8 @@ from typing import Any
 
 import redis
 
-from tributary import frame
-from tributary.frame import Block
+from tributary.model import frame
+from tributary.model.frame import Block
 from tributary.settings import Settings
 from tributary.stream import Appending, Frame, append
 

@@ -10,7 +10,7 @@ from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from tributary import settings
-from tributary.aggregate import Layout, Records
+from tributary.model.aggregate import Layout, Records
 
 DEADLY = 666.0
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tributary.window import Window
+from tributary.model.window import Window
 
 
 class Reading(NamedTuple):

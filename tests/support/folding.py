@@ -11,8 +11,8 @@ import redis
 
 from aggregator.worker import Worker
 from tributary import connection, keys
-from tributary.aggregate import Layout
-from tributary.frame import Block, pack, readings_in
+from tributary.model.aggregate import Layout
+from tributary.model.frame import Block, pack, readings_in
 from tributary.settings import Settings
 
 

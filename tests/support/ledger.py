@@ -23,9 +23,10 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import redis
 
-from tributary import frame, keys
-from tributary.aggregate import Layout
+from tributary import keys
 from tributary.errors import BadFrame
+from tributary.model import frame
+from tributary.model.aggregate import Layout
 from tributary.settings import Settings
 
 METRIC = "seq"

@@ -7,8 +7,8 @@ import numpy as np
 from aggregator.fold import fold
 from aggregator.groups import Readings
 from api import query
-from tributary.aggregate import Layout
-from tributary.window import parse_windows
+from tributary.model.aggregate import Layout
+from tributary.model.window import parse_windows
 
 NOON_MS = 1_795_348_800_000  # 2026-11-22T12:00:00Z
 MINUTE_MS = 60_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tributary.aggregate import CELL, CLOSED_CELL, Layout, closed, opened, relative_m2
-from tributary.window import parse_windows
+from tributary.model.aggregate import CELL, CLOSED_CELL, Layout, closed, opened, relative_m2
+from tributary.model.window import parse_windows
 
 
 @pytest.mark.parametrize("m2", [0.0, 1e-20, 0.1, 12_345.678, 1e70])

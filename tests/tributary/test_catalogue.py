@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tributary import catalogue, reading, settings
-from tributary.catalogue import Range
+from tributary import settings
 from tributary.errors import Misconfigured, Refused
+from tributary.model import catalogue, reading
+from tributary.model.catalogue import Range
 
 
 def test_the_one_that_came_along_knows_the_metrics_of_a_car():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tributary import reading
+from tributary.model import reading
 
 MOMENT_MS = 1_795_341_600_250
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tributary.window import parse_duration_ms, parse_windows
+from tributary.model.window import parse_duration_ms, parse_windows
 
 
 def test_windows_come_shortest_first():

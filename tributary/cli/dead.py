@@ -12,10 +12,11 @@ import click
 import redis
 from rich.table import Table
 
-from tributary import connection, dead, reading, status
+from tributary import connection, dead, status
 from tributary.cli import options, terminal
 from tributary.dead import Buried
 from tributary.errors import BadFrame
+from tributary.model import reading
 from tributary.settings import Settings
 
 Function = Callable[..., Any]

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tributary import reading
 from tributary.cli import terminal
 from tributary.dataset import cell, name, text
 from tributary.dataset.plan import Column, Plan, TimeColumn
 from tributary.loading import Source
+from tributary.model import reading
 
 
 def show(out: Console, sources: list[Source]) -> None:

@@ -17,9 +17,10 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from tributary import connection, reading, server, tokens
+from tributary import connection, server, tokens
 from tributary.cli import options
 from tributary.errors import Misconfigured
+from tributary.model import reading
 from tributary.tokens import SCOPES, Scope, Token
 
 _UNITS_MS = {"h": 3_600_000, "d": 86_400_000}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tributary import reading
 from tributary.dataset import text
 from tributary.dataset.text import Format, Number
+from tributary.model import reading
 
 Cell = Any
 

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Collection
 from itertools import pairwise
 
-from tributary import reading
 from tributary.dataset import cell, name, text
 from tributary.dataset.cell import Cell
 from tributary.dataset.plan import Column, DeviceColumn, Plan, TimeColumn, Wishes
 from tributary.dataset.record import Form, Record
 from tributary.dataset.sample import Sample
 from tributary.errors import Misconfigured
+from tributary.model import reading
 
 _EPOCH_MIN = 1e8  # smaller numbers count from the start of something, not from 1970
 _TIMES_LOOKED_AT = 200

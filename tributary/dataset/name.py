@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from tributary import reading
+from tributary.model import reading
 
 # Names that mean the same in every car; ours stand on the right.
 _KNOWN = {

@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from tributary import reading
+from tributary.model import reading
 
 CLOCK = "h:m:s"  # the unit of 00:45:33, which is read as seconds
 

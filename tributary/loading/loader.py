@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tributary import reading
 from tributary.client import ServerFault, Tributary
 from tributary.dataset import file
 from tributary.dataset.record import Lines
@@ -22,6 +21,7 @@ from tributary.errors import Misconfigured, Refused
 from tributary.loading.journal import Entry, Journal
 from tributary.loading.source import Source, rows
 from tributary.loading.tally import Tally
+from tributary.model import reading
 
 BATCH_READINGS = 1000
 _BATCH_BYTES = 512 * 1024  # half of what a server takes by default

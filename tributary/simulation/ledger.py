@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tributary import reading
+from tributary.model import reading
 
 AVERAGE_OVER = 10  # newest readings in the average, as the contract has it
 

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 import redis
 
-from tributary import frame, keys
+from tributary import keys
 from tributary.errors import BadFrame
 from tributary.lua import ACCOUNT
+from tributary.model import frame
 
 _FIELDS = (
     "accepted",

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
-from tributary import keys, reading
+from tributary import keys
 from tributary.connection import failures
+from tributary.model import reading
 from tributary.settings import Settings
 
 SAMPLE = 500  # devices looked at in each partition

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tributary.window import Window
+from tributary.model.window import Window
 
 Records = NDArray[np.void]
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from tributary import reading
 from tributary.errors import Misconfigured, Refused
+from tributary.model import reading
 
 if TYPE_CHECKING:  # every command reads the settings, and few of them need numpy
     import numpy as np
