@@ -10,7 +10,7 @@ from aggregator import latest
 from aggregator.account import COUNTS, Counts, Dead, Progress, Sorted
 from aggregator.fold import Folded
 from aggregator.table import Table
-from tributary import keys
+from tributary.store import keys
 
 
 class Changes(NamedTuple):

@@ -26,10 +26,11 @@ from aggregator.parts import ATTEMPTS, FAILURES
 from aggregator.table import Table
 from aggregator.tenure import Tenure
 from aggregator.work import Work
-from tributary import failpoints, keys
+from tributary import failpoints
 from tributary.errors import ConnectionGone, TributaryError
 from tributary.model.aggregate import Layout
 from tributary.settings import Settings
+from tributary.store import keys
 
 _PARTS_PER_TURN = 8  # of entries that are applied alone
 _ASIDE_PART = 4  # of a turn: so much of it goes to entries that have stepped aside

@@ -8,8 +8,9 @@ import signal
 import uvloop
 
 from aggregator.worker import Worker
-from tributary import connection, failpoints
+from tributary import failpoints
 from tributary.settings import Settings
+from tributary.store import redis_client
 
 
 def run(settings: Settings) -> None:
@@ -19,7 +20,7 @@ def run(settings: Settings) -> None:
         Misconfigured: the server does not fit these settings, or cannot be reached at start.
     """
     failpoints.arm(settings.fail)
-    connection.wait_and_prepare(settings)
+    redis_client.wait_and_prepare(settings)
     uvloop.run(_run(settings))
 
 

@@ -17,10 +17,11 @@ from loguru import logger
 from aggregator.account import Counts, Entry, Progress
 from aggregator.attempts import Attempt, following
 from aggregator.changes import Changes
-from tributary import failpoints, keys
+from tributary import failpoints
 from tributary.errors import ConnectionGone, Superseded, TributaryError
-from tributary.lua import ATTEMPT, COMMIT, FORGET, REGROUP, SETTLE
-from tributary.pipe import Pipe, Reply, checked, pack
+from tributary.store import keys
+from tributary.store.pipe import Pipe, Reply, checked, pack
+from tributary.store.scripts import ATTEMPT, COMMIT, FORGET, REGROUP, SETTLE
 
 BLOCK_MS = 1_000
 # About what a read brings: one large batch after the other, not a thousand. All partitions of a

@@ -10,14 +10,14 @@ from loguru import logger
 
 from aggregator.cycle import Cycle
 from aggregator.tenure import Tenure
-from tributary import keys
 from tributary.errors import ConnectionGone, Misconfigured, Superseded, TributaryError
-from tributary.lua import HEARTBEAT
-from tributary.nodes import Nodes
-from tributary.outage import Outage
-from tributary.ownership import MISSED_HEARTBEATS, owned
-from tributary.pipe import Pipe
 from tributary.settings import Settings
+from tributary.store import keys
+from tributary.store.membership import MISSED_HEARTBEATS, owned
+from tributary.store.nodes import Nodes
+from tributary.store.outage import Outage
+from tributary.store.pipe import Pipe
+from tributary.store.scripts import HEARTBEAT
 
 FORGET_WORKER_MS = 60_000
 _REPLY_TIMEOUT_S = 5.0

@@ -12,9 +12,10 @@ from flask import Blueprint, Flask
 
 from api import access, dashboard, documentation, read
 from api.live import mount
-from tributary import connection, log, metrics, readiness, settings, web
+from tributary import log, metrics, readiness, settings, web
 from tributary.guard import Guard
 from tributary.settings import Settings
+from tributary.store import redis_client
 
 
 def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprint:
@@ -35,7 +36,7 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
 
 def create_app(settings: Settings, guard: Guard) -> Flask:
     """The api role alone."""
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     ready = readiness.check(client, writes=False, partitions=settings.partitions)
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, client, guard)
@@ -55,4 +56,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     loaded = settings.load()
     log.configure(loaded, "api")
-    return create_app(loaded, Guard(loaded, connection.connect(loaded)))
+    return create_app(loaded, Guard(loaded, redis_client.connect(loaded)))

@@ -8,14 +8,15 @@ from typing import NamedTuple
 from api import collect
 from api.live import Hub, Live, stream
 from api.live.shares import Shares
-from tributary import cors, keys, pipe
+from tributary import cors
 from tributary.guard import Guard
 from tributary.lane.lane import Lane, Route
-from tributary.lane.links import Links
 from tributary.lane.request import Request
 from tributary.model import reading
-from tributary.pipe import Reply, pack
 from tributary.settings import Settings
+from tributary.store import keys, pipe
+from tributary.store.links import Links
+from tributary.store.pipe import Reply, pack
 
 _DEVICE = len("device=")
 

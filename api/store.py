@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import redis
 
-from tributary import keys
-from tributary.connection import failures
 from tributary.settings import Settings
+from tributary.store import keys
+from tributary.store.redis_client import failures
 
 Packed = tuple[bytes | None, bytes | None]  # state and closed slots of a series
 _PAGE_MIN = 100

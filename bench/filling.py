@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from aggregator.latest import encode
 from bench import store
-from tributary import keys
 from tributary.settings import Settings
+from tributary.store import keys
 
 _CHUNK = 20_000
 

@@ -17,9 +17,9 @@ import redis
 from bench import machine
 from bench.folding import ours, server
 from bench.folding.load import METRIC, PARTITIONS, START_MS, Scenario, lay_out, prepare
-from tributary import keys
 from tributary.model.frame import Block, pack
 from tributary.settings import Settings
+from tributary.store import keys
 
 _KINDS = {
     "state": keys.state,

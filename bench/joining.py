@@ -25,7 +25,7 @@ import redis
 from bench import machine, running
 from bench.folding import server
 from bench.newcomers import PARTITIONS, Fleet, Known
-from tributary import keys
+from tributary.store import keys
 
 _REPORT_EVERY_S = 5.0
 _SERVES = re.compile(r"at=(http://\S+)")

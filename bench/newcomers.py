@@ -11,8 +11,8 @@ import time
 
 import redis
 
-from tributary import keys
 from tributary.settings import Settings
+from tributary.store import keys
 
 PARTITIONS = Settings().partitions
 _POLL_S, _PAUSE_S = 0.005, 0.01

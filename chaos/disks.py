@@ -17,7 +17,7 @@ from support.processes import Process, Server
 from support.waiting import wait_until
 
 from chaos.stand import Needs, Stand
-from tributary import keys
+from tributary.store import keys
 
 _DISK_BYTES = 16 << 20
 _HEAL_PATIENCE_S = 5.0

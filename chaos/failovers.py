@@ -29,8 +29,9 @@ from support.processes import Process, tributary
 from support.senders import Sender, Style, Wire
 from support.waiting import wait_until
 
-from tributary import connection, keys, status
+from tributary import status
 from tributary.settings import Settings
+from tributary.store import keys, redis_client
 
 Level = Literal["memory", "aof", "fsync", "replicated"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -130,7 +131,7 @@ class Trial:
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[redis.Redis]:
-        client = connection.connect(self.settings, socket_timeout=_TIMEOUT_S)
+        client = redis_client.connect(self.settings, socket_timeout=_TIMEOUT_S)
         try:
             yield client
         finally:

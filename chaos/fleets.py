@@ -17,9 +17,9 @@ from support.senders import Style, Wire
 from support.waiting import wait_until
 
 from chaos.stand import Stand
-from tributary import keys
-from tributary.lua import APPEND
 from tributary.model.frame import Block, pack
+from tributary.store import keys
+from tributary.store.scripts import APPEND
 
 _THOUSAND = 1_000
 _DRAIN_TIMEOUT_S = 900.0

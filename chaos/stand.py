@@ -23,8 +23,9 @@ from support.senders import Style, Wire
 from support.waiting import wait_until
 
 from chaos.proxy import Proxy
-from tributary import connection, keys, status
+from tributary import status
 from tributary.settings import Settings
+from tributary.store import keys, redis_client
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 RECOVERY_PATIENCE_S = 90.0
@@ -246,7 +247,7 @@ def standing(
 
 def direct(stand: Stand) -> redis.Redis:
     """A patient client past the proxies, for the oracle."""
-    return connection.connect(stand.settings, socket_timeout=60)
+    return redis_client.connect(stand.settings, socket_timeout=60)
 
 
 def _free_port() -> int:

@@ -11,8 +11,8 @@ from support.processes import stopped
 from support.waiting import wait_until
 
 from chaos.stand import Stand
-from tributary import keys
-from tributary.lua import REGROUP
+from tributary.store import keys
+from tributary.store.scripts import REGROUP
 
 # Number an entry as append does, but put bytes into it that are no frame.
 _POISON = """

@@ -15,8 +15,8 @@ import msgspec
 import redis
 
 from ingest.newcomers import Joined
-from tributary import keys
-from tributary.connection import failures
+from tributary.store import keys
+from tributary.store.redis_client import failures
 
 _SECONDS_MAX = 600  # of backlog; beyond, the two oldest become one
 _UNCHECKED_MAX = 20_000  # requests whose series are kept by name

@@ -15,11 +15,12 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ingest import record
 from ingest.intake import Intake
 from ingest.series import Lookup
-from tributary import connection, failpoints, log, metrics, readiness, settings, stream, web
+from tributary import failpoints, log, metrics, readiness, settings, web
 from tributary.errors import TributaryError
 from tributary.guard import Guard
 from tributary.settings import Settings
-from tributary.stream import Appending
+from tributary.store import redis_client, stream
+from tributary.store.stream import Appending
 
 
 def blueprint(settings: Settings, guard: Guard) -> Blueprint:
@@ -27,7 +28,7 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
     routes = Blueprint("ingest", __name__)
     intake = Intake(settings, guard)
     appending = Appending(settings)
-    client = connection.connect(settings, greet=appending.tail.report_on)
+    client = redis_client.connect(settings, greet=appending.tail.report_on)
 
     @routes.post("/record")
     def post_record() -> Response:
@@ -48,7 +49,7 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
 
 
 def _ask(client: redis.Redis, lookup: Lookup) -> list[Any]:
-    with connection.failures():
+    with redis_client.failures():
         pipeline = client.pipeline(transaction=False)
         for _, command in lookup.commands():
             pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -69,7 +70,7 @@ def _body(max_bytes: int) -> bytes:
 
 def create_app(settings: Settings, guard: Guard) -> Flask:
     """The ingest role alone."""
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     ready = readiness.check(
         client, writes=True, level=settings.durability, partitions=settings.partitions
     )
@@ -92,4 +93,4 @@ def __getattr__(name: str) -> Any:
     loaded = settings.load()
     log.configure(loaded, "ingest")
     failpoints.arm(loaded.fail)
-    return create_app(loaded, Guard(loaded, connection.connect(loaded)))
+    return create_app(loaded, Guard(loaded, redis_client.connect(loaded)))

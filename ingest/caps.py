@@ -27,10 +27,10 @@ from ingest.admitted import Admitted
 from ingest.newcomers import Joined
 from ingest.rules import Accepted
 from ingest.series import Lookup, devices_of, without
-from tributary import keys
-from tributary.connection import failures
 from tributary.errors import Refused
 from tributary.settings import Settings
+from tributary.store import keys
+from tributary.store.redis_client import failures
 from tributary.tokens import Token
 
 _LOOK_FROM = 0.9  # of a cap

@@ -20,7 +20,7 @@ from tributary.errors import Refused
 from tributary.guard import Asked, Guard
 from tributary.rate import Rate
 from tributary.settings import Settings
-from tributary.stream import Once
+from tributary.store.stream import Once
 from tributary.tokens import Token
 
 _KEY_MAX = 255

@@ -17,19 +17,20 @@ from ingest import record
 from ingest.intake import Intake, Taken
 from ingest.newcomers import Joined
 from ingest.rules import Accepted
-from tributary import failpoints, pipe, stream
+from tributary import failpoints
 from tributary.errors import TributaryError
 from tributary.guard import Guard
 from tributary.lane.lane import Lane, Route
-from tributary.lane.link import Link
-from tributary.lane.links import Links
 from tributary.lane.request import Request
-from tributary.lua import APPEND, REPORT_TAIL
 from tributary.model import frame
 from tributary.model.frame import Block
-from tributary.pipe import OnReply, Reply, pack
 from tributary.settings import Settings
-from tributary.stream import Appending, Frame, Once
+from tributary.store import pipe, stream
+from tributary.store.link import Link
+from tributary.store.links import Links
+from tributary.store.pipe import OnReply, Reply, pack
+from tributary.store.scripts import APPEND, REPORT_TAIL
+from tributary.store.stream import Appending, Frame, Once
 
 _SHARED_MAX_READINGS = 1_000  # a frame with as many is not added to
 

@@ -11,7 +11,7 @@ from ingest.forms import fast, strict
 from ingest.rules import Accepted, Rules
 from tributary.errors import Refused
 from tributary.model import frame
-from tributary.stream import Frame
+from tributary.store.stream import Frame
 
 _REJECTED_TOLD_MAX = 100
 

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from tributary import keys
 from tributary.errors import Refused
 from tributary.model import catalogue, reading
 from tributary.model.frame import Block
 from tributary.settings import Settings
+from tributary.store import keys
 
 _NAMES_KEPT_MAX = 100_000
 _SEEN_MAX = 200_000  # single readings found in one look-up, some 250 bytes each

@@ -8,10 +8,10 @@ from itertools import repeat
 import msgspec
 
 from ingest.rules import Accepted
-from tributary import keys
 from tributary.errors import Refused
 from tributary.model import frame
 from tributary.model.frame import Block
+from tributary.store import keys
 from tributary.tokens import Token
 
 

@@ -13,8 +13,8 @@ import redis
 from support.processes import HOSTS, Deployment, Process, Server, tributary
 from support.site import Site
 
-from tributary import keys
 from tributary.settings import Settings
+from tributary.store import keys
 
 _DECLARED = re.compile(
     "|".join(
@@ -37,7 +37,7 @@ def server(shared_server: Server) -> Iterator[Server]:
     shared_server.client.flushall()
     yield shared_server
     undeclared = undeclared_keys(shared_server.client)
-    assert not undeclared, f"keys that tributary/keys.py does not know: {undeclared}"
+    assert not undeclared, f"keys that tributary/store/keys.py does not know: {undeclared}"
 
 
 def undeclared_keys(client: redis.Redis) -> list[str]:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
-from tributary import keys, stream
-from tributary.connection import failures
 from tributary.errors import BadFrame
-from tributary.lua import REPLAY
 from tributary.model import frame
 from tributary.settings import Settings
+from tributary.store import keys, stream
+from tributary.store.redis_client import failures
+from tributary.store.scripts import REPLAY
 
 _PAGE_ENTRIES = 500
 

@@ -9,10 +9,11 @@ from typing import Any, Literal, NamedTuple
 
 import redis
 
-from tributary import connection, durability, keys, memory, permissions, redis_url
+from tributary import memory
 from tributary.errors import TributaryError
 from tributary.settings import Settings
 from tributary.status import slow_disk
+from tributary.store import acl, durability, keys, redis_client, redis_url
 
 _SKEW_WARNS_MS = 1_000
 _PROBES = 5
@@ -42,7 +43,7 @@ def examine(
 ) -> Iterator[Finding]:
     """Look at everything, reading only; `user` of Redis instead of the one that asks."""
     try:
-        with connection.failures():
+        with redis_client.failures():
             config, info = durability.facts(client)
     except TributaryError as error:
         place = redis_url.shown(settings.redis_url)
@@ -53,7 +54,7 @@ def examine(
     yield from promised(settings.durability, config, info)
     for subject, look in (("disk", _disk), ("clock", _clock), ("data", _stored)):
         try:
-            with connection.failures():
+            with redis_client.failures():
                 yield look(client, settings)
         except TributaryError as error:
             yield Finding(subject, "warning", f"cannot be looked at: {error}")
@@ -158,7 +159,7 @@ def _release(info: Mapping[str, Any]) -> Finding:
 
 def _disk(client: redis.Redis, _settings: Settings) -> Finding:
     """Whether fsyncs keep up: those of a second are watched."""
-    servers = connection.servers(client)
+    servers = redis_client.servers(client)
     ran_ms = max(slow_disk.longest_ms(server, _FSYNC_WATCH_MS) for server in servers)
     if ran_ms >= slow_disk.SLOW_MS:
         return Finding("disk", "warning", slow_disk.ran_for(ran_ms))
@@ -184,7 +185,7 @@ def _stored(client: redis.Redis, settings: Settings) -> Finding:
     stored: Any = client.hgetall(keys.CONFIG)
     if not stored:
         return Finding("data", "ok", "there is none yet; any settings will do")
-    differing = connection.differing(settings, stored)
+    differing = redis_client.differing(settings, stored)
     if not differing:
         return Finding("data", "ok", "it was written with these settings")
     return Finding(
@@ -198,7 +199,7 @@ def _stored(client: redis.Redis, settings: Settings) -> Finding:
 def _permitted(client: redis.Redis, role: str, user: str) -> Finding:
     try:
         who = user or str(client.acl_whoami())
-        missing = permissions.denied(client, who, role)
+        missing = acl.denied(client, who, role)
     except redis.RedisError as error:
         return Finding(
             "permissions",
@@ -208,7 +209,7 @@ def _permitted(client: redis.Redis, role: str, user: str) -> Finding:
         )
     if not missing:
         return Finding("permissions", "ok", f"user {who} may do all that {role} needs")
-    granted = " ".join(permissions.rules(role))
+    granted = " ".join(acl.rules(role))
     return Finding(
         "permissions",
         "fault",

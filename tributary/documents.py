@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tributary import keys, metrics, settings
+from tributary import metrics, settings
+from tributary.store import keys
 
 
 def rendered() -> dict[str, str]:
@@ -17,7 +18,7 @@ def rendered() -> dict[str, str]:
 def _keys() -> str:
     head = (
         "# Keys\n\n"
-        "Redis has no schema, so this table is the schema; it is written from `tributary/keys.py`.\n"
+        "Redis has no schema, so this table is the schema; it is written from `tributary/store/keys.py`.\n"
         "`{p}` is the number of a partition: all keys of a partition share a cluster slot.\n\n"
     )
     rows = [

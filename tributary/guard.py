@@ -18,9 +18,9 @@ from loguru import logger
 
 from tributary import browsers, cors, tokens
 from tributary.errors import Misconfigured, TributaryError, Unavailable
-from tributary.outage import Outage
 from tributary.refusals import REFUSALS
 from tributary.settings import Settings
+from tributary.store.outage import Outage
 from tributary.tokens import Token
 
 _ASK_S = 1.0

@@ -7,9 +7,9 @@ from typing import Any
 
 import redis
 
-from tributary import permissions
-from tributary.connection import failures, servers
 from tributary.errors import TributaryError
+from tributary.store import acl
+from tributary.store.redis_client import failures, servers
 
 _REPLICA_LAG_MAX_S = 3  # replicas confirm every second
 # Refused as every write is (READONLY, MISCONF, NOREPLICAS, OOM), because it lacks `no-writes`.
@@ -35,7 +35,7 @@ def check(
                     _state(server, level if writes else None)
                     for server in servers(client, partitions)
                 ]
-                permissions.check(client, writes=writes)
+                acl.check(client, writes=writes)
         except TributaryError as error:
             return str(error)
         return next((reason for reason in states if reason is not None), None)

@@ -15,9 +15,9 @@ from typing import Any
 import redis
 from loguru import logger
 
-from tributary import keys
-from tributary.connection import failures
 from tributary.errors import Refused, TributaryError
+from tributary.store import keys
+from tributary.store.redis_client import failures
 
 _STATUSES = frozenset((401, 403, 421, 429))
 _CODES = frozenset(("too_many_series", "too_many_devices"))

@@ -12,7 +12,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from loguru import logger
 
-from tributary import connection, failpoints, guard, lifeline, plain, web
+from tributary import failpoints, guard, lifeline, plain, web
 from tributary.errors import Misconfigured
 from tributary.guard import Guard
 from tributary.lane import head
@@ -20,6 +20,7 @@ from tributary.lane.lane import Lane
 from tributary.lane.worker import Application, LaneWorker
 from tributary.lifeline import Lifeline
 from tributary.settings import Settings
+from tributary.store import redis_client
 
 MakeApp = Callable[[Settings, Guard], Flask]
 Attach = Callable[[Settings, Lane, Guard], None]
@@ -61,11 +62,15 @@ def serve(
         Misconfigured: the Redis server does not fit these settings, or cannot be reached, or
             everybody would be let in.
     """
-    connection.wait_and_prepare(settings)
-    client = connection.connect(settings)
+    redis_client.wait_and_prepare(settings)
+    client = redis_client.connect(settings)
     guard.check_exposure(settings, client)
     guard.report_ignored_tokens(settings, client)
-    if settings.durability == "replicated" and not settings.lane and connection.is_cluster(client):
+    if (
+        settings.durability == "replicated"
+        and not settings.lane
+        and redis_client.is_cluster(client)
+    ):
         raise Misconfigured(
             "durability='replicated' on a Redis Cluster needs the lane; leave out --no-lane"
         )
@@ -120,7 +125,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         _Arbiter(self).run()
 
     def load(self) -> Flask | Application:
-        guard = Guard(self._settings, connection.connect(self._settings))
+        guard = Guard(self._settings, redis_client.connect(self._settings))
         app = self._make_app(self._settings, guard)
         web.add_check(app, guard.readiness)
         if not self._settings.lane:

@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from tributary import browsers, cors, redis_url
+from tributary import browsers, cors
 from tributary.errors import Misconfigured
 from tributary.model import catalogue
 from tributary.model.window import Window, parse_windows
+from tributary.store import redis_url
 
 PREFIX = "TRIBUTARY_"
 # The credential of client commands, which no role reads.

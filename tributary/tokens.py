@@ -20,9 +20,9 @@ from typing import Any, Literal, get_args
 import msgspec
 import redis
 
-from tributary import keys
-from tributary.connection import failures
 from tributary.errors import Misconfigured, NotPermitted, Refused
+from tributary.store import keys
+from tributary.store.redis_client import failures
 
 Scope = Literal["record", "collect", "operate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

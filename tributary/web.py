@@ -17,9 +17,9 @@ from werkzeug.exceptions import HTTPException
 from tributary import cors
 from tributary.errors import NotPermitted, Overloaded, Refused, Unavailable
 from tributary.guard import Asked, Guard
-from tributary.outage import Outage
 from tributary.refusals import REFUSALS
 from tributary.settings import Settings
+from tributary.store.outage import Outage
 from tributary.tokens import Scope, Token
 
 Check = Callable[[], str | None]  # the reason why not ready, or None

@@ -19,8 +19,8 @@ from api.live.listener import Listener
 from api.live.roster import Roster
 from api.live.store import Store
 from tributary.errors import TributaryError, Unavailable
-from tributary.outage import Outage
 from tributary.settings import Settings
+from tributary.store.outage import Outage
 
 TICK_S = 0.1  # so a device has at most ten events a second
 HEARTBEAT_MS = 10_000

@@ -9,8 +9,8 @@ from api.live.event import Event
 from api.live.listener import Listener
 from api.live.subscription import Page
 from api.live.watch import Watch
-from tributary import keys
 from tributary.settings import Settings
+from tributary.store import keys
 
 LINGER_MS = 30_000  # a client that comes back by then is sent only what has changed
 

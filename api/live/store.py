@@ -12,10 +12,10 @@ from redis.backoff import NoBackoff
 
 from api.live.listener import every_device
 from api.live.subscription import Page
-from tributary import clusters, connection, keys
-from tributary.connection import failures
-from tributary.redis_url import seeds
 from tributary.settings import Settings
+from tributary.store import clusters, keys, redis_client
+from tributary.store.redis_client import failures
+from tributary.store.redis_url import seeds
 
 _STEP, _LOOKS_MAX = 1000, 50  # names looked at for a token that is for few of them
 
@@ -28,7 +28,7 @@ class Store:
         self._partitions = settings.partitions
         kind: Any = Redis
         options: dict[str, Any] = {}
-        if connection.has_cluster(settings):
+        if redis_client.has_cluster(settings):
             kind = RedisCluster
             options["startup_nodes"] = [
                 ClusterNode(host, port) for host, port in clusters.known(settings.redis_url)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import redis
 
-from tributary import keys
 from tributary.model.frame import Block, pack
+from tributary.store import keys
 
 PARTITIONS = 16
 METRIC = "engine_temperature"

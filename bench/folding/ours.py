@@ -19,9 +19,9 @@ from bench import machine, running
 from bench.folding import server
 from bench.folding.load import PARTITIONS, Scenario, clear, lay_out
 from bench.folding.result import Result
-from tributary import keys
 from tributary.model.aggregate import Layout
 from tributary.settings import Settings
+from tributary.store import keys
 
 _POLL_S = 0.02
 _SETTLE_S = 1.5  # three heartbeats: all know of each other, and who owns what

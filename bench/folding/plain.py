@@ -19,8 +19,8 @@ from bench import machine
 from bench.folding import server
 from bench.folding.load import PARTITIONS, SLOT_MS, Scenario, clear, lay_out
 from bench.folding.result import Result
-from tributary import keys
 from tributary.model.frame import unpack
+from tributary.store import keys
 
 _GROUP, _CONSUMER = "plain", "worker"
 _COUNT, _SUM, _LATEST = "plain:count", "plain:sum", "plain:latest"

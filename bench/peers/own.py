@@ -14,8 +14,8 @@ from bench import filling, store
 from bench.http import Request, ask
 from bench.peers import bodies
 from bench.peers.peer import Peer
-from tributary import keys
 from tributary.settings import PREFIX, Settings
+from tributary.store import keys
 
 TRIBUTARY = (sys.executable, "-m", "tributary")
 ENTRIES_MAX = 10_000_000  # nobody reads while ingest is measured: nothing may be refused for that

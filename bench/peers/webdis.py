@@ -11,8 +11,8 @@ from bench.http import Request
 from bench.peers import bodies
 from bench.peers.own import ENTRIES_MAX
 from bench.peers.peer import Peer
-from tributary import keys
 from tributary.settings import Settings
+from tributary.store import keys
 
 _STREAM = "readings"
 _POOL = 20

@@ -18,9 +18,10 @@ from support.waiting import wait_until
 
 from aggregator.attempts import Attempt, following
 from aggregator.parts import ATTEMPTS
-from tributary import connection, keys, status
+from tributary import status
 from tributary.model.frame import Block
 from tributary.settings import Settings
+from tributary.store import keys, redis_client
 
 ME, OTHER = b"me", b"other"
 
@@ -69,7 +70,7 @@ def test_a_frame_that_kills_the_process_is_buried_after_five_attempts_alone(
     change: Callable[..., Settings], client: redis.Redis
 ):
     settings = change(partitions=2, heartbeat_ms=50)
-    connection.prepare(client, settings)
+    redis_client.prepare(client, settings)
     bad = b""
     for number in range(60):
         value = DEADLY if number == 23 else float(number)
@@ -108,7 +109,7 @@ def test_kills_from_outside_bury_nothing(
     change: Callable[..., Settings], client: redis.Redis, run: Callable[..., Process]
 ):
     settings = change(partitions=1, heartbeat_ms=50)
-    connection.prepare(client, settings)
+    redis_client.prepare(client, settings)
     for number in range(100):
         folding.append(client, settings, [Block("d", number, {"m": 1.0})])
     # Each dies at the first commit of what its predecessor has read: the worst moment there is.

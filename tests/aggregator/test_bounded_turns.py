@@ -20,9 +20,10 @@ from aggregator.cycle import Cycle
 from aggregator.large import Large
 from aggregator.pace import Pace, Share
 from aggregator.tenure import Tenure
-from tributary import connection, keys, status
+from tributary import status
 from tributary.model.frame import Block, pack
 from tributary.settings import Settings
+from tributary.store import keys, redis_client
 
 START_MS = 1_700_000_000_000
 METRICS = 16
@@ -84,7 +85,7 @@ def test_a_worker_killed_within_a_large_entry_goes_on_where_it_was(
     change: Callable[..., Settings], client: redis.Redis, run: Callable[..., Process]
 ):
     settings = change(partitions=1)
-    connection.prepare(client, settings)
+    redis_client.prepare(client, settings)
     folding.append(client, settings, wide(6000))
     reached: list[int] = []
     for deaths in (2, 3, 1):

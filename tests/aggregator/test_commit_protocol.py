@@ -24,11 +24,11 @@ from aggregator.account import Counts, Entry, Sorted
 from aggregator.changes import Changes, none
 from aggregator.tenure import Tenure
 from aggregator.work import Work
-from tributary import keys
 from tributary.errors import Superseded, TributaryError
-from tributary.lua import APPEND
 from tributary.model.frame import Block, pack, unpack
-from tributary.pipe import Pipe
+from tributary.store import keys
+from tributary.store.pipe import Pipe
+from tributary.store.scripts import APPEND
 
 OWNERS = 3
 STEPS_ASIDE = 0.7

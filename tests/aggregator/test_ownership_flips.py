@@ -13,11 +13,11 @@ import redis
 
 from aggregator.tenure import Tenure
 from aggregator.worker import Worker
-from tributary import connection, keys
-from tributary.lua import APPEND
 from tributary.model.aggregate import Layout
 from tributary.model.frame import Block, pack
 from tributary.settings import Settings
+from tributary.store import keys, redis_client
+from tributary.store.scripts import APPEND
 
 PARTITIONS = 2
 FLIPS = 1000
@@ -52,7 +52,7 @@ def test_counts_stay_exact_while_ownership_flips(
     change: Callable[..., Settings], client: redis.Redis, seed: int, slow_loads: None
 ):
     settings = change(partitions=PARTITIONS)
-    connection.prepare(client, settings)
+    redis_client.prepare(client, settings)
     chance = random.Random(seed)
     appended = [0] * PARTITIONS
 
@@ -92,7 +92,7 @@ def test_what_is_given_up_is_void_however_often_the_task_is_cancelled(
 ):
     """A second cancellation once kept a partition's rows for the next tenure: a wrong count."""
     settings = change(partitions=1)
-    connection.prepare(client, settings)
+    redis_client.prepare(client, settings)
 
     async def give_up() -> set[int]:
         worker = Worker(settings)
@@ -114,7 +114,7 @@ def test_who_takes_a_partition_over_forgets_the_consumers_of_the_dead(
     change: Callable[..., Settings], client: redis.Redis
 ):
     settings = change(partitions=1)
-    connection.prepare(client, settings)
+    redis_client.prepare(client, settings)
     append(client, 0, 0)
     client.xgroup_create(keys.readings(0), keys.GROUP, "0")
     client.xreadgroup(keys.GROUP, "dead with an entry", {keys.readings(0): ">"})

@@ -18,10 +18,11 @@ from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.tenure import Tenure
-from tributary import connection, keys, status
+from tributary import status
 from tributary.model.aggregate import Layout, Records
 from tributary.model.frame import Block
 from tributary.settings import Settings
+from tributary.store import keys, redis_client
 
 START_MS = 1_700_000_000_000
 METRICS = 16
@@ -117,7 +118,7 @@ def test_a_worker_killed_while_one_stands_aside_leaves_nothing_uncounted(
 ):
     """The next owner goes on with it; if the group is gone, too; if the entry is, it is lost."""
     settings = change(partitions=1)
-    connection.prepare(client, settings)
+    redis_client.prepare(client, settings)
     id_ = folding.append(client, settings, wide(6000))
     for number in range(20):
         folding.append(client, settings, known(number))

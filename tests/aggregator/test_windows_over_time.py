@@ -10,12 +10,13 @@ import redis
 from support import folding
 
 from api import query
-from tributary import keys, status
+from tributary import status
 from tributary.errors import Misconfigured
 from tributary.model import reading
 from tributary.model.aggregate import Layout
 from tributary.model.frame import Block
 from tributary.settings import Settings
+from tributary.store import keys
 
 START_MS = 1_700_000_040_000  # a whole minute; the hour began 14 minutes before
 

@@ -12,16 +12,16 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 import api.app
 import ingest.app
 from api import openapi
-from tributary import connection
 from tributary.cli import web
 from tributary.guard import Guard
 from tributary.settings import Settings
+from tributary.store import redis_client
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def guard(settings: Settings) -> Guard:
-    return Guard(settings, connection.connect(settings))
+    return Guard(settings, redis_client.connect(settings))
 
 
 # For people, not for programs.

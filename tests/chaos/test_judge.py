@@ -9,7 +9,7 @@ import pytest
 
 from chaos import judge
 from chaos.stand import Needs, Stand, standing
-from tributary import keys
+from tributary.store import keys
 
 
 @pytest.fixture

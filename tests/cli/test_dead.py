@@ -16,9 +16,10 @@ from support.processes import ROOT
 
 from aggregator import cycle
 from aggregator.fold import fold
-from tributary import dead, keys, status
+from tributary import dead, status
 from tributary.model.frame import Block, pack
 from tributary.settings import Settings
+from tributary.store import keys
 
 COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending")
 Command = Callable[..., subprocess.CompletedProcess[str]]

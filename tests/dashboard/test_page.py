@@ -17,7 +17,8 @@ from support.site import Site
 from support.waiting import wait_until
 
 from dashboard.conftest import Watched
-from tributary import keys, tokens
+from tributary import tokens
+from tributary.store import keys
 from tributary.tokens import Token
 
 AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()

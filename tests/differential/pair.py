@@ -16,8 +16,9 @@ from support.webs import Web
 
 from differential.generator import BATCH_MAX_READINGS, BODY_MAX_BYTES, KNOWN, Generator
 from differential.wire import Answer, Client, Request
-from tributary import keys, tokens
+from tributary import tokens
 from tributary.settings import Settings
+from tributary.store import keys
 from tributary.tokens import SCOPES, Token
 
 CLIENTS = 4

@@ -11,7 +11,7 @@ from support.processes import request
 from support.waiting import wait_until
 
 from engine.engine import Stack
-from tributary import keys
+from tributary.store import keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SERVICES = composefile.services()

@@ -30,7 +30,7 @@ def found(pattern: str, texts: dict[str, str], *allowed: str) -> list[str]:
 
 
 def test_keys_are_built_in_one_place():
-    assert not found(r'f?"tributary:\{', SOURCES, "tributary/keys.py")
+    assert not found(r'f?"tributary:\{', SOURCES, "tributary/store/keys.py")
 
 
 def test_the_environment_is_read_in_one_place():
@@ -57,7 +57,7 @@ def test_tests_wait_for_conditions_and_never_sleep():
 
 def test_there_are_few_broad_handlers_and_none_is_empty():
     allowed = (
-        "tributary/pipe.py",
+        "tributary/store/pipe.py",
         "tributary/lane/connection.py",  # a fault in one request is a 500, not the end of others
     )
     broad = found(r"except (Base)?Exception\b|except:", SOURCES, *allowed)
@@ -88,7 +88,7 @@ def test_every_error_is_raised_somewhere_and_says_what_it_means(error: type):
 
 
 def test_every_script_of_redis_has_its_header():
-    for path in (ROOT / "tributary" / "lua").glob("*.lua"):
+    for path in (ROOT / "tributary" / "store" / "lua").glob("*.lua"):
         head = path.read_text()
         for word in ("KEYS[1]", "ARGV[1]", "-- returns", "-- atomic", f"-- {path.stem}:"):
             assert word in head, f"{path.name} does not say {word}"

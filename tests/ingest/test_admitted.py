@@ -11,10 +11,10 @@ from ingest.admitted import Admitted
 from ingest.caps import Caps
 from ingest.newcomers import Newcomers
 from ingest.rules import Accepted
-from tributary import keys
 from tributary.errors import Refused
 from tributary.model.frame import Block
 from tributary.settings import Settings
+from tributary.store import keys
 
 PARTITIONS = 4
 Change = Callable[..., Settings]

@@ -16,10 +16,11 @@ from support.webs import Reply, Web
 
 from ingest.caps import Caps
 from ingest.rules import Accepted
-from tributary import keys, refusals, tokens
+from tributary import refusals, tokens
 from tributary.errors import Refused, Unavailable
 from tributary.model.frame import Block
 from tributary.settings import Settings
+from tributary.store import keys
 from tributary.tokens import Token
 
 Start = Callable[..., Web]

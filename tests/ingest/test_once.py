@@ -11,7 +11,7 @@ import redis
 from support.waiting import wait_until
 from support.webs import Reply, Web
 
-from tributary import keys
+from tributary.store import keys
 
 Accepted = Callable[[], int]
 _NUMBERS = itertools.count()

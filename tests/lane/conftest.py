@@ -8,8 +8,8 @@ import pytest
 from support.processes import Deployment
 from support.raw import connected, post
 
-from tributary import keys
 from tributary.model import frame
+from tributary.store import keys
 
 
 class Watched:

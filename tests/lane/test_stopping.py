@@ -14,8 +14,8 @@ from support.processes import HOSTS, Process, Server, stopped
 from support.raw import connected, post, request
 from support.waiting import wait_until
 
-from tributary import keys
 from tributary.settings import Settings
+from tributary.store import keys
 
 COUNT = 40
 _ESTABLISHED = "01"

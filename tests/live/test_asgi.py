@@ -13,10 +13,10 @@ import redis
 
 from api.live import Hub, Live
 from api.live.hub import HEARTBEAT_MS
-from tributary import keys
 from tributary.errors import Refused
 from tributary.model import reading
 from tributary.settings import Settings
+from tributary.store import keys
 
 Story = Callable[[], Awaitable[None]]
 

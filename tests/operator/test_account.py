@@ -12,13 +12,14 @@ from support.account import assert_adds_up, post
 from support.processes import Process, stopped
 from support.waiting import wait_until
 
-from tributary import keys, status
+from tributary import status
 from tributary.errors import BacklogFull
-from tributary.lua import REGROUP
 from tributary.model import frame
 from tributary.model.frame import Block
 from tributary.settings import Settings
-from tributary.stream import Appending, Frame, append
+from tributary.store import keys
+from tributary.store.scripts import REGROUP
+from tributary.store.stream import Appending, Frame, append
 
 STREAM, META = keys.readings(0), keys.meta(0)
 Run = Callable[..., Process]

@@ -15,9 +15,10 @@ from support.pipeline import Aggregators, Load
 from support.processes import Process
 from support.waiting import wait_until
 
-from tributary import keys, status
+from tributary import status
 from tributary.model.aggregate import Layout
 from tributary.settings import Settings
+from tributary.store import keys
 
 READINGS = 20_000
 SNAPSHOTS_PER_DISASTER = 30

@@ -16,9 +16,10 @@ from support.processes import ROOT, Process, Server, request, tributary
 from support.sse import Ear
 from support.waiting import wait_until
 
-from tributary import connection, doctor, keys, permissions
+from tributary import doctor
 from tributary.doctor import Finding
 from tributary.settings import Settings
+from tributary.store import acl, keys, redis_client
 
 Run = Callable[..., Process]
 Start = Callable[..., Server]
@@ -135,7 +136,7 @@ def permitted(server: Server, name: str, role: str) -> Finding:
     return finding
 
 
-@pytest.mark.parametrize("role", permissions.NEEDED)
+@pytest.mark.parametrize("role", acl.NEEDED)
 def test_the_rules_it_proposes_are_those_it_asks_for(start: Start, role: str):
     server = start()
     user(server, "u", "~tributary:*", "+ping")
@@ -175,7 +176,7 @@ def test_keys_that_are_out_of_reach_are_named(start: Start):
 
 def test_a_user_that_may_not_ask_is_told_how(start: Start):
     server = start()
-    url = user(server, "u", *permissions.rules("aggregator"))
+    url = user(server, "u", *acl.rules("aggregator"))
     code, text = examined(url, "--role", "aggregator")
     assert code == 0, text
     assert "run doctor with the URL of an administrator" in text
@@ -187,8 +188,8 @@ def test_a_user_that_may_not_ask_is_told_how(start: Start):
 def test_every_role_works_with_the_permissions_listed_and_no_other(start: Start, run: Run):
     server = start()
     settings = {
-        role: Settings(redis_url=user(server, role, *permissions.rules(role)), heartbeat_ms=100)
-        for role in permissions.NEEDED
+        role: Settings(redis_url=user(server, role, *acl.rules(role)), heartbeat_ms=100)
+        for role in acl.NEEDED
     }
     run("aggregator", environ=pipeline.environ(settings["aggregator"]))
     ingest = pipeline.ingest(run, settings["ingest"])
@@ -222,24 +223,24 @@ def test_a_loss_is_found_by_an_aggregator_with_the_permissions_listed(start: Sta
     server = start()
     post(server.client, 0, 3)
     server.client.delete(keys.readings(0))
-    url = user(server, "u", *permissions.rules("aggregator"))
+    url = user(server, "u", *acl.rules("aggregator"))
     run("aggregator", environ=pipeline.environ(Settings(redis_url=url, heartbeat_ms=100)))
     lost = lambda: server.client.hget(keys.meta(0), "lost") == b"3"  # noqa: E731
     wait_until(lost, "the loss to be counted")
 
 
 def test_every_command_of_the_scripts_is_among_those_asked_for():
-    known = {command[0] for role in permissions.NEEDED.values() for command in role}
-    for path in Path(ROOT / "tributary" / "lua").glob("*.lua"):
+    known = {command[0] for role in acl.NEEDED.values() for command in role}
+    for path in Path(ROOT / "tributary" / "store" / "lua").glob("*.lua"):
         used = set(re.findall(r"redis\.p?call\('(\w+)'", path.read_text()))
         used |= set(re.findall(r"each\([^,]+, '(\w+)'", path.read_text()))
         assert used <= known, f"{path.name}: {used - known}"
 
 
 def test_settings_that_may_change_are_no_difference(client: redis.Redis):
-    connection.prepare(client, Settings())
+    redis_client.prepare(client, Settings())
     stored: Any = client.hgetall(keys.CONFIG)
-    assert connection.differing(Settings(port=1, heartbeat_ms=50), stored) == []
-    assert connection.differing(Settings(partitions=3), stored) == [
+    assert redis_client.differing(Settings(port=1, heartbeat_ms=50), stored) == []
+    assert redis_client.differing(Settings(partitions=3), stored) == [
         "partitions is 16 in Redis, 3 here"
     ]

@@ -12,8 +12,8 @@ import redis
 from support.processes import Server
 from support.waiting import wait_until
 
-from tributary import durability
 from tributary.errors import Misconfigured
+from tributary.store import durability
 
 INFO: dict[str, Any] = {"redis_version": "7.0.15", "role": "master", "connected_slaves": 0}
 GOOD = {

@@ -11,9 +11,10 @@ from support.processes import Process, Server, tributary
 from support.scripted import Answer, scripted
 from support.waiting import wait_until
 
-from tributary import keys, status
-from tributary.lua import HEARTBEAT
+from tributary import status
 from tributary.settings import Settings
+from tributary.store import keys
+from tributary.store.scripts import HEARTBEAT
 
 Run = Callable[..., Process]
 

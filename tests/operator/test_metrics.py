@@ -14,11 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.account import post
 from support.processes import Server
 
-from tributary import connection, keys, metrics, web
+from tributary import metrics, web
 from tributary.guard import Guard
-from tributary.lua import HEARTBEAT
 from tributary.metrics import ALWAYS, CATALOGUE
 from tributary.settings import Settings
+from tributary.store import keys, redis_client
+from tributary.store.scripts import HEARTBEAT
 
 OPERATING = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text()
 Samples = dict[str, dict[tuple[str, ...], float]]
@@ -118,7 +119,7 @@ def test_the_server_and_the_aggregators_are_told(http: FlaskClient, client: redi
 def test_a_scrape_while_redis_is_away_says_so(own_server: Callable[..., Server]):
     server = own_server()
     settings = Settings(redis_url=server.url, redis_timeout_ms=500)
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     http = web.make_app(
         "test", metrics.blueprint(client, settings, Guard(settings, client))
     ).test_client()

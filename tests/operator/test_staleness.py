@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import redis
 
-from tributary import keys
 from tributary.model import reading
 from tributary.settings import Settings
 from tributary.status import staleness
 from tributary.status.staleness import SAMPLE
+from tributary.store import keys
 
 NOW_MS = 1_800_000_000_000
 

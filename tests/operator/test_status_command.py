@@ -13,8 +13,9 @@ from support.account import post
 from support.processes import Process, Server, tributary
 from support.waiting import wait_until
 
-from tributary import keys, status
+from tributary import status
 from tributary.settings import Settings
+from tributary.store import keys
 
 Run = Callable[..., Process]
 

@@ -16,8 +16,9 @@ from support.processes import Process, Server, stopped, tributary
 from support.terminals import Terminal
 from support.waiting import wait_until
 
-from tributary import keys, status
+from tributary import status
 from tributary.settings import Settings
+from tributary.store import keys
 
 Run = Callable[..., Process]
 Top = Callable[..., Terminal]

@@ -13,8 +13,9 @@ from support.pipeline import Run
 from support.processes import request
 from support.waiting import wait_until
 
-from tributary import keys, status
+from tributary import status
 from tributary.settings import Settings
+from tributary.store import keys
 
 CAP = 1000
 ADMITTED = 900

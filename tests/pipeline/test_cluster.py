@@ -20,9 +20,10 @@ from support.processes import request
 from support.sse import Ear
 from support.waiting import wait_until
 
-from tributary import connection, keys, status
-from tributary.nodes import Nodes
+from tributary import status
 from tributary.settings import Settings
+from tributary.store import keys, redis_client
+from tributary.store.nodes import Nodes
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server")
 DEVICES = [f"car-{number}" for number in range(40)]
@@ -96,7 +97,7 @@ def test_a_master_dies_and_its_replica_takes_over(
         60,
     )
     wait_until(lambda: pipeline.drained(settings), "the readings to be applied", 60)
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     assert status.read(client, settings)["applied"] == 5_000 + len(DEVICES)
     client.close()
 

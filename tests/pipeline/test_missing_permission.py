@@ -9,8 +9,8 @@ from support.processes import Process, Server
 from support.waiting import wait_until
 from support.webs import Web
 
-from tributary import keys
 from tributary.settings import Settings
+from tributary.store import keys
 
 Run = Callable[..., Process]
 RECORD = (("POST", "/record", {"a": 1}),)

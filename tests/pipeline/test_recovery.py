@@ -14,8 +14,9 @@ from support.pipeline import Load
 from support.processes import Process, Server, stopped
 from support.waiting import wait_until
 
-from tributary import connection, keys, status
+from tributary import status
 from tributary.settings import Settings
+from tributary.store import keys, redis_client
 
 READINGS = 20_000
 BINARIES = ["", "redis-server"]
@@ -55,7 +56,7 @@ def start(run: Run, settings: Settings, count: int) -> list[Process]:
 
 
 def owners(settings: Settings) -> list[dict]:
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     alive = status.aggregators_alive(client, settings)
     client.close()
     return alive

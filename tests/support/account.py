@@ -9,7 +9,7 @@ import redis
 from tributary.model import frame
 from tributary.model.frame import Block
 from tributary.settings import Settings
-from tributary.stream import Appending, Frame, append
+from tributary.store.stream import Appending, Frame, append
 
 _ENDLESS = Appending(Settings(stream_max_entries=1_000_000))
 

@@ -10,10 +10,10 @@ import numpy as np
 import redis
 
 from aggregator.worker import Worker
-from tributary import connection, keys
 from tributary.model.aggregate import Layout
 from tributary.model.frame import Block, pack, readings_in
 from tributary.settings import Settings
+from tributary.store import keys, redis_client
 
 
 def append(client: redis.Redis, settings: Settings, blocks: list[Block]) -> bytes:
@@ -32,7 +32,7 @@ def append_packed(client: redis.Redis, partition: int, packed: bytes, readings: 
 
 def aggregate(settings: Settings, client: redis.Redis) -> None:
     """Let a worker run until everything that was appended is accounted for."""
-    connection.prepare(client, settings)
+    redis_client.prepare(client, settings)
 
     async def work() -> None:
         stop, worker = asyncio.Event(), Worker(settings)

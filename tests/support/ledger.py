@@ -23,11 +23,11 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import redis
 
-from tributary import keys
 from tributary.errors import BadFrame
 from tributary.model import frame
 from tributary.model.aggregate import Layout
 from tributary.settings import Settings
+from tributary.store import keys
 
 METRIC = "seq"
 _PAGE = 1000

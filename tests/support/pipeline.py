@@ -14,8 +14,9 @@ from support.ledger import Ledger, Verdict, verify
 from support.processes import Process
 from support.senders import Sender, Style
 from support.waiting import wait_until
-from tributary import connection, failpoints, status
+from tributary import failpoints, status
 from tributary.settings import PREFIX, Settings
+from tributary.store import redis_client
 
 SENDERS = 4
 DEVICES = 12
@@ -71,7 +72,7 @@ class Aggregators:
 
 def drained(settings: Settings) -> bool:
     """Whether everything accepted is accounted for, and nothing of it lost or dead."""
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     found = status.read(client, settings)
     client.close()
     assert found["lost"] == found["dead"] == 0, found
@@ -130,7 +131,7 @@ class Load:
         for sender in self._senders:
             sender.join(timeout_s)
         wait_until(lambda: drained(settings), "everything accepted to be accounted for", timeout_s)
-        client = connection.connect(settings, socket_timeout=60)
+        client = redis_client.connect(settings, socket_timeout=60)
         try:
             return verify(self.ledger, client, settings)
         finally:

@@ -10,10 +10,11 @@ import redis
 from support.processes import Server
 from support.waiting import wait_until
 
-from tributary import connection, guard, tokens
+from tributary import guard, tokens
 from tributary.errors import Misconfigured, Refused, Unavailable
 from tributary.guard import Asked, Guard
 from tributary.settings import Settings
+from tributary.store import redis_client
 from tributary.tokens import Token
 
 Change = Callable[..., Settings]
@@ -106,7 +107,7 @@ def test_nobody_passes_before_the_tokens_are_known(own_server: Callable[..., Ser
     made(server.client)
     settings = Settings(redis_url=server.url, redis_timeout_ms=100)
     server.kill()
-    door = Guard(settings, connection.connect(settings))
+    door = Guard(settings, redis_client.connect(settings))
     with pytest.raises(Unavailable, match="tokens"):
         door.admit(Asked())
     server.start()

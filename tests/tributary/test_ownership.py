@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tributary.ownership import owned, owner
+from tributary.store.membership import owned, owner
 
 workers = st.sets(st.text(min_size=1, max_size=8), min_size=1, max_size=8)
 

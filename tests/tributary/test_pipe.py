@@ -10,7 +10,7 @@ import pytest
 from support.processes import Server
 
 from tributary.errors import ConnectionGone, Misconfigured, TributaryError, Unavailable
-from tributary.pipe import Pipe, pack
+from tributary.store.pipe import Pipe, pack
 
 
 @contextlib.asynccontextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tributary import redis_url, settings
+from tributary import settings
 from tributary.errors import Misconfigured
+from tributary.store import redis_url
 
 
 @pytest.mark.parametrize(

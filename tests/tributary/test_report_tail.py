@@ -7,8 +7,8 @@ import random
 import pytest
 import redis
 
-from tributary import keys
-from tributary.lua import APPEND, REPORT_TAIL
+from tributary.store import keys
+from tributary.store.scripts import APPEND, REPORT_TAIL
 
 STREAM, META = keys.readings(0), keys.meta(0)
 PROCESSES = 4

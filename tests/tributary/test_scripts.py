@@ -10,8 +10,8 @@ import pytest
 import redis
 from support.processes import Server
 
-from tributary import keys
-from tributary.lua import APPEND, COMMIT, FORGET, HEARTBEAT, REGROUP, SETTLE
+from tributary.store import keys
+from tributary.store.scripts import APPEND, COMMIT, FORGET, HEARTBEAT, REGROUP, SETTLE
 
 STREAM, META = keys.readings(0), keys.meta(0)
 COMMIT_KEYS = (

@@ -8,8 +8,9 @@ import hashlib
 import pytest
 import redis
 
-from tributary import keys, tokens
+from tributary import tokens
 from tributary.errors import Misconfigured, Refused
+from tributary.store import keys
 from tributary.tokens import Scope, Table, Token
 
 NOW_MS = 1_800_000_000_000

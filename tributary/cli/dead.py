@@ -12,12 +12,13 @@ import click
 import redis
 from rich.table import Table
 
-from tributary import connection, dead, status
+from tributary import dead, status
 from tributary.cli import options, terminal
 from tributary.dead import Buried
 from tributary.errors import BadFrame
 from tributary.model import reading
 from tributary.settings import Settings
+from tributary.store import redis_client
 
 Function = Callable[..., Any]
 _BYTES_SHOWN_MAX = 1024
@@ -114,7 +115,7 @@ def drop(names: tuple[str, ...], *, is_all: bool, yes: bool, as_json: bool, **gi
 
 def _deployment(given: dict[str, Any]) -> tuple[redis.Redis, Settings]:
     settings = options.of_running(given)
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     return client, status.as_stored(client, settings)
 
 

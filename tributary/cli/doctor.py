@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from tributary import connection, doctor, permissions
+from tributary import doctor
 from tributary.cli import options
 from tributary.doctor import Finding
 from tributary.errors import Misconfigured
+from tributary.store import acl, redis_client
 
 _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
@@ -20,7 +21,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
     "--role",
     "roles",
     multiple=True,
-    type=click.Choice(list(permissions.NEEDED)),
+    type=click.Choice(list(acl.NEEDED)),
     help="whose permissions to look at; may be repeated [default: all]",
 )
 @click.option("--user", default="", help="user of Redis to look at [default: that of the URL]")
@@ -32,12 +33,12 @@ def command(*, roles: tuple[str, ...], user: str, **given: Any) -> None:
     """
     try:
         settings = options.of_running(given)
-        client = connection.connect(settings)
+        client = redis_client.connect(settings)
     except Misconfigured as error:
         _say(Finding("settings", "fault", str(error)))
         sys.exit(1)
     _say(Finding("settings", "ok", "all are valid"))
-    findings = doctor.examine(client, settings, list(roles or permissions.NEEDED), user)
+    findings = doctor.examine(client, settings, list(roles or acl.NEEDED), user)
     grades = [_say(finding) for finding in findings]
     sys.exit(int("fault" in grades))
 

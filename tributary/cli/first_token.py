@@ -14,8 +14,9 @@ import time
 import click
 import redis
 
-from tributary import guard, redis_url, tokens
+from tributary import guard, tokens
 from tributary.settings import Settings
+from tributary.store import redis_url
 from tributary.tokens import SCOPES, Token
 
 _ANY_ADDRESS = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}  # noqa: S104

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from tributary import connection, status
+from tributary import status
 from tributary.cli import options
 from tributary.errors import TributaryError
 from tributary.settings import Settings
+from tributary.store import redis_client
 
 _PATIENCE_S = 4.0  # container checks give up after five
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not listened on
@@ -66,7 +67,7 @@ def _reasons(body: bytes) -> str:
 
 def _aggregator(settings: Settings) -> str | None:
     """Why no aggregator of this machine is alive, or None."""
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     try:
         alive = status.aggregators_alive(client, settings)
     finally:

@@ -6,8 +6,9 @@ from typing import Any
 
 import redis
 
-from tributary import connection, redis_url, status
+from tributary import status
 from tributary.settings import Settings
+from tributary.store import redis_client, redis_url
 
 
 class Target:
@@ -15,7 +16,7 @@ class Target:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.client: redis.Redis = connection.connect(settings)
+        self.client: redis.Redis = redis_client.connect(settings)
         self._has_agreed = False
 
     @property

@@ -17,10 +17,11 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from tributary import connection, server, tokens
+from tributary import server, tokens
 from tributary.cli import options
 from tributary.errors import Misconfigured
 from tributary.model import reading
+from tributary.store import redis_client
 from tributary.tokens import SCOPES, Scope, Token
 
 _UNITS_MS = {"h": 3_600_000, "d": 86_400_000}
@@ -133,7 +134,7 @@ def _client(given: dict[str, Any]) -> Iterator[redis.Redis]:
         if options.is_embedded(given) and not server.is_running(settings.data_dir):
             url = stack.enter_context(server.running(settings))
             settings = msgspec.structs.replace(settings, redis_url=url)
-        client = connection.connect(settings)
+        client = redis_client.connect(settings)
         stack.callback(client.close)
         yield client
 

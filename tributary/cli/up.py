@@ -11,11 +11,12 @@ from typing import Any
 import click
 import msgspec
 
-from tributary import connection, guard, log, private, redis_url, serve, status
+from tributary import guard, log, private, serve, status
 from tributary.cli import first_token, interrupts, options
 from tributary.errors import Misconfigured, TributaryError
 from tributary.server import EmbeddedServer
 from tributary.settings import PREFIX, Settings
+from tributary.store import redis_client, redis_url
 from tributary.supervisor import Spec, Supervisor
 
 _READY_TIMEOUT_S = 60.0
@@ -84,9 +85,9 @@ def _wait_for_server(supervisor: Supervisor, server: EmbeddedServer, deadline_s:
 
 
 def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> None:
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     try:
-        connection.prepare(client, settings)
+        redis_client.prepare(client, settings)
         if sys.stdout.isatty() and first_token.is_needed(settings, client):
             first_token.show(first_token.create(client), url)
         remedy = first_token.command(settings, is_embedded=is_embedded)
@@ -114,7 +115,7 @@ def _start_roles(supervisor: Supervisor, settings: Settings, listener_fd: int) -
 def _wait_until_ready(
     supervisor: Supervisor, settings: Settings, port: int, deadline_s: float
 ) -> None:
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     while time.monotonic() < deadline_s:
         supervisor.watch()
         _check_children(supervisor, settings)

@@ -7,10 +7,11 @@ from typing import Any
 import click
 from flask import Flask
 
-from tributary import connection, log, metrics, readiness, serve, web
+from tributary import log, metrics, readiness, serve, web
 from tributary.cli import options
 from tributary.guard import Guard
 from tributary.settings import Settings
+from tributary.store import redis_client
 
 
 @click.command("web", hidden=True)
@@ -31,7 +32,7 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     import api.app
     import ingest.app
 
-    client = connection.connect(settings)
+    client = redis_client.connect(settings)
     return web.make_app(
         __name__,
         ingest.app.blueprint(settings, guard),

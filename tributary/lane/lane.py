@@ -14,9 +14,9 @@ from loguru import logger
 from tributary.lane.answers import Answers
 from tributary.lane.budget import Budget
 from tributary.lane.head import Heads
-from tributary.lane.links import Links
 from tributary.lane.request import Handle, Usual
 from tributary.settings import Settings
+from tributary.store.links import Links
 
 if TYPE_CHECKING:
     from tributary.lane.connection import Connection

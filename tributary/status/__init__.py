@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 import redis
 
-from tributary import keys
-from tributary.connection import failures, servers
-from tributary.lua import ALIVE
-from tributary.ownership import MISSED_HEARTBEATS, owner
 from tributary.settings import Settings
 from tributary.status import partition as partition_
 from tributary.status import slow_disk
 from tributary.status.partition import Partition
+from tributary.store import keys
+from tributary.store.membership import MISSED_HEARTBEATS, owner
+from tributary.store.redis_client import failures, servers
+from tributary.store.scripts import ALIVE
 
 BEHIND_S = 60.0  # with entries waiting longer than this the aggregators do not keep up
 _FULL = 0.9  # share of a cap at which something is about to be refused or trimmed

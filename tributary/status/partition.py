@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 import redis
 
-from tributary import keys
 from tributary.errors import BadFrame
-from tributary.lua import ACCOUNT
 from tributary.model import frame
+from tributary.store import keys
+from tributary.store.scripts import ACCOUNT
 
 _FIELDS = (
     "accepted",

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
-from tributary import keys
-from tributary.connection import failures
 from tributary.model import reading
 from tributary.settings import Settings
+from tributary.store import keys
+from tributary.store.redis_client import failures
 
 SAMPLE = 500  # devices looked at in each partition
 

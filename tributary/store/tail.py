@@ -18,9 +18,9 @@ from loguru import logger
 from redis.connection import Connection
 from redis.exceptions import AskError, MovedError
 
-from tributary import keys
-from tributary.lua import REPORT_TAIL
-from tributary.pipe import Pipe, Reply, checked
+from tributary.store import keys
+from tributary.store.pipe import Pipe, Reply, checked
+from tributary.store.scripts import REPORT_TAIL
 
 _ELSEWHERE = ("MOVED", "ASK")  # the partition is on another node: it is reported there
 

@@ -8,9 +8,9 @@ import weakref
 
 import redis
 
-from tributary import redis_url
 from tributary.errors import Misconfigured
-from tributary.redis_url import shown
+from tributary.store import redis_url
+from tributary.store.redis_url import shown
 
 Address = tuple[str, int]
 # redis_url → nodes of the cluster that answers there, none if it is one server; inherited by forks

@@ -9,9 +9,9 @@ import hiredis
 from loguru import logger
 
 from tributary.errors import ConnectionGone, TributaryError, Unavailable
-from tributary.lua import Script
-from tributary.outage import Outage
-from tributary.pipe import OnReply, Pipe, Reply, pack
+from tributary.store.outage import Outage
+from tributary.store.pipe import OnReply, Pipe, Reply, pack
+from tributary.store.scripts import Script
 
 _RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _CHECK_S = 0.05

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, Self, TypeVar, cast
 import hiredis
 from redis.connection import SSLConnection, parse_url
 
-from tributary.connection import of_reply
 from tributary.errors import ConnectionGone, Misconfigured, TributaryError
-from tributary.redis_url import shown
+from tributary.store.redis_client import of_reply
+from tributary.store.redis_url import shown
 
 Reply = Any
 OnReply = Callable[[Reply], None]

@@ -12,7 +12,6 @@ from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.retry import Retry
 
-from tributary import clusters, durability, keys, redis_url
 from tributary.errors import (
     ConnectionGone,
     Misconfigured,
@@ -20,9 +19,10 @@ from tributary.errors import (
     TributaryError,
     Unavailable,
 )
-from tributary.lua import SCRIPTS
-from tributary.redis_url import shown
 from tributary.settings import Settings
+from tributary.store import clusters, durability, keys, redis_url
+from tributary.store.redis_url import shown
+from tributary.store.scripts import SCRIPTS
 
 FORMAT = "2"
 _START_PATIENCE_S = 10.0

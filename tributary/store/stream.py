@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import redis
 from redis.exceptions import NoScriptError
 
-from tributary import failpoints, keys
-from tributary.connection import failures, is_cluster
+from tributary import failpoints
 from tributary.errors import BacklogFull, Refused, TributaryError, Unavailable
-from tributary.lua import APPEND
 from tributary.settings import Settings
-from tributary.tail import Tail
+from tributary.store import keys
+from tributary.store.redis_client import failures, is_cluster
+from tributary.store.scripts import APPEND
+from tributary.store.tail import Tail
 
 _REFUSE_FROM = 0.9  # of the cap
 _KEY_REUSED = -2  # what append replies

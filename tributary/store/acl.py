@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from tributary import keys
+from tributary.store import keys
 
 _READINGS, _META, _STATE = keys.readings(0), keys.meta(0), keys.state(0)
 _LATEST, _WINDOWS, _DEVICES = keys.latest(0), keys.windows(0), keys.devices(0)

@@ -6,16 +6,16 @@ import asyncio
 import functools
 from typing import NamedTuple
 
-from tributary import keys
 from tributary.errors import TributaryError
-from tributary.lane.link import Link
-from tributary.lua import Script
-from tributary.nodes import Nodes
-from tributary.outage import Outage
-from tributary.pipe import Pipe
-from tributary.redis_url import seeds
 from tributary.settings import Settings
-from tributary.tail import Tail
+from tributary.store import keys
+from tributary.store.link import Link
+from tributary.store.nodes import Nodes
+from tributary.store.outage import Outage
+from tributary.store.pipe import Pipe
+from tributary.store.redis_url import seeds
+from tributary.store.scripts import Script
+from tributary.store.tail import Tail
 
 _ASK_AGAIN_S = 0.2
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 from redis.crc import key_slot
 
 from tributary.errors import ConnectionGone, TributaryError
-from tributary.pipe import Pipe
-from tributary.redis_url import seeds
+from tributary.store.pipe import Pipe
+from tributary.store.redis_url import seeds
 
 
 class Range(NamedTuple):

@@ -1,0 +1,1 @@
+"""All that knows Redis: keys, scripts, connections, and what its replies mean."""
