@@ -11,8 +11,8 @@ from collections.abc import Callable
 from flask import g
 
 from tributary import web
-from tributary.guard import Guard
-from tributary.tokens import Scope
+from tributary.auth.guard import Guard
+from tributary.auth.tokens import Scope
 
 _SCOPE: Scope = "collect"
 

@@ -13,7 +13,7 @@ from flask import Blueprint, Flask
 from api import access, dashboard, documentation, read
 from api.live import mount
 from tributary import log, metrics, readiness, settings, web
-from tributary.guard import Guard
+from tributary.auth.guard import Guard
 from tributary.settings import Settings
 from tributary.store import redis_client
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from api import collect
 from api.live import Hub, Live, stream
 from api.live.shares import Shares
-from tributary import cors
-from tributary.guard import Guard
+from tributary.auth import cors
+from tributary.auth.guard import Guard
 from tributary.lane.lane import Lane, Route
 from tributary.lane.request import Request
 from tributary.model import reading

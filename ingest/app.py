@@ -16,8 +16,8 @@ from ingest import record
 from ingest.intake import Intake
 from ingest.series import Lookup
 from tributary import failpoints, log, metrics, readiness, settings, web
+from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
-from tributary.guard import Guard
 from tributary.settings import Settings
 from tributary.store import redis_client, stream
 from tributary.store.stream import Appending

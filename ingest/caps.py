@@ -27,11 +27,11 @@ from ingest.admitted import Admitted
 from ingest.newcomers import Joined
 from ingest.rules import Accepted
 from ingest.series import Lookup, devices_of, without
+from tributary.auth.tokens import Token
 from tributary.errors import Refused
 from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.redis_client import failures
-from tributary.tokens import Token
 
 _LOOK_FROM = 0.9  # of a cap
 _KNOWN_MAX = 200_000  # series, some 100 bytes each

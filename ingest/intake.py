@@ -16,12 +16,12 @@ from ingest.forms import fast
 from ingest.newcomers import Joined, Newcomers
 from ingest.rules import Accepted, Rules
 from ingest.series import Lookup
+from tributary.auth.guard import Asked, Guard
+from tributary.auth.rate import Rate
+from tributary.auth.tokens import Token
 from tributary.errors import Refused
-from tributary.guard import Asked, Guard
-from tributary.rate import Rate
 from tributary.settings import Settings
 from tributary.store.stream import Once
-from tributary.tokens import Token
 
 _KEY_MAX = 255
 _DIGEST_BYTES = 16

@@ -18,8 +18,8 @@ from ingest.intake import Intake, Taken
 from ingest.newcomers import Joined
 from ingest.rules import Accepted
 from tributary import failpoints
+from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
-from tributary.guard import Guard
 from tributary.lane.lane import Lane, Route
 from tributary.lane.request import Request
 from tributary.model import frame

@@ -19,8 +19,8 @@ from itertools import repeat
 from typing import NamedTuple
 
 from ingest.rules import Accepted
+from tributary.auth.rate import Rate
 from tributary.errors import TooManyNewSeries
-from tributary.rate import Rate
 
 _KNOWN_MAX = 1_000_000  # of each of two generations, some 70 MB each
 _BURST_S = 0.2  # of the rate, at once; a request with more has to find nothing used up

@@ -8,11 +8,11 @@ from itertools import repeat
 import msgspec
 
 from ingest.rules import Accepted
+from tributary.auth.tokens import Token
 from tributary.errors import Refused
 from tributary.model import frame
 from tributary.model.frame import Block
 from tributary.store import keys
-from tributary.tokens import Token
 
 
 class Lookup(msgspec.Struct):

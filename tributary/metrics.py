@@ -17,9 +17,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from tributary import __version__, refusals, status, web
+from tributary import __version__, status, web
+from tributary.auth import refusals
+from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
-from tributary.guard import Guard
 from tributary.settings import Settings
 
 Family = CounterMetricFamily | GaugeMetricFamily

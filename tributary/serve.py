@@ -12,9 +12,10 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from loguru import logger
 
-from tributary import failpoints, guard, lifeline, plain, web
+from tributary import failpoints, lifeline, plain, web
+from tributary.auth import guard
+from tributary.auth.guard import Guard
 from tributary.errors import Misconfigured
-from tributary.guard import Guard
 from tributary.lane import head
 from tributary.lane.lane import Lane
 from tributary.lane.worker import Application, LaneWorker

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from tributary import browsers, cors
+from tributary.auth import browsers, cors
 from tributary.errors import Misconfigured
 from tributary.model import catalogue
 from tributary.model.window import Window, parse_windows

@@ -14,13 +14,13 @@ from flask import Blueprint, Flask, Response, current_app, g, request
 from loguru import logger
 from werkzeug.exceptions import HTTPException
 
-from tributary import cors
+from tributary.auth import cors
+from tributary.auth.guard import Asked, Guard
+from tributary.auth.refusals import REFUSALS
+from tributary.auth.tokens import Scope, Token
 from tributary.errors import NotPermitted, Overloaded, Refused, Unavailable
-from tributary.guard import Asked, Guard
-from tributary.refusals import REFUSALS
 from tributary.settings import Settings
 from tributary.store.outage import Outage
-from tributary.tokens import Scope, Token
 
 Check = Callable[[], str | None]  # the reason why not ready, or None
 

@@ -9,8 +9,8 @@ from markupsafe import escape
 from api.dashboard import files
 from api.dashboard.snapshot import Snapshot
 from tributary import web
+from tributary.auth.guard import Guard
 from tributary.errors import Refused
-from tributary.guard import Guard
 from tributary.model import catalogue
 from tributary.settings import Settings
 

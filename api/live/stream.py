@@ -12,9 +12,9 @@ from api.live.event import Stamp
 from api.live.hub import Hub
 from api.live.listener import Listener, every_device, for_ever
 from api.live.shares import Shares
-from tributary import cors, tokens
+from tributary.auth import cors, tokens
+from tributary.auth.guard import Asked, Guard
 from tributary.errors import Refused, Unavailable
-from tributary.guard import Asked, Guard
 from tributary.web import error_body, told
 
 PATH = "/api/v1/live"

@@ -11,9 +11,9 @@ from support import pipeline, processes
 from support.processes import Process
 from support.waiting import wait_until
 
-from tributary import tokens
+from tributary.auth import tokens
+from tributary.auth.tokens import Scope, Token
 from tributary.settings import Settings
-from tributary.tokens import Scope, Token
 
 PATHS = ["/collect?device={}", "/api/v1/devices/{}", "/api/v1/devices/{}/metrics/speed"]
 Ask = Callable[..., tuple[int, Any]]

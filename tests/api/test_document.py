@@ -12,8 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 import api.app
 import ingest.app
 from api import openapi
+from tributary.auth.guard import Guard
 from tributary.cli import web
-from tributary.guard import Guard
 from tributary.settings import Settings
 from tributary.store import redis_client
 

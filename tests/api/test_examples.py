@@ -21,9 +21,9 @@ from support.waiting import wait_until
 
 from api.live.event import Stamp
 from api.openapi.examples import EXAMPLES, Example
-from tributary import tokens
+from tributary.auth import tokens
+from tributary.auth.tokens import Token
 from tributary.model import reading
-from tributary.tokens import Token
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _OF_THE_RUN = {"heartbeat_age_ms", "id", "max_memory_bytes", "used_memory_bytes", "version"}

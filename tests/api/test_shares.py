@@ -10,9 +10,9 @@ import redis
 from support.waiting import wait_until
 from support.webs import Reply, Web
 
-from tributary import tokens
+from tributary.auth import tokens
+from tributary.auth.tokens import Token
 from tributary.settings import Settings
-from tributary.tokens import Token
 
 _PAUSE_MS = 4000
 

@@ -17,9 +17,9 @@ from support.site import Site
 from support.waiting import wait_until
 
 from dashboard.conftest import Watched
-from tributary import tokens
+from tributary.auth import tokens
+from tributary.auth.tokens import Token
 from tributary.store import keys
-from tributary.tokens import Token
 
 AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
 SERIOUS = {"serious", "critical"}

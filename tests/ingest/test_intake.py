@@ -11,11 +11,11 @@ import redis
 
 from ingest import record
 from ingest.intake import Intake, Taken
-from tributary import tokens
+from tributary.auth import tokens
+from tributary.auth.guard import Asked, Guard
+from tributary.auth.tokens import Token
 from tributary.errors import Refused
-from tributary.guard import Asked, Guard
 from tributary.settings import Settings
-from tributary.tokens import Token
 
 NOW_MS = 1_800_000_000_000
 GOOD = b'{"device":"car-7","a":1}'

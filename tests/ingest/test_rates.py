@@ -12,9 +12,9 @@ from support.processes import Server
 from support.waiting import wait_until
 from support.webs import Reply, Web
 
-from tributary import tokens
+from tributary.auth import tokens
+from tributary.auth.tokens import Token
 from tributary.settings import Settings
-from tributary.tokens import Token
 
 Accepted = Callable[[], int]
 

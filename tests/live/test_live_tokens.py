@@ -9,8 +9,8 @@ from support.site import Site
 from support.sse import Ear
 from support.waiting import wait_until
 
-from tributary import tokens
-from tributary.tokens import Token
+from tributary.auth import tokens
+from tributary.auth.tokens import Token
 
 
 def test_who_listens_needs_a_token_for_the_device_and_loses_it_within_seconds(

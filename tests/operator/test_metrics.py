@@ -15,7 +15,7 @@ from support.account import post
 from support.processes import Server
 
 from tributary import metrics, web
-from tributary.guard import Guard
+from tributary.auth.guard import Guard
 from tributary.metrics import ALWAYS, CATALOGUE
 from tributary.settings import Settings
 from tributary.store import keys, redis_client

@@ -8,10 +8,11 @@ import pytest
 import redis
 from support.webs import Web
 
-from tributary import browsers, settings, tokens
+from tributary import settings
+from tributary.auth import browsers, tokens
+from tributary.auth.tokens import Token
 from tributary.errors import Misconfigured, Refused
 from tributary.settings import Settings
-from tributary.tokens import Token
 
 POLICY = browsers.Policy(
     browsers.parse_hosts("tributary.example.com, ingest"),

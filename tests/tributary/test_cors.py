@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tributary import cors, settings
+from tributary import settings
+from tributary.auth import cors
 from tributary.errors import Misconfigured
 
 LISTED = cors.parse_origins("https://app.example, http://localhost:3000")

@@ -14,9 +14,9 @@ from support.processes import Process, Server
 from support.waiting import wait_until
 from support.webs import Web
 
-from tributary import tokens
+from tributary.auth import tokens
+from tributary.auth.tokens import SCOPES, Token
 from tributary.settings import Settings
-from tributary.tokens import SCOPES, Token
 
 Run = Callable[..., Process]
 OUTSIDE = "0.0.0.0"

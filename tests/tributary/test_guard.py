@@ -10,12 +10,12 @@ import redis
 from support.processes import Server
 from support.waiting import wait_until
 
-from tributary import guard, tokens
+from tributary.auth import guard, tokens
+from tributary.auth.guard import Asked, Guard
+from tributary.auth.tokens import Token
 from tributary.errors import Misconfigured, Refused, Unavailable
-from tributary.guard import Asked, Guard
 from tributary.settings import Settings
 from tributary.store import redis_client
-from tributary.tokens import Token
 
 Change = Callable[..., Settings]
 

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from tributary import rate
-from tributary.rate import Rate
+from tributary.auth import rate
+from tributary.auth.rate import Rate
 
 NOW_S = 1_000_000.0
 

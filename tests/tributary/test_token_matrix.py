@@ -15,9 +15,9 @@ from support.processes import Server, tributary
 from support.waiting import wait_until
 from support.webs import Web
 
-from tributary import tokens
+from tributary.auth import tokens
+from tributary.auth.tokens import SCOPES, Scope, Token
 from tributary.settings import Settings
-from tributary.tokens import SCOPES, Scope, Token
 
 DEVICE = "car-7"
 PATTERNS = {"*": True, "car-*": True, "car-7": True, "van-*": False}

@@ -8,10 +8,10 @@ import hashlib
 import pytest
 import redis
 
-from tributary import tokens
+from tributary.auth import tokens
+from tributary.auth.tokens import Scope, Table, Token
 from tributary.errors import Misconfigured, Refused
 from tributary.store import keys
-from tributary.tokens import Scope, Table, Token
 
 NOW_MS = 1_800_000_000_000
 

@@ -14,10 +14,10 @@ import time
 import click
 import redis
 
-from tributary import guard, tokens
+from tributary.auth import guard, tokens
+from tributary.auth.tokens import SCOPES, Token
 from tributary.settings import Settings
 from tributary.store import redis_url
-from tributary.tokens import SCOPES, Token
 
 _ANY_ADDRESS = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}  # noqa: S104
 # Addresses for documentation (RFC 5737, RFC 3849): nothing is sent, only a route is looked up.

@@ -17,12 +17,13 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from tributary import server, tokens
+from tributary import server
+from tributary.auth import tokens
+from tributary.auth.tokens import SCOPES, Scope, Token
 from tributary.cli import options
 from tributary.errors import Misconfigured
 from tributary.model import reading
 from tributary.store import redis_client
-from tributary.tokens import SCOPES, Scope, Token
 
 _UNITS_MS = {"h": 3_600_000, "d": 86_400_000}
 

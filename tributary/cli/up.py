@@ -11,7 +11,8 @@ from typing import Any
 import click
 import msgspec
 
-from tributary import guard, log, private, serve, status
+from tributary import log, private, serve, status
+from tributary.auth import guard
 from tributary.cli import first_token, interrupts, options
 from tributary.errors import Misconfigured, TributaryError
 from tributary.server import EmbeddedServer

@@ -8,8 +8,8 @@ import click
 from flask import Flask
 
 from tributary import log, metrics, readiness, serve, web
+from tributary.auth.guard import Guard
 from tributary.cli import options
-from tributary.guard import Guard
 from tributary.settings import Settings
 from tributary.store import redis_client
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import httptools
 
-from tributary.guard import Asked
+from tributary.auth.guard import Asked
 
 BLOCK_MAX_BYTES = 16_384
 FIELDS_MAX = 64

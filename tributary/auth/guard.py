@@ -16,12 +16,12 @@ from collections.abc import Callable
 import redis
 from loguru import logger
 
-from tributary import browsers, cors, tokens
+from tributary.auth import browsers, cors, tokens
+from tributary.auth.refusals import REFUSALS
+from tributary.auth.tokens import Token
 from tributary.errors import Misconfigured, TributaryError, Unavailable
-from tributary.refusals import REFUSALS
 from tributary.settings import Settings
 from tributary.store.outage import Outage
-from tributary.tokens import Token
 
 _ASK_S = 1.0
 
