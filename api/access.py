@@ -10,16 +10,16 @@ from collections.abc import Callable
 
 from flask import g
 
-from tributary import web
 from tributary.auth.guard import Guard
 from tributary.auth.tokens import Scope
+from tributary.http import flask_app
 
 _SCOPE: Scope = "collect"
 
 
 def asking(guard: Guard) -> Callable[[], None]:
     """A `before_request` that keeps the token of the request for `check` and `covers`."""
-    return web.asking(guard, _SCOPE)
+    return flask_app.asking(guard, _SCOPE)
 
 
 def check(device: str) -> None:

@@ -12,8 +12,9 @@ from flask import Blueprint, Flask
 
 from api import access, dashboard, documentation, read
 from api.live import mount
-from tributary import log, metrics, readiness, settings, web
+from tributary import log, metrics, readiness, settings
 from tributary.auth.guard import Guard
+from tributary.http import flask_app
 from tributary.settings import Settings
 from tributary.store import redis_client
 
@@ -40,13 +41,13 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     ready = readiness.check(client, writes=False, partitions=settings.partitions)
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, client, guard)
-    return web.make_app(
+    return flask_app.make_app(
         __name__,
         routes,
         told,
-        web.health([ready]),
-        web.sharing(settings),
-        web.browser_checks(guard),
+        flask_app.health([ready]),
+        flask_app.sharing(settings),
+        flask_app.browser_checks(guard),
     )
 
 

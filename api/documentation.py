@@ -9,7 +9,7 @@ import msgspec
 from flask import Blueprint, Response, send_from_directory
 
 from api import openapi
-from tributary import web
+from tributary.http import flask_app
 from tributary.settings import Settings
 
 _FILES = Path(__file__).with_name("viewer")
@@ -33,7 +33,7 @@ def blueprint(settings: Settings) -> Blueprint:
 
     @routes.get("/openapi.json")
     def get_document() -> Response:
-        return web.json_answer(document)
+        return flask_app.json_answer(document)
 
     @routes.get("/docs")
     def get_viewer() -> Response:

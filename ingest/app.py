@@ -15,9 +15,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ingest import record
 from ingest.intake import Intake
 from ingest.series import Lookup
-from tributary import failpoints, log, metrics, readiness, settings, web
+from tributary import failpoints, log, metrics, readiness, settings
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
+from tributary.http import flask_app
 from tributary.settings import Settings
 from tributary.store import redis_client, stream
 from tributary.store.stream import Appending
@@ -34,7 +35,7 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
     def post_record() -> Response:
         body = _body(settings.body_max_bytes)
         now_ms = time.time_ns() // 1_000_000
-        taken = intake.take(body, web.asked(), request.query_string, now_ms)
+        taken = intake.take(body, flask_app.asked(), request.query_string, now_ms)
         try:
             if taken.lookup is not None:
                 taken = intake.settle(taken, _ask(client, taken.lookup))
@@ -43,7 +44,7 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
         except TributaryError as error:
             intake.forget(taken.joined, error)
             raise
-        return web.json_answer(taken.answer if before is None else record.duplicate(before))
+        return flask_app.json_answer(taken.answer if before is None else record.duplicate(before))
 
     return routes
 
@@ -76,13 +77,13 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     )
     told = metrics.blueprint(client, settings, guard)
     routes = blueprint(settings, guard)
-    return web.make_app(
+    return flask_app.make_app(
         __name__,
         routes,
         told,
-        web.health([ready]),
-        web.sharing(settings),
-        web.browser_checks(guard),
+        flask_app.health([ready]),
+        flask_app.sharing(settings),
+        flask_app.browser_checks(guard),
     )
 
 

@@ -20,8 +20,8 @@ from ingest.rules import Accepted
 from tributary import failpoints
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
-from tributary.lane.lane import Lane, Route
-from tributary.lane.request import Request
+from tributary.http.lane.lane import Lane, Route
+from tributary.http.lane.request import Request
 from tributary.model import frame
 from tributary.model.frame import Block
 from tributary.settings import Settings

@@ -17,10 +17,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from tributary import __version__, status, web
+from tributary import __version__, status
 from tributary.auth import refusals
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
+from tributary.http import flask_app
 from tributary.settings import Settings
 
 Family = CounterMetricFamily | GaugeMetricFamily
@@ -196,8 +197,8 @@ def render(found: dict[str, Any] | None) -> bytes:
 def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprint:
     """`GET /metrics`. It answers 200 also when Redis is away: that is one of the metrics."""
     routes = Blueprint("metrics", __name__)
-    routes.before_request(web.asking(guard, "operate"))
-    lists = web.Share(max(1, settings.http_threads // 4))
+    routes.before_request(flask_app.asking(guard, "operate"))
+    lists = flask_app.Share(max(1, settings.http_threads // 4))
 
     @routes.get("/metrics")
     def get_metrics() -> Response:

@@ -12,13 +12,14 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from loguru import logger
 
-from tributary import failpoints, lifeline, plain, web
+from tributary import failpoints, lifeline
 from tributary.auth import guard
 from tributary.auth.guard import Guard
 from tributary.errors import Misconfigured
-from tributary.lane import head
-from tributary.lane.lane import Lane
-from tributary.lane.worker import Application, LaneWorker
+from tributary.http import flask_app, plain
+from tributary.http.lane import head
+from tributary.http.lane.gunicorn_worker import Application, LaneWorker
+from tributary.http.lane.lane import Lane
 from tributary.lifeline import Lifeline
 from tributary.settings import Settings
 from tributary.store import redis_client
@@ -128,13 +129,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Flask | Application:
         guard = Guard(self._settings, redis_client.connect(self._settings))
         app = self._make_app(self._settings, guard)
-        web.add_check(app, guard.readiness)
+        flask_app.add_check(app, guard.readiness)
         if not self._settings.lane:
             return plain.tell_faults(app)
         lane = Lane(self._settings)
         for attach in self._attach:
             attach(self._settings, lane, guard)
-        web.add_check(app, lane.readiness)
+        flask_app.add_check(app, lane.readiness)
         return Application(lane, app, self._settings.http_threads)
 
 

@@ -8,9 +8,9 @@ from markupsafe import escape
 
 from api.dashboard import files
 from api.dashboard.snapshot import Snapshot
-from tributary import web
 from tributary.auth.guard import Guard
 from tributary.errors import Refused
+from tributary.http import flask_app
 from tributary.model import catalogue
 from tributary.settings import Settings
 
@@ -55,17 +55,17 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
         return _sent(held[name])
 
     guarded = Blueprint("status", __name__)
-    guarded.before_request(web.asking(guard, "collect"))
+    guarded.before_request(flask_app.asking(guard, "collect"))
 
     @guarded.get("/api/v1/status")
     def get_status() -> Response:
-        return web.json_answer(snapshot.read(), headers={"Cache-Control": "max-age=1"})
+        return flask_app.json_answer(snapshot.read(), headers={"Cache-Control": "max-age=1"})
 
     ranges = catalogue.load(settings.metrics_file).ranges
 
     @guarded.get("/dashboard/ranges")
     def get_ranges() -> Response:
-        return web.json_answer(ranges, headers={"Cache-Control": "no-cache"})
+        return flask_app.json_answer(ranges, headers={"Cache-Control": "no-cache"})
 
     routes.register_blueprint(guarded)
     return routes

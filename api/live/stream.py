@@ -15,7 +15,7 @@ from api.live.shares import Shares
 from tributary.auth import cors, tokens
 from tributary.auth.guard import Asked, Guard
 from tributary.errors import Refused, Unavailable
-from tributary.web import error_body, told
+from tributary.http.flask_app import error_body, told
 
 PATH = "/api/v1/live"
 _SCOPE: tokens.Scope = "collect"

@@ -55,6 +55,7 @@ ORDER = (
     "model",
     "store",
     "auth",
+    "http",
 )
 # These speak HTTP like any client: they import no store, but each other as named here.
 APART: dict[str, set[str]] = {}

@@ -58,7 +58,7 @@ def test_tests_wait_for_conditions_and_never_sleep():
 def test_there_are_few_broad_handlers_and_none_is_empty():
     allowed = (
         "tributary/store/pipe.py",
-        "tributary/lane/connection.py",  # a fault in one request is a 500, not the end of others
+        "tributary/http/lane/connection.py",  # a fault in one request is a 500, not the end of others
     )
     broad = found(r"except (Base)?Exception\b|except:", SOURCES, *allowed)
     assert not broad

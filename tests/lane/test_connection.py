@@ -8,7 +8,7 @@ import pytest
 from support.raw import Raw, connected, post, request
 
 from lane.conftest import Watched
-from tributary.lane.connection import PIPELINED_MAX
+from tributary.http.lane.connection import PIPELINED_MAX
 
 _CLOSE = "Connection: close"
 

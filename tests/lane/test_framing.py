@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.raw import post, request
 
 from lane.corpus import CORPUS, Case, filled
-from tributary.lane.framing import Framer, Whole, check_line
-from tributary.lane.head import Fault, Heads
+from tributary.http.lane.framing import Framer, Whole, check_line
+from tributary.http.lane.head import Fault, Heads
 
 BODY_MAX_BYTES = 2000
 Framed = list[tuple[bytes, bytes] | int]

@@ -15,7 +15,7 @@ from support.sse import Ear
 from support.waiting import wait_until
 
 from api.live import mount
-from tributary import web
+from tributary.http import flask_app
 
 Listen = Callable[..., Ear]
 
@@ -193,6 +193,6 @@ def connections(site: Site) -> int:
 
 
 def test_without_an_event_loop_the_route_says_so():
-    answer = web.make_app("threads", mount.blueprint()).test_client().get("/api/v1/live")
+    answer = flask_app.make_app("threads", mount.blueprint()).test_client().get("/api/v1/live")
     assert answer.status_code == 501
     assert "--no-lane" in answer.get_json()["error"]["message"]

@@ -14,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.account import post
 from support.processes import Server
 
-from tributary import metrics, web
+from tributary import metrics
 from tributary.auth.guard import Guard
+from tributary.http import flask_app
 from tributary.metrics import ALWAYS, CATALOGUE
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
@@ -31,7 +32,7 @@ _WRONG_UNIT = re.compile(r"_(ms|milliseconds|s|kb|mb|percent)(_|$)")
 @pytest.fixture
 def http(client: redis.Redis, change: Callable[..., Settings]) -> FlaskClient:
     settings = change(heartbeat_ms=60_000)
-    return web.make_app(
+    return flask_app.make_app(
         "test", metrics.blueprint(client, settings, Guard(settings, client))
     ).test_client()
 
@@ -120,7 +121,7 @@ def test_a_scrape_while_redis_is_away_says_so(own_server: Callable[..., Server])
     server = own_server()
     settings = Settings(redis_url=server.url, redis_timeout_ms=500)
     client = redis_client.connect(settings)
-    http = web.make_app(
+    http = flask_app.make_app(
         "test", metrics.blueprint(client, settings, Guard(settings, client))
     ).test_client()
     assert scraped(http)["tributary_redis_up"] == {(): 1}

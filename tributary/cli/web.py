@@ -7,9 +7,10 @@ from typing import Any
 import click
 from flask import Flask
 
-from tributary import log, metrics, readiness, serve, web
+from tributary import log, metrics, readiness, serve
 from tributary.auth.guard import Guard
 from tributary.cli import options
+from tributary.http import flask_app
 from tributary.settings import Settings
 from tributary.store import redis_client
 
@@ -33,12 +34,12 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
     import ingest.app
 
     client = redis_client.connect(settings)
-    return web.make_app(
+    return flask_app.make_app(
         __name__,
         ingest.app.blueprint(settings, guard),
         api.app.blueprint(settings, client, guard),
         metrics.blueprint(client, settings, guard),
-        web.health(
+        flask_app.health(
             [
                 readiness.check(
                     client, writes=True, level=settings.durability, partitions=settings.partitions
@@ -46,6 +47,6 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
                 readiness.check(client, writes=False, partitions=settings.partitions),
             ]
         ),
-        web.sharing(settings),
-        web.browser_checks(guard),
+        flask_app.sharing(settings),
+        flask_app.browser_checks(guard),
     )

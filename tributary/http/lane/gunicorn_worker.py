@@ -11,8 +11,8 @@ from a2wsgi import WSGIMiddleware
 from flask import Flask
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
-from tributary.lane.connection import Connection
-from tributary.lane.lane import Lane
+from tributary.http.lane.connection import Connection
+from tributary.http.lane.lane import Lane
 
 _COLLECT_AFTER = (20_000, 20, 20)  # Python: 700, 10, 10
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import http
 from email.utils import formatdate
 
-from tributary import web
 from tributary.errors import Overloaded
-from tributary.lane.head import Fault
+from tributary.http import flask_app
+from tributary.http.lane.head import Fault
 
 _REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 
@@ -51,13 +51,13 @@ class Answers:
 
     def failure(self, error: Exception) -> bytes:
         """The response that tells an error, as Flask tells it."""
-        status, body, headers = web.told(error)
+        status, body, headers = flask_app.told(error)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return self.json(status, body, lines.encode())
 
     def fault(self, fault: Fault) -> bytes:
         """The last response of a connection whose bytes cannot be followed any further."""
-        return self.json(fault.status, web.error_body(fault.code, fault.message), _CLOSE)
+        return self.json(fault.status, flask_app.error_body(fault.code, fault.message), _CLOSE)
 
     def overloaded(self) -> bytes:
         """503: the server holds as much as it may; the client shall come back."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
-    from tributary.lane.connection import Connection
+    from tributary.http.lane.connection import Connection
 
 
 class General:

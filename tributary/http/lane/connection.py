@@ -7,12 +7,12 @@ import math
 from collections import deque
 from typing import Any, cast
 
-from tributary.lane.budget import Share
-from tributary.lane.framing import HEAD_END, Framer, Whole, check_line
-from tributary.lane.general import General
-from tributary.lane.head import CLOSING, Fault
-from tributary.lane.request import Handle, Request
-from tributary.lane.wire import Wire
+from tributary.http.lane.budget import Share
+from tributary.http.lane.framing import HEAD_END, Framer, Whole, check_line
+from tributary.http.lane.general import General
+from tributary.http.lane.head import CLOSING, Fault
+from tributary.http.lane.request import Handle, Request
+from tributary.http.lane.wire import Wire
 
 PIPELINED_MAX = 128
 _READ_AHEAD_BYTES = 16_384

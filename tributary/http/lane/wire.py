@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tributary.lane.lane import Lane
+    from tributary.http.lane.lane import Lane
 
 _LINGER_S = 2.0
 

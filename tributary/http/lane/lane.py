@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from loguru import logger
 
-from tributary.lane.answers import Answers
-from tributary.lane.budget import Budget
-from tributary.lane.head import Heads
-from tributary.lane.request import Handle, Usual
+from tributary.http.lane.budget import Budget
+from tributary.http.lane.head import Heads
+from tributary.http.lane.request import Handle, Usual
+from tributary.http.lane.responses import Answers
 from tributary.settings import Settings
 from tributary.store.links import Links
 
 if TYPE_CHECKING:
-    from tributary.lane.connection import Connection
+    from tributary.http.lane.connection import Connection
 
 App = Callable[[Any, Any, Any], Awaitable[None]]  # ASGI 3
 _SWEEP_S = 1.0

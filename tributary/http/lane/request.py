@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from tributary.lane.connection import Connection
-    from tributary.lane.head import Head
+    from tributary.http.lane.connection import Connection
+    from tributary.http.lane.head import Head
 
 
 class Request(msgspec.Struct, gc=False, eq=False):

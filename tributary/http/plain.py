@@ -16,9 +16,9 @@ from flask import Flask, Response
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from tributary import web
-from tributary.lane import framing, head
-from tributary.lane.head import Fault, Heads
+from tributary.http import flask_app
+from tributary.http.lane import framing, head
+from tributary.http.lane.head import Fault, Heads
 
 
 class PlainWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -35,16 +35,16 @@ class PlainWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         fault = self._fault(req)
         if fault is None:
             return bool(super().handle_request(req, conn))
-        _send(conn.sock, fault.status, web.error_body(fault.code, fault.message))
+        _send(conn.sock, fault.status, flask_app.error_body(fault.code, fault.message))
         return False
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Tell the client what gunicorn's parser, or a fault of ours, has raised."""
         fault = _of_parser(exc)
         if fault is None:
-            _send(client, *web.told(exc))
+            _send(client, *flask_app.told(exc))
         else:
-            _send(client, fault.status, web.error_body(fault.code, fault.message))
+            _send(client, fault.status, flask_app.error_body(fault.code, fault.message))
 
     def _fault(self, req: Any) -> Fault | None:
         """What the lane refuses and gunicorn does not."""
@@ -74,7 +74,7 @@ def tell_faults(app: Flask) -> Flask:
 
 def _told(error: Exception) -> Response:
     fault = framing.malformed(error)
-    return web.json_answer(web.error_body(fault.code, fault.message), fault.status)
+    return flask_app.json_answer(flask_app.error_body(fault.code, fault.message), fault.status)
 
 
 def _of_parser(error: Exception) -> Fault | None:

@@ -11,7 +11,7 @@ import re
 import httptools
 import msgspec
 
-from tributary.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Fault, Head, Heads
+from tributary.http.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Fault, Head, Heads
 
 HEAD_TOO_LARGE = Fault(431, "head_too_large", f"the head exceeds {BLOCK_MAX_BYTES} bytes")
 UNKNOWN_VERSION = Fault(505, "unknown_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")

@@ -1,0 +1,1 @@
+"""HTTP for both roles: Flask with its errors and checks, and the lane in front of it."""
