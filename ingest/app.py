@@ -15,10 +15,11 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ingest import record
 from ingest.intake import Intake
 from ingest.series import Lookup
-from tributary import failpoints, log, metrics, readiness, settings
+from tributary import failpoints, log, settings
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
+from tributary.operate import metrics, readiness
 from tributary.settings import Settings
 from tributary.store import redis_client, stream
 from tributary.store.stream import Appending

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tributary import metrics, settings
+from tributary import settings
+from tributary.operate import metrics
 from tributary.store import keys
 
 
@@ -33,7 +34,7 @@ def _metrics() -> str:
         "# Metrics\n\n"
         "`GET /metrics` tells these of the whole deployment, whichever process answers.\n"
         "What to do with them is in [operating.md](operating.md).\n"
-        "This table is written from `tributary/metrics.py`.\n\n"
+        "This table is written from `tributary/operate/metrics.py`.\n\n"
     )
     rows = [
         (f"`{m.name}`", m.type, " ".join(f"`{label}`" for label in m.labels), m.meaning)

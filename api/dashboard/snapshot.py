@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 
 _FRESH_S = 1.0

@@ -18,8 +18,8 @@ from support.waiting import wait_until
 
 from aggregator.attempts import Attempt, following
 from aggregator.parts import ATTEMPTS
-from tributary import status
 from tributary.model.frame import Block
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 

@@ -20,8 +20,8 @@ from aggregator.cycle import Cycle
 from aggregator.large import Large
 from aggregator.pace import Pace, Share
 from aggregator.tenure import Tenure
-from tributary import status
 from tributary.model.frame import Block, pack
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 

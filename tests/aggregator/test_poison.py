@@ -17,9 +17,9 @@ from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.parts import ATTEMPTS, FAILURES, Parts
 from aggregator.tenure import Tenure
-from tributary import status
 from tributary.model.aggregate import Layout, Records
 from tributary.model.frame import Block, pack, unpack
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys
 

@@ -18,9 +18,9 @@ from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.tenure import Tenure
-from tributary import status
 from tributary.model.aggregate import Layout, Records
 from tributary.model.frame import Block
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 

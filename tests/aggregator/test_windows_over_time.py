@@ -10,11 +10,11 @@ import redis
 from support import folding
 
 from api import query
-from tributary import status
 from tributary.errors import Misconfigured
 from tributary.model import reading
 from tributary.model.aggregate import Layout
 from tributary.model.frame import Block
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys
 

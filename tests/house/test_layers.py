@@ -56,6 +56,7 @@ ORDER = (
     "store",
     "auth",
     "http",
+    "operate",
 )
 # These speak HTTP like any client: they import no store, but each other as named here.
 APART: dict[str, set[str]] = {}

@@ -11,7 +11,7 @@ import redis
 from support.processes import Server
 from support.webs import Web
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 
 

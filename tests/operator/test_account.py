@@ -12,10 +12,10 @@ from support.account import assert_adds_up, post
 from support.processes import Process, stopped
 from support.waiting import wait_until
 
-from tributary import status
 from tributary.errors import BacklogFull
 from tributary.model import frame
 from tributary.model.frame import Block
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.scripts import REGROUP

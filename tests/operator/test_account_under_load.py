@@ -15,8 +15,8 @@ from support.pipeline import Aggregators, Load
 from support.processes import Process
 from support.waiting import wait_until
 
-from tributary import status
 from tributary.model.aggregate import Layout
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys
 

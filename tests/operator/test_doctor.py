@@ -16,8 +16,8 @@ from support.processes import ROOT, Process, Server, request, tributary
 from support.sse import Ear
 from support.waiting import wait_until
 
-from tributary import doctor
-from tributary.doctor import Finding
+from tributary.operate import doctor
+from tributary.operate.doctor import Finding
 from tributary.settings import Settings
 from tributary.store import acl, keys, redis_client
 

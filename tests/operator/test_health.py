@@ -11,7 +11,7 @@ from support.processes import Process, Server, tributary
 from support.scripted import Answer, scripted
 from support.waiting import wait_until
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.scripts import HEARTBEAT

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.processes import Deployment
 
-from tributary import doctor, memory
+from tributary.operate import doctor, machine_memory
 from tributary.settings import Settings
 
 GIB = 1024**3
@@ -19,13 +19,15 @@ def test_the_limit_of_a_container_counts_if_it_is_smaller(tmp_path: Path):
     limit.write_text("536870912\n")
     unlimited.write_text("max\n")
     machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert memory.total_bytes((limit,)) == 512 * 1024**2
-    assert memory.total_bytes((unlimited, tmp_path / "no-such-file")) == machine_bytes
+    assert machine_memory.total_bytes((limit,)) == 512 * 1024**2
+    assert machine_memory.total_bytes((unlimited, tmp_path / "no-such-file")) == machine_bytes
     limit.write_text(str(2**62))
-    assert memory.total_bytes((limit,)) == machine_bytes
+    assert machine_memory.total_bytes((limit,)) == machine_bytes
 
 
-@pytest.mark.parametrize(("given", "expected"), [(0, memory.total_bytes() // 2), (GIB, GIB)])
+@pytest.mark.parametrize(
+    ("given", "expected"), [(0, machine_memory.total_bytes() // 2), (GIB, GIB)]
+)
 def test_the_embedded_server_has_a_limit(tmp_path: Path, given: int, expected: int):
     up = Deployment(tmp_path / "data", environ={"TRIBUTARY_SERVER_MEMORY_BYTES": str(given)})
     try:

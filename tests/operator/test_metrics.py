@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.account import post
 from support.processes import Server
 
-from tributary import metrics
 from tributary.auth.guard import Guard
 from tributary.http import flask_app
-from tributary.metrics import ALWAYS, CATALOGUE
+from tributary.operate import metrics
+from tributary.operate.metrics import ALWAYS, CATALOGUE
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 from tributary.store.scripts import HEARTBEAT

@@ -13,7 +13,7 @@ from support.pipeline import Run
 from support.processes import Deployment, Server, request, stopped, tributary
 from support.waiting import wait_until
 
-from tributary import readiness, status
+from tributary.operate import readiness, status
 from tributary.settings import Settings
 
 Start = Callable[..., Server]

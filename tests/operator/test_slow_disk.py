@@ -15,9 +15,9 @@ from support.processes import Server, tributary
 from support.slow_disk import slow_fsyncs
 from support.waiting import wait_until
 
-from tributary import metrics, status
+from tributary.operate import metrics, status
+from tributary.operate.status import slow_disk
 from tributary.settings import Settings
-from tributary.status import slow_disk
 
 Start = Callable[..., Server]
 WELL = {

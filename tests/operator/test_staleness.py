@@ -5,9 +5,9 @@ from __future__ import annotations
 import redis
 
 from tributary.model import reading
+from tributary.operate.status import staleness
+from tributary.operate.status.staleness import SAMPLE
 from tributary.settings import Settings
-from tributary.status import staleness
-from tributary.status.staleness import SAMPLE
 from tributary.store import keys
 
 NOW_MS = 1_800_000_000_000

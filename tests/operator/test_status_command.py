@@ -13,7 +13,7 @@ from support.account import post
 from support.processes import Process, Server, tributary
 from support.waiting import wait_until
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys
 

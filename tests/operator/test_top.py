@@ -16,7 +16,7 @@ from support.processes import Process, Server, stopped, tributary
 from support.terminals import Terminal
 from support.waiting import wait_until
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys
 

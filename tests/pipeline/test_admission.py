@@ -13,7 +13,7 @@ from support.pipeline import Run
 from support.processes import request
 from support.waiting import wait_until
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys
 

@@ -20,7 +20,7 @@ from support.processes import request
 from support.sse import Ear
 from support.waiting import wait_until
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 from tributary.store.nodes import Nodes

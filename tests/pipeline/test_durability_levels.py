@@ -14,7 +14,7 @@ from support.pipeline import Run
 from support.processes import Deployment, Server, request, stopped
 from support.waiting import wait_until
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys
 

@@ -13,7 +13,7 @@ from support.pipeline import Run
 from support.processes import Server, request
 from support.waiting import wait_until
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 
 Start = Callable[..., Server]

@@ -14,7 +14,7 @@ from support.pipeline import Load
 from support.processes import Process, Server, stopped
 from support.waiting import wait_until
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 

@@ -14,7 +14,7 @@ from support.pipeline import Load
 from support.processes import Deployment, Process
 from support.waiting import wait_until
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 
 CHILDREN = {"server": "valkey-server", "aggregator": "tributary aggregator", "web": "tributary web"}

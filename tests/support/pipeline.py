@@ -14,7 +14,8 @@ from support.ledger import Ledger, Verdict, verify
 from support.processes import Process
 from support.senders import Sender, Style
 from support.waiting import wait_until
-from tributary import failpoints, status
+from tributary import failpoints
+from tributary.operate import status
 from tributary.settings import PREFIX, Settings
 from tributary.store import redis_client
 

@@ -12,11 +12,11 @@ import click
 import redis
 from rich.table import Table
 
-from tributary import dead, status
 from tributary.cli import options, terminal
-from tributary.dead import Buried
 from tributary.errors import BadFrame
 from tributary.model import reading
+from tributary.operate import dead_letters, status
+from tributary.operate.dead_letters import Buried
 from tributary.settings import Settings
 from tributary.store import redis_client
 
@@ -92,7 +92,7 @@ def replay(names: tuple[str, ...], *, is_all: bool, yes: bool, as_json: bool, **
     client, settings = _deployment(given)
     entries = _selected(client, settings, names, is_all=is_all)
     _confirm(f"Append {len(entries)} entries again?", yes=yes)
-    replayed, refused = dead.replay(client, settings, entries)
+    replayed, refused = dead_letters.replay(client, settings, entries)
     if as_json:
         click.echo(json.dumps({"replayed": replayed, "refused": refused}))
     else:
@@ -109,7 +109,7 @@ def drop(names: tuple[str, ...], *, is_all: bool, yes: bool, as_json: bool, **gi
     client, settings = _deployment(given)
     entries = _selected(client, settings, names, is_all=is_all)
     _confirm(f"Delete {len(entries)} entries for good?", yes=yes)
-    dropped = dead.drop(client, entries)
+    dropped = dead_letters.drop(client, entries)
     click.echo(json.dumps({"dropped": dropped}) if as_json else f"dropped {dropped} entries")
 
 
@@ -121,12 +121,12 @@ def _deployment(given: dict[str, Any]) -> tuple[redis.Redis, Settings]:
 
 def _all(client: redis.Redis, settings: Settings) -> Iterator[Buried]:
     for partition in range(settings.partitions):
-        yield from dead.buried(client, partition)
+        yield from dead_letters.buried(client, partition)
 
 
 def _named(client: redis.Redis, name: str) -> Buried:
     try:
-        entry = dead.find(client, name)
+        entry = dead_letters.find(client, name)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     if entry is None:

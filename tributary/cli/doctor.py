@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from tributary import doctor
 from tributary.cli import options
-from tributary.doctor import Finding
 from tributary.errors import Misconfigured
+from tributary.operate import doctor
+from tributary.operate.doctor import Finding
 from tributary.store import acl, redis_client
 
 _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from tributary import status
 from tributary.cli import options
 from tributary.errors import TributaryError
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import redis_client
 

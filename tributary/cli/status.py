@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from tributary import status
 from tributary.cli import options
 from tributary.cli.target import Target
 from tributary.errors import TributaryError
+from tributary.operate import status
 
 _COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending", "refused")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from tributary import status
+from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import redis_client, redis_url
 

@@ -19,11 +19,12 @@ import click
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from tributary.cli import interrupts, options, overview, terminal
-from tributary.cli.overview import Outage, Snapshot
+from tributary.cli import interrupts, options, terminal
 from tributary.cli.target import Target
 from tributary.errors import Misconfigured, TributaryError, Unavailable
-from tributary.status import staleness
+from tributary.operate import top_view
+from tributary.operate.status import staleness
+from tributary.operate.top_view import Outage, Snapshot
 
 _STALE_EVERY_S = 2.0  # looking at devices costs more than looking at partitions
 _ONCE_HEIGHT = 40
@@ -68,7 +69,7 @@ class Watch:
         outage = None
         if self._away_since_s is not None:
             outage = Outage(now_s - self._away_since_s, self._reason)
-        return overview.frame(self._now, self._before, outage, self._target.place, height)
+        return top_view.frame(self._now, self._before, outage, self._target.place, height)
 
 
 @click.command("top", epilog="Example: tributary top --interval-ms 500")

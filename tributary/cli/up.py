@@ -11,10 +11,11 @@ from typing import Any
 import click
 import msgspec
 
-from tributary import log, private, serve, status
+from tributary import log, private, serve
 from tributary.auth import guard
 from tributary.cli import first_token, interrupts, options
 from tributary.errors import Misconfigured, TributaryError
+from tributary.operate import status
 from tributary.server import EmbeddedServer
 from tributary.settings import PREFIX, Settings
 from tributary.store import redis_client, redis_url

@@ -7,10 +7,11 @@ from typing import Any
 import click
 from flask import Flask
 
-from tributary import log, metrics, readiness, serve
+from tributary import log, serve
 from tributary.auth.guard import Guard
 from tributary.cli import options
 from tributary.http import flask_app
+from tributary.operate import metrics, readiness
 from tributary.settings import Settings
 from tributary.store import redis_client
 

@@ -9,10 +9,10 @@ from typing import Any, Literal, NamedTuple
 
 import redis
 
-from tributary import memory
 from tributary.errors import TributaryError
+from tributary.operate import machine_memory
+from tributary.operate.status import slow_disk
 from tributary.settings import Settings
-from tributary.status import slow_disk
 from tributary.store import acl, durability, keys, redis_client, redis_url
 
 _SKEW_WARNS_MS = 1_000
@@ -79,7 +79,7 @@ def _memory(info: Mapping[str, Any], settings: Settings) -> Finding:
     """Whether maxmemory protects the machine and has room for the series that may come."""
     max_bytes = int(info.get("maxmemory", 0))
     machine_bytes = int(info.get("total_system_memory", 0))
-    series_bytes = settings.series_max * memory.SERIES_BYTES
+    series_bytes = settings.series_max * machine_memory.SERIES_BYTES
     if not max_bytes:
         return Finding(
             "memory",
@@ -100,8 +100,8 @@ def _memory(info: Mapping[str, Any], settings: Settings) -> Finding:
             "memory",
             "warning",
             f"maxmemory is {max_bytes} bytes, and with {cap} series may need more (some "
-            f"{memory.SERIES_BYTES} bytes each); set TRIBUTARY_SERIES_MAX to at most "
-            f"{max_bytes // memory.SERIES_BYTES}, or give the server more memory",
+            f"{machine_memory.SERIES_BYTES} bytes each); set TRIBUTARY_SERIES_MAX to at most "
+            f"{max_bytes // machine_memory.SERIES_BYTES}, or give the server more memory",
         )
     return Finding("memory", "ok", f"maxmemory is {max_bytes} bytes")
 

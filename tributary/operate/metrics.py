@@ -17,11 +17,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from tributary import __version__, status
+from tributary import __version__
 from tributary.auth import refusals
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
+from tributary.operate import status
 from tributary.settings import Settings
 
 Family = CounterMetricFamily | GaugeMetricFamily

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import redis
 
+from tributary.operate.status import partition as partition_
+from tributary.operate.status import slow_disk
+from tributary.operate.status.partition import Partition
 from tributary.settings import Settings
-from tributary.status import partition as partition_
-from tributary.status import slow_disk
-from tributary.status.partition import Partition
 from tributary.store import keys
 from tributary.store.membership import MISSED_HEARTBEATS, owner
 from tributary.store.redis_client import failures, servers

@@ -9,8 +9,8 @@ from rich.styled import Styled
 from rich.table import Table
 from rich.text import Text
 
-from tributary import status
-from tributary.status.staleness import Stale
+from tributary.operate import status
+from tributary.operate.status.staleness import Stale
 
 _FRAME_LINES = 14  # all but the rows of partitions, workers and faults
 _WORKERS_MAX = 4

@@ -1,0 +1,1 @@
+"""What operators and monitors look at: status, metrics, findings, dead entries."""
