@@ -12,7 +12,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from loguru import logger
 
-from tributary import failpoints, lifeline
+from tributary import failpoints
 from tributary.auth import guard
 from tributary.auth.guard import Guard
 from tributary.errors import Misconfigured
@@ -20,8 +20,9 @@ from tributary.http import flask_app, plain
 from tributary.http.lane import head
 from tributary.http.lane.gunicorn_worker import Application, LaneWorker
 from tributary.http.lane.lane import Lane
-from tributary.lifeline import Lifeline
 from tributary.settings import Settings
+from tributary.standalone import lifeline
+from tributary.standalone.lifeline import Lifeline
 from tributary.store import redis_client
 
 MakeApp = Callable[[Settings, Guard], Flask]

@@ -10,7 +10,7 @@ from pathlib import Path
 import redis
 
 from bench import machine, running
-from tributary.server import EmbeddedServer
+from tributary.standalone.embedded_server import EmbeddedServer
 
 CORE = 0
 

@@ -57,6 +57,8 @@ ORDER = (
     "auth",
     "http",
     "operate",
+    "standalone",
+    "serve",
 )
 # These speak HTTP like any client: they import no store, but each other as named here.
 APART: dict[str, set[str]] = {}

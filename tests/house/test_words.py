@@ -36,7 +36,7 @@ def test_keys_are_built_in_one_place():
 def test_the_environment_is_read_in_one_place():
     allowed = {
         "tributary/settings.py",
-        "tributary/supervisor.py",  # hands it down to children
+        "tributary/standalone/supervisor.py",  # hands it down to children
         "tributary/cli/up.py",  # whether a Redis was named at all
         "tributary/cli/options.py",  # likewise
         "tributary/loading/journal.py",  # XDG_STATE_HOME

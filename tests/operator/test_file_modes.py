@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from support.processes import Process, request
 
-from tributary import private
 from tributary.loading.journal import Entry, Journal
-from tributary.server import EmbeddedServer
+from tributary.standalone import private
+from tributary.standalone.embedded_server import EmbeddedServer
 
 Run = Callable[..., Process]
 _READY = re.compile(r"ready on (http://\S+)")

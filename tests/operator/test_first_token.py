@@ -11,7 +11,7 @@ import pytest
 from support.processes import Process, request, tributary
 from support.terminals import Terminal
 
-from tributary.cli import first_token
+from tributary.standalone import first_token
 
 Run = Callable[..., Process]
 OUTSIDE = "0.0.0.0"

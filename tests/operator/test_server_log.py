@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.processes import Server
 
-from tributary.server import EmbeddedServer
+from tributary.standalone.embedded_server import EmbeddedServer
 
 Start = Callable[..., Server]
 _MAX_BYTES = 4_194_304

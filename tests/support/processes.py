@@ -18,8 +18,8 @@ from typing import Any
 import redis
 
 from support.waiting import wait_until
-from tributary.server import EmbeddedServer
 from tributary.settings import PREFIX
+from tributary.standalone.embedded_server import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parents[2]
 # Host names in requests that tests write as bytes; without tokens the server must know them.

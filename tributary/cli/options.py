@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args, get_origin
 import click
 import msgspec
 
-from tributary import server, settings
+from tributary import settings
 from tributary.settings import PREFIX, Settings
+from tributary.standalone import embedded_server
 
 Function = Callable[..., Any]
 
@@ -55,7 +56,7 @@ def of_running(given: dict[str, Any]) -> Settings:
     """Settings of a deployment that runs: without a URL, of the one in the data directory."""
     settings = load(given)
     if is_embedded(given):
-        url = server.url_of(settings.data_dir)
+        url = embedded_server.url_of(settings.data_dir)
         if url is not None:
             return msgspec.structs.replace(settings, redis_url=url)
     return settings

@@ -17,12 +17,12 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from tributary import server
 from tributary.auth import tokens
 from tributary.auth.tokens import SCOPES, Scope, Token
 from tributary.cli import options
 from tributary.errors import Misconfigured
 from tributary.model import reading
+from tributary.standalone import embedded_server
 from tributary.store import redis_client
 
 _UNITS_MS = {"h": 3_600_000, "d": 86_400_000}
@@ -132,8 +132,8 @@ def _client(given: dict[str, Any]) -> Iterator[redis.Redis]:
     """A client of the deployment; an embedded server that does not run is started meanwhile."""
     settings = options.of_running(given)
     with contextlib.ExitStack() as stack:
-        if options.is_embedded(given) and not server.is_running(settings.data_dir):
-            url = stack.enter_context(server.running(settings))
+        if options.is_embedded(given) and not embedded_server.is_running(settings.data_dir):
+            url = stack.enter_context(embedded_server.running(settings))
             settings = msgspec.structs.replace(settings, redis_url=url)
         client = redis_client.connect(settings)
         stack.callback(client.close)

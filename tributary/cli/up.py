@@ -11,15 +11,16 @@ from typing import Any
 import click
 import msgspec
 
-from tributary import log, private, serve
+from tributary import log, serve
 from tributary.auth import guard
-from tributary.cli import first_token, interrupts, options
+from tributary.cli import interrupts, options
 from tributary.errors import Misconfigured, TributaryError
 from tributary.operate import status
-from tributary.server import EmbeddedServer
 from tributary.settings import PREFIX, Settings
+from tributary.standalone import first_token, private
+from tributary.standalone.embedded_server import EmbeddedServer
+from tributary.standalone.supervisor import Spec, Supervisor
 from tributary.store import redis_client, redis_url
-from tributary.supervisor import Spec, Supervisor
 
 _READY_TIMEOUT_S = 60.0
 _WATCH_S = 0.05

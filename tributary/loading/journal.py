@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from tributary import private
 from tributary.errors import Misconfigured
+from tributary.standalone import private
 
 _DEVICES_KEPT_MAX = 20
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from loguru import logger
 
-from tributary import lifeline
+from tributary.standalone import lifeline
 
 _GUARD = "read -r _; kill -TERM 0"
 _TERM_TIMEOUT_S = 15.0

