@@ -12,7 +12,7 @@ from support.site import Site
 from support.waiting import wait_until
 
 from tributary.client import Tributary
-from tributary.client.watch import Event, events
+from tributary.client.watching import Event, events
 from tributary.errors import Refused, Unavailable
 
 

@@ -8,7 +8,7 @@ with Tributary("http://127.0.0.1:8000") as tributary:
 """
 
 from tributary.client.batch import Batch, Limits, OnReceipt, Reading, Undelivered
-from tributary.client.client import Tributary
+from tributary.client.deployment import Tributary
 from tributary.client.endpoint import ServerFault
 from tributary.client.receipt import Receipt, Refusal
 

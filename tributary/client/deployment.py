@@ -14,7 +14,7 @@ import msgspec
 from tributary.client.batch import Batch, Limits, OnReceipt, Reading
 from tributary.client.endpoint import Endpoint, Request
 from tributary.client.receipt import Receipt, Refusal
-from tributary.client.watch import Watching
+from tributary.client.watching import Watching
 from tributary.errors import Refused
 
 PATIENCE_S = 60.0
