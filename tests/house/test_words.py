@@ -39,7 +39,7 @@ def test_the_environment_is_read_in_one_place():
         "tributary/standalone/supervisor.py",  # hands it down to children
         "tributary/cli/up.py",  # whether a Redis was named at all
         "tributary/cli/options.py",  # likewise
-        "tributary/loading/journal.py",  # XDG_STATE_HOME
+        "tributary/load/journal.py",  # XDG_STATE_HOME
     }
     assert not found(r"os\.environ|getenv", SOURCES, *allowed)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.processes import Process, request
 
-from tributary.loading.journal import Entry, Journal
+from tributary.load.journal import Entry, Journal
 from tributary.standalone import private
 from tributary.standalone.embedded_server import EmbeddedServer
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from tributary.dataset import guess, record
-from tributary.dataset.plan import Column, Plan, Wishes
-from tributary.dataset.record import Lines
-from tributary.dataset.row import Reader, Row
+from tributary.load import file_records, guess
+from tributary.load.file_records import Lines
+from tributary.load.plan import Column, Plan, Wishes
+from tributary.load.row import Reader, Row
 
 
 def planned(content: bytes, **wishes: Any) -> Plan:
     head = content.splitlines(keepends=True)
     asked = Wishes(**wishes)
-    form = record.form_of(head, asked.delimiter)
-    return guess.plan(form, list(record.records(Lines(head), form)), asked)
+    form = file_records.form_of(head, asked.delimiter)
+    return guess.plan(form, list(file_records.records(Lines(head), form)), asked)
 
 
 def read(content: bytes, **wishes: Any) -> list[Row]:
     plan = planned(content, **wishes)
     lines = Lines(content.splitlines(keepends=True))
-    return list(map(Reader(plan).read, record.records(lines, plan.form)))
+    return list(map(Reader(plan).read, file_records.records(lines, plan.form)))
 
 
 def readings(content: bytes, **wishes: Any) -> list[dict[str, Any] | None]:

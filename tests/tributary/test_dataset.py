@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.datasets import column, planned, read, readings
 
-from tributary.dataset import file, guess, record
-from tributary.dataset.plan import Wishes
-from tributary.dataset.record import Lines
-from tributary.dataset.row import Reader
 from tributary.errors import Misconfigured
+from tributary.load import file, file_records, guess
+from tributary.load.file_records import Lines
+from tributary.load.plan import Wishes
+from tributary.load.row import Reader
 
 DATA = Path(__file__).parents[1] / "data"
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "obd_4drivers.csv"
@@ -78,11 +78,11 @@ class TestTheUglyFile:
     def test_a_column_that_is_empty_at_first_is_read_when_it_fills(self):
         content = (DATA / "ugly.csv").read_bytes()
         head = content.splitlines(keepends=True)[:11]
-        form = record.form_of(head)
-        plan = guess.plan(form, list(record.records(Lines(head), form)), Wishes())
+        form = file_records.form_of(head)
+        plan = guess.plan(form, list(file_records.records(Lines(head), form)), Wishes())
         assert column(plan, "TIMING_ADVANCE").example is None
         lines = Lines(content.splitlines(keepends=True))
-        rows = list(map(Reader(plan).read, record.records(lines, form)))
+        rows = list(map(Reader(plan).read, file_records.records(lines, form)))
         assert rows[-1].reading["timing_advance"] == 80.5
 
     def test_units_in_cells_are_understood_and_a_strange_one_is_left_out(self):
@@ -139,9 +139,9 @@ class TestForms:
 
     def test_a_key_that_the_sample_did_not_show_is_read_all_the_same(self):
         head = [b'{"a":1}\n']
-        form = record.form_of(head)
-        reader = Reader(guess.plan(form, list(record.records(Lines(head), form)), Wishes()))
-        later = record.Record(2, {"a": 1, "b": 2, "c": "text", "d": None})
+        form = file_records.form_of(head)
+        reader = Reader(guess.plan(form, list(file_records.records(Lines(head), form)), Wishes()))
+        later = file_records.Record(2, {"a": 1, "b": 2, "c": "text", "d": None})
         assert reader.read(later).reading == {"a": 1.0, "b": 2.0}
 
     @pytest.mark.parametrize(
@@ -228,6 +228,6 @@ class TestFiles:
     def test_after_each_record_it_is_known_how_far_the_file_was_read(self):
         content = b'device,note\na,"1\n2"\nb,3\n'
         lines = Lines(content.splitlines(keepends=True))
-        records = record.records(lines, record.Form("CSV", ",", ("device", "note")))
+        records = file_records.records(lines, file_records.Form("CSV", ",", ("device", "note")))
         ends = [lines.offset_bytes for _ in islice(records, 2)]
         assert ends == [len(b'device,note\na,"1\n2"\n'), len(content)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from support.datasets import column, planned, readings
 
-from tributary.dataset import name, record
 from tributary.errors import Misconfigured
+from tributary.load import file_records, name
 
 
 class TestNames:
@@ -35,7 +35,7 @@ class TestNames:
         assert "use --map" in column(plan, "rpm").left_out
 
     def test_columns_of_one_name_or_none_are_told_apart(self):
-        form = record.form_of([b"device,temp,temp,,temp\n", b"a,1,2,3,4\n"])
+        form = file_records.form_of([b"device,temp,temp,,temp\n", b"a,1,2,3,4\n"])
         assert form.columns == ("device", "temp", "temp_3", "column_4", "temp_5")
 
     def test_more_columns_than_a_reading_may_have_metrics_are_left_out(self):

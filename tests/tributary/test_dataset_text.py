@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tributary.dataset import text
-from tributary.dataset.text import FORMATS, Number
+from tributary.load import text
+from tributary.load.text import FORMATS, Number
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from support.scripted import Answer, accepted, scripted
 from support.waiting import wait_until
 
 from tributary.client import Tributary
-from tributary.dataset.plan import Wishes
 from tributary.errors import Misconfigured
-from tributary.loading import Journal, Loader, Source, Start, Tally, survey
+from tributary.load import Journal, Loader, Source, Start, Tally, survey
+from tributary.load.plan import Wishes
 
 
 def table(path: Path, rows: int) -> Path:

@@ -11,9 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tributary.cli import terminal
-from tributary.dataset import cell, name, text
-from tributary.dataset.plan import Column, Plan, TimeColumn
-from tributary.loading import Source
+from tributary.load import Source, cell, name, text
+from tributary.load.plan import Column, Plan, TimeColumn
 from tributary.model import reading
 
 

@@ -15,11 +15,10 @@ from rich.text import Text
 from tributary import settings
 from tributary.cli import guessed, interrupts, terminal
 from tributary.client import Tributary
-from tributary.dataset import file
-from tributary.dataset.plan import Wishes
-from tributary.dataset.record import Lines
 from tributary.errors import Misconfigured, Unavailable
-from tributary.loading import Journal, Loader, Source, Start, Tally, rows, survey
+from tributary.load import Journal, Loader, Source, Start, Tally, file, rows, survey
+from tributary.load.file_records import Lines
+from tributary.load.plan import Wishes
 
 _STATE_DIR = Path("~/.local/state/tributary/load")
 

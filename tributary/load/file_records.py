@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tributary.dataset import text
-from tributary.dataset.cell import Cell, kind
 from tributary.errors import Misconfigured
+from tributary.load import text
+from tributary.load.cell import Cell, kind
 
 _DELIMITERS = (";", ",", "\t", "|")
 _BOM = b"\xef\xbb\xbf"

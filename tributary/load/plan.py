@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tributary.dataset.cell import Cell
-from tributary.dataset.record import Form
-from tributary.dataset.text import Format
+from tributary.load.cell import Cell
+from tributary.load.file_records import Form
+from tributary.load.text import Format
 
 
 class Wishes(NamedTuple):

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from tributary.dataset import cell, guess
-from tributary.dataset.cell import Cell
-from tributary.dataset.plan import Column, Plan, TimeColumn
-from tributary.dataset.record import Record
+from tributary.load import cell, guess
+from tributary.load.cell import Cell
+from tributary.load.file_records import Record
+from tributary.load.plan import Column, Plan, TimeColumn
 from tributary.model import reading
 
 _CELLS_KEPT = 1 << 14  # of each column

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Collection
 from itertools import pairwise
 
-from tributary.dataset import cell, name, text
-from tributary.dataset.cell import Cell
-from tributary.dataset.plan import Column, DeviceColumn, Plan, TimeColumn, Wishes
-from tributary.dataset.record import Form, Record
-from tributary.dataset.sample import Sample
 from tributary.errors import Misconfigured
+from tributary.load import cell, name, text
+from tributary.load.cell import Cell
+from tributary.load.file_records import Form, Record
+from tributary.load.plan import Column, DeviceColumn, Plan, TimeColumn, Wishes
+from tributary.load.sample import Sample
 from tributary.model import reading
 
 _EPOCH_MIN = 1e8  # smaller numbers count from the start of something, not from 1970

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tributary.dataset import cell, text
-from tributary.dataset.cell import Cell
-from tributary.dataset.record import Form, Record
+from tributary.load import cell, text
+from tributary.load.cell import Cell
+from tributary.load.file_records import Form, Record
 
 
 class Sample:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tributary.client import Receipt
-from tributary.dataset.row import Row
+from tributary.load.row import Row
 
 COMPLAINTS_KEPT_MAX = 20
 

@@ -7,11 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from tributary.dataset import file, guess, record
-from tributary.dataset.plan import Plan, Wishes
-from tributary.dataset.record import Lines
-from tributary.dataset.row import Reader, Row
 from tributary.errors import Misconfigured
+from tributary.load import file, file_records, guess
+from tributary.load.file_records import Lines
+from tributary.load.plan import Plan, Wishes
+from tributary.load.row import Reader, Row
 
 SAMPLE_LINES = 1001  # a line of names and a thousand rows
 
@@ -31,8 +31,8 @@ def survey(path: Path, wishes: Wishes) -> Source:
     """
     head = list(islice(file.lines(path), SAMPLE_LINES))
     try:
-        form = record.form_of(head, wishes.delimiter)
-        sample = list(record.records(Lines(head), form))
+        form = file_records.form_of(head, wishes.delimiter)
+        sample = list(file_records.records(Lines(head), form))
         return Source(path, guess.plan(form, sample, wishes))
     except Misconfigured as error:
         raise Misconfigured(f"{path}: {error}") from None
@@ -40,4 +40,4 @@ def survey(path: Path, wishes: Wishes) -> Source:
 
 def rows(source: Source, lines: Lines) -> Iterator[Row]:
     """The rows of a file from where `lines` stands."""
-    return map(Reader(source.plan).read, record.records(lines, source.plan.form))
+    return map(Reader(source.plan).read, file_records.records(lines, source.plan.form))

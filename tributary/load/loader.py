@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tributary.client import ServerFault, Tributary
-from tributary.dataset import file
-from tributary.dataset.record import Lines
-from tributary.dataset.row import Row
 from tributary.errors import Misconfigured, Refused
-from tributary.loading.journal import Entry, Journal
-from tributary.loading.source import Source, rows
-from tributary.loading.tally import Tally
+from tributary.load import file
+from tributary.load.file_records import Lines
+from tributary.load.journal import Entry, Journal
+from tributary.load.row import Row
+from tributary.load.source import Source, rows
+from tributary.load.tally import Tally
 from tributary.model import reading
 
 BATCH_READINGS = 1000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tributary.dataset import text
-from tributary.dataset.text import Format, Number
+from tributary.load import text
+from tributary.load.text import Format, Number
 from tributary.model import reading
 
 Cell = Any
