@@ -61,7 +61,7 @@ ORDER = (
     "serve",
 )
 # These speak HTTP like any client: they import no store, but each other as named here.
-APART: dict[str, set[str]] = {"client": set(), "load": {"client"}}
+APART: dict[str, set[str]] = {"client": set(), "load": {"client"}, "simulate": {"client"}}
 LOOSE = {"errors", "failpoints", "log", "settings"}  # under every package
 # Imports against the order, module by module.
 AGAINST: dict[str, set[str]] = {

@@ -11,8 +11,8 @@ from ingest import record
 from ingest.rules import Rules
 from tributary.errors import Refused
 from tributary.settings import Settings
-from tributary.simulation import fleet
-from tributary.simulation.fleet import METRICS, Car, Event, Shape
+from tributary.simulate import fleet
+from tributary.simulate.fleet import METRICS, Car, Event, Shape
 
 BEGIN_MS = 1_795_341_600_000
 SHAPE = Shape(devices=7, rate=50.0, seconds=60.0)

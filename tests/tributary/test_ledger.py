@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tributary.simulation.ledger import AVERAGE_OVER, Ledger
+from tributary.simulate.ledger import AVERAGE_OVER, Ledger
 
 
 def at(time_ms: int, value: float) -> dict[str, object]:

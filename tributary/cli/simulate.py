@@ -16,11 +16,11 @@ from tributary import settings
 from tributary.cli import interrupts, terminal
 from tributary.client import Tributary
 from tributary.errors import Unavailable
-from tributary.simulation import fleet
-from tributary.simulation.check import Verdict, check, known
-from tributary.simulation.drive import Drive, Progress
-from tributary.simulation.fleet import METRICS, Shape
-from tributary.simulation.ledger import Ledger
+from tributary.simulate import fleet
+from tributary.simulate.check import Verdict, check, known
+from tributary.simulate.drive import Drive, Progress
+from tributary.simulate.fleet import METRICS, Shape
+from tributary.simulate.ledger import Ledger
 
 _CARS_SHOWN_MAX = 8
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import count
 
 from tributary.client import Batch, OnReceipt, Reading, Receipt, Refusal, Tributary, Undelivered
-from tributary.simulation import fleet
-from tributary.simulation.fleet import Shape
-from tributary.simulation.ledger import Ledger
+from tributary.simulate import fleet
+from tributary.simulate.fleet import Shape
+from tributary.simulate.ledger import Ledger
 
 _SENDERS_MAX = 4
 _MAX_AGE_S = 0.2

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tributary.client import Tributary
 from tributary.errors import Refused
-from tributary.simulation.ledger import Difference, Ledger
+from tributary.simulate.ledger import Difference, Ledger
 
 _UNKNOWN = "unknown_device"
 _PAUSE_S = 0.1
