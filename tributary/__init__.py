@@ -1,3 +1,3 @@
-"""What the roles of Tributary must agree on: readings, frames, keys, settings, the server."""
+"""What the roles of Tributary share, one package per concern; see tests/house/test_layers.py."""
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.processes import Process
 
-from tributary import documents
+from scripts import documents
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("compose/*.md")])

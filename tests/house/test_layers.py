@@ -59,6 +59,7 @@ ORDER = (
     "operate",
     "standalone",
     "serve",
+    "cli",
 )
 # These speak HTTP like any client: they import no store, but each other as named here.
 APART: dict[str, set[str]] = {"client": set(), "load": {"client"}, "simulate": {"client"}}
@@ -67,6 +68,12 @@ LOOSE = {"errors", "failpoints", "log", "settings"}  # under every package
 AGAINST: dict[str, set[str]] = {
     # it writes files that only their owner may read
     "tributary/load/journal.py": {"tributary.standalone.private"},
+    # pure: the parsers of its values
+    "tributary/settings.py": {
+        "tributary.auth.browsers",
+        "tributary.auth.cors",
+        "tributary.store.redis_url",
+    },
 }
 
 
@@ -100,3 +107,26 @@ def test_packages_import_only_those_before_them():
         if name.split(".")[1] not in below(package)
     ]
     assert not wrong
+
+
+def test_few_modules_are_loose_and_they_import_only_what_is_pure():
+    loose = {path.stem: path for path in FILES if path.parent == Path("tributary")}
+    assert set(loose) == {*LOOSE, "serve", "__init__", "__main__"}
+    wrong = [
+        f"{loose[each]} imports {name}"
+        for each in LOOSE
+        for name in modules(loose[each]) - AGAINST.get(str(loose[each]), set())
+        if name.split(".")[1] not in {*LOOSE, "model"}
+    ]
+    assert not wrong
+
+
+def test_nobody_imports_the_command_line():
+    inside = ("tributary/cli", "tributary/__main__.py")
+    assert not [
+        path
+        for path in FILES
+        if not path.is_relative_to(inside[0])
+        and str(path) != inside[1]
+        and any(f"{name}.".startswith("tributary.cli.") for name in modules(path))
+    ]

@@ -13,7 +13,7 @@ from rich.progress import DownloadColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from tributary import settings
-from tributary.cli import guessed, interrupts, terminal
+from tributary.cli import interrupts, load_table, terminal
 from tributary.client import Tributary
 from tributary.errors import Misconfigured, Unavailable
 from tributary.load import Journal, Loader, Source, Start, Tally, file, rows, survey
@@ -77,7 +77,7 @@ def command(files: tuple[Path, ...], *, dry_run: bool, **given: Any) -> None:
     out = terminal.console()
     wishes = _wishes(given)
     sources = [survey(path, wishes) for path in files]
-    guessed.show(out, sources)
+    load_table.show(out, sources)
     tally, began_at_s = Tally(), time.monotonic()
     if dry_run:
         for source in sources:
