@@ -12,8 +12,8 @@ import redis
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from ingest import record
-from ingest.intake import Intake
+from ingest.admission import Intake
+from ingest.doors import record
 from ingest.series import Lookup
 from tributary import failpoints, log, settings
 from tributary.auth.guard import Guard

@@ -24,8 +24,8 @@ import redis
 
 from ingest import admitted
 from ingest.admitted import Admitted
+from ingest.limits import Accepted
 from ingest.newcomers import Joined
-from ingest.rules import Accepted
 from ingest.series import Lookup, devices_of, without
 from tributary.auth.tokens import Token
 from tributary.errors import Refused

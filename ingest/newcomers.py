@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from itertools import repeat
 from typing import NamedTuple
 
-from ingest.rules import Accepted
+from ingest.limits import Accepted
 from tributary.auth.rate import Rate
 from tributary.errors import TooManyNewSeries
 

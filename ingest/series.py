@@ -7,7 +7,7 @@ from itertools import repeat
 
 import msgspec
 
-from ingest.rules import Accepted
+from ingest.limits import Accepted
 from tributary.auth.tokens import Token
 from tributary.errors import Refused
 from tributary.model import frame

@@ -9,8 +9,8 @@ import redis
 
 from ingest.admitted import Admitted
 from ingest.caps import Caps
+from ingest.limits import Accepted
 from ingest.newcomers import Newcomers
-from ingest.rules import Accepted
 from tributary.errors import Refused
 from tributary.model.frame import Block
 from tributary.settings import Settings

@@ -15,7 +15,7 @@ from support.waiting import wait_until
 from support.webs import Reply, Web
 
 from ingest.caps import Caps
-from ingest.rules import Accepted
+from ingest.limits import Accepted
 from tributary.auth import refusals, tokens
 from tributary.auth.tokens import Token
 from tributary.errors import Refused, Unavailable

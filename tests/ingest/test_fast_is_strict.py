@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingest.forms import fast, strict
-from ingest.rules import Accepted, Rules
+from ingest.doors.record import fast, strict
+from ingest.limits import Accepted, Rules
 from tributary.errors import Refused
 from tributary.settings import Settings
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import redis
 
-from ingest import record
-from ingest.intake import Intake, Taken
+from ingest.admission import Intake, Taken
+from ingest.doors import record
 from tributary.auth import tokens
 from tributary.auth.guard import Asked, Guard
 from tributary.auth.tokens import Token
@@ -116,7 +116,7 @@ def test_over_the_rate_it_says_when_to_come_back(change: Change, client: redis.R
 def test_a_single_reading_is_found_at_once_when_its_series_are_known(
     settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, bound: str, held: int
 ):
-    monkeypatch.setattr(f"ingest.rules.{bound}", held)
+    monkeypatch.setattr(f"ingest.limits.{bound}", held)
     intake = made(settings, client)
     bodies = [b'{"device":"d%d","a":1,"b":2}' % n for n in range(10)]
     assert [take(intake, body).joined.series for body in bodies] == [2] * 10

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from ingest import record
-from ingest.rules import Rules
+from ingest.doors import record
+from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.settings import Settings
 

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from ingest import newcomers
+from ingest.limits import Accepted
 from ingest.newcomers import Newcomers
-from ingest.rules import Accepted
 from tributary.errors import TooManyNewSeries
 from tributary.model.frame import Block
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ingest import record
-from ingest.rules import Rules
+from ingest.doors import record
+from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.settings import Settings
 

@@ -17,7 +17,7 @@ from tributary.cli import options
 def command(**given: Any) -> None:
     """Serve the ingest role over HTTP until SIGTERM."""
     from ingest.app import create_app
-    from ingest.lane import attach
+    from ingest.recorder import attach
 
     settings = options.load(given)
     log.configure(settings, "ingest")

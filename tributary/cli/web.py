@@ -24,9 +24,9 @@ def command(listener_fd: int, **given: Any) -> None:
     settings = options.load(given)
     log.configure(settings, "web")
     import api.lane
-    import ingest.lane
+    import ingest.recorder
 
-    serve.serve(settings, create_app, (ingest.lane.attach, api.lane.attach), listener_fd)
+    serve.serve(settings, create_app, (ingest.recorder.attach, api.lane.attach), listener_fd)
 
 
 def create_app(settings: Settings, guard: Guard) -> Flask:

@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.forms import strict
-from ingest.rules import Accepted, Rules
+from ingest.doors.record import strict
+from ingest.limits import Accepted, Rules
 from tributary.errors import Refused
 from tributary.model import catalogue, reading
 from tributary.model.frame import Block

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from ingest.forms import fast, strict
-from ingest.rules import Accepted, Rules
+from ingest.doors.record import fast, strict
+from ingest.limits import Accepted, Rules
 from tributary.errors import Refused
 from tributary.model import frame
 from tributary.store.stream import Frame

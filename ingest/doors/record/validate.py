@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingest import rules
-from ingest.rules import Rules
+from ingest.limits import Rules, invalid_device
 from tributary.errors import Refused
 from tributary.model import catalogue, reading
 from tributary.model.frame import Block
@@ -32,7 +31,7 @@ def device(item: dict[str, Any], limits: Rules) -> str:
     """The device of an object, which must be a valid name."""
     given = item.get("device", reading.DEFAULT_DEVICE)
     if not isinstance(given, str):
-        raise rules.invalid_device(given)
+        raise invalid_device(given)
     limits.devices.check(given)
     return given
 

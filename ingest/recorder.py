@@ -13,10 +13,10 @@ from functools import partial
 import msgspec
 from msgspec import Raw
 
-from ingest import record
-from ingest.intake import Intake, Taken
+from ingest.admission import Intake, Taken
+from ingest.doors import record
+from ingest.limits import Accepted
 from ingest.newcomers import Joined
-from ingest.rules import Accepted
 from tributary import failpoints
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError

@@ -10,11 +10,12 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from ingest import body, record
+from ingest import decompress
 from ingest.caps import Caps
-from ingest.forms import fast
+from ingest.doors import record
+from ingest.doors.record import fast
+from ingest.limits import Accepted, Rules
 from ingest.newcomers import Joined, Newcomers
-from ingest.rules import Accepted, Rules
 from ingest.series import Lookup
 from tributary.auth.guard import Asked, Guard
 from tributary.auth.rate import Rate
@@ -67,7 +68,7 @@ class Intake:
             accepted = fast.parse(sent, now_ms, self._rules)  # the usual request
         else:
             if asked.content_encoding != "identity":
-                sent = body.decoded(sent, asked.content_encoding, self._rules.body_max_bytes)
+                sent = decompress.decoded(sent, asked.content_encoding, self._rules.body_max_bytes)
             rejected = [] if query and _skips(query) else None
             accepted = record.accept(sent, asked.content_type, now_ms, self._rules, rejected)
         if token is not None:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any, NoReturn, TypeVar
 
-from ingest.forms import judge
-from ingest.rules import Accepted, Rules
+from ingest.doors.record import validate
+from ingest.limits import Accepted, Rules
 from tributary.errors import Refused
 from tributary.model import reading
 from tributary.model.frame import Block
@@ -40,12 +40,12 @@ def parse(
         if any(isinstance(v, list) for v in value.values()):
             return _columns(value, arrived_ms, limits, rejected)
         if rejected is None:
-            block = judge.block(value, arrived_ms, limits)
+            block = validate.block(value, arrived_ms, limits)
             return _collected([(0, block)], limits, is_batch=False)
         return batch([value], arrived_ms, limits, rejected)
     if isinstance(value, list):
         return batch(value, arrived_ms, limits, rejected)
-    raise judge.wrong_shape(f"a JSON {judge.kind(value)} is not a reading")
+    raise validate.wrong_shape(f"a JSON {validate.kind(value)} is not a reading")
 
 
 def parse_lines(
@@ -60,7 +60,7 @@ def parse_lines(
     limits.check_size(len(lines))
 
     def block_of(line: bytes) -> Block:
-        return judge.block(load(line), arrived_ms, limits)
+        return validate.block(load(line), arrived_ms, limits)
 
     return _collected(_each(lines, block_of, rejected), limits, is_batch=True)
 
@@ -76,7 +76,7 @@ def batch(
     limits.check_size(len(items))
 
     def block_of(item: Any) -> Block:
-        return judge.block(item, arrived_ms, limits)
+        return validate.block(item, arrived_ms, limits)
 
     return _collected(_each(items, block_of, rejected), limits, is_batch=True)
 
@@ -98,7 +98,7 @@ def load(body: bytes) -> Any:
     except UnicodeError as error:
         raise Refused(f"the body is not UTF-8: {error}", status=400, code="bad_encoding") from None
     except RecursionError:
-        raise judge.wrong_shape("the JSON is nested too deeply") from None
+        raise validate.wrong_shape("the JSON is nested too deeply") from None
     except ValueError as error:
         raise Refused(f"the body is not JSON: {error}", status=400, code="not_json") from None
 
@@ -122,7 +122,7 @@ def _each(
 def _columns(
     item: dict[str, Any], arrived_ms: int, limits: Rules, rejected: list[Refused] | None
 ) -> Accepted:
-    device = judge.device(item, limits)
+    device = validate.device(item, limits)
     columns = {k: v for k, v in item.items() if k not in reading.RESERVED}
     for name, column in columns.items():
         if not isinstance(column, list):
@@ -134,11 +134,11 @@ def _columns(
     if lengths != {len(times)}:
         _refuse_column("recorded_at", "the arrays differ in length")
     limits.check_size(len(times))
-    judge.check_names(columns, limits)
+    validate.check_names(columns, limits)
 
     def row_of(index: int) -> tuple[int, list[float]]:
-        time_ms = judge.time_ms(times[index], arrived_ms, limits)
-        values = [judge.number(name, column[index], limits) for name, column in columns.items()]
+        time_ms = validate.time_ms(times[index], arrived_ms, limits)
+        values = [validate.number(name, column[index], limits) for name, column in columns.items()]
         return time_ms, values
 
     rows = _each(list(range(len(times))), row_of, rejected)
