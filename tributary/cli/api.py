@@ -15,7 +15,7 @@ from tributary.cli import options
 def command(**given: Any) -> None:
     """Serve the api role over HTTP until SIGTERM."""
     from api.app import create_app
-    from api.lane import attach
+    from api.collector import attach
 
     settings = options.load(given)
     log.configure(settings, "api")

@@ -23,10 +23,10 @@ def command(listener_fd: int, **given: Any) -> None:
     """Serve record and collect on one inherited socket."""
     settings = options.load(given)
     log.configure(settings, "web")
-    import api.lane
+    import api.collector
     import ingest.recorder
 
-    serve.serve(settings, create_app, (ingest.recorder.attach, api.lane.attach), listener_fd)
+    serve.serve(settings, create_app, (ingest.recorder.attach, api.collector.attach), listener_fd)
 
 
 def create_app(settings: Settings, guard: Guard) -> Flask:
