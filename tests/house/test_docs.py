@@ -29,7 +29,7 @@ def test_links_and_paths_exist(path: Path):
     for target in re.findall(r"\]\((?!http)([^)#]+)", text):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
     for name in re.findall(
-        r"`((?:tributary|ingest|aggregator|api|tests|scripts|docs|compose|bench|chaos)/[\w./-]*)`",
+        r"`((?:tributary|ingest|aggregator|api|tests|scripts|docs|compose|bench)/[\w./-]*)`",
         text,
     ):
         assert (ROOT / name).exists(), f"{path.name} names {name}"

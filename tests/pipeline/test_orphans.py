@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faults import tree
 from support.pipeline import Load, environ
 from support.processes import Deployment, Process, Server, tributary
 from support.waiting import wait_until
 
-from chaos import tree
 from tributary.settings import Settings
 
 Run = Callable[..., Process]

@@ -22,7 +22,7 @@ from support.processes import Process, Server, tributary
 from support.senders import Style, Wire
 from support.waiting import wait_until
 
-from chaos.proxy import Proxy
+from faults.proxy import Proxy
 from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos import tree
+from faults import tree
 
 
 @pytest.mark.slow

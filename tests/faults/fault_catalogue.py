@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from chaos import clocks, disks, fleets, judge, networks, processes, servers, streams
-from chaos.judge import Judge
-from chaos.stand import Needs, Stand
+from faults import clocks, disks, fleets, judge, networks, process_faults, servers, streams
+from faults.judge import Judge
+from faults.stand import Needs, Stand
 
 Inject = Callable[[Stand, int], None]
 Prepare = Callable[[Path, Needs], AbstractContextManager[Needs]]
@@ -33,11 +33,11 @@ _WIDE = _EVERYSEC._replace(settings={"body_max_bytes": 1 << 24, "in_flight_max_b
 _DEBIAN = "redis-server"
 
 CATALOGUE = (
-    Fault("F1", "kill -9 an aggregator", processes.kill_aggregators, 20, storm=3),
-    Fault("F2", "die at each named point of the code", processes.die_at_points, 3),
-    Fault("F3", "kill -9 an HTTP worker of ingest", processes.kill_http_workers, 20, storm=3),
-    Fault("F4", "rolling restart by SIGTERM", processes.restart_in_order, 5),
-    Fault("F5", "zombie: SIGSTOP, ownership moves, SIGCONT", processes.make_zombies, 20, storm=2),
+    Fault("F1", "kill -9 an aggregator", process_faults.kill_aggregators, 20, storm=3),
+    Fault("F2", "die at each named point of the code", process_faults.die_at_points, 3),
+    Fault("F3", "kill -9 an HTTP worker of ingest", process_faults.kill_http_workers, 20, storm=3),
+    Fault("F4", "rolling restart by SIGTERM", process_faults.restart_in_order, 5),
+    Fault("F5", "zombie: SIGSTOP, ownership moves, SIGCONT", process_faults.make_zombies, 20, storm=2),
     Fault("F6", "kill -9 the server, appendfsync always", servers.kill_server, 10, storm=1),
     Fault("F7", "kill -9 the server, everysec", servers.kill_server, 10, _EVERYSEC),
     Fault(
@@ -71,7 +71,7 @@ CATALOGUE = (
     ),
     Fault("F19", "maxmemory reached, noeviction", servers.fill_memory, 3, storm=1),
     Fault("F20", "a policy that evicts: start refused", servers.evict, 3),
-    Fault("F21", "memory limit on an aggregator", processes.starve_aggregators, 3, storm=1),
+    Fault("F21", "memory limit on an aggregator", process_faults.starve_aggregators, 3, storm=1),
     Fault(
         "F22", "the server's clock ± 1 h", clocks.jump_server, 4, Needs(binary=_DEBIAN),
         prepare=clocks.server_clock,

@@ -8,8 +8,8 @@ import random
 import pytest
 from support.programs import needed
 
-from chaos import report, run
-from chaos.catalogue import find
+from faults import fault_report, fault_run
+from faults.fault_catalogue import find
 
 STORM_S = 35.0
 
@@ -19,9 +19,9 @@ STORM_S = 35.0
 @pytest.mark.parametrize("kind", ["fixed", "fresh"])
 def test_nothing_is_lost_or_counted_twice_in_a_storm(kind: str):
     seed = 7 if kind == "fixed" else random.randrange(1 << 16)
-    result = run.storm(run.Order(seed), STORM_S)
-    print("\n" + report.line(result))  # noqa: T201 - figures
-    assert result.is_clean, report.line(result)
+    result = fault_run.storm(fault_run.Order(seed), STORM_S)
+    print("\n" + fault_report.line(result))  # noqa: T201 - figures
+    assert result.is_clean, fault_report.line(result)
     assert result.found is not None
     assert result.found.acknowledged > 0
     assert result.found.lost == result.found.duplicated == result.found.indeterminate == 0
@@ -46,9 +46,9 @@ def test_nothing_is_lost_or_counted_twice_in_a_storm(kind: str):
 def test_a_fault_that_needs_its_own_deployment(name: str, times: int):
     if name in ("F8", "F22"):  # they start Debian's server
         needed("redis-server")
-    result = run.one(find(name), run.Order(seed=3, times=times))
+    result = fault_run.one(find(name), fault_run.Order(seed=3, times=times))
     if result.found is None and (os.geteuid() != 0 or "CI" not in os.environ):
-        pytest.skip(report.seen(result))
-    print("\n" + report.line(result))  # noqa: T201 - figures
-    assert result.found is not None, report.line(result)
-    assert result.is_clean, report.line(result)
+        pytest.skip(fault_report.seen(result))
+    print("\n" + fault_report.line(result))  # noqa: T201 - figures
+    assert result.found is not None, fault_report.line(result)
+    assert result.is_clean, fault_report.line(result)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from chaos.link import Link
+from faults.proxy_link import Link
 
 T = TypeVar("T")
 _START_PATIENCE_S = 5.0

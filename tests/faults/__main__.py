@@ -18,9 +18,9 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from chaos import failover_command, kill_command, report, run, tree
-from chaos.catalogue import CATALOGUE, Fault, find
-from chaos.proof import CLAIMS
+from faults import failover_command, fault_report, fault_run, kill_command, tree
+from faults.fault_catalogue import CATALOGUE, Fault, find
+from faults.proof import CLAIMS
 from tributary import settings as settings_
 from tributary.errors import Misconfigured
 
@@ -95,11 +95,11 @@ def proof(part: float, **asked: Any) -> None:
     _finish(_each(claims, _order(asked)), "proof" if asked["write"] else "")
 
 
-def _order(asked: dict[str, Any]) -> run.Order:
+def _order(asked: dict[str, Any]) -> fault_run.Order:
     """What the shared options ask for, with a fresh seed if none was named."""
     seed = asked["seed"]
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
-    return run.Order(seed, given=asked["given"], is_keyed=asked["keys"])
+    return fault_run.Order(seed, given=asked["given"], is_keyed=asked["keys"])
 
 
 def _chosen(names: tuple[str, ...]) -> list[Fault]:
@@ -111,7 +111,7 @@ def _chosen(names: tuple[str, ...]) -> list[Fault]:
         raise click.UsageError(f"no fault {missing}; scripts/chaos list names them") from None
 
 
-def _each(chosen: list[tuple[Fault, int]], order: run.Order) -> Iterator[run.Result]:
+def _each(chosen: list[tuple[Fault, int]], order: fault_run.Order) -> Iterator[fault_run.Result]:
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         transient=True,
@@ -123,26 +123,26 @@ def _each(chosen: list[tuple[Fault, int]], order: run.Order) -> Iterator[run.Res
             def advance(number: int, task: TaskID = task) -> None:
                 bar.advance(task, number)
 
-            yield run.one(fault, order._replace(times=times, progress=advance))
+            yield fault_run.one(fault, order._replace(times=times, progress=advance))
             bar.remove_task(task)
 
 
-def _storms(order: run.Order, seconds: float) -> Iterator[run.Result]:
+def _storms(order: fault_run.Order, seconds: float) -> Iterator[fault_run.Result]:
     """Storms of a minute, each with a seed of its own that is made from the first."""
     until_s = time.monotonic() + seconds
     while (left_s := until_s - time.monotonic()) > _STORM_S / 10:
-        yield run.storm(order, min(_STORM_S, left_s))
+        yield fault_run.storm(order, min(_STORM_S, left_s))
         order = order._replace(seed=order.seed + 1)
 
 
-def _finish(results: Iterable[run.Result], table: str) -> None:
+def _finish(results: Iterable[fault_run.Result], table: str) -> None:
     """Print each result, write it into a table if one is named; exit 1 if a promise was broken."""
     is_clean = True
     for result in results:
-        click.echo(report.line(result))
+        click.echo(fault_report.line(result))
         is_clean = is_clean and result.is_clean
         if table:
-            report.write([result], table)
+            fault_report.write([result], table)
     sys.exit(0 if is_clean else 1)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 
 if TYPE_CHECKING:
-    from chaos.proxy import Proxy
+    from faults.proxy import Proxy
 
 _CHUNK_BYTES = 1 << 16
 

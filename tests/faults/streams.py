@@ -10,7 +10,7 @@ import redis
 from support.processes import stopped
 from support.waiting import wait_until
 
-from chaos.stand import Stand
+from faults.stand import Stand
 from tributary.store import keys
 from tributary.store.scripts import REGROUP
 

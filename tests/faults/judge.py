@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from support.ledger import METRIC, Ledger, Sent, stored, verify
 
-from chaos.stand import Stand, direct
+from faults.stand import Stand, direct
 from tributary.model.aggregate import Layout
 from tributary.store import keys
 

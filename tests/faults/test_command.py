@@ -7,16 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chaos import report
-from chaos.judge import Found
-from chaos.run import Result
+from faults import fault_report
+from faults.fault_run import Result
+from faults.judge import Found
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "chaos", *arguments],
+        [sys.executable, "-m", "faults", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
         capture_output=True,
@@ -58,9 +58,9 @@ def result(id_: str, lost: int, recoveries_s: list[float]) -> Result:
 def test_a_row_is_replaced_and_the_others_stay(tmp_path: Path):
     document = tmp_path / "reliability.md"
     document.write_text("before\n\n<!-- faults -->\n<!-- /faults -->\nafter\n")
-    report.write([result("F2", 0, [0.1, 0.3])], document=document)
-    report.write([result("F1", 0, []), result("F10", 0, [])], document=document)
-    report.write([result("F2", 7, [])], document=document)
+    fault_report.write([result("F2", 0, [0.1, 0.3])], document=document)
+    fault_report.write([result("F1", 0, []), result("F10", 0, [])], document=document)
+    fault_report.write([result("F2", 7, [])], document=document)
     text = document.read_text()
     assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| F")] == [
         "| F1", "| F2", "| F10",

@@ -11,7 +11,7 @@ from redis.retry import Retry
 from support.processes import Server
 from support.waiting import wait_until
 
-from chaos.proxy import Proxy
+from faults.proxy import Proxy
 
 COUNT = "return redis.call('INCR', KEYS[1])"
 

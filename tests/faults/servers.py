@@ -9,7 +9,7 @@ from support.pipeline import environ
 from support.processes import stopped, tributary
 from support.waiting import wait_until
 
-from chaos.stand import Stand
+from faults.stand import Stand
 
 _REFUSED_AT_START = 2
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.programs import needed
 
-from chaos import kill_command
-from chaos.kills import Durability, Options
+from faults import kill_command
+from faults.kills import Durability, Options
 
 
 def check(folder: Path, options: Options) -> None:

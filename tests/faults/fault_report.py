@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from chaos.catalogue import CATALOGUE
-from chaos.run import Result
+from faults.fault_catalogue import CATALOGUE
+from faults.fault_run import Result
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "reliability.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 _COLUMNS = (
     "fault", "what", "times", "acknowledged", "lost", "duplicated", "indeterminate", "refused",
     "recovery p50 ms", "p99 ms", "seed", "seen",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos import judge
-from chaos.stand import Needs, Stand, standing
+from faults import judge
+from faults.stand import Needs, Stand, standing
 from tributary.store import keys
 
 

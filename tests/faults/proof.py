@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chaos.catalogue import Fault, find
-from chaos.stand import Needs
+from faults.fault_catalogue import Fault, find
+from faults.stand import Needs
 
 # A larger fleet: while one starts, others die.
 _FLEET = Needs(aggregators=4)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from support.waiting import wait_until
 
-from chaos.disks import NotHere
-from chaos.stand import Needs, Stand
+from faults.disks import NotHere
+from faults.stand import Needs, Stand
 
 _FILE = "clock"
 _SOURCE = Path(__file__).parent / "clock.c"

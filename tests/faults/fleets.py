@@ -16,7 +16,7 @@ from support.processes import Process
 from support.senders import Style, Wire
 from support.waiting import wait_until
 
-from chaos.stand import Stand
+from faults.stand import Stand
 from tributary.model.frame import Block, pack
 from tributary.store import keys
 from tributary.store.scripts import APPEND

@@ -13,7 +13,7 @@ import click
 import numpy as np
 from rich.progress import track
 
-from chaos.kills import Durability, Options, Outcome, Storm
+from faults.kills import Durability, Options, Outcome, Storm
 
 
 def storm(folder: Path, options: Options) -> Outcome:

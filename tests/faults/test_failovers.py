@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.programs import needed
 
-from chaos.failovers import Level, Options, play
+from faults.failovers import Level, Options, play
 
 
 @pytest.mark.slow

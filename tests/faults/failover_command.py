@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import click
 from rich.progress import track
 
-from chaos.failovers import LEVELS, Level, Options, Outcome, play
+from faults.failovers import LEVELS, Level, Options, Outcome, play
 
 _HEADER = (
     f"{'durability':<11}{'replica':<18}{'rounds':>7}{'acknowledged':>14}{'lost':>8}"

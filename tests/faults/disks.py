@@ -16,7 +16,7 @@ from pathlib import Path
 from support.processes import Process, Server
 from support.waiting import wait_until
 
-from chaos.stand import Needs, Stand
+from faults.stand import Needs, Stand
 from tributary.store import keys
 
 _DISK_BYTES = 16 << 20

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chaos import judge
-from chaos.catalogue import CATALOGUE, Fault, find
-from chaos.disks import NotHere
-from chaos.judge import Found, Judge
-from chaos.stand import Needs, Stand, standing
+from faults import judge
+from faults.disks import NotHere
+from faults.fault_catalogue import CATALOGUE, Fault, find
+from faults.judge import Found, Judge
+from faults.stand import Needs, Stand, standing
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 Progress = Callable[[int], None]
