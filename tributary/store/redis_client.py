@@ -144,7 +144,7 @@ def failures() -> Iterator[None]:
 
     Raises:
         Unavailable: the server cannot do it now.
-        NotPermitted: the user of Redis may not do it.
+        NotPermitted: the user of Redis may not do it, or cannot log in.
         ConnectionGone: no reply came; whether the command was executed is not known.
         TributaryError: the server refuses for another reason.
     """
@@ -152,6 +152,10 @@ def failures() -> Iterator[None]:
         yield
     except redis.exceptions.NoPermissionError as error:
         raise _not_permitted(str(error)) from error
+    except redis.AuthenticationError as error:  # of redis-py, a ConnectionError
+        raise NotPermitted(
+            f"Redis refuses the login: {error}; correct the user and the password of redis_url"
+        ) from error
     except _UNAVAILABLE_ERRORS as error:  # redis-py takes the code off these replies
         raise Unavailable(f"Redis cannot take it now: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
