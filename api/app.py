@@ -1,18 +1,12 @@
-"""The api role over Flask: complete by itself; the lane only makes it faster.
-
-Run it with `tributary api`, or any WSGI server: `gunicorn api.app:app`.
-"""
+"""The api role over Flask: complete by itself; the lane only makes it faster."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import redis
 from flask import Blueprint, Flask
 
 from api import access, dashboard, documentation, read
 from api.live import mount
-from tributary import log, settings
 from tributary.auth.guard import Guard
 from tributary.http import flask_app
 from tributary.operate import metrics, readiness
@@ -50,12 +44,3 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
         flask_app.sharing(settings),
         flask_app.browser_checks(guard),
     )
-
-
-def __getattr__(name: str) -> Any:
-    """`app`, made when a WSGI server first asks for it: nothing is read at import."""
-    if name != "app":
-        raise AttributeError(name)
-    loaded = settings.load()
-    log.configure(loaded, "api")
-    return create_app(loaded, Guard(loaded, redis_client.connect(loaded)))

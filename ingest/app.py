@@ -1,7 +1,4 @@
-"""The ingest role over Flask: complete by itself; the lane only makes it faster.
-
-Run it with `tributary ingest`, or any WSGI server: `gunicorn ingest.app:app`.
-"""
+"""The ingest role over Flask: complete by itself; the lane only makes it faster."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ingest.admission import Intake
 from ingest.doors import record
 from ingest.series import Lookup
-from tributary import failpoints, log, settings
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
@@ -86,13 +82,3 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
         flask_app.sharing(settings),
         flask_app.browser_checks(guard),
     )
-
-
-def __getattr__(name: str) -> Any:
-    """`app`, made when a WSGI server first asks for it: nothing is read at import."""
-    if name != "app":
-        raise AttributeError(name)
-    loaded = settings.load()
-    log.configure(loaded, "ingest")
-    failpoints.arm(loaded.fail)
-    return create_app(loaded, Guard(loaded, redis_client.connect(loaded)))

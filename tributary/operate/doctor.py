@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
@@ -18,8 +17,6 @@ from tributary.store import acl, durability, keys, redis_client, redis_url
 _SKEW_WARNS_MS = 1_000
 _PROBES = 5
 _FSYNC_WATCH_MS = 1_200  # under load Redis starts an fsync every second
-# The first release of each line without a known hole, as of its release notes.
-_PATCHED = {(7, 4): 11, (8, 2): 9, (8, 4): 6, (8, 6): 6, (8, 8): 2, (8, 10): 1}
 
 
 Grade = Literal["ok", "warning", "fault"]
@@ -137,24 +134,9 @@ def _name(info: Mapping[str, Any]) -> str:
 
 
 def _release(info: Mapping[str, Any]) -> Finding:
-    """Whether the release has known holes; that it is new enough, durability says."""
-    name = _name(info)
-    numbers = re.match(r"Redis (\d+)\.(\d+)\.(\d+)", name)
-    if numbers is None:
-        return Finding("release", "ok", f"{name}; its release notes say which holes are closed")
-    major, minor, patch = map(int, numbers.groups())
-    wanted = _PATCHED.get((major, minor))
-    if wanted is None and (major, minor) < max(_PATCHED):
-        return Finding(
-            "release",
-            "warning",
-            f"{name} is of a line that gets no fixes but from distributions (Debian's 7.0.15 from "
-            "deb12u10 on); keep it updated by the system, or move to a newer line",
-        )
-    if wanted is not None and patch < wanted:
-        text = f"{name} has known holes; update to {major}.{minor}.{wanted} or later"
-        return Finding("release", "warning", text)
-    return Finding("release", "ok", name)
+    """Which release it is; that it is new enough, durability says."""
+    text = f"{_name(info)}; its release notes say which holes are closed: keep it updated"
+    return Finding("release", "ok", text)
 
 
 def _disk(client: redis.Redis, _settings: Settings) -> Finding:
