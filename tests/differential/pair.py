@@ -47,6 +47,7 @@ class Side:
             body_max_bytes=BODY_MAX_BYTES,
             batch_max_readings=BATCH_MAX_READINGS,
             heartbeat_ms=100,
+            http_threads=32,  # enough that no list is refused because others are being read
         )
         self.web = Web(self.settings)
 
