@@ -135,7 +135,8 @@ def test_workers_share_the_partitions_and_each_has_one_owner(settings_of: Settin
     alive = wait_until(lambda: (o := owners(settings_of)) and len(o) == 3 and o, "three workers")
     owned = sorted(partition for worker in alive for partition in worker["partitions"])
     assert owned == list(range(settings_of.partitions))
-    assert all(worker["partitions"] for worker in alive)
+    # By hashes of random ids: of three workers, one may have none, once in some hundred starts.
+    assert sum(bool(worker["partitions"]) for worker in alive) >= 2
 
 
 def test_readings_wait_for_the_first_aggregator(load: Load, settings_of: Settings, run: Run):
