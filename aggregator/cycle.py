@@ -91,8 +91,8 @@ class Cycle:
         together = self._chosen([work for work in ready if not (work.alone or work.is_aside)])
         if together:
             await self._apply_together(together, self._pace.turn())
-        aside = [work for work in ready if work.is_aside and work.tenure.is_ready]
-        aside = [work for work in aside if not work.alone]
+        # Asked again: the commits just sent may have to be confirmed first.
+        aside = [w for w in ready if w.is_aside and not w.alone and w.tenure.is_ready]
         if aside:
             await self._apply_together(aside, self._pace.turn().share(_ASIDE_PART))
         for work in ready:

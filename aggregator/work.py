@@ -1,8 +1,7 @@
 """What one read of a partition has brought, taken piece by piece.
 
 An entry that brings many new series steps aside: the entries behind it are applied first, and
-slices of it with what is left of each turn. So devices that are known do not wait for a fleet
-that joins. Each partition has at most one entry that is begun; another large one waits for it.
+its slices with a part of each turn. So devices that are known do not wait for a fleet that joins. Each partition has at most one entry that is begun; another large one waits for it.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def _watched(
             return first_s, round(now_s - began_s, 1)
         if now_s >= report_at_s:
             report_at_s = now_s + _REPORT_EVERY_S
-            line = f"{now_s - began_s:5.0f} s: {fleet.sent} of {fleet.readings} readings recorded, "
+            line = f"{now_s - began_s:5.0f} s: {fleet.sent} of {fleet.readings} readings sent, "
             click.echo(
                 f"{line}{entries - done} entries pending, {aggregators.peak_mib} MiB", err=True
             )

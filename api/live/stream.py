@@ -15,7 +15,7 @@ from api.live.shares import Shares
 from tributary.auth import cors, tokens
 from tributary.auth.guard import Asked, Guard
 from tributary.errors import Refused, Unavailable
-from tributary.http.flask_app import error_body, told
+from tributary.http.flask_app import error_body, to_response
 
 PATH = "/api/v1/live"
 _SCOPE: tokens.Scope = "collect"
@@ -95,7 +95,7 @@ class Live:
             owner = self._owner(scope, headers)
             listener = self._listener(scope["query_string"], headers, owner)
         except (Refused, Unavailable) as error:
-            await _answer(send, *told(error), shared)
+            await _answer(send, *to_response(error), shared)
         else:
             try:
                 await self._serve(listener, receive, send, shared)

@@ -99,7 +99,7 @@ def command(  # noqa: PLR0913 - one for each option
     machine. Exit status 1 if a reading is counted twice, or one is lost at `replicated`.
     """
     if shutil.which("redis-server") is None:
-        raise click.ClickException("there is no redis-server here; install Redis 7.0 or later")
+        raise click.ClickException("redis-server was not found; install Redis 7.0 or later")
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
     lags_ms = [lag_ms if each == "lagging" else 0 for each in replicas or ("healthy", "lagging")]
     plan = [(level, each_ms) for level in levels or LEVELS for each_ms in lags_ms]

@@ -22,7 +22,11 @@ def test_a_refused_login_is_told_as_one_and_not_retried(
 ):
     server = own_server()
     server.client.config_set("requirepass", "s3cret")
-    monkeypatch.setattr(redis_client, "_START_PATIENCE_S", 1e9)
+
+    def retry(pause_s: float) -> None:
+        raise AssertionError(f"a refused login is tried again after {pause_s} s")
+
+    monkeypatch.setattr("tributary.store.redis_client.time.sleep", retry)
     settings = msgspec.structs.replace(settings, redis_url=server.url + query)
     try:
         with pytest.raises(Misconfigured, match=r"refuses the login.*redis_url"):

@@ -1,1 +1,1 @@
-"""Who may do what: tokens, pages of other hosts, rates, and the count of refusals."""
+"""Access control: tokens, browser and CORS checks, rates, and the count of refusals."""

@@ -81,7 +81,7 @@ def make_app(name: str, *blueprints: Blueprint) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a device may be called a//b
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _told)
+    app.register_error_handler(Exception, _on_error)
     app.after_request(_undated)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
@@ -184,7 +184,7 @@ class Share:
             del self._by_token[token.id]
 
 
-def told(error: Exception) -> tuple[int, bytes, dict[str, str]]:
+def to_response(error: Exception) -> tuple[int, bytes, dict[str, str]]:
     """Status, body and headers that tell an error; one that nobody expected is logged."""
     if isinstance(error, Refused):
         REFUSALS.note(error)
@@ -201,8 +201,8 @@ def told(error: Exception) -> tuple[int, bytes, dict[str, str]]:
     return 500, error_body("internal", message), {}
 
 
-def _told(error: Exception) -> Response:
-    status, body, headers = told(error)
+def _on_error(error: Exception) -> Response:
+    status, body, headers = to_response(error)
     return json_answer(body, status, headers)
 
 

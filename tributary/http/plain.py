@@ -42,7 +42,7 @@ class PlainWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Tell the client what gunicorn's parser, or a fault of ours, has raised."""
         fault = _of_parser(exc)
         if fault is None:
-            _send(client, *flask_app.told(exc))
+            _send(client, *flask_app.to_response(exc))
         else:
             _send(client, fault.status, flask_app.error_body(fault.code, fault.message))
 
@@ -68,11 +68,11 @@ def worker_class(body_max_bytes: int) -> type[PlainWorker]:
 def tell_faults(app: Flask) -> Flask:
     """The app, made to tell what gunicorn raises while a body is read, in our one shape."""
     for kind in (errors.ParseException, errors.NoMoreData):
-        app.register_error_handler(kind, _told)
+        app.register_error_handler(kind, _on_error)
     return app
 
 
-def _told(error: Exception) -> Response:
+def _on_error(error: Exception) -> Response:
     fault = framing.malformed(error)
     return flask_app.json_answer(flask_app.error_body(fault.code, fault.message), fault.status)
 

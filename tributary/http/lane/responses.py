@@ -51,7 +51,7 @@ class Answers:
 
     def failure(self, error: Exception) -> bytes:
         """The response that tells an error, as Flask tells it."""
-        status, body, headers = flask_app.told(error)
+        status, body, headers = flask_app.to_response(error)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return self.json(status, body, lines.encode())
 

@@ -46,7 +46,7 @@ def read(client: redis.Redis, settings: Settings) -> dict[str, Any]:
         for number in range(settings.partitions):
             partition_.ask(asked, number)
         replies = asked.execute()
-        told: list[Any] = [slow_disk.look(server, server.info()) for server in servers(client)]
+        infos: list[Any] = [slow_disk.look(server, server.info()) for server in servers(client)]
     partitions = [partition_.parse(number, reply) for number, reply in enumerate(replies)]
     return {
         **{name: sum(getattr(p, name) for p in partitions) for name in _SUMS},
@@ -55,7 +55,7 @@ def read(client: redis.Redis, settings: Settings) -> dict[str, Any]:
         "devices": sum(p.devices for p in partitions),
         "series": sum(p.series for p in partitions),
         "aggregators": aggregators_alive(client, settings),
-        "server": _server(told),
+        "server": _server(infos),
         "stream_max_entries": settings.stream_max_entries,
         "partitions": [msgspec.to_builtins(p) for p in partitions],
     }
@@ -136,25 +136,26 @@ def aggregators_alive(client: redis.Redis, settings: Settings) -> list[dict[str,
     ]
 
 
-def _server(told: list[dict[str, Any]]) -> dict[str, Any]:
+def _server(infos: list[dict[str, Any]]) -> dict[str, Any]:
     """What INFO says; of several nodes the worst, and of the fullest how full it is."""
-    fullest = max(told, key=lambda info: info["used_memory"] / (info["maxmemory"] or math.inf))
-    roles = [info["role"] for info in told]
+    fullest = max(infos, key=lambda info: info["used_memory"] / (info["maxmemory"] or math.inf))
+    roles = [info["role"] for info in infos]
     return {
         "version": fullest.get("valkey_version", fullest["redis_version"]),
-        "nodes": len(told),
+        "nodes": len(infos),
         "role": next((role for role in roles if role != "master"), "master"),
         "used_memory_bytes": fullest["used_memory"],
         "max_memory_bytes": fullest["maxmemory"],  # 0: no limit
         **{
-            name: _worst(name, told) for name in ("aof_last_write_status", "rdb_last_bgsave_status")
+            name: _worst(name, infos)
+            for name in ("aof_last_write_status", "rdb_last_bgsave_status")
         },
-        **slow_disk.figures(told),
+        **slow_disk.figures(infos),
     }
 
 
-def _worst(name: str, told: list[dict[str, Any]]) -> str:
-    return next((info[name] for info in told if info.get(name, "ok") != "ok"), "ok")
+def _worst(name: str, infos: list[dict[str, Any]]) -> str:
+    return next((info[name] for info in infos if info.get(name, "ok") != "ok"), "ok")
 
 
 def _full(status: dict[str, Any]) -> list[str]:
