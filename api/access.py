@@ -1,6 +1,6 @@
 """Who may read what: the one place where a request of the read API meets the guard.
 
-Before each request `asking` keeps its token; `check` and `covers` then say what may be shown.
+Before each request `require_scope` keeps its token; `check` and `covers` then decide what may be read.
 Without a token everything may: the guard lets nobody pass so where tokens are asked for.
 """
 
@@ -17,9 +17,9 @@ from tributary.http import flask_app
 _SCOPE: Scope = "collect"
 
 
-def asking(guard: Guard) -> Callable[[], None]:
+def require_scope(guard: Guard) -> Callable[[], None]:
     """A `before_request` that keeps the token of the request for `check` and `covers`."""
-    return flask_app.asking(guard, _SCOPE)
+    return flask_app.require_scope(guard, _SCOPE)
 
 
 def check(device: str) -> None:

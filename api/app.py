@@ -22,7 +22,7 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
     """
     routes = Blueprint("api", __name__)
     guarded = read.blueprint(settings, client)
-    guarded.before_request(access.asking(guard))
+    guarded.before_request(access.require_scope(guard))
     routes.register_blueprint(guarded)
     routes.register_blueprint(documentation.blueprint(settings))
     routes.register_blueprint(dashboard.blueprint(settings, client, guard))
@@ -41,6 +41,6 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
         routes,
         told,
         flask_app.health([ready]),
-        flask_app.sharing(settings),
+        flask_app.cors_headers(settings),
         flask_app.browser_checks(guard),
     )

@@ -48,7 +48,7 @@ class Collector:
         self._guard = guard
         self._partitions = settings.partitions
         self._stale_after_ms = settings.stale_after_ms
-        self._answers = lane.answers
+        self._responses = lane.responses
         self._headers = b"Cache-Control: %b\r\n" % collect.CACHE_CONTROL.encode()
         if settings.cors_origins:  # a page's own request has an Origin, and Flask answers it
             self._headers += b"Vary: Origin\r\n"
@@ -75,7 +75,7 @@ class Collector:
                 self._answer(request, collect.EMPTY, collect.EMPTY_ETAG)
             else:
                 failure = pipe.failure(reply) or collect.unknown(device)
-                request.answer(self._answers.failure(failure))
+                request.respond(self._responses.error(failure))
 
         self.links.of(asked.partition).send(asked.command, answered)
 
@@ -88,4 +88,4 @@ class Collector:
 
     def _answer(self, request: Request, body: bytes, etag: str) -> None:
         headers = b"ETag: %b\r\n%b" % (etag.encode(), self._headers)
-        request.answer(self._answers.json(200, body, headers))
+        request.respond(self._responses.json(200, body, headers))

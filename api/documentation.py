@@ -33,7 +33,7 @@ def blueprint(settings: Settings) -> Blueprint:
 
     @routes.get("/openapi.json")
     def get_document() -> Response:
-        return flask_app.json_answer(document)
+        return flask_app.json_response(document)
 
     @routes.get("/docs")
     def get_viewer() -> Response:

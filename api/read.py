@@ -34,7 +34,9 @@ def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
     layout = Layout(settings.parsed_windows, settings.average_over)
     view = View(layout, catalogue.load(settings.metrics_file), settings.stale_after_ms)
     reads = _Reads(
-        Store(client, settings), view, flask_app.Share(max(1, settings.http_threads // 2))
+        Store(client, settings),
+        view,
+        flask_app.ConcurrencyLimit(max(1, settings.http_threads // 2)),
     )
     routes = Blueprint("read", __name__)
     routes.add_url_rule("/collect", view_func=reads.collect, methods=["GET", "POST"])
@@ -59,7 +61,7 @@ class _Found(NamedTuple):
 class _Reads:
     """The routes, each a method, over the store and the view of a process."""
 
-    def __init__(self, store: Store, view: View, lists: flask_app.Share) -> None:
+    def __init__(self, store: Store, view: View, lists: flask_app.ConcurrencyLimit) -> None:
         self._store = store
         self._lists = lists
         self._view = view
@@ -90,12 +92,12 @@ class _Reads:
         after, prefix = request.args.get("after", ""), request.args.get("prefix", "")
         narrow = access.narrowed(prefix)
         if narrow is None:  # the token is for other devices
-            return flask_app.json_answer({"devices": [], "next": None})
-        with self._lists.place(g.token):
+            return flask_app.json_response({"devices": [], "next": None})
+        with self._lists.acquire(g.token):
             page = self._store.devices(narrow, after, limit, access.covers())
         now_ms = _now_ms()
         listed = [answers.listed(self._view, device, now_ms) for device in page.devices]
-        return flask_app.json_answer({"devices": listed, "next": page.next})
+        return flask_app.json_response({"devices": listed, "next": page.next})
 
     def device(self, device: str) -> Response:
         """Everything about one device."""
@@ -167,4 +169,4 @@ def _conditional(etag: str, build: Callable[[], Any]) -> Response:
     given = request.headers.get("If-None-Match")
     if given is not None and request.method != "POST" and collect.is_match(given, etag):
         return Response(status=304, headers=headers)
-    return flask_app.json_answer(build(), headers=headers)
+    return flask_app.json_response(build(), headers=headers)

@@ -17,7 +17,7 @@ from ingest.doors.record import fast
 from ingest.limits import Accepted, Rules
 from ingest.newcomers import Joined, Newcomers
 from ingest.series import Lookup
-from tributary.auth.guard import Asked, Guard
+from tributary.auth.guard import Guard, RequestHeaders
 from tributary.auth.rate import Rate
 from tributary.auth.tokens import Token
 from tributary.errors import Refused
@@ -53,33 +53,35 @@ class Intake:
         guard.every_second(self._caps.refresh)
         self._is_limited = bool(settings.rate_per_device or settings.rate_per_token)
 
-    def take(self, sent: bytes, asked: Asked, query: bytes, now_ms: int) -> Taken:
+    def take(self, sent: bytes, headers: RequestHeaders, query: bytes, now_ms: int) -> Taken:
         """What a request brings.
 
         Raises:
             Refused: 400, 401, 403, 413, 415, 422 or 429; nothing of it may then be stored.
             Unavailable: it cannot be judged yet, or too many new series join.
         """
-        token = self._guard.admit(asked, writes=True)
-        if asked.is_plain is None:
-            asked.is_plain = _is_plain(asked)
+        token = self._guard.admit(headers, writes=True)
+        if headers.is_plain is None:
+            headers.is_plain = _is_plain(headers)
         rejected: list[Refused] | None = None
-        if asked.is_plain and not query and len(sent) <= self._rules.body_max_bytes:
+        if headers.is_plain and not query and len(sent) <= self._rules.body_max_bytes:
             accepted = fast.parse(sent, now_ms, self._rules)  # the usual request
         else:
-            if asked.content_encoding != "identity":
-                sent = decompress.decoded(sent, asked.content_encoding, self._rules.body_max_bytes)
+            if headers.content_encoding != "identity":
+                sent = decompress.decoded(
+                    sent, headers.content_encoding, self._rules.body_max_bytes
+                )
             rejected = [] if query and _skips(query) else None
-            accepted = record.accept(sent, asked.content_type, now_ms, self._rules, rejected)
+            accepted = record.accept(sent, headers.content_type, now_ms, self._rules, rejected)
         if token is not None:
             token.check("record", () if token.is_for_all else record.devices(accepted))
         if self._is_limited:
             self._limit(record.readings_by_device(accepted), token, now_ms / 1000)
         answer = record.answer(accepted, rejected)
         once = None
-        if asked.idempotency_key is not None:
+        if headers.idempotency_key is not None:
             digest = hashlib.blake2b(sent, digest_size=_DIGEST_BYTES).digest()
-            once = Once(_once_key(asked.idempotency_key, token), answer, digest)
+            once = Once(_once_key(headers.idempotency_key, token), answer, digest)
         # Behind all that may refuse it: what is counted as joined goes on to Redis.
         joined = None if accepted.is_known else self._join(accepted, token, now_ms / 1000)
         if not self._caps.is_near and (token is None or not token.is_capped):
@@ -140,12 +142,12 @@ class Intake:
             rate.count(name, count, now_s)
 
 
-def _is_plain(asked: Asked) -> bool:
+def _is_plain(headers: RequestHeaders) -> bool:
     """Whether the body is JSON as it is, to be recorded whenever it comes."""
     return (
-        asked.content_encoding == "identity"
-        and asked.idempotency_key is None
-        and asked.content_type in record.JSON_TYPES
+        headers.content_encoding == "identity"
+        and headers.idempotency_key is None
+        and headers.content_type in record.JSON_TYPES
     )
 
 

@@ -32,7 +32,7 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
     def post_record() -> Response:
         body = _body(settings.body_max_bytes)
         now_ms = time.time_ns() // 1_000_000
-        taken = intake.take(body, flask_app.asked(), request.query_string, now_ms)
+        taken = intake.take(body, flask_app.request_headers(), request.query_string, now_ms)
         try:
             if taken.lookup is not None:
                 taken = intake.settle(taken, _ask(client, taken.lookup))
@@ -41,7 +41,7 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
         except TributaryError as error:
             intake.forget(taken.joined, error)
             raise
-        return flask_app.json_answer(taken.answer if before is None else record.duplicate(before))
+        return flask_app.json_response(taken.answer if before is None else record.duplicate(before))
 
     return routes
 
@@ -79,6 +79,6 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
         routes,
         told,
         flask_app.health([ready]),
-        flask_app.sharing(settings),
+        flask_app.cors_headers(settings),
         flask_app.browser_checks(guard),
     )

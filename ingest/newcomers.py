@@ -93,7 +93,7 @@ class Newcomers:
     def forget(self, joined: Joined, *, gives_back: bool) -> None:
         """Make new again what was not stored, and give its part of the rate back if asked to."""
         if gives_back:
-            self._rate.give_back(joined.token, joined.series)
+            self._rate.refund(joined.token, joined.series)
         self._shapes.drop(joined.keys)
         self._seen.drop(joined.keys)
 

@@ -82,7 +82,7 @@ class Recorder:
     def __init__(self, settings: Settings, lane: Lane, guard: Guard) -> None:
         self._intake = Intake(settings, guard)
         self._appending = Appending(settings)
-        self._answers = lane.answers
+        self._responses = lane.responses
         self.links = Links(settings, (APPEND, REPORT_TAIL), "redis (record)", self._appending.tail)
         self._open: dict[int, _Open] = {}
         self._closed: list[_Closed] = []
@@ -130,7 +130,7 @@ class Recorder:
 
     def _take(self, request: Request, taken: Taken) -> None:
         if not taken.accepted.blocks:
-            request.answer(self._answers.ok(taken.answer))
+            request.respond(self._responses.ok(taken.answer))
             return
         sent = _Sent(request, taken.answer, taken.joined)
         if taken.once is None:
@@ -231,7 +231,7 @@ class Recorder:
         return waits
 
     def _when_appended(self, partition: int, several: list[_Sent], wave: _Wave | None) -> OnReply:
-        ok, acknowledged = self._answers.ok, self._appending.tail.numbers
+        ok, acknowledged = self._responses.ok, self._appending.tail.numbers
 
         def answered(reply: Reply) -> None:
             failpoints.reach("after_append")
@@ -247,7 +247,7 @@ class Recorder:
                 failure = _refused(reply)
             for sent in several:
                 if failure is None and sent.awaited == 1 and sent.replies is sent.failure is None:
-                    sent.request.answer(ok(sent.answer))  # fast code: the usual request
+                    sent.request.respond(ok(sent.answer))  # fast code: the usual request
                     continue
                 if failure is not None:
                     sent.failure = failure
@@ -283,14 +283,14 @@ class Recorder:
             return
         before = stream.answered_before(sent.replies) if sent.replies else None
         if before is None:
-            sent.request.answer(self._answers.ok(sent.answer))
+            sent.request.respond(self._responses.ok(sent.answer))
         else:
-            sent.request.answer(self._answers.json(200, record.duplicate(before)))
+            sent.request.respond(self._responses.json(200, record.duplicate(before)))
 
     def _fail(self, sent: _Sent, failure: Exception) -> None:
         if sent.joined is not None:
             self._intake.forget(sent.joined, failure)
-        sent.request.answer(self._answers.failure(failure))
+        sent.request.respond(self._responses.error(failure))
 
 
 def _refused(reply: Reply) -> Exception | None:

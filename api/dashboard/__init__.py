@@ -55,17 +55,17 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
         return _sent(held[name])
 
     guarded = Blueprint("status", __name__)
-    guarded.before_request(flask_app.asking(guard, "collect"))
+    guarded.before_request(flask_app.require_scope(guard, "collect"))
 
     @guarded.get("/api/v1/status")
     def get_status() -> Response:
-        return flask_app.json_answer(snapshot.read(), headers={"Cache-Control": "max-age=1"})
+        return flask_app.json_response(snapshot.read(), headers={"Cache-Control": "max-age=1"})
 
     ranges = catalogue.load(settings.metrics_file).ranges
 
     @guarded.get("/dashboard/ranges")
     def get_ranges() -> Response:
-        return flask_app.json_answer(ranges, headers={"Cache-Control": "no-cache"})
+        return flask_app.json_response(ranges, headers={"Cache-Control": "no-cache"})
 
     routes.register_blueprint(guarded)
     return routes

@@ -64,7 +64,7 @@ class Hub:
     async def stop(self) -> None:
         """Let every listener go, and end."""
         if self._task is not None and self._store is not None:
-            self.let_go()
+            self.close_streams()
             # Not cancelled: redis-py loses sight of a connection when a call on it is.
             self._stopping.set()
             self._wanted.set()
@@ -144,12 +144,12 @@ class Hub:
         if not self._roster.devices and not self._roster.listeners:
             self._wanted.clear()
 
-    def let_go(self) -> None:
+    def close_streams(self) -> None:
         """End every connection now; their clients come back, here or elsewhere."""
         for listener in list(self._roster.listeners):
             listener.end()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self.let_go()
+        self.close_streams()
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.bind(action="live_ended").opt(exception=error).critical("live updates ended")

@@ -13,7 +13,7 @@ from api.live.hub import Hub
 from api.live.listener import Listener, every_device, for_ever
 from api.live.shares import Shares
 from tributary.auth import cors, tokens
-from tributary.auth.guard import Asked, Guard
+from tributary.auth.guard import Guard, RequestHeaders
 from tributary.errors import Refused, Unavailable
 from tributary.http.flask_app import error_body, to_response
 
@@ -47,7 +47,7 @@ Admit = Callable[[Mapping[str, str]], Pass | None]
 def by(guard: Guard) -> Admit:
     """Ask a guard."""
     return lambda headers: guard.admit(
-        Asked(
+        RequestHeaders(
             headers.get("authorization", ""),
             host=headers.get("host"),
             origin=headers.get("origin"),

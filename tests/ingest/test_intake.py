@@ -12,7 +12,7 @@ import redis
 from ingest.admission import Intake, Taken
 from ingest.doors import record
 from tributary.auth import tokens
-from tributary.auth.guard import Asked, Guard
+from tributary.auth.guard import Guard, RequestHeaders
 from tributary.auth.tokens import Token
 from tributary.errors import Refused
 from tributary.settings import Settings
@@ -27,17 +27,17 @@ def made(settings: Settings, client: redis.Redis) -> Intake:
 
 
 def refusal(
-    intake: Intake, sent: bytes, asked: Asked, query: bytes = b"", now_ms: int = NOW_MS
+    intake: Intake, sent: bytes, headers: RequestHeaders, query: bytes = b"", now_ms: int = NOW_MS
 ) -> Refused:
     with pytest.raises(Refused) as caught:
-        intake.take(sent, asked, query, now_ms)
+        intake.take(sent, headers, query, now_ms)
     return caught.value
 
 
 def take(
-    intake: Intake, sent: bytes, query: bytes = b"", now_ms: int = NOW_MS, **asked: str
+    intake: Intake, sent: bytes, query: bytes = b"", now_ms: int = NOW_MS, **fields: str
 ) -> Taken:
-    return intake.take(sent, Asked(**asked), query, now_ms)
+    return intake.take(sent, RequestHeaders(**fields), query, now_ms)
 
 
 def test_a_good_request_brings_its_readings_and_its_answer(settings: Settings, client: redis.Redis):
@@ -50,8 +50,8 @@ def test_a_good_request_brings_its_readings_and_its_answer(settings: Settings, c
 def test_who_asks_is_judged_before_what_is_asked(settings: Settings, client: redis.Redis):
     secret = tokens.create(client, Token("a", "", "car-*", ("record",), 0))
     intake = made(settings, client)
-    assert refusal(intake, b"not json", Asked()).status == 401
-    known = Asked(f"Bearer {secret}")
+    assert refusal(intake, b"not json", RequestHeaders()).status == 401
+    known = RequestHeaders(f"Bearer {secret}")
     assert refusal(intake, b"not json", known).status == 400
     assert refusal(intake, b'{"device":"van-1","a":1}', known).status == 403
     assert intake.take(GOOD, known, b"", NOW_MS).answer == b'{"success":true}'
@@ -62,7 +62,7 @@ def test_a_packed_body_is_held_to_the_limit_of_a_plain_one(change: Change, clien
     packed = gzip.compress(GOOD.ljust(1024))
     assert take(intake, packed, content_encoding="gzip").accepted.readings == 1
     beyond = gzip.compress(GOOD.ljust(1025))
-    assert refusal(intake, beyond, Asked(content_encoding="gzip")).status == 413
+    assert refusal(intake, beyond, RequestHeaders(content_encoding="gzip")).status == 413
 
 
 @pytest.mark.parametrize("query", [b"on_error=skip", b"x=1&on_error=skip", b"on%5Ferror=%73kip"])
@@ -77,7 +77,7 @@ def test_bad_readings_are_skipped_when_asked_so(
 def test_another_wish_for_errors_is_refused(settings: Settings, client: redis.Redis):
     intake = made(settings, client)
     for query in (b"on_error=", b"on_error=no", b"on_error=skip&on_error=no"):
-        assert refusal(intake, GOOD, Asked(), query).code == "invalid_on_error"
+        assert refusal(intake, GOOD, RequestHeaders(), query).code == "invalid_on_error"
 
 
 def test_a_key_belongs_to_the_token_that_sent_it(settings: Settings, client: redis.Redis):
@@ -100,13 +100,16 @@ def test_an_odd_key_becomes_one_that_redis_keys_can_hold(settings: Settings, cli
     assert all(key.startswith("sha256-") for key in held)
     assert len(set(held)) == 5
     for key in ("", "x" * 256):
-        assert refusal(intake, GOOD, Asked(idempotency_key=key)).code == "invalid_idempotency_key"
+        assert (
+            refusal(intake, GOOD, RequestHeaders(idempotency_key=key)).code
+            == "invalid_idempotency_key"
+        )
 
 
 def test_over_the_rate_it_says_when_to_come_back(change: Change, client: redis.Redis):
     intake = made(change(rate_per_device=2.0), client)
     assert take(intake, b'[{"a":1},{"a":2}]')
-    refused = refusal(intake, b'[{"a":1},{"a":2}]', Asked())
+    refused = refusal(intake, b'[{"a":1},{"a":2}]', RequestHeaders())
     assert (refused.status, refused.headers) == (429, {"Retry-After": "1"})
     assert take(intake, GOOD)  # another device
     assert take(intake, b'[{"a":1},{"a":2}]', now_ms=NOW_MS + 1001)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.raw import post, request
 
 from lane.corpus import CORPUS, Case, filled
-from tributary.http.lane.framing import Framer, Whole, check_line
-from tributary.http.lane.head import Fault, Heads
+from tributary.http.lane.framing import CompleteRequest, Framer, check_line
+from tributary.http.lane.head import Heads, Rejection
 
 BODY_MAX_BYTES = 2000
 Framed = list[tuple[bytes, bytes] | int]
@@ -25,10 +25,10 @@ def framed(*pieces: bytes, heads: Heads | None = None) -> Framed:
     for piece in pieces:
         framer.feed(piece)
         while (got := framer.next()) is not None:
-            fault = got if isinstance(got, Fault) else check_line(got.line)
+            fault = got if isinstance(got, Rejection) else check_line(got.line)
             if fault is not None:
                 return [*found, fault.status]
-            assert isinstance(got, Whole)
+            assert isinstance(got, CompleteRequest)
             found.append((got.line, got.body))
     return found
 
@@ -108,7 +108,7 @@ def test_what_is_handed_over_is_one_request_to_another_parser(
     raw = raw[:place] + damage + raw[place + len(damage) :]
     framer = Framer(Heads(), BODY_MAX_BYTES)
     framer.feed(raw)
-    while isinstance(whole := framer.next(), Whole) and check_line(whole.line) is None:
+    while isinstance(whole := framer.next(), CompleteRequest) and check_line(whole.line) is None:
         assert bodies_of(whole.raw) == [whole.body]
 
 
@@ -168,7 +168,7 @@ def test_a_head_at_the_limit_is_taken_and_one_beyond_refused_in_any_pieces():
 def test_blocks_that_never_come_again_are_not_kept_without_end():
     heads = Heads()
     for number in range(20_000):
-        assert heads.get(b"Host: a\r\nX: %d\r\n\r\n" % number).fault is None
+        assert heads.get(b"Host: a\r\nX: %d\r\n\r\n" % number).rejection is None
     assert len(heads._known) <= 4096
-    assert heads.get(b"Host: a\r\nX: " + b"a" * 10_000 + b"\r\n\r\n").fault is None
+    assert heads.get(b"Host: a\r\nX: " + b"a" * 10_000 + b"\r\n\r\n").rejection is None
     assert max(map(len, heads._known)) <= 2048

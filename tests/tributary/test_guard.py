@@ -11,7 +11,7 @@ from support.processes import Server
 from support.waiting import wait_until
 
 from tributary.auth import guard, tokens
-from tributary.auth.guard import Asked, Guard
+from tributary.auth.guard import Guard, RequestHeaders
 from tributary.auth.tokens import Token
 from tributary.errors import Misconfigured, Refused, Unavailable
 from tributary.settings import Settings
@@ -24,13 +24,13 @@ def made(client: redis.Redis, **changes: int | None) -> str:
     return tokens.create(client, Token("id", "", "*", ("record",), 0, **changes))
 
 
-def bearer(secret: str) -> Asked:
-    return Asked(f"Bearer {secret}")
+def bearer(secret: str) -> RequestHeaders:
+    return RequestHeaders(f"Bearer {secret}")
 
 
-def is_refused(door: Guard, asked: Asked) -> bool:
+def is_refused(door: Guard, headers: RequestHeaders) -> bool:
     try:
-        door.admit(asked)
+        door.admit(headers)
     except Refused as error:
         return error.status == 401
     except Unavailable:
@@ -68,10 +68,10 @@ def test_its_thread_ends_with_it(settings: Settings, client: redis.Redis):
 def test_on_loopback_everybody_passes_until_there_is_a_token(
     settings: Settings, client: redis.Redis
 ):
-    door, asked = Guard(settings, client), Asked()
-    assert door.admit(asked) is None
+    door, headers = Guard(settings, client), RequestHeaders()
+    assert door.admit(headers) is None
     secret = made(client)
-    wait_until(lambda: is_refused(door, asked), "the same request to be refused", 5)
+    wait_until(lambda: is_refused(door, headers), "the same request to be refused", 5)
     token = door.admit(bearer(secret))
     assert token is not None
     assert token.id == "id"
@@ -81,25 +81,25 @@ def test_elsewhere_a_token_is_demanded_even_when_the_last_is_revoked(
     change: Change, client: redis.Redis
 ):
     secret = made(client)
-    door, asked = Guard(change(host="0.0.0.0"), client), bearer(secret)
-    assert door.admit(asked) is not None
+    door, headers = Guard(change(host="0.0.0.0"), client), bearer(secret)
+    assert door.admit(headers) is not None
     tokens.revoke(client, "id")
-    wait_until(lambda: is_refused(door, asked), "the token to be refused", 5)
-    assert is_refused(door, Asked())
+    wait_until(lambda: is_refused(door, headers), "the token to be refused", 5)
+    assert is_refused(door, RequestHeaders())
 
 
 def test_with_open_nobody_is_asked(change: Change, client: redis.Redis):
     made(client)
-    assert Guard(change(host="0.0.0.0", open=True), client).admit(Asked()) is None
+    assert Guard(change(host="0.0.0.0", open=True), client).admit(RequestHeaders()) is None
 
 
 def test_a_remembered_token_is_judged_again_when_it_may_have_expired(
     settings: Settings, client: redis.Redis
 ):
     secret = made(client, expires_at_ms=1)
-    door, asked = Guard(settings, client), bearer(secret)
-    assert is_refused(door, asked)
-    assert is_refused(door, asked)
+    door, headers = Guard(settings, client), bearer(secret)
+    assert is_refused(door, headers)
+    assert is_refused(door, headers)
 
 
 def test_nobody_passes_before_the_tokens_are_known(own_server: Callable[..., Server]):
@@ -109,6 +109,6 @@ def test_nobody_passes_before_the_tokens_are_known(own_server: Callable[..., Ser
     server.kill()
     door = Guard(settings, redis_client.connect(settings))
     with pytest.raises(Unavailable, match="tokens"):
-        door.admit(Asked())
+        door.admit(RequestHeaders())
     server.start()
-    wait_until(lambda: is_refused(door, Asked()), "the tokens to be known")
+    wait_until(lambda: is_refused(door, RequestHeaders()), "the tokens to be known")

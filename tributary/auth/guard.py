@@ -68,7 +68,7 @@ def report_ignored_tokens(settings: Settings, client: redis.Redis) -> None:
         )
 
 
-class Asked:
+class RequestHeaders:
     """The header fields of a request that we look at; `memo` is for what follows from them."""
 
     __slots__ = (
@@ -131,11 +131,11 @@ class Guard:
             task(self._client)
         self._tasks.append(task)
 
-    def admit(self, asked: Asked, *, writes: bool = False) -> Token | None:
+    def admit(self, headers: RequestHeaders, *, writes: bool = False) -> Token | None:
         """The token of a request; None where no tokens are asked for.
 
         Args:
-            asked: its header fields.
+            headers: its header fields.
             writes: whether it changes what is stored.
 
         Raises:
@@ -143,41 +143,41 @@ class Guard:
                 name that is not known, 403 for a write that comes from a page of another site.
             Unavailable: the tokens have not been read yet; nobody passes until they are.
         """
-        memo, table = asked.memo, self._table
+        memo, table = headers.memo, self._table
         if table is None:
             raise Unavailable("the tokens have not been read from Redis yet")
         if memo is not None and memo[0] is table:
             token = memo[1]
             if token is None:
-                if writes and asked.is_cross_site:
+                if writes and headers.is_cross_site:
                     raise browsers.cross_site()
                 return None
             if token.expires_at_ms is None:
                 return token
         if not self._asks_for_tokens(table):
-            self._check_browser(asked, writes=writes)
-            asked.memo = (table, None)
+            self._check_browser(headers, writes=writes)
+            headers.memo = (table, None)
             return None
-        secret = tokens.secret_of(asked.authorization)
+        secret = tokens.secret_of(headers.authorization)
         token = table.find(secret, time.time_ns() // 1_000_000)
-        asked.memo = (table, token)
+        headers.memo = (table, token)
         return token
 
-    def check_browser(self, asked: Asked, *, writes: bool) -> None:
+    def check_browser(self, headers: RequestHeaders, *, writes: bool) -> None:
         """For routes that ask for no token: what `admit` checks where there are none.
 
         Raises:
             Refused: 421 or 403.
         """
         if self._table is None or not self._asks_for_tokens(self._table):
-            self._check_browser(asked, writes=writes)
+            self._check_browser(headers, writes=writes)
 
-    def _check_browser(self, asked: Asked, *, writes: bool) -> None:
-        self._browsers.check_host(asked.host)
-        asked.is_cross_site = self._browsers.is_cross_site(
-            asked.host, asked.origin, asked.fetch_site
+    def _check_browser(self, headers: RequestHeaders, *, writes: bool) -> None:
+        self._browsers.check_host(headers.host)
+        headers.is_cross_site = self._browsers.is_cross_site(
+            headers.host, headers.origin, headers.fetch_site
         )
-        if writes and asked.is_cross_site:
+        if writes and headers.is_cross_site:
             raise browsers.cross_site()
 
     def _asks_for_tokens(self, table: tokens.Table) -> bool:

@@ -41,7 +41,7 @@ class Rate:
                 self._rests_at_s = dict(busiest[: _NAMES_KEPT_MAX // 2])
         self._rests_at_s[name] = self._after_s(name, events, now_s)
 
-    def give_back(self, name: str, events: int) -> None:
+    def refund(self, name: str, events: int) -> None:
         """Events that were counted have not happened."""
         if name in self._rests_at_s:
             self._rests_at_s[name] -= events / self.per_s

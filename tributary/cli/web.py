@@ -48,6 +48,6 @@ def create_app(settings: Settings, guard: Guard) -> Flask:
                 readiness.check(client, writes=False, partitions=settings.partitions),
             ]
         ),
-        flask_app.sharing(settings),
+        flask_app.cors_headers(settings),
         flask_app.browser_checks(guard),
     )

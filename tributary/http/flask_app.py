@@ -15,7 +15,7 @@ from loguru import logger
 from werkzeug.exceptions import HTTPException
 
 from tributary.auth import cors
-from tributary.auth.guard import Asked, Guard
+from tributary.auth.guard import Guard, RequestHeaders
 from tributary.auth.refusals import REFUSALS
 from tributary.auth.tokens import Scope, Token
 from tributary.errors import NotPermitted, Overloaded, Refused, Unavailable
@@ -29,7 +29,7 @@ _PERMISSIONS = Outage("redis (permissions)")
 _encode = msgspec.json.Encoder().encode
 
 
-def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON response; bytes are taken as JSON already."""
     content = body if isinstance(body, bytes) else _encode(body)
     return Response(content, status, headers, mimetype="application/json")
@@ -47,10 +47,10 @@ def error_body(
     return _encode({"success": False, "error": error})
 
 
-def asked() -> Asked:
+def request_headers() -> RequestHeaders:
     """What the header fields of the present request ask for."""
     fields = request.headers
-    return Asked(
+    return RequestHeaders(
         fields.get("Authorization", ""),
         fields.get("Content-Type", ""),
         fields.get("Content-Encoding", "identity").lower(),
@@ -61,14 +61,14 @@ def asked() -> Asked:
     )
 
 
-def asking(guard: Guard, scope: Scope) -> Callable[[], None]:
+def require_scope(guard: Guard, scope: Scope) -> Callable[[], None]:
     """A `before_request` that lets pass who may do this, and keeps the token in `g.token`."""
 
     def ask() -> None:
         if request.method == "OPTIONS":  # a browser asks beforehand, without the token
             g.token = None
             return
-        g.token = guard.admit(asked())
+        g.token = guard.admit(request_headers())
         if g.token is not None:
             g.token.check(scope)
 
@@ -94,16 +94,18 @@ def health(checks: list[Check]) -> Blueprint:
 
     @blueprint.get("/healthz")
     def healthz() -> Response:
-        return json_answer({"healthy": True})
+        return json_response({"healthy": True})
 
     @blueprint.get("/readyz")
     def readyz() -> Response:
         for check in current_app.extensions[_CHECKS]:
             reason = check()
             if reason is not None:  # what comes behind it mostly follows from it
-                return json_answer({"ready": False, "reasons": [reason]}, 503, {"Retry-After": "1"})
+                return json_response(
+                    {"ready": False, "reasons": [reason]}, 503, {"Retry-After": "1"}
+                )
         _PERMISSIONS.end()
-        return json_answer({"ready": True})
+        return json_response({"ready": True})
 
     blueprint.record_once(lambda state: state.app.extensions.update({_CHECKS: [*checks]}))
     return blueprint
@@ -114,7 +116,7 @@ def add_check(app: Flask, check: Check) -> None:
     app.extensions[_CHECKS].append(check)
 
 
-def sharing(settings: Settings) -> Blueprint:
+def cors_headers(settings: Settings) -> Blueprint:
     """What every answer of an app must carry for the pages of the origins in the settings."""
     origins = cors.parse_origins(settings.cors_origins)
     blueprint = Blueprint("sharing", __name__)
@@ -134,12 +136,12 @@ def browser_checks(guard: Guard) -> Blueprint:
 
     @blueprint.before_app_request
     def check() -> None:
-        guard.check_browser(asked(), writes=False)
+        guard.check_browser(request_headers(), writes=False)
 
     return blueprint
 
 
-class Share:
+class ConcurrencyLimit:
     """At most `at_once_max` requests of a kind at once in this process, half of it per token.
 
     Routes of Flask share the threads of a process: without this, slow lists could take them all,
@@ -154,7 +156,7 @@ class Share:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def place(self, token: Token | None = None) -> Iterator[None]:
+    def acquire(self, token: Token | None = None) -> Iterator[None]:
         """A place for the time of a request.
 
         Args:
@@ -203,7 +205,7 @@ def to_response(error: Exception) -> tuple[int, bytes, dict[str, str]]:
 
 def _on_error(error: Exception) -> Response:
     status, body, headers = to_response(error)
-    return json_answer(body, status, headers)
+    return json_response(body, status, headers)
 
 
 def _undated(response: Response) -> Response:
@@ -215,4 +217,4 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     code = error.name.lower().replace(" ", "_")
     headers = {k: v for k, v in error.get_headers() if k in ("Allow", "Retry-After")}
-    return json_answer(error_body(code, error.description or error.name), status, headers)
+    return json_response(error_body(code, error.description or error.name), status, headers)

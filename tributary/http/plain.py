@@ -18,7 +18,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from tributary.http import flask_app
 from tributary.http.lane import framing, head
-from tributary.http.lane.head import Fault, Heads
+from tributary.http.lane.head import Heads, Rejection
 
 
 class PlainWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -32,26 +32,26 @@ class PlainWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Answer a request that gunicorn has parsed; whether the connection goes on."""
-        fault = self._fault(req)
-        if fault is None:
+        rejection = self._rejection(req)
+        if rejection is None:
             return bool(super().handle_request(req, conn))
-        _send(conn.sock, fault.status, flask_app.error_body(fault.code, fault.message))
+        _send(conn.sock, rejection.status, flask_app.error_body(rejection.code, rejection.message))
         return False
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Tell the client what gunicorn's parser, or a fault of ours, has raised."""
-        fault = _of_parser(exc)
-        if fault is None:
+        rejection = _of_parser(exc)
+        if rejection is None:
             _send(client, *flask_app.to_response(exc))
         else:
-            _send(client, fault.status, flask_app.error_body(fault.code, fault.message))
+            _send(client, rejection.status, flask_app.error_body(rejection.code, rejection.message))
 
-    def _fault(self, req: Any) -> Fault | None:
+    def _rejection(self, req: Any) -> Rejection | None:
         """What the lane refuses and gunicorn does not."""
         fields = "".join(f"{name}: {value}\r\n" for name, value in req.headers)
         found = self._heads.get(f"{fields}\r\n".encode("latin-1"))
-        if found.fault is not None:
-            return found.fault
+        if found.rejection is not None:
+            return found.rejection
         if not found.has_host and req.version >= (1, 1):
             return head.NO_HOST
         if found.length > self.body_max_bytes:
@@ -73,17 +73,19 @@ def tell_faults(app: Flask) -> Flask:
 
 
 def _on_error(error: Exception) -> Response:
-    fault = framing.malformed(error)
-    return flask_app.json_answer(flask_app.error_body(fault.code, fault.message), fault.status)
+    rejection = framing.malformed(error)
+    return flask_app.json_response(
+        flask_app.error_body(rejection.code, rejection.message), rejection.status
+    )
 
 
-def _of_parser(error: Exception) -> Fault | None:
+def _of_parser(error: Exception) -> Rejection | None:
     if isinstance(error, errors.LimitRequestHeaders | errors.LimitRequestLine):
         return framing.HEAD_TOO_LARGE
     if isinstance(error, errors.InvalidHTTPVersion) and isinstance(error.version, tuple):
         return framing.UNKNOWN_VERSION
     if isinstance(error, errors.ExpectationFailed):
-        return Fault(417, "unknown_expectation", "only Expect: 100-continue is known")
+        return Rejection(417, "unknown_expectation", "only Expect: 100-continue is known")
     if isinstance(error, errors.ParseException):
         return framing.malformed(error)
     return None

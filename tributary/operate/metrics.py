@@ -198,14 +198,14 @@ def render(found: dict[str, Any] | None) -> bytes:
 def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprint:
     """`GET /metrics`. It answers 200 also when Redis is away: that is one of the metrics."""
     routes = Blueprint("metrics", __name__)
-    routes.before_request(flask_app.asking(guard, "operate"))
-    lists = flask_app.Share(max(1, settings.http_threads // 4))
+    routes.before_request(flask_app.require_scope(guard, "operate"))
+    lists = flask_app.ConcurrencyLimit(max(1, settings.http_threads // 4))
 
     @routes.get("/metrics")
     def get_metrics() -> Response:
         found: dict[str, Any] | None
         try:
-            with lists.place():
+            with lists.acquire():
                 found = status.read(client, settings)
             found["refusals"] = refusals.totals(client)
         except TributaryError:

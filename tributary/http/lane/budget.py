@@ -35,12 +35,12 @@ class Share:
         self.held_bytes += more_bytes
         return True
 
-    def give_back(self, bytes_: int) -> None:
+    def release(self, bytes_: int) -> None:
         """Hold so much less."""
         self._budget.held_bytes -= bytes_
         self.held_bytes -= bytes_
 
-    def wait_with(self, all_bytes: int) -> bool:
+    def resize(self, all_bytes: int) -> bool:
         """Hold so much altogether, of what waits for more to come; False: there is no room."""
         more_bytes = all_bytes - self.held_bytes
         budget = self._budget

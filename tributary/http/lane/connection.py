@@ -8,15 +8,15 @@ from collections import deque
 from typing import Any, cast
 
 from tributary.http.lane.budget import Share
-from tributary.http.lane.framing import HEAD_END, Framer, Whole, check_line
+from tributary.http.lane.framing import HEAD_END, CompleteRequest, Framer, check_line
 from tributary.http.lane.general import General
-from tributary.http.lane.head import CLOSING, Fault
+from tributary.http.lane.head import CLOSING, Rejection
 from tributary.http.lane.request import Handle, Request
 from tributary.http.lane.wire import Wire
 
 PIPELINED_MAX = 128
 _READ_AHEAD_BYTES = 16_384
-_TOO_SLOW = Fault(408, "too_slow", "the request did not arrive in time")
+_TOO_SLOW = Rejection(408, "too_slow", "the request did not arrive in time")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -32,7 +32,7 @@ class Connection(Wire):
         self._under_way = Share(self._lane.budget)  # the bodies of these requests
         self._coming = Share(self._lane.budget)  # what has come and is not taken yet
         self._general: General | None = None
-        self._handed_over: Whole | None = None  # to the general server, once its turn comes
+        self._handed_over: CompleteRequest | None = None  # waits for the general server
         self._is_body_awaited = False
         self._is_held = False  # nothing more is taken for now
         self._is_half_closed = False  # the client has sent everything, and may wait for answers
@@ -48,7 +48,7 @@ class Connection(Wire):
         self._transport = cast(asyncio.Transport, transport)
         if len(self._lane.connections) >= self._lane.limits.connections_max:
             # No lingering: a connection beyond the cap is in nobody's list.
-            transport.write(self._lane.answers.overloaded())  # type: ignore[attr-defined]
+            transport.write(self._lane.responses.overloaded())  # type: ignore[attr-defined]
             transport.close()
             return
         self._lane.connections.add(self)
@@ -63,8 +63,8 @@ class Connection(Wire):
         self._is_alone = False
         self._lane.connections.discard(self)
         self._siblings.discard(self)
-        self._under_way.give_back(self._under_way.held_bytes)
-        self._coming.wait_with(0)
+        self._under_way.release(self._under_way.held_bytes)
+        self._coming.resize(0)
         self._requests.clear()
         if self._general is not None:
             self._general.lost(error)
@@ -103,7 +103,7 @@ class Connection(Wire):
         if self._is_resting:
             # Fast code: one request that looks like one of before, whole, and nothing else to do.
             end = data.find(HEAD_END) + len(HEAD_END)
-            usual = self._lane.usual.get(data[:end]) or self._lane.recognise(data[:end])
+            usual = self._lane.cached_routes.get(data[:end]) or self._lane.cache_route(data[:end])
             if usual is not None and len(data) - end == usual.head.length:
                 self._is_resting, self._is_alone = False, True
                 self.deadline_s = math.inf
@@ -124,7 +124,7 @@ class Connection(Wire):
         """The server stops: answer what is under way, then end."""
         self._is_ending = True
         self._is_resting = self._is_alone = False
-        self._lane.let_go()
+        self._lane.close_streams()
         if not self._requests and not self._is_held:
             self._end()
 
@@ -140,7 +140,7 @@ class Connection(Wire):
         if self._is_write_paused or self._is_refused or self._transport.is_closing():
             self._transport.abort()
         elif self._framer.unread_bytes:
-            self._refuse(self._lane.answers.fault(_TOO_SLOW))
+            self._refuse(self._lane.responses.rejection(_TOO_SLOW))
         else:
             self._end()
 
@@ -156,7 +156,7 @@ class Connection(Wire):
         while requests and (payload := requests[0].payload) is not None:
             counted_bytes = requests.popleft().counted_bytes
             if counted_bytes:
-                self._under_way.give_back(counted_bytes)
+                self._under_way.release(counted_bytes)
             ready.append(payload)
         if ready and self._transport is not None:
             self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
@@ -165,7 +165,7 @@ class Connection(Wire):
 
     def general_done(self) -> None:
         """The general server has answered what it was given."""
-        self._under_way.give_back(self._under_way.held_bytes)
+        self._under_way.release(self._under_way.held_bytes)
         self._resume()
 
     def end_after_general(self) -> None:
@@ -179,10 +179,10 @@ class Connection(Wire):
         """Take every whole request out of what has come."""
         while not (self._is_held or self._is_ending or self._is_write_paused):
             found = self._framer.next()
-            if type(found) is Whole:
+            if type(found) is CompleteRequest:
                 self._is_body_awaited = False
                 if self._coming.held_bytes:
-                    self._coming.wait_with(0)
+                    self._coming.resize(0)
                 self._take(found)
                 if not self._framer.unread_bytes:
                     return
@@ -190,22 +190,22 @@ class Connection(Wire):
                 self._await_more()
                 break
             else:
-                self._refuse(self._lane.answers.fault(cast(Fault, found)))
+                self._refuse(self._lane.responses.rejection(cast(Rejection, found)))
         come_bytes = 0 if self._is_ending else self._framer.unread_bytes
         if come_bytes or self._coming.held_bytes:
             self._count(come_bytes)
 
     def _count(self, come_bytes: int) -> None:
         """Hold what waits here, or for its rest, within the budget."""
-        if not self._coming.wait_with(come_bytes):
+        if not self._coming.resize(come_bytes):
             if (self._is_held or self._is_write_paused) and self._transport is not None:
                 self._transport.abort()  # what is to be answered first may take its time
             else:
-                self._refuse(self._lane.answers.overloaded())
+                self._refuse(self._lane.responses.overloaded())
         elif come_bytes > _READ_AHEAD_BYTES and self._is_held:
             self._pause_reading()
 
-    def _take(self, whole: Whole) -> None:
+    def _take(self, whole: CompleteRequest) -> None:
         head, body = whole.head, whole.body
         target = None if head.is_general else self._lane.target(whole.line)
         if target is None:
@@ -221,7 +221,7 @@ class Connection(Wire):
             self._is_held = True
         if not self._under_way.take(len(body)):
             request.body = b""
-            request.answer(self._lane.answers.overloaded())
+            request.respond(self._lane.responses.overloaded())
             return
         request.counted_bytes = len(body)
         self._run(handle, request)
@@ -230,13 +230,13 @@ class Connection(Wire):
         try:
             handle(request)
         except Exception as error:  # told to the client, and logged if nobody expected it
-            request.answer(self._lane.answers.failure(error))
+            request.respond(self._lane.responses.error(error))
 
-    def _hand_over(self, whole: Whole) -> None:
+    def _hand_over(self, whole: CompleteRequest) -> None:
         """Give a request to the general server, when the answers before it are sent."""
-        fault = check_line(whole.line)
-        if fault is not None:
-            self._refuse(self._lane.answers.fault(fault))
+        rejection = check_line(whole.line)
+        if rejection is not None:
+            self._refuse(self._lane.responses.rejection(rejection))
             return
         self._is_held = True
         self._handed_over = whole
@@ -249,7 +249,7 @@ class Connection(Wire):
         if whole is None or self._transport is None:
             return
         if not self._under_way.take(len(whole.body)):
-            self._refuse(self._lane.answers.overloaded())
+            self._refuse(self._lane.responses.overloaded())
             return
         if self._general is None:
             self._general = General(self, self._transport, self._uvicorn)
@@ -296,4 +296,4 @@ class Connection(Wire):
         self._is_ending = self._is_refused = True
         last = Request(self, CLOSING, b"", b"")
         self._requests.append(last)
-        last.answer(payload)
+        last.respond(payload)

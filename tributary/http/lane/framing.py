@@ -11,10 +11,10 @@ import re
 import httptools
 import msgspec
 
-from tributary.http.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Fault, Head, Heads
+from tributary.http.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Head, Heads, Rejection
 
-HEAD_TOO_LARGE = Fault(431, "head_too_large", f"the head exceeds {BLOCK_MAX_BYTES} bytes")
-UNKNOWN_VERSION = Fault(505, "unknown_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
+HEAD_TOO_LARGE = Rejection(431, "head_too_large", f"the head exceeds {BLOCK_MAX_BYTES} bytes")
+UNKNOWN_VERSION = Rejection(505, "unknown_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
 HEAD_END = b"\r\n\r\n"
 _CHUNKED_HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 _ENCODED_MAX_TIMES = 2  # a chunked body may be so much longer with its chunk sizes
@@ -25,7 +25,7 @@ _LINE = re.compile(
 _VERSION = re.compile(rb" HTTP/(?!1\.[01]\Z)[0-9]\.[0-9]\Z")
 
 
-class Whole(msgspec.Struct, gc=False):
+class CompleteRequest(msgspec.Struct, gc=False):
     """A request that has arrived completely; a chunked body is put together."""
 
     line: bytes
@@ -69,7 +69,7 @@ class Framer:
             self._data, self._at = bytearray(self._data[self._at :]), 0
         self._data += data
 
-    def next(self) -> Whole | Fault | None:
+    def next(self) -> CompleteRequest | Rejection | None:
         """The next request, the fault that ends the connection, or None if more must come."""
         if self._missing_bytes > 0 or self._at == len(self._data):
             return None
@@ -86,13 +86,15 @@ class Framer:
         line_end = data.find(b"\r\n", begin, end + 2)
         line = data[begin:line_end]
         head = self._heads.get(data[line_end + 2 : end + 4])
-        if head.fault is not None:
-            return head.fault
+        if head.rejection is not None:
+            return head.rejection
         if not head.has_host and not line.endswith(b" HTTP/1.0"):
             return NO_HOST
         return self._with_body(data, line, head, end + 4)
 
-    def _with_body(self, data: bytes, line: bytes, head: Head, begin: int) -> Whole | Fault | None:
+    def _with_body(
+        self, data: bytes, line: bytes, head: Head, begin: int
+    ) -> CompleteRequest | Rejection | None:
         if head.length > self._body_max_bytes:
             return too_large(head.length, self._body_max_bytes)
         if head.is_chunked:
@@ -111,9 +113,9 @@ class Framer:
             self._data, self._at = b"", 0  # a connection at rest keeps nothing
         else:
             self._at = stop
-        return Whole(line, head, data[begin:stop])
+        return CompleteRequest(line, head, data[begin:stop])
 
-    def _with_chunks(self, chunked: _Chunked) -> Whole | Fault | None:
+    def _with_chunks(self, chunked: _Chunked) -> CompleteRequest | Rejection | None:
         self.awaited = chunked.head
         try:
             is_complete = chunked.read(self._data)
@@ -126,18 +128,18 @@ class Framer:
         if not is_complete:
             return None
         self._at, self.awaited, self._chunked = chunked.at, None, None
-        return Whole(chunked.line, chunked.head, bytes(chunked.body))
+        return CompleteRequest(chunked.line, chunked.head, bytes(chunked.body))
 
-    def _partial_head(self, head: bytes) -> Fault | None:
+    def _partial_head(self, head: bytes) -> Rejection | None:
         begin = head[: BLOCK_MAX_BYTES + len(HEAD_END) - 1]
         if b"\n\n" in begin or b"\n\r\n" in begin:
-            return Fault(400, "malformed_http", "the request is not HTTP: lines end in CRLF")
+            return Rejection(400, "malformed_http", "the request is not HTTP: lines end in CRLF")
         if len(head) > len(begin):
             return HEAD_TOO_LARGE
         return None
 
 
-def check_line(line: bytes) -> Fault | None:
+def check_line(line: bytes) -> Rejection | None:
     """Why a request line is not to be taken, if it is not.
 
     llhttp passes over more than one space, and knows HTTP/0.9, HTTP/2.0 and RTSP.
@@ -149,15 +151,15 @@ def check_line(line: bytes) -> Fault | None:
     try:
         httptools.HttpRequestParser(_Nobody()).feed_data(line + b"\r\nHost: a\r\n\r\n")
     except httptools.HttpParserUpgrade:
-        return Fault(501, "not_implemented", "CONNECT is not known here")
+        return Rejection(501, "not_implemented", "CONNECT is not known here")
     except httptools.HttpParserError as error:
         return malformed(error)
     return None
 
 
-def malformed(error: object) -> Fault:
+def malformed(error: object) -> Rejection:
     """400 for what llhttp does not take."""
-    return Fault(400, "malformed_http", f"the request is not HTTP: {error}")
+    return Rejection(400, "malformed_http", f"the request is not HTTP: {error}")
 
 
 class _Nobody:
@@ -207,7 +209,7 @@ class _Chunked:
         self.at = stop
 
 
-def too_large(length: int | None, limit: int) -> Fault:
+def too_large(length: int | None, limit: int) -> Rejection:
     """413 for a body beyond the limit; a chunked one has no length before its end."""
     long = "more bytes than allowed" if length is None else f"{length} bytes"
-    return Fault(413, "body_too_large", f"the body has {long}; send at most {limit}")
+    return Rejection(413, "body_too_large", f"the body has {long}; send at most {limit}")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import httptools
 
-from tributary.auth.guard import Asked
+from tributary.auth.guard import RequestHeaders
 
 BLOCK_MAX_BYTES = 16_384
 FIELDS_MAX = 64
@@ -42,7 +42,7 @@ _BLOCK_KEPT_MAX_BYTES = 2048
 _USUAL_MAX_BYTES = 1024  # of block and body each
 
 
-class Fault(NamedTuple):
+class Rejection(NamedTuple):
     """Why a request is refused before it is looked at; the connection ends with it."""
 
     status: int
@@ -50,16 +50,15 @@ class Fault(NamedTuple):
     message: str
 
 
-NO_HOST = Fault(400, "no_host", "there is no Host header; HTTP/1.1 demands one")
-CHUNKED_1_0 = Fault(400, "malformed_http", "HTTP/1.0 has no chunks; send a Content-Length")
+NO_HOST = Rejection(400, "no_host", "there is no Host header; HTTP/1.1 demands one")
+CHUNKED_1_0 = Rejection(400, "malformed_http", "HTTP/1.0 has no chunks; send a Content-Length")
 
 
-class Head(Asked):
+class Head(RequestHeaders):
     """What a header block says."""
 
     __slots__ = (
         "expects_continue",
-        "fault",
         "has_host",
         "is_chunked",
         "is_general",
@@ -67,6 +66,7 @@ class Head(Asked):
         "keep_alive",
         "length",
         "plain_block",
+        "rejection",
     )
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Head(Asked):
         self.has_host = False
         self.plain_block = b""
         self.expects_continue = False
-        self.fault: Fault | None = None
+        self.rejection: Rejection | None = None
 
 
 CLOSING = Head()  # of an answer after which the connection ends
@@ -102,7 +102,7 @@ class Heads:
         if head is None:
             head = parse(block)
             # A block with a key of its own never comes again, and large ones are not usual.
-            is_kept = head.fault is None and head.idempotency_key is None
+            is_kept = head.rejection is None and head.idempotency_key is None
             if is_kept and len(block) <= _BLOCK_KEPT_MAX_BYTES:
                 if len(self._known) >= _BLOCKS_KEPT_MAX:
                     self._known.clear()
@@ -119,10 +119,10 @@ def parse(block: bytes) -> Head:
     except httptools.HttpParserUpgrade:
         fields.wants_upgrade = True  # a wish that a server may pass over, and we do
     except httptools.HttpParserError as error:
-        head.fault = Fault(400, "malformed_http", f"the request is not HTTP: {error}")
+        head.rejection = Rejection(400, "malformed_http", f"the request is not HTTP: {error}")
         return head
-    head.fault = _fault(fields.found)
-    if head.fault is None:
+    head.rejection = _rejection(fields.found)
+    if head.rejection is None:
         _fill(head, fields.found)
         head.plain_block = block
         if fields.wants_upgrade or head.expects_continue or head.is_chunked:
@@ -155,33 +155,35 @@ class _Fields:
         self._head.keep_alive = self.parser.should_keep_alive()
 
 
-def _fault(found: list[tuple[bytes, bytes]]) -> Fault | None:
+def _rejection(found: list[tuple[bytes, bytes]]) -> Rejection | None:
     names = [name for name, _ in found]
     if len(names) > FIELDS_MAX:
-        return Fault(
+        return Rejection(
             431, "too_many_headers", f"{len(names)} header fields; send at most {FIELDS_MAX}"
         )
     for name in _ONCE:
         if names.count(name) > 1:
-            return Fault(
+            return Rejection(
                 400, "repeated_header", f"header {name.decode()} stands twice; send it once"
             )
     for name in names:
         if b"_" in name:
             text = name.decode("latin-1")
-            return Fault(400, "ambiguous_header", f"header {text!r:.80} holds a _; write it with -")
-    return _value_fault(dict(found))
+            return Rejection(
+                400, "ambiguous_header", f"header {text!r:.80} holds a _; write it with -"
+            )
+    return _reject_values(dict(found))
 
 
-def _value_fault(fields: dict[bytes, bytes]) -> Fault | None:
+def _reject_values(fields: dict[bytes, bytes]) -> Rejection | None:
     if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
-        return Fault(417, "unknown_expectation", "only Expect: 100-continue is known")
+        return Rejection(417, "unknown_expectation", "only Expect: 100-continue is known")
     if fields.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
-        return Fault(501, "not_implemented", "only Transfer-Encoding: chunked is known")
+        return Rejection(501, "not_implemented", "only Transfer-Encoding: chunked is known")
     host = fields.get(b"host", b"")
     if _HOST.fullmatch(host) is None:
         text = host.decode("latin-1")
-        return Fault(400, "malformed_http", f"Host is {text!r:.80}; send a name and a port")
+        return Rejection(400, "malformed_http", f"Host is {text!r:.80}; send a name and a port")
     return None
 
 

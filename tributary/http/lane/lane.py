@@ -13,8 +13,8 @@ from loguru import logger
 
 from tributary.http.lane.budget import Budget
 from tributary.http.lane.head import Heads
-from tributary.http.lane.request import Handle, Usual
-from tributary.http.lane.responses import Answers
+from tributary.http.lane.request import CachedRoute, Handle
+from tributary.http.lane.responses import Responses
 from tributary.settings import Settings
 from tributary.store.links import Links
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 App = Callable[[Any, Any, Any], Awaitable[None]]  # ASGI 3
 _SWEEP_S = 1.0
-_NOBODY = (None, re.compile(b"(?!)"))
+_NO_ROUTE = (None, re.compile(b"(?!)"))
 _LINES_KEPT_MAX = 256  # more would push what is needed out of the processor's cache
-_USUAL_KEPT_MAX = 4_096
+_CACHED_ROUTES_MAX = 4_096
 
 
 class Route(NamedTuple):
@@ -50,7 +50,7 @@ class Service(Protocol):
     async def stop(self) -> None:
         """End."""
 
-    def let_go(self) -> None:
+    def close_streams(self) -> None:
         """The process stops: end every answer that does not end by itself."""
 
 
@@ -69,8 +69,8 @@ class Lane:
 
     def __init__(self, settings: Settings) -> None:
         self.heads = Heads()
-        self.usual: dict[bytes, Usual] = {}  # by line and header block
-        self.answers = Answers()
+        self.cached_routes: dict[bytes, CachedRoute] = {}  # by line and header block
+        self.responses = Responses()
         self.connections: set[Connection] = set()
         self.budget = Budget(settings.in_flight_max_bytes)
         self.now_s = 0.0  # of the loop, as of the last sweep: deadlines need no better clock
@@ -111,10 +111,10 @@ class Lane:
         self.mounts[path] = app
         self._services.append(service)
 
-    def let_go(self) -> None:
+    def close_streams(self) -> None:
         """The process stops: end what would go on for ever."""
         for service in self._services:
-            service.let_go()
+            service.close_streams()
 
     async def start(self) -> None:
         """Open the links and begin to keep time."""
@@ -139,7 +139,7 @@ class Lane:
         if known is not None:
             return known
         path, _, rest = line.partition(b"?")
-        route, understood = self._routes.get(path, _NOBODY)
+        route, understood = self._routes.get(path, _NO_ROUTE)
         match = understood.fullmatch(rest)
         if route is None or match is None:
             return None
@@ -149,7 +149,7 @@ class Lane:
         self._new_line = line
         return target
 
-    def recognise(self, data: bytes) -> Usual | None:
+    def cache_route(self, data: bytes) -> CachedRoute | None:
         """What a whole head leads to, if its block is known and nothing about it is special.
 
         The body of such a request is not counted against the budget: it is small, and a
@@ -160,11 +160,11 @@ class Lane:
         target = self.target(line) if head is not None and head.is_usual else None
         if head is None or target is None:
             return None
-        usual = Usual(head, *target)
+        usual = CachedRoute(head, *target)
         if line is not self._new_line:  # of a million devices asked for once each, none is kept
-            if len(self.usual) >= _USUAL_KEPT_MAX:
-                self.usual.clear()
-            self.usual[data] = usual
+            if len(self.cached_routes) >= _CACHED_ROUTES_MAX:
+                self.cached_routes.clear()
+            self.cached_routes[data] = usual
         return usual
 
     async def _sweep(self) -> None:
@@ -172,7 +172,7 @@ class Lane:
         loop = asyncio.get_running_loop()
         while True:
             self.now_s = loop.time()
-            self.answers.tick()
+            self.responses.tick()
             for connection in [c for c in self.connections if c.deadline_s < self.now_s]:
                 connection.expire()
             await asyncio.sleep(_SWEEP_S)

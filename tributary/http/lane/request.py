@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Request(msgspec.Struct, gc=False, eq=False):
-    """What a route gets; it must call `answer` once, now or later."""
+    """What a route gets; it must call `respond` once, now or later."""
 
     connection: Connection
     head: Head
@@ -22,7 +22,7 @@ class Request(msgspec.Struct, gc=False, eq=False):
     payload: bytes | None = None  # the whole response, once it is known
     counted_bytes: int = 0  # of the body, against the budget
 
-    def answer(self, payload: bytes) -> None:
+    def respond(self, payload: bytes) -> None:
         """Send a whole response, as soon as those before it have been sent."""
         self.payload = payload
         self.connection.settle()
@@ -31,7 +31,7 @@ class Request(msgspec.Struct, gc=False, eq=False):
 Handle = Callable[[Request], None]
 
 
-class Usual(msgspec.Struct, gc=False):
+class CachedRoute(msgspec.Struct, gc=False):
     """What a head has led to before: the same bytes will lead to the same."""
 
     head: Head

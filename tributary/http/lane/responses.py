@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 from tributary.errors import Overloaded
 from tributary.http import flask_app
-from tributary.http.lane.head import Fault
+from tributary.http.lane.head import Rejection
 
 _REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 
@@ -15,7 +15,7 @@ _REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 _CLOSE = b"Connection: close\r\n"
 
 
-class Answers:
+class Responses:
     """Builds responses; `tick` must be called about once a second for the date."""
 
     def __init__(self) -> None:
@@ -49,16 +49,18 @@ class Answers:
             whole = self._whole[body] = self.json(200, body)
         return whole
 
-    def failure(self, error: Exception) -> bytes:
+    def error(self, error: Exception) -> bytes:
         """The response that tells an error, as Flask tells it."""
         status, body, headers = flask_app.to_response(error)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return self.json(status, body, lines.encode())
 
-    def fault(self, fault: Fault) -> bytes:
+    def rejection(self, rejection: Rejection) -> bytes:
         """The last response of a connection whose bytes cannot be followed any further."""
-        return self.json(fault.status, flask_app.error_body(fault.code, fault.message), _CLOSE)
+        return self.json(
+            rejection.status, flask_app.error_body(rejection.code, rejection.message), _CLOSE
+        )
 
     def overloaded(self) -> bytes:
         """503: the server holds as much as it may; the client shall come back."""
-        return self.failure(Overloaded())
+        return self.error(Overloaded())

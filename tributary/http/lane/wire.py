@@ -44,6 +44,6 @@ class Wire(asyncio.Protocol):
             self._transport.write_eof()
             self.deadline_s = self._lane.now_s + _LINGER_S
         else:
-            # Answers that nobody reads would keep it open for ever.
+            # Responses that nobody reads would keep it open for ever.
             self.deadline_s = self._lane.now_s + self._lane.limits.body_s
             self._transport.close()
