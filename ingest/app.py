@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import redis
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ingest.admission import Intake
@@ -15,7 +15,6 @@ from ingest.series import Lookup
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
-from tributary.operate import metrics, readiness
 from tributary.settings import Settings
 from tributary.store import redis_client, stream
 from tributary.store.stream import Appending
@@ -64,21 +63,3 @@ def _body(max_bytes: int) -> bytes:
     if len(body) > max_bytes:
         raise record.too_large(request.content_length, max_bytes)
     return body
-
-
-def create_app(settings: Settings, guard: Guard) -> Flask:
-    """The ingest role alone."""
-    client = redis_client.connect(settings)
-    ready = readiness.check(
-        client, writes=True, level=settings.durability, partitions=settings.partitions
-    )
-    told = metrics.blueprint(client, settings, guard)
-    routes = blueprint(settings, guard)
-    return flask_app.make_app(
-        __name__,
-        routes,
-        told,
-        flask_app.health([ready]),
-        flask_app.cors_headers(settings),
-        flask_app.browser_checks(guard),
-    )

@@ -9,19 +9,22 @@ import pytest
 from flask import Flask
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-import api.app
-import ingest.app
 from api import openapi
 from tributary.auth.guard import Guard
-from tributary.cli import web
+from tributary.cli import roles
+from tributary.process.http_server import make_app
+from tributary.process.role import HttpRole
 from tributary.settings import Settings
 from tributary.store import redis_client
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def guard(settings: Settings) -> Guard:
-    return Guard(settings, redis_client.connect(settings))
+HTTP_ROLES = [role for role in roles.load() if isinstance(role, HttpRole)]
+
+
+def app_of(settings: Settings, *some: HttpRole) -> Flask:
+    return make_app(settings, Guard(settings, redis_client.connect(settings)), some)
 
 
 # For people, not for programs.
@@ -48,15 +51,14 @@ def test_it_is_openapi_3_1():
     OpenAPIV31SpecValidator(openapi.document(Settings(windows=""), "0")).validate()
 
 
-@pytest.mark.parametrize("make", [web.create_app, ingest.app.create_app, api.app.create_app])
-def test_every_route_is_in_it(make: object, settings: Settings):
-    app = make(settings, guard(settings))  # type: ignore[operator]
-    missing = routes(app) - documented(settings)
+@pytest.mark.parametrize("some", [HTTP_ROLES, *([role] for role in HTTP_ROLES)])
+def test_every_route_is_in_it(some: list[HttpRole], settings: Settings):
+    missing = routes(app_of(settings, *some)) - documented(settings)
     assert not missing, "describe them in api/openapi"
 
 
 def test_everything_in_it_is_a_route(settings: Settings):
-    assert documented(settings) == routes(web.create_app(settings, guard(settings)))
+    assert documented(settings) == routes(app_of(settings, *HTTP_ROLES))
 
 
 def test_what_it_names_exists():

@@ -12,7 +12,7 @@ from support.processes import Deployment, Process, Server
 from support.scripted import accepted, later, no, scripted
 from support.waiting import wait_until
 
-from tributary import serve
+from tributary.process.listener import listen
 
 Run = Callable[..., Process]
 
@@ -68,7 +68,7 @@ def test_a_server_that_averages_otherwise_does_not_agree(run: Run, tmp_path: Pat
 
 
 def test_without_aggregators_nothing_agrees(run: Run, own_server: Callable[..., Server]):
-    with serve.listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         fd, port = listener.fileno(), listener.getsockname()[1]
         run("web", "--listener-fd", str(fd), "--redis-url", own_server().url, pass_fds=(fd,))
     drive = ("--devices", "2", "--rate", "20", "--seconds", "0.5", "--patience", "0.2")

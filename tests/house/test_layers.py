@@ -57,8 +57,8 @@ ORDER = (
     "auth",
     "http",
     "operate",
+    "process",
     "standalone",
-    "serve",
     "cli",
 )
 # These speak HTTP like any client: they import no store, but each other as named here.
@@ -111,7 +111,7 @@ def test_packages_import_only_those_before_them():
 
 def test_few_modules_are_loose_and_they_import_only_what_is_pure():
     loose = {path.stem: path for path in FILES if path.parent == Path("tributary")}
-    assert set(loose) == {*LOOSE, "serve", "__init__", "__main__"}
+    assert set(loose) == {*LOOSE, "__init__", "__main__"}
     wrong = [
         f"{loose[each]} imports {name}"
         for each in LOOSE

@@ -31,7 +31,7 @@ NOT_YET = (
     "tributary/load/",
     "tributary/model/",
     "tributary/operate/",
-    "tributary/serve",
+    "tributary/process/",
     "tributary/settings",
     "tributary/simulate/",
     "tributary/standalone/",

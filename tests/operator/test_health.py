@@ -58,7 +58,7 @@ def test_what_is_no_role_of_ours_is_not_well(answer: Answer):
 def test_nobody_on_the_port_is_one_line():
     code, text = asked("http", "--port", "1")
     assert (code, text.count("\n")) == (1, 1)
-    assert "no answer from 127.0.0.1:1" in text
+    assert "no response from 127.0.0.1:1" in text
 
 
 def test_an_aggregator_of_this_machine_is_well_while_it_beats(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from support.pipeline import environ
 from support.processes import Process, tributary
-from tributary import serve
+from tributary.process.listener import listen
 from tributary.settings import Settings
 
 _SERVING = re.compile("action=serving")
@@ -36,7 +36,7 @@ class Web:
         self.process, self.port = (process, port) if process is not None else self._start()
 
     def _start(self) -> tuple[Process, int]:
-        listener = serve.listen(self.settings.host, 0)
+        listener = listen(self.settings.host, 0)
         number = listener.fileno()
         process = tributary(
             "web", "--listener-fd", str(number), environ=environ(self.settings), pass_fds=(number,)

@@ -10,10 +10,10 @@ from support.processes import Deployment, Process, Server
 from support.scripted import HANG_UP, OK, Answer, Scripted, accepted, later, no, scripted
 from support.waiting import wait_until
 
-from tributary import serve
 from tributary.client import ServerFault, Tributary
 from tributary.client.endpoint import pause_s
 from tributary.errors import Misconfigured, Refused, Unavailable
+from tributary.process.listener import listen
 
 
 def keys(server: Scripted) -> list[str | None]:
@@ -87,7 +87,7 @@ class TestAgainstTheRealServer:
         self, own_server: Callable[..., Server], run: Callable[..., Process]
     ):
         redis = own_server()
-        with serve.listen("127.0.0.1", 0) as listener:
+        with listen("127.0.0.1", 0) as listener:
             fd, port = listener.fileno(), listener.getsockname()[1]
             run("web", "--listener-fd", str(fd), "--redis-url", redis.url, pass_fds=(fd,))
         url = f"http://127.0.0.1:{port}"

@@ -9,13 +9,11 @@ from typing import Any
 import click
 
 from tributary import __version__
+from tributary.cli import roles
 from tributary.errors import TributaryError
 
+_UP = {"up": "everything on this machine, embedded server included"}
 _COMMANDS = {
-    "up": "everything on this machine, embedded server included",
-    "ingest": "the HTTP role that records readings",
-    "api": "the HTTP role that answers /collect and the read API",
-    "aggregator": "the worker that keeps current values and averages",
     "simulate": "drive a fleet of cars against a running server",
     "load": "send a data set as readings",
     "token": "make, list and revoke credentials",
@@ -25,24 +23,32 @@ _COMMANDS = {
     "health": "whether the role that runs here is well, for container checks",
     "dead": "list, show, replay and drop entries that could not be applied",
 }
-_HIDDEN = ("web",)
 
 
 class _Commands(click.Group):
-    """Imports a subcommand only when it is wanted: `--help` stays quick."""
+    """Imports a subcommand only when it is called, so that `--help` is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(_summaries())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS and name not in _HIDDEN:
+        if name in roles.ROLES:
+            return roles.command(name)
+        if name == "web":
+            return roles.web
+        if name not in _summaries():
             return None
         command: click.Command = importlib.import_module(f"tributary.cli.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(_summaries().items()))
+
+
+def _summaries() -> dict[str, str]:
+    """Every command that is listed, with what it does."""
+    return {**_UP, **{name: entry.summary for name, entry in roles.ROLES.items()}, **_COMMANDS}
 
 
 @click.group(

@@ -32,7 +32,7 @@ def command() -> None:
 def _chosen(function: Function) -> Function:
     """The entries a command is about, and whether to ask before."""
     for decorate in (
-        options.of_role("status"),
+        options.add(*options.RUNNING),
         click.option("--json", "as_json", is_flag=True, help="print one JSON object"),
         click.option("--yes", is_flag=True, help="do not ask"),
         click.option("--all", "is_all", is_flag=True, help="all there are"),
@@ -45,7 +45,7 @@ def _chosen(function: Function) -> Function:
 @command.command("list", epilog="Example: tributary dead list --json | jq -r '.[].reason'")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="most shown")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON array")
-@options.of_role("status")
+@options.add(*options.RUNNING)
 def list_entries(*, limit: int, as_json: bool, **given: Any) -> None:
     """Show dead entries, partition by partition, oldest first."""
     entries = list(itertools.islice(_all(*_deployment(given)), limit + 1))
@@ -65,7 +65,7 @@ def list_entries(*, limit: int, as_json: bool, **given: Any) -> None:
 @command.command("show", epilog="Example: tributary dead show 3/1763805600250-0")
 @click.argument("name", metavar="ENTRY")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
-@options.of_role("status")
+@options.add(*options.RUNNING)
 def show(name: str, *, as_json: bool, **given: Any) -> None:
     """Show one dead entry: why it is dead, its readings if they decode, its bytes."""
     entry = _named(_deployment(given)[0], name)

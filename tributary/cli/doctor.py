@@ -25,7 +25,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
     help="whose permissions to look at; may be repeated [default: all]",
 )
 @click.option("--user", default="", help="user of Redis to look at [default: that of the URL]")
-@options.of_role("status")
+@options.add(*options.RUNNING)
 def command(*, roles: tuple[str, ...], user: str, **given: Any) -> None:
     """Examine where Tributary runs; each finding has its remedy. Exit 1 on faults.
 

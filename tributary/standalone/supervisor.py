@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from loguru import logger
 
-from tributary.standalone import lifeline
+from tributary.process import lifeline
 
 _GUARD = "read -r _; kill -TERM 0"
 _TERM_TIMEOUT_S = 15.0
@@ -78,6 +78,10 @@ class Supervisor:
     def exit_status(self, name: str) -> int | None:
         """How a child has exited the last time; None: it never has. Negative: by a signal."""
         return next((c.last_status for c in self._children if c.spec.name == name), None)
+
+    def exited_with(self, status: int) -> list[str]:
+        """The names of the children whose last exit had this status."""
+        return [c.spec.name for c in self._children if c.last_status == status]
 
     def stop(self) -> None:
         """SIGTERM to the children rank by rank, SIGKILL to those that do not exit in time.

@@ -1,9 +1,8 @@
-"""Flask apps under gunicorn: one listening socket, several worker processes."""
+"""The HTTP server: the routes of some roles under gunicorn, on one listening socket."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Flask
@@ -20,50 +19,25 @@ from tributary.http import flask_app, plain
 from tributary.http.lane import head
 from tributary.http.lane.gunicorn_worker import Application, LaneWorker
 from tributary.http.lane.lane import Lane
+from tributary.operate import metrics, readiness
+from tributary.process import lifeline
+from tributary.process.lifeline import Lifeline
+from tributary.process.role import HttpRole
 from tributary.settings import Settings
-from tributary.standalone import lifeline
-from tributary.standalone.lifeline import Lifeline
 from tributary.store import redis_client
 
-MakeApp = Callable[[Settings, Guard], Flask]
-Attach = Callable[[Settings, Lane, Guard], None]
 
-BACKLOG = 2048
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket, which workers can inherit.
-
-    Raises:
-        Misconfigured: the address cannot be used.
-    """
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        raise Misconfigured(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port"
-        ) from None
-    return listener
-
-
-def serve(
-    settings: Settings, make_app: MakeApp, attach: tuple[Attach, ...], listener_fd: int
-) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are finished.
+def serve(settings: Settings, roles: Sequence[HttpRole], listener_fd: int) -> None:
+    """Serve until SIGTERM or SIGINT; pending requests are finished first.
 
     Args:
         settings: of the deployment.
-        make_app: makes the Flask app, complete by itself.
-        attach: put the hot routes into the lane.
+        roles: whose routes to serve.
         listener_fd: a listening socket.
 
     Raises:
-        Misconfigured: the Redis server does not fit these settings, or cannot be reached, or
-            everybody would be let in.
+        Misconfigured: the Redis server does not match these settings or cannot be reached, or
+            other machines could connect without a token.
     """
     redis_client.wait_and_prepare(settings)
     client = redis_client.connect(settings)
@@ -78,16 +52,32 @@ def serve(
             "durability='replicated' on a Redis Cluster needs the lane; leave out --no-lane"
         )
     client.close()
-    _Server(settings, make_app, attach, listener_fd).run()
+    _Server(settings, roles, listener_fd).run()
+
+
+def make_app(settings: Settings, guard: Guard, roles: Sequence[HttpRole]) -> Flask:
+    """The Flask app with every route of some roles; the lane only makes some of them faster."""
+    client = redis_client.connect(settings)
+    checks = [
+        readiness.check(
+            client, writes=role.writes, level=settings.durability, partitions=settings.partitions
+        )
+        for role in roles
+    ]
+    return flask_app.make_app(
+        "tributary",
+        *(role.blueprint(settings, guard) for role in roles),
+        metrics.blueprint(client, settings, guard),
+        flask_app.health(checks),
+        flask_app.cors_headers(settings),
+        flask_app.browser_checks(guard),
+    )
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    def __init__(
-        self, settings: Settings, make_app: MakeApp, attach: tuple[Attach, ...], listener_fd: int
-    ) -> None:
+    def __init__(self, settings: Settings, roles: Sequence[HttpRole], listener_fd: int) -> None:
         self._settings = settings
-        self._make_app = make_app
-        self._attach = attach
+        self._roles = roles
         self._listener_fd = listener_fd
         self._lifeline = Lifeline()
         super().__init__()
@@ -129,13 +119,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask | Application:
         guard = Guard(self._settings, redis_client.connect(self._settings))
-        app = self._make_app(self._settings, guard)
+        app = make_app(self._settings, guard, self._roles)
         flask_app.add_check(app, guard.readiness)
         if not self._settings.lane:
             return plain.tell_faults(app)
         lane = Lane(self._settings)
-        for attach in self._attach:
-            attach(self._settings, lane, guard)
+        for role in self._roles:
+            role.attach(self._settings, lane, guard)
         flask_app.add_check(app, lane.readiness)
         return Application(lane, app, self._settings.http_threads)
 

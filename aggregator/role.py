@@ -1,0 +1,43 @@
+"""The record of the aggregator role."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+from tributary.operate import status
+from tributary.process.role import WorkerRole
+from tributary.settings import Settings
+
+if TYPE_CHECKING:
+    import redis
+
+
+def _run(settings: Settings) -> None:
+    import uvloop
+
+    uvloop.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    from aggregator.worker import Worker
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await Worker(settings).run(stop)
+
+
+def _is_ready(client: redis.Redis, settings: Settings) -> bool:
+    return len(status.aggregators_alive(client, settings)) >= settings.aggregators
+
+
+ROLE = WorkerRole(
+    "aggregator",
+    description="Aggregate until SIGTERM. Start any number: they share the partitions.",
+    example="tributary aggregator --redis-url redis://redis:6379/0",
+    run=_run,
+    processes=lambda settings: settings.aggregators,
+    is_ready=_is_ready,
+)

@@ -1,0 +1,81 @@
+"""Another role is one package with one record, and one line in a list."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from support.processes import Deployment, Server, tributary
+from support.waiting import wait_until
+
+RECORD = """
+    import signal
+    from pathlib import Path
+
+    from tributary.process.role import WorkerRole
+
+    FOLDER = Path(__file__).parent
+
+
+    def run(settings):
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        (FOLDER / "running").write_text(settings.redis_url)
+        signal.pause()
+        (FOLDER / "stopped").touch()
+
+
+    ROLE = WorkerRole(
+        "greeter",
+        description="Greet until SIGTERM.",
+        example="tributary greeter --port 7",
+        run=run,
+        processes=lambda settings: 2,
+        is_ready=lambda client, settings: (FOLDER / "running").exists(),
+        options=("port",),
+    )
+"""
+# In the project the line is written into the list; a test must not, so every process adds it.
+LINE = """
+    from tributary.cli import roles
+
+    roles.ROLES["greeter"] = roles.Entry("greeter.role", "the role that greets")
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "greeter").mkdir()
+    (tmp_path / "greeter" / "role.py").write_text(dedent(RECORD))
+    (tmp_path / "sitecustomize.py").write_text(dedent(LINE))
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+def test_up_starts_a_new_role_waits_for_it_and_stops_it(environ: dict[str, str], tmp_path: Path):
+    up = Deployment(tmp_path / "data", environ=environ)
+    greeter = tmp_path / "greeter"
+    redis_url = (tmp_path / "data" / "redis.url").read_text().strip()
+    assert (greeter / "running").read_text() == redis_url, "ready before the role was"
+    assert up.stop() == 0
+    assert (greeter / "stopped").exists()
+
+
+def test_a_new_role_is_a_command(environ: dict[str, str]):
+    listing = tributary("--help", environ=environ)
+    assert listing.end() == 0
+    assert re.search(r"greeter +the role that greets", listing.text)
+    own = tributary("greeter", "--help", environ=environ)
+    assert own.end() == 0
+    assert "Greet until SIGTERM." in own.text
+    assert "Example: tributary greeter --port 7" in own.text
+    assert set(re.findall(r"^ +(--[a-z-]+)", own.text, re.MULTILINE)) == {
+        "--port", "--redis-url", "--log-level", "--log-format",
+    }  # fmt: skip
+
+
+def test_a_new_role_runs_alone(environ: dict[str, str], tmp_path: Path, shared_server: Server):
+    process = tributary("greeter", "--redis-url", shared_server.url, environ=environ)
+    wait_until((tmp_path / "greeter" / "running").exists, "the role to run")
+    assert process.stop() == 0
+    assert (tmp_path / "greeter" / "stopped").exists()
