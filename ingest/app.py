@@ -1,51 +1,99 @@
-"""The ingest role over Flask: complete by itself; the lane only makes it faster."""
+"""The ingest role on Flask: complete by itself; the lane only makes it faster."""
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
+import flask
+import msgspec
 import redis
-from flask import Blueprint, Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from flask import Blueprint, request
+from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 
-from ingest.admission import Intake
-from ingest.doors import record
+from ingest.admission import Admission, query_parser
+from ingest.doors import DOORS
+from ingest.doors.door import Door
 from ingest.series import Lookup
-from tributary.auth.guard import Guard
-from tributary.errors import TributaryError
+from tributary.auth.guard import Guard, RequestHeaders
+from tributary.errors import Refused, TributaryError
 from tributary.http import flask_app
+from tributary.http.response import Response
 from tributary.settings import Settings
 from tributary.store import redis_client, stream
 from tributary.store.stream import Appending
 
 
-def blueprint(settings: Settings, guard: Guard) -> Blueprint:
-    """`POST /record`."""
+class _Request(msgspec.Struct):
+    """Flask's current request, as a door sees it."""
+
+    head: RequestHeaders
+    query: dict[str, str]
+    body: bytes
+
+
+def blueprint(settings: Settings, guard: Guard, doors: Iterable[Door] = DOORS) -> Blueprint:
+    """The routes of every door."""
     routes = Blueprint("ingest", __name__)
-    intake = Intake(settings, guard)
-    appending = Appending(settings)
-    client = redis_client.connect(settings, greet=appending.tail.report_on)
-
-    @routes.post("/record")
-    def post_record() -> Response:
-        body = _body(settings.body_max_bytes)
-        now_ms = time.time_ns() // 1_000_000
-        taken = intake.take(body, flask_app.request_headers(), request.query_string, now_ms)
-        try:
-            if taken.lookup is not None:
-                taken = intake.settle(taken, _ask(client, taken.lookup))
-            frames = record.frames(taken.accepted)
-            before = stream.append(client, appending, frames, taken.once) if frames else None
-        except TributaryError as error:
-            intake.forget(taken.joined, error)
-            raise
-        return flask_app.json_response(taken.answer if before is None else record.duplicate(before))
-
+    recorder = _Recorder(settings, guard)
+    for door in doors:
+        for mount in door.mounts:
+            routes.add_url_rule(
+                re.sub(r"\{(\w+)\}", r"<\1>", mount.path),
+                f"{'+'.join(mount.methods)} {mount.path}".replace(".", "_"),  # any unique name
+                partial(recorder.respond, door, mount.methods),
+                methods=mount.methods,
+            )
     return routes
 
 
-def _ask(client: redis.Redis, lookup: Lookup) -> list[Any]:
+class _Recorder:
+    """Records requests one at a time, on the thread of each."""
+
+    def __init__(self, settings: Settings, guard: Guard) -> None:
+        self._body_max_bytes = settings.body_max_bytes
+        self._admission = Admission(settings, guard)
+        self._appending = Appending(settings)
+        self._client = redis_client.connect(settings, greet=self._appending.tail.report_on)
+
+    def respond(self, door: Door, methods: tuple[str, ...], **params: str) -> flask.Response:
+        """The response of a door to Flask's current request."""
+        if request.method not in methods:  # HEAD, which Flask adds to GET
+            raise MethodNotAllowed(methods)
+        try:
+            response = self._record(door, params)
+        except TributaryError as error:
+            response = door.error(flask_app.http_error(error))
+        sent = flask.Response(
+            response.body, response.status, response.headers, content_type=response.content_type
+        )
+        if response.status == 204:
+            del sent.headers["Content-Type"]
+        return sent
+
+    def _record(self, door: Door, params: dict[str, str]) -> Response:
+        query = query_parser(request.query_string, **params)
+        body = _body(self._body_max_bytes)
+        arrived = _Request(flask_app.request_headers(), query, body)
+        admitted = self._admission.admit(door, arrived, time.time_ns() // 1_000_000)
+        try:
+            if admitted.lookup is not None:
+                replies = _execute(self._client, admitted.lookup)
+                admitted = self._admission.settle(door, admitted, replies)
+            frames = admitted.batch.frames()
+            if not frames:
+                return admitted.response
+            first = stream.append(self._client, self._appending, frames, admitted.once)
+        except TributaryError as error:
+            self._admission.forget(admitted.joined, error)
+            raise
+        return admitted.response if first is None else door.duplicate(first)
+
+
+def _execute(client: redis.Redis, lookup: Lookup) -> list[Any]:
     with redis_client.failures():
         pipeline = client.pipeline(transaction=False)
         for _, command in lookup.commands():
@@ -54,12 +102,20 @@ def _ask(client: redis.Redis, lookup: Lookup) -> list[Any]:
 
 
 def _body(max_bytes: int) -> bytes:
-    # One more than allowed: at its limit Werkzeug cuts a chunked body off, and says nothing.
+    # One more than allowed: at its limit Werkzeug truncates a chunked body silently.
     request.max_content_length = max_bytes + 1
     try:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:
-        raise record.too_large(request.content_length, max_bytes) from None
+        raise _too_large(request.content_length, max_bytes) from None
     if len(body) > max_bytes:
-        raise record.too_large(request.content_length, max_bytes)
+        raise _too_large(request.content_length, max_bytes)
     return body
+
+
+def _too_large(length: int | None, max_bytes: int) -> Refused:
+    """413; the length of a chunked body is unknown before its end."""
+    size = "more bytes than allowed" if length is None else f"{length} bytes"
+    return Refused(
+        f"the body has {size}; send at most {max_bytes}", status=413, code="body_too_large"
+    )

@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 
 import redis
 
-from ingest import admitted
-from ingest.admitted import Admitted
-from ingest.limits import Accepted
+from ingest import unapplied
+from ingest.batch import Batch
 from ingest.newcomers import Joined
 from ingest.series import Lookup, devices_of, without
+from ingest.unapplied import Unapplied
 from tributary.auth.tokens import Token
 from tributary.errors import Refused
 from tributary.settings import Settings
@@ -54,7 +54,7 @@ class Caps:
         self._series = self._devices = 0
         self._use: dict[str, int] = {}  # of tokens with a cap
         self._known: set[tuple[str, str]] = set()
-        self._admitted = Admitted()
+        self._unapplied = Unapplied()
         self._not_counted: dict[str, int] = {}  # not in Redis yet, so also if it is away
         self._lock = threading.Lock()
         self.is_near = False  # whether the caps of the deployment are near
@@ -67,8 +67,8 @@ class Caps:
         """
         with self._lock:
             used = dict(self._not_counted)
-            unchecked = self._admitted.take_unchecked() if self.is_near else []
-        existing = admitted.check(client, unchecked, self._partitions)  # before the totals
+            unchecked = self._unapplied.take_unchecked() if self.is_near else []
+        existing = unapplied.check(client, unchecked, self._partitions)  # before the totals
         totals, use = self._read(client, used)
         with self._lock:
             self._use = {name.decode(): int(count) for name, count in use.items()}
@@ -76,8 +76,8 @@ class Caps:
                 self._not_counted[name] -= count
             self._not_counted = {n: count for n, count in self._not_counted.items() if count}
             self._series, self._devices = sum(totals[1::3]), sum(totals[2::3])
-            self._admitted.subtract(existing)
-            self._admitted.end_second([_applied(counts) for counts in totals[0::3]])
+            self._unapplied.subtract(existing)
+            self._unapplied.end_second([_applied(counts) for counts in totals[0::3]])
             self.is_near = self._is_near(0, 0)
 
     def _read(self, client: redis.Redis, used: dict[str, int]) -> tuple[list[Any], dict[Any, Any]]:
@@ -107,19 +107,19 @@ class Caps:
         with self._lock:
             self.is_near = self.is_near or self._is_near(joined.series, joined.devices)
             if not self.is_near:
-                self._admitted.join(joined)
+                self._unapplied.join(joined)
 
     def _held_series(self) -> int:
         """Those that Redis holds, and those that were admitted and are not applied yet."""
-        return self._series + self._admitted.series
+        return self._series + self._unapplied.series
 
     def _held_devices(self) -> int:
-        return self._devices + self._admitted.devices
+        return self._devices + self._unapplied.devices
 
-    def lookup(self, accepted: Accepted, token: Token | None) -> Lookup | None:
+    def lookup(self, batch: Batch, token: Token | None) -> Lookup | None:
         """What has to be asked of Redis before these readings are taken; None: nothing."""
         found = Lookup({}, {}, token)
-        for partition, blocks in accepted.blocks.items():
+        for partition, blocks in batch.blocks.items():
             series: dict[tuple[str, str], None] = {}
             for block in blocks:
                 for device in devices_of(block):
@@ -131,35 +131,29 @@ class Caps:
                 found.devices[partition] = dict.fromkeys(device for device, _ in series)
         return found if found.series else None
 
-    def settle(
-        self,
-        accepted: Accepted,
-        lookup: Lookup,
-        replies: list[Any],
-        rejected: list[Refused] | None = None,
-    ) -> Accepted:
-        """The readings that may be taken, now that Redis has said what exists.
+    def settle(self, batch: Batch, lookup: Lookup, replies: list[Any]) -> Batch:
+        """The readings that may be stored, given what exists in Redis.
 
         Args:
-            accepted: the readings of the request.
-            lookup: what was asked.
-            replies: of its commands, in their order.
-            rejected: if given, readings of refused series are put here and left out.
+            batch: the readings of the request; with partial acceptance, the readings of rejected
+                series are left out.
+            lookup: of the request.
+            replies: to the commands of the lookup, in their order.
 
         Raises:
             Refused: 422, the caps leave no room for a new series; nothing may be stored.
         """
         new_series, new_devices = self._new(lookup, replies)
         if not new_series:
-            return accepted
+            return batch
         with self._lock:
-            is_whole = rejected is None
+            is_whole = batch.rejected is None
             refused = self._refused(new_series, new_devices, lookup.token, first_only=is_whole)
             if refused and is_whole:
                 raise refused[next(iter(refused))]
             taken = [each for each in new_series if each not in refused]
             self._count(taken, new_devices, lookup.token)
-        return accepted if not refused else without(accepted, refused, rejected)
+        return batch if not refused else without(batch, refused)
 
     def _new(self, lookup: Lookup, replies: list[Any]) -> tuple[list[tuple[str, str]], set[str]]:
         """The series and devices that were looked up and do not exist; others are remembered."""
@@ -224,7 +218,7 @@ class Caps:
         if not series:
             return
         joined = len(devices & {device for device, _ in series})
-        self._admitted.add(len(series), joined)
+        self._unapplied.add(len(series), joined)
         if token is not None and token.is_capped:
             for kind, count in (("series", len(series)), ("devices", joined)):
                 field = f"{token.id}:{kind}"

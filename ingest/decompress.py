@@ -11,7 +11,7 @@ _MEMBERS_MAX = 1000  # each costs some microseconds, however little is in it
 _PIECE_BYTES = 4096  # of each, the rest behind a member is copied: members may be tiny, and many
 
 
-def decoded(body: bytes, encoding: str, max_bytes: int) -> bytes:
+def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """A body without its content encoding.
 
     Raises:

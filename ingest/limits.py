@@ -1,51 +1,38 @@
-"""What a form must know to judge a reading: limits and the names seen so far.
+"""The rules for readings: limits, and caches of valid names.
 
-Names repeat, so each is checked once and then found in a dict: that is why these are
-caches and not functions. Both are bounded, since names come from outside.
+Names repeat, so each is validated once and then found in a dict or set. The caches are bounded,
+since clients choose the names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection
+from itertools import chain
 
-import msgspec
-from numpy.typing import NDArray
-
+from ingest.batch import Batch
 from tributary.errors import Refused
 from tributary.model import catalogue, reading
 from tributary.model.frame import Block
 from tributary.settings import Settings
 from tributary.store import keys
 
-_NAMES_KEPT_MAX = 100_000
-_SEEN_MAX = 200_000  # single readings found in one look-up, some 250 bytes each
-_SEEN_NAMES_MAX = 1_000_000  # in all of them: the metrics of one may come in any order
-
-
-class Accepted(msgspec.Struct, gc=False):
-    """Readings that keep every rule: blocks by partition, and how many readings they are."""
-
-    blocks: dict[int, list[Block]]
-    readings: int
-    is_batch: bool
-    is_known: bool = False  # one reading, found in `Rules.seen`
-    # Index in the request of each reading, in the order of the blocks; None: the same order.
-    order: Sequence[int] | NDArray[Any] | None = None
+_NAMES_MAX = 100_000
+_SEEN_MAX = 200_000  # devices with their metrics, some 250 bytes each
+_SEEN_NAMES_MAX = 1_000_000  # in total: clients may permute the metrics of a reading
 
 
 class Devices(dict[str, int]):
-    """Device → partition; a name not seen before is checked on the way in."""
+    """Partitions by device; a new name is validated when it is looked up."""
 
     def __init__(self, partitions: int) -> None:
         super().__init__()
         self._partitions = partitions
 
     def check(self, device: str) -> None:
-        """Let a device pass that keeps the rule.
+        """Validate the name of a device.
 
         Raises:
-            Refused: 422 if it does not.
+            Refused: 422.
         """
         if device not in self:
             self.__missing__(device)
@@ -53,50 +40,61 @@ class Devices(dict[str, int]):
     def __missing__(self, device: str) -> int:
         if not reading.is_device(device):
             raise invalid_device(device)
-        if len(self) >= _NAMES_KEPT_MAX:
+        if len(self) >= _NAMES_MAX:
             self.clear()
         partition = self[device] = keys.partition_of(device, self._partitions)
         return partition
 
 
 class Metrics(set[str]):
-    """Metric names found valid so far."""
+    """Valid metric names."""
 
     def check(self, names: Collection[str]) -> None:
-        """Let names pass that keep the rule.
+        """Validate the names of metrics.
 
         Raises:
-            Refused: 422, naming the first that does not.
+            Refused: 422, for the first invalid name.
         """
         if self.issuperset(names):
             return
-        for name in names:  # in their order: that of a set differs from process to process
+        for name in names:  # in order, so that every process reports the same one
             if name not in self and not reading.is_metric(name):
                 raise invalid_metric(name)
-        if len(self) >= _NAMES_KEPT_MAX:
+        if len(self) >= _NAMES_MAX:
             self.clear()
         self.update(names)
 
 
 class Rules:
-    """Limits of one deployment, and the caches of names."""
+    """The limits of a deployment, and the caches of one process."""
 
     def __init__(self, settings: Settings) -> None:
         self.devices = Devices(settings.partitions)
         self.metrics = Metrics()
-        # Device and metrics of single readings → partition; each is valid, and was counted as new.
+        # Device and metrics of single readings → partition; valid, and already counted as new.
         self.seen: dict[tuple[str, ...], int] = {}
         self._seen_names = 0
         self.future_max_ms = settings.future_max_ms
         self.body_max_bytes = settings.body_max_bytes
         self.batch_max_readings = settings.batch_max_readings
-        # Empty unless what is not plausible is refused: then nothing is ever looked up in it.
+        # Empty unless implausible values are rejected, so that nothing is looked up.
         is_refused = settings.implausible == "refuse"
         self.ranges = catalogue.load(settings.metrics_file).ranges if is_refused else {}
 
-    def remember(self, accepted: Accepted) -> None:
-        """Find a single reading of this device and these metrics at once from now on."""
-        for partition, [block] in accepted.blocks.items():
+    def collect(self, blocks: list[tuple[int, Block]], *, is_batch: bool) -> Batch:
+        """A batch of single readings, each with its index in the request."""
+        by_partition: dict[int, list[Block]] = {}
+        order: dict[int, list[int]] = {}
+        for index, block in blocks:
+            partition = self.devices[str(block.device)]
+            by_partition.setdefault(partition, []).append(block)
+            order.setdefault(partition, []).append(index)
+        indices = [*chain(*order.values())]
+        return Batch(by_partition, len(blocks), is_batch, order=indices)
+
+    def remember(self, batch: Batch) -> None:
+        """Cache the device and metrics of a single reading: the next one takes one lookup."""
+        for partition, [block] in batch.blocks.items():
             if len(self.seen) >= _SEEN_MAX or self._seen_names >= _SEEN_NAMES_MAX:
                 self.seen.clear()
                 self._seen_names = 0
@@ -104,7 +102,7 @@ class Rules:
             self.seen[str(block.device), *block.metrics] = partition
 
     def check_size(self, readings: int) -> None:
-        """Refuse more readings than one request may carry (413), or none at all (400)."""
+        """Reject a request with too many readings (413) or none (400)."""
         if readings > self.batch_max_readings:
             raise Refused(
                 f"{readings} readings in one request; send at most {self.batch_max_readings}",
@@ -113,12 +111,14 @@ class Rules:
             )
         if readings == 0:
             raise Refused(
-                "there is no reading in it; send at least one", status=400, code="no_readings"
+                "the request contains no readings; send at least one",
+                status=400,
+                code="no_readings",
             )
 
 
 def invalid_device(device: str) -> Refused:
-    """422 for a device that may not be called so."""
+    """422 for an invalid device."""
     return Refused(
         f"device {device!r:.140} is not a valid name; use {reading.DEVICE_RULE}",
         status=422,
@@ -128,7 +128,7 @@ def invalid_device(device: str) -> Refused:
 
 
 def invalid_metric(name: str) -> Refused:
-    """422 for a metric that may not be called so."""
+    """422 for an invalid metric."""
     return Refused(
         f"metric {name!r:.80} is not a valid name; use {reading.METRIC_RULE}",
         status=422,

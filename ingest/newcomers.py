@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from itertools import repeat
 from typing import NamedTuple
 
-from ingest.limits import Accepted
+from ingest.batch import Batch
 from tributary.auth.rate import Rate
 from tributary.errors import TooManyNewSeries
 
@@ -54,7 +54,7 @@ class Newcomers:
         self._shapes = _Memory()
         self._seen = _Memory()  # devices and series
 
-    def admit(self, accepted: Accepted, token: str, now_s: float) -> Joined | None:
+    def admit(self, batch: Batch, token: str, now_s: float) -> Joined | None:
         """What is new to this process in a request, counted and remembered; None: nothing.
 
         Raises:
@@ -62,7 +62,7 @@ class Newcomers:
                 more than a burst is admitted when nothing is used up, and what comes
                 after it waits until that is absorbed.
         """
-        shapes = self._new_shapes(accepted)
+        shapes = self._new_shapes(batch)
         if not shapes:
             return None
         series: set[int] = set()
@@ -90,18 +90,18 @@ class Newcomers:
         names = [*devices.values()]
         return Joined(token, len(series), new, names, [*shapes.values()], [*shapes, *keys])
 
-    def forget(self, joined: Joined, *, gives_back: bool) -> None:
+    def forget(self, joined: Joined, *, refund: bool) -> None:
         """Make new again what was not stored, and give its part of the rate back if asked to."""
-        if gives_back:
+        if refund:
             self._rate.refund(joined.token, joined.series)
         self._shapes.drop(joined.keys)
         self._seen.drop(joined.keys)
 
-    def _new_shapes(self, accepted: Accepted) -> dict[int, _Shape]:
+    def _new_shapes(self, batch: Batch) -> dict[int, _Shape]:
         """Devices and metrics that were not seen together, by their hash."""
         new: dict[int, _Shape] = {}
         known = self._shapes.recent
-        for blocks in accepted.blocks.values():
+        for blocks in batch.blocks.values():
             for block in blocks:
                 metrics = tuple(block.metrics)
                 of_metrics = hash(metrics)  # once per block, not per row

@@ -7,7 +7,7 @@ from itertools import repeat
 
 import msgspec
 
-from ingest.limits import Accepted
+from ingest.batch import Batch
 from tributary.auth.tokens import Token
 from tributary.errors import Refused
 from tributary.model import frame
@@ -39,14 +39,13 @@ def devices_of(block: Block) -> list[str]:
     return [block.device] if isinstance(block.device, str) else list(dict.fromkeys(block.device))
 
 
-def without(
-    accepted: Accepted, refused: dict[tuple[str, str], Refused], rejected: list[Refused] | None
-) -> Accepted:
-    """The readings that hold no refused series."""
+def without(batch: Batch, refused: dict[tuple[str, str], Refused]) -> Batch:
+    """A batch without the readings of refused series, which are added to the rejected ones."""
+    rejected = [*(batch.rejected or ())]
     kept: dict[int, list[Block]] = {}
     readings = begin = 0
-    order = range(accepted.readings) if accepted.order is None else accepted.order
-    for partition, blocks in accepted.blocks.items():
+    order = range(batch.readings) if batch.order is None else batch.order
+    for partition, blocks in batch.blocks.items():
         for block in blocks:
             problems = {
                 device: refused[device, metric]
@@ -55,16 +54,21 @@ def without(
                 if (device, metric) in refused
             }
             end = begin + frame.readings_in([block])
-            if rejected is not None and problems:
+            if problems:
                 rejected += _each_reading(block, problems, order[begin:end])
             begin = end
             left = block if not problems else _rest(block, problems.keys())
             if left is not None:
                 kept.setdefault(partition, []).append(left)
                 readings += frame.readings_in([left])
-    if rejected is not None:
-        rejected.sort(key=lambda refusal: refusal.index or 0)
-    return Accepted(kept, readings, accepted.is_batch)
+    rejected.sort(key=lambda refusal: refusal.index or 0)
+    return Batch(
+        kept,
+        readings,
+        batch.is_batch,
+        rejected=rejected,
+        idempotency_key=batch.idempotency_key,
+    )
 
 
 def _each_reading(

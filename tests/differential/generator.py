@@ -121,7 +121,7 @@ class Generator:
     def _request(self) -> Request:
         kind = self._rng.random()
         if kind < 0.55:
-            return self._record()
+            return DOORS[self._rng.choice([*DOORS])](self)
         if kind < 0.72:
             method = self._rng.choice([b"GET", b"GET", b"POST", self._rng.choice(_METHODS)])
             return self._other(method, b"/collect" + self._rng.choice(_COLLECT_QUERIES))
@@ -134,7 +134,7 @@ class Generator:
             return malformed.request(self._rng, self._tokens["all"])
         return self._other(b"OPTIONS", b"*")
 
-    def _record(self) -> Request:
+    def record(self) -> Request:
         rng = self._rng
         fields: list[tuple[bytes, bytes]] = []
         if rng.random() < 0.2:
@@ -237,6 +237,10 @@ class Generator:
         head = b"%b %b %b\r\n%b\r\n" % (method, target, version, lines)
         label = (method + b" " + target[:60]).decode("latin-1")
         return Request(label, head + sent, ends, method == b"HEAD", len(head) if waits else 0)
+
+
+# A generator of requests for each door, by its name.
+DOORS = {"record": Generator.record}
 
 
 def chunked(rng: random.Random, content: bytes) -> bytes:

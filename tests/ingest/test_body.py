@@ -18,24 +18,24 @@ MAX_BYTES = 1000
 
 def refusal(sent: bytes, encoding: str = "gzip") -> tuple[int, str]:
     with pytest.raises(Refused) as caught:
-        decompress.decoded(sent, encoding, MAX_BYTES)
+        decompress.decompress(sent, encoding, MAX_BYTES)
     return caught.value.status, caught.value.code
 
 
 @pytest.mark.parametrize("encoding", ["", "identity"])
 def test_a_plain_body_stays_as_it_is(encoding: str):
-    assert decompress.decoded(b"x" * 2000, encoding, MAX_BYTES) == b"x" * 2000
+    assert decompress.decompress(b"x" * 2000, encoding, MAX_BYTES) == b"x" * 2000
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
 @pytest.mark.parametrize("content", [b"", b"x", b"y" * MAX_BYTES])
 def test_gzip_is_unpacked(encoding: str, content: bytes):
-    assert decompress.decoded(gzip.compress(content), encoding, MAX_BYTES) == content
+    assert decompress.decompress(gzip.compress(content), encoding, MAX_BYTES) == content
 
 
 def test_gzip_may_have_several_members():
     sent = b"".join(gzip.compress(part) for part in (b"one ", b"", b"two"))
-    assert decompress.decoded(sent, "gzip", MAX_BYTES) == b"one two"
+    assert decompress.decompress(sent, "gzip", MAX_BYTES) == b"one two"
 
 
 def test_one_byte_more_unpacked_than_allowed_is_refused():

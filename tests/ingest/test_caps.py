@@ -14,8 +14,8 @@ from support.processes import Process
 from support.waiting import wait_until
 from support.webs import Reply, Web
 
+from ingest.batch import Batch
 from ingest.caps import Caps
-from ingest.limits import Accepted
 from tributary.auth import refusals, tokens
 from tributary.auth.tokens import Token
 from tributary.errors import Refused, Unavailable
@@ -270,7 +270,7 @@ def test_totals_may_be_read_while_requests_are_judged(
 
 def admit(caps: Caps, device: str, token: Token | None) -> None:
     """A reading of a device that Redis does not know."""
-    accepted = Accepted({0: [Block(device, 1, {"m": 1.0})]}, 1, is_batch=False)
+    accepted = Batch({0: [Block(device, 1, {"m": 1.0})]}, 1, is_batch=False)
     lookup = caps.lookup(accepted, token)
     assert lookup is not None
     caps.settle(accepted, lookup, [[None], [None]])

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ingest.batch import Batch
 from ingest.doors.record import fast, strict
-from ingest.limits import Accepted, Rules
+from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.settings import Settings
 
@@ -61,7 +62,7 @@ bodies = st.one_of(
 )
 
 
-def flat(accepted: Accepted) -> list[tuple[int, str, int, str, float]]:
+def flat(accepted: Batch) -> list[tuple[int, str, int, str, float]]:
     """(partition, device, time, metric, value) of everything accepted, in order of device."""
     rows = []
     for partition, blocks in accepted.blocks.items():

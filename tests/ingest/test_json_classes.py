@@ -165,7 +165,7 @@ def test_the_table_is_as_large_as_promised():
 @pytest.mark.parametrize("body", CASES.values(), ids=CASES.keys())
 def test_bad_json_is_refused(body: bytes):
     with pytest.raises(Refused) as refused:
-        record.accept(body, "application/json", NOW_MS, Rules(Settings()))
+        record.decode(body, "application/json", NOW_MS, Rules(Settings()))
     assert 400 <= refused.value.status < 500
     assert refused.value.code
     assert "\n" not in refused.value.message
@@ -177,7 +177,7 @@ LINES = {name: body for name, body in CASES.items() if name != "two_lines"}
 @pytest.mark.parametrize("body", LINES.values(), ids=LINES.keys())
 def test_bad_json_is_refused_as_lines_too(body: bytes):
     with pytest.raises(Refused) as refused:
-        record.accept(body, "application/x-ndjson", NOW_MS, Rules(Settings()))
+        record.decode(body, "application/x-ndjson", NOW_MS, Rules(Settings()))
     assert 400 <= refused.value.status < 500
 
 
@@ -195,6 +195,6 @@ def test_bad_json_is_refused_as_lines_too(body: bytes):
     ],
 )
 def test_odd_but_right_json_is_accepted(body: bytes, value: float):
-    accepted = record.accept(body, "", NOW_MS, Rules(Settings()))
+    accepted = record.decode(body, "", NOW_MS, Rules(Settings()))
     ((block,),) = accepted.blocks.values()
     assert block.metrics == {"a": value}

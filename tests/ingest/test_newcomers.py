@@ -7,16 +7,16 @@ import struct
 import pytest
 
 from ingest import newcomers
-from ingest.limits import Accepted
+from ingest.batch import Batch
 from ingest.newcomers import Newcomers
 from tributary.errors import TooManyNewSeries
 from tributary.model.frame import Block
 
 
-def request(*devices: str, metrics: int = 10, name: str = "m") -> Accepted:
+def request(*devices: str, metrics: int = 10, name: str = "m") -> Batch:
     values: dict[str, float | bytes] = {f"{name}{n}": 1.0 for n in range(metrics)}
     blocks = [Block(device, 1, values) for device in devices]
-    return Accepted({0: blocks}, len(blocks), is_batch=len(blocks) > 1)
+    return Batch({0: blocks}, len(blocks), is_batch=len(blocks) > 1)
 
 
 def test_what_is_beyond_the_rate_is_refused_and_known_series_are_not():
@@ -48,12 +48,12 @@ def test_new_metrics_of_a_known_device_are_new_series():
 def test_each_new_pair_is_counted_once_however_it_comes():
     joining = Newcomers(0)
 
-    def new(accepted: Accepted) -> tuple[int, int]:
+    def new(accepted: Batch) -> tuple[int, int]:
         joined = joining.admit(accepted, "", 50.0)
         return (0, 0) if joined is None else (joined.series, joined.devices)
 
-    def reading(device: str, *names: str) -> Accepted:
-        return Accepted({0: [Block(device, 1, dict.fromkeys(names, 1.0))]}, 1, is_batch=False)
+    def reading(device: str, *names: str) -> Batch:
+        return Batch({0: [Block(device, 1, dict.fromkeys(names, 1.0))]}, 1, is_batch=False)
 
     assert new(reading("a", "x", "y")) == (2, 1)
     assert new(reading("a", "y", "x")) == (0, 0)
@@ -62,8 +62,8 @@ def test_each_new_pair_is_counted_once_however_it_comes():
     assert new(reading("b", "x", "y", "z")) == (1, 0)
     times, values = struct.pack("<4q", 1, 1, 1, 1), struct.pack("<4d", 1, 1, 1, 1)
     column = Block(["a", "b", "c", "c"], times, {"x": values, "z": values})
-    assert new(Accepted({0: [column]}, 4, is_batch=True)) == (3, 1)
-    assert new(Accepted({0: [column]}, 4, is_batch=True)) == (0, 0)
+    assert new(Batch({0: [column]}, 4, is_batch=True)) == (3, 1)
+    assert new(Batch({0: [column]}, 4, is_batch=True)) == (0, 0)
 
 
 def test_what_was_forgotten_is_new_again_and_has_used_up_nothing():
@@ -72,7 +72,7 @@ def test_what_was_forgotten_is_new_again_and_has_used_up_nothing():
         joined = joining.admit(request("a"), "", 50.0)
         assert joined is not None
         assert joined.series == 10
-        joining.forget(joined, gives_back=True)
+        joining.forget(joined, refund=True)
 
 
 def test_a_request_larger_than_the_rate_is_admitted_when_nothing_is_used_up():
@@ -93,7 +93,7 @@ def test_tokens_do_not_use_up_each_others_rate():
 def test_every_device_of_a_column_counts():
     times, values = struct.pack("<3q", 1, 1, 1), struct.pack("<3d", 1, 1, 1)
     column = Block(["a", "b", "c"], times, {"m": values, "n": values})
-    accepted = Accepted({0: [column]}, 3, is_batch=True)
+    accepted = Batch({0: [column]}, 3, is_batch=True)
     joining = Newcomers(6)
     joining.admit(accepted, "", 50.0)
     joining.admit(accepted, "", 50.0)  # known by now

@@ -25,7 +25,7 @@ HOT: list[Any] = [
 
 def accepted(body: Any, rules: Rules, rejected: list[Refused] | None = None) -> int:
     content_type = "application/json"
-    return record.accept(json.dumps(body).encode(), content_type, NOW_MS, rules, rejected).readings
+    return record.decode(json.dumps(body).encode(), content_type, NOW_MS, rules, rejected).readings
 
 
 @pytest.mark.parametrize("body", HOT)

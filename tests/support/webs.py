@@ -12,8 +12,6 @@ from support.processes import Process, tributary
 from tributary.process.listener import listen
 from tributary.settings import Settings
 
-_SERVING = re.compile("action=serving")
-
 
 class Reply(NamedTuple):
     """A response: its JSON, and its header fields by lower-case name."""
@@ -31,6 +29,8 @@ class Reply(NamedTuple):
 class Web:
     """`tributary web`: record and collect, with the lane or without it as the settings say."""
 
+    SERVING = re.compile("action=serving")
+
     def __init__(self, settings: Settings, process: Process | None = None, port: int = 0) -> None:
         self.settings = settings
         self.process, self.port = (process, port) if process is not None else self._start()
@@ -43,7 +43,7 @@ class Web:
         )
         port = int(listener.getsockname()[1])
         listener.close()
-        process.wait_for(_SERVING)
+        process.wait_for(self.SERVING)
         return process, port
 
     def ask(

@@ -104,9 +104,9 @@ def test_the_server_refuses_what_is_broken_and_takes_the_rest():
         body = json.dumps(event.reading).encode()
         if fleet.is_garbage(event.reading):
             with pytest.raises(Refused):
-                record.accept(body, "", BEGIN_MS + 60_000, rules)
+                record.decode(body, "", BEGIN_MS + 60_000, rules)
         else:
-            assert record.accept(body, "", BEGIN_MS + 60_000, rules).readings == 1
+            assert record.decode(body, "", BEGIN_MS + 60_000, rules).readings == 1
 
 
 def test_a_reading_has_every_metric():

@@ -72,6 +72,7 @@ class RequestHeaders:
     """The header fields of a request that we look at; `memo` is for what follows from them."""
 
     __slots__ = (
+        "_find",
         "authorization",
         "content_encoding",
         "content_type",
@@ -94,6 +95,7 @@ class RequestHeaders:
         host: str | None = None,
         origin: str | None = None,
         fetch_site: str | None = None,
+        find: Callable[[str], str | None] | None = None,
     ) -> None:
         self.authorization = authorization
         self.content_type = content_type
@@ -102,9 +104,14 @@ class RequestHeaders:
         self.host = host
         self.origin = origin
         self.fetch_site = fetch_site
+        self._find = find
         self.is_cross_site = False  # known once the guard has admitted it without a token
         self.is_plain: bool | None = None  # for who records: whether nothing has to be undone
         self.memo: tuple[tokens.Table, Token | None] | None = None
+
+    def field(self, name: str) -> str | None:
+        """Any header field that a client sends at most once."""
+        return None if self._find is None else self._find(name)
 
 
 class Guard:
@@ -131,12 +138,15 @@ class Guard:
             task(self._client)
         self._tasks.append(task)
 
-    def admit(self, headers: RequestHeaders, *, writes: bool = False) -> Token | None:
+    def admit(
+        self, headers: RequestHeaders, *, writes: bool = False, secret: str | None = None
+    ) -> Token | None:
         """The token of a request; None where no tokens are asked for.
 
         Args:
             headers: its header fields.
             writes: whether it changes what is stored.
+            secret: the token, if it is not in the Authorization header; empty if there is none.
 
         Raises:
             Refused: 401, there is no valid token; where no tokens are asked for, 421 for a host
@@ -152,14 +162,16 @@ class Guard:
                 if writes and headers.is_cross_site:
                     raise browsers.cross_site()
                 return None
-            if token.expires_at_ms is None:
+            if token.expires_at_ms is None and secret is None:
                 return token
         if not self._asks_for_tokens(table):
             self._check_browser(headers, writes=writes)
             headers.memo = (table, None)
             return None
-        secret = tokens.secret_of(headers.authorization)
-        token = table.find(secret, time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        if secret is not None:  # equal header fields, but another token the next time
+            return table.find(secret, now_ms)
+        token = table.find(tokens.secret_of(headers.authorization), now_ms)
         headers.memo = (table, token)
         return token
 

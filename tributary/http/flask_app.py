@@ -58,6 +58,7 @@ def request_headers() -> RequestHeaders:
         host=fields.get("Host"),
         origin=fields.get("Origin"),
         fetch_site=fields.get("Sec-Fetch-Site"),
+        find=fields.get,
     )
 
 
@@ -186,21 +187,44 @@ class ConcurrencyLimit:
             del self._by_token[token.id]
 
 
-def to_response(error: Exception) -> tuple[int, bytes, dict[str, str]]:
-    """Status, body and headers that tell an error; one that nobody expected is logged."""
+class HttpError(msgspec.Struct, frozen=True):
+    """What a client learns of an error."""
+
+    status: int
+    code: str
+    message: str
+    field: str | None = None
+    index: int | None = None
+    headers: dict[str, str] = {}
+
+    @property
+    def body(self) -> bytes:
+        """The standard body."""
+        return error_body(self.code, self.message, self.field, self.index)
+
+
+def http_error(error: Exception) -> HttpError:
+    """Convert an error; a rejection is counted and an unexpected error is logged."""
     if isinstance(error, Refused):
         REFUSALS.note(error)
-        body = error_body(error.code, error.message, error.field, error.index)
-        return error.status, body, error.headers
+        return HttpError(
+            error.status, error.code, error.message, error.field, error.index, error.headers
+        )
     if isinstance(error, NotPermitted):
         _PERMISSIONS.begin(error)
     if isinstance(error, Unavailable):
         headers = {"Retry-After": str(error.retry_after_s)}
-        return 503, error_body(error.code, f"{error}; send it again later"), headers
+        return HttpError(503, error.code, f"{error}; send it again later", headers=headers)
     fault = secrets.token_hex(8)
     logger.bind(action="fault", fault=fault).opt(exception=error).error("a request failed")
     message = f"a fault of the server; tell the operator its id, {fault}"
-    return 500, error_body("internal", message), {}
+    return HttpError(500, "internal", message)
+
+
+def to_response(error: Exception) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers that tell an error; one that nobody expected is logged."""
+    converted = http_error(error)
+    return converted.status, converted.body, converted.headers
 
 
 def _on_error(error: Exception) -> Response:

@@ -1,55 +1,69 @@
-"""`POST /record` as a pure function: a body and its content type in, readings or a refusal out."""
+"""`/record`: JSON as one reading, an array or columns, and NDJSON."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-
-import msgspec
-
-from ingest.doors.record import fast, strict
-from ingest.limits import Accepted, Rules
+from ingest.batch import Batch
+from ingest.doors.door import Door, Mount, Request
+from ingest.doors.record import fast, responses, strict
+from ingest.limits import Rules
+from tributary.auth.guard import RequestHeaders
 from tributary.errors import Refused
-from tributary.model import frame
-from tributary.store.stream import Frame
 
-_REJECTED_TOLD_MAX = 100
-
-# What clients say of JSON: nothing at all, `curl -d`, and fetch() with a string as body.
-JSON_TYPES = frozenset(
+# How clients label JSON: not at all, and as `curl -d` and fetch() with a string do.
+_JSON_TYPES = frozenset(
     ("", "application/json", "text/json", "text/plain", "application/x-www-form-urlencoded")
 )
 _LINES_TYPES = frozenset(("application/x-ndjson", "application/ndjson", "application/jsonl"))
 
 
-def accept(
+class RecordDoor(Door):
+    """Tributary's own protocol, and the one that must be fast."""
+
+    name = "record"
+    mounts = (Mount("/record", ("POST",), "on_error=[a-z]{1,20}"),)
+    ok = staticmethod(responses.ok)
+    duplicate = staticmethod(responses.duplicate)
+
+    def parse(self, request: Request, arrived_ms: int, rules: Rules) -> Batch:
+        """Parse JSON at once if that is all there is to do, and else look at every header field."""
+        head = request.head
+        if head.is_plain is None:
+            head.is_plain = _is_plain(head)
+        if head.is_plain and not request.query:
+            return fast.parse(request.body, arrived_ms, rules)
+        rejected: list[Refused] | None = [] if _skips_errors(request) else None
+        batch = decode(request.body, head.content_type, arrived_ms, rules, rejected)
+        batch.rejected = rejected
+        batch.idempotency_key = head.idempotency_key
+        return batch
+
+
+def decode(
     body: bytes,
     content_type: str,
     arrived_ms: int,
     rules: Rules,
     rejected: list[Refused] | None = None,
-) -> Accepted:
-    """The readings of one request, partitioned.
+) -> Batch:
+    """Decode a body by its content type.
 
     Args:
-        body: without content encoding.
-        content_type: as sent; empty if none was.
-        arrived_ms: the time of readings that bring none.
+        body: after content decoding.
+        content_type: the header as sent; empty if there was none.
+        arrived_ms: the time of readings that contain none.
         rules: limits and names of the deployment.
-        rejected: if given, bad readings are put here and passed over.
+        rejected: if given, bad readings are added to it and left out.
 
     Raises:
-        Refused: 400, 413, 415 or 422; nothing of the request may then be stored.
+        Refused: 400, 413, 415 or 422; nothing of the request may be stored.
     """
-    if len(body) > rules.body_max_bytes:
-        raise too_large(len(body), rules.body_max_bytes)
-    if content_type not in JSON_TYPES:
+    if content_type not in _JSON_TYPES:
         media_type = _media_type(content_type)
         if media_type in _LINES_TYPES:
             return strict.parse_lines(body, arrived_ms, rules, rejected)
-        if media_type not in JSON_TYPES:
+        if media_type not in _JSON_TYPES:
             raise Refused(
-                f"content type {content_type!r:.80} is not known; "
+                f"unsupported content type {content_type!r:.80}; "
                 "send application/json or application/x-ndjson",
                 status=415,
                 code="unknown_content_type",
@@ -57,67 +71,26 @@ def accept(
     return fast.parse(body, arrived_ms, rules, rejected)
 
 
-def too_large(length: int | None, max_bytes: int) -> Refused:
-    """413 for a body beyond the limit; a chunked one has no length before its end."""
-    long = "more bytes than allowed" if length is None else f"{length} bytes"
-    return Refused(
-        f"the body has {long}; send at most {max_bytes}", status=413, code="body_too_large"
+def _is_plain(head: RequestHeaders) -> bool:
+    """Whether the header fields leave nothing to do but to parse JSON."""
+    return (
+        head.content_encoding == "identity"
+        and head.idempotency_key is None
+        and head.content_type in _JSON_TYPES
     )
 
 
-def frames(accepted: Accepted) -> list[Frame]:
-    """One frame for each partition the readings belong to."""
-    return [
-        Frame(partition, frame.readings_in(blocks), frame.pack(blocks))
-        for partition, blocks in accepted.blocks.items()
-    ]
-
-
-def answer(accepted: Accepted, rejected: list[Refused] | None = None) -> bytes:
-    """The body of a 200."""
-    if rejected is not None:
-        told = [
-            {"index": r.index, "field": r.field, "code": r.code, "message": r.message}
-            for r in rejected[:_REJECTED_TOLD_MAX]
-        ]
-        body = {"success": True, "accepted": accepted.readings, "rejected": told}
-        return msgspec.json.encode(body)
-    if accepted.is_batch:
-        return b'{"success":true,"accepted":%d}' % accepted.readings
-    return b'{"success":true}'
-
-
-def duplicate(answer: bytes) -> bytes:
-    """The answer of the first time, marked as given again."""
-    return b'{"success":true,"duplicate":true' + answer.removeprefix(b'{"success":true')
-
-
-def devices(accepted: Accepted) -> Iterable[str]:
-    """The device of each block; of a column for several devices, each of them."""
-    if accepted.readings == 1:  # the usual request, and no generator for it
-        return [block.device for [block] in accepted.blocks.values()]  # type: ignore[misc]
-    return _all_devices(accepted)
-
-
-def _all_devices(accepted: Accepted) -> Iterator[str]:
-    for blocks in accepted.blocks.values():
-        for block in blocks:
-            if isinstance(block.device, str):
-                yield block.device
-            else:
-                yield from block.device
-
-
-def readings_by_device(accepted: Accepted) -> dict[str, int]:
-    """How many readings each device brings."""
-    counts: Counter[str] = Counter()
-    for blocks in accepted.blocks.values():
-        for block in blocks:
-            if isinstance(block.device, str):
-                counts[block.device] += frame.readings_in([block])
-            else:
-                counts.update(block.device)
-    return counts
+def _skips_errors(request: Request) -> bool:
+    """Whether bad readings are skipped: `on_error=skip`."""
+    on_error = request.query.get("on_error", "refuse")
+    if on_error not in ("refuse", "skip"):
+        raise Refused(
+            f"unsupported on_error={on_error!r:.40}; use skip, or omit it",
+            status=400,
+            code="invalid_on_error",
+            field="on_error",
+        )
+    return on_error == "skip"
 
 
 def _media_type(content_type: str) -> str:
@@ -126,7 +99,7 @@ def _media_type(content_type: str) -> str:
         name, _, value = parameter.strip().partition("=")
         if name == "charset" and value.strip('"') not in ("utf-8", "utf8", "us-ascii"):
             raise Refused(
-                f"charset {value!r:.40} is not known; send UTF-8",
+                f"unsupported charset {value!r:.40}; send UTF-8",
                 status=415,
                 code="unknown_charset",
             )

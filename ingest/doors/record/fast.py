@@ -1,7 +1,5 @@
-"""The JSON forms at the speed of the lane.
+"""A fast parser of JSON for bodies that are certainly valid; `strict` parses all others.
 
-Fast code, and therefore narrow: it accepts only what is certainly right and raises `_Doubt`
-for everything else, which `strict` then judges. It never refuses on its own.
 Three things make it fast: msgspec decodes into typed values (a string, a bool or 1e999 among
 the numbers fails in C), names are looked up in caches, and a batch of equal readings becomes
 one column per partition without a Python object per value.
@@ -18,8 +16,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.batch import Batch
 from ingest.doors.record import strict
-from ingest.limits import Accepted, Rules
+from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.model import catalogue, reading
 from tributary.model.frame import Block
@@ -48,8 +47,8 @@ _decode_exact_time = msgspec.json.Decoder(_ExactTime).decode
 
 
 def parse(
-    body: bytes, arrived_ms: int, limits: Rules, rejected: list[Refused] | None = None
-) -> Accepted:
+    body: bytes, arrived_ms: int, rules: Rules, rejected: list[Refused] | None = None
+) -> Batch:
     """What `strict.parse` answers, sooner.
 
     Raises:
@@ -57,13 +56,13 @@ def parse(
     """
     try:
         if body[:1] == b"[":
-            return _batch(body, arrived_ms, limits)
-        return _object(body, arrived_ms, limits)
+            return _batch(body, arrived_ms, rules)
+        return _object(body, arrived_ms, rules)
     except (_Doubt, Refused, msgspec.MsgspecError, ValueError, TypeError, OverflowError):
-        return strict.parse(body, arrived_ms, limits, rejected)
+        return strict.parse(body, arrived_ms, rules, rejected)
 
 
-def _object(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
+def _object(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
     metrics: dict[str, Any] = _decode_object(body)
     names = len(metrics)
     device = metrics.pop("device", reading.DEFAULT_DEVICE)
@@ -72,32 +71,32 @@ def _object(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
     is_certain = len(body) <= _LONG_BYTES and body.count(b":") == names  # without a call more
     if not is_certain and not _has_names(body, names, recorded_at):
         raise _Doubt
-    known = limits.seen.get((device, *metrics))  # one look-up for all names of the usual reading
+    known = rules.seen.get((device, *metrics))  # one look-up for all names of the usual reading
     if known is None:
         if not metrics or len(metrics) > reading.METRICS_MAX or type(device) is not str:
             raise _Doubt
-        limits.metrics.check(metrics)
+        rules.metrics.check(metrics)
     for value in metrics.values():
         if type(value) is not float:
             if type(value) is list:
-                return _columns(body, (device, recorded_at, metrics), arrived_ms, limits)
+                return _columns(body, (device, recorded_at, metrics), arrived_ms, rules)
             raise _Doubt
-    if limits.ranges and not catalogue.is_plausible(metrics, limits.ranges):
+    if rules.ranges and not catalogue.is_plausible(metrics, rules.ranges):
         raise _Doubt
     time_ms = arrived_ms
     if recorded_at is not None:
-        time_ms = _time_ms(recorded_at, body, arrived_ms, limits)
-    partition = limits.devices[device] if known is None else known
-    return Accepted({partition: [Block(device, time_ms, metrics)]}, 1, False, known is not None)
+        time_ms = _time_ms(recorded_at, body, arrived_ms, rules)
+    partition = rules.devices[device] if known is None else known
+    return Batch({partition: [Block(device, time_ms, metrics)]}, 1, False, known is not None)
 
 
-def _time_ms(given: Any, body: bytes, arrived_ms: int, limits: Rules) -> int:
+def _time_ms(given: Any, body: bytes, arrived_ms: int, rules: Rules) -> int:
     if type(given) is float and given >= _NANOSECONDS:
         given = _decode_exact_time(body).recorded_at
     time_ms = reading.time_ms(given)
     if type(given) is float and given <= _SECONDS:
         _check_digits(body, is_on_ms=given == time_ms / 1000)
-    if time_ms > arrived_ms + limits.future_max_ms:
+    if time_ms > arrived_ms + rules.future_max_ms:
         raise _Doubt
     return time_ms
 
@@ -112,45 +111,45 @@ def _check_digits(body: bytes, *, is_on_ms: bool) -> None:
 
 
 def _columns(
-    body: bytes, item: tuple[str, Any, dict[str, Any]], arrived_ms: int, limits: Rules
-) -> Accepted:
+    body: bytes, item: tuple[str, Any, dict[str, Any]], arrived_ms: int, rules: Rules
+) -> Batch:
     device, recorded_at, columns = item
     readings = len(recorded_at if type(recorded_at) is list else next(iter(columns.values())))
-    limits.check_size(readings)
+    rules.check_size(readings)
     packed: dict[str, float | bytes] = {}
     for name, column in columns.items():
         if type(column) is not list or len(column) != readings:
             raise _Doubt
         packed[name] = doubles = _doubles(column)
-        if limits.ranges:
-            _check_plausible(name, doubles, limits)
+        if rules.ranges:
+            _check_plausible(name, doubles, rules)
     if recorded_at is None:
         times_ms = np.full(readings, arrived_ms, np.int64)
     elif type(recorded_at) is list:
-        times_ms = _float_times_ms(recorded_at, body, arrived_ms, limits)
+        times_ms = _float_times_ms(recorded_at, body, arrived_ms, rules)
     else:
         raise _Doubt
     block = Block(device, times_ms.tobytes(), packed)
-    return Accepted({limits.devices[device]: [block]}, readings, True)
+    return Batch({rules.devices[device]: [block]}, readings, True)
 
 
-def _float_times_ms(times: list[Any], body: bytes, arrived_ms: int, limits: Rules) -> _Int64s:
+def _float_times_ms(times: list[Any], body: bytes, arrived_ms: int, rules: Rules) -> _Int64s:
     """Times that were decoded as floats; what a float cannot hold exactly is decoded again."""
     given = None if type(times[0]) is str else np.frombuffer(_doubles(times))
     if given is None or given.max() >= _NANOSECONDS:
         exact: Any = _decode_exact_time(body).recorded_at
-        return _times_ms(exact, body, arrived_ms, limits)
-    return _scaled(given, body, arrived_ms + limits.future_max_ms)
+        return _times_ms(exact, body, arrived_ms, rules)
+    return _scaled(given, body, arrived_ms + rules.future_max_ms)
 
 
-def _batch(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
+def _batch(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
     names = _names_of_first(body)
     metrics = dict.fromkeys(name for name in names if name not in reading.RESERVED)
     if not 0 < len(metrics) <= reading.METRICS_MAX:
         raise _Doubt
-    limits.metrics.check(metrics)
+    rules.metrics.check(metrics)
     readings = _decoder(names)(body)
-    limits.check_size(len(readings))
+    rules.check_size(len(readings))
     columns = {name: _column(readings, i) for i, name in enumerate(names)}
     times = columns.get("recorded_at", [None])
     time = "".join(times) if type(times[0]) is str else None
@@ -158,17 +157,17 @@ def _batch(body: bytes, arrived_ms: int, limits: Rules) -> Accepted:
         raise _Doubt
     devices = columns.pop("device", [reading.DEFAULT_DEVICE])
     if "recorded_at" in columns:
-        times_ms = _times_ms(columns.pop("recorded_at"), body, arrived_ms, limits)
+        times_ms = _times_ms(columns.pop("recorded_at"), body, arrived_ms, rules)
     else:
         times_ms = np.full(len(readings), arrived_ms, np.int64)
     packed = {name: _doubles(column) for name, column in columns.items()}
-    if limits.ranges:
+    if rules.ranges:
         for name, doubles in packed.items():
-            _check_plausible(name, doubles, limits)
+            _check_plausible(name, doubles, rules)
     if devices[0] == devices[-1] and devices.count(devices[0]) == len(devices):
         block = Block(devices[0], times_ms.tobytes(), {**packed})
-        return Accepted({limits.devices[devices[0]]: [block]}, len(readings), True)
-    return _partitioned(devices, times_ms, packed, limits)
+        return Batch({rules.devices[devices[0]]: [block]}, len(readings), True)
+    return _partitioned(devices, times_ms, packed, rules)
 
 
 def _has_names(body: bytes, names: int, time: Any = None) -> bool:
@@ -201,15 +200,15 @@ def _column(readings: list[Any], number: int) -> list[Any]:
     return list(map(attrgetter(f"f{number}"), readings))
 
 
-def _check_plausible(name: str, doubles: bytes, limits: Rules) -> None:
-    if not catalogue.is_plausible_column(name, np.frombuffer(doubles), limits.ranges):
+def _check_plausible(name: str, doubles: bytes, rules: Rules) -> None:
+    if not catalogue.is_plausible_column(name, np.frombuffer(doubles), rules.ranges):
         raise _Doubt
 
 
 def _partitioned(
-    devices: list[str], times_ms: _Int64s, columns: dict[str, bytes], limits: Rules
-) -> Accepted:
-    partitions = np.fromiter(map(limits.devices.__getitem__, devices), np.int16, len(devices))
+    devices: list[str], times_ms: _Int64s, columns: dict[str, bytes], rules: Rules
+) -> Batch:
+    partitions = np.fromiter(map(rules.devices.__getitem__, devices), np.int16, len(devices))
     order = np.argsort(partitions, kind="stable")  # 16 bits are sorted by radix
     named = [devices[i] for i in order.tolist()]
     times = times_ms[order].tobytes()
@@ -222,23 +221,23 @@ def _partitioned(
             values: dict[str, float | bytes] = {k: v[part] for k, v in sorted_.items()}
             blocks[partition] = [Block(named[start:end], times[part], values)]
             start = end
-    return Accepted(blocks, len(devices), True, order=order)
+    return Batch(blocks, len(devices), True, order=order)
 
 
-def _times_ms(given: list[Any], body: bytes, arrived_ms: int, limits: Rules) -> _Int64s:
+def _times_ms(given: list[Any], body: bytes, arrived_ms: int, rules: Rules) -> _Int64s:
     """`reading.time_ms` of a whole column."""
     if type(given[0]) is str:
-        return _checked(np.array(reading.texts_ms(given)), arrived_ms + limits.future_max_ms)
+        return _checked(np.array(reading.texts_ms(given)), arrived_ms + rules.future_max_ms)
     try:
         times = np.frombuffer(struct.pack(f"{len(given)}q", *given), np.int64)
     except struct.error:
         times = np.array(given)
     if times.dtype.kind == "i" or (times.dtype.kind == "f" and times.max() < _NANOSECONDS):
-        return _scaled(times, body, arrived_ms + limits.future_max_ms)
+        return _scaled(times, body, arrived_ms + rules.future_max_ms)
     if any(type(time) is float and time <= _SECONDS for time in given):
         _check_digits(body, is_on_ms=True)
     exact = np.array([reading.time_ms(time) for time in given], np.int64)
-    return _checked(exact, arrived_ms + limits.future_max_ms)
+    return _checked(exact, arrived_ms + rules.future_max_ms)
 
 
 def _scaled(times: _Int64s | _Doubles, body: bytes, latest_ms: int) -> _Int64s:

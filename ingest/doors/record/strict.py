@@ -11,11 +11,11 @@ import math
 import re
 from array import array
 from collections.abc import Callable
-from itertools import chain
 from typing import Any, NoReturn, TypeVar
 
+from ingest.batch import Batch
 from ingest.doors.record import validate
-from ingest.limits import Accepted, Rules
+from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.model import reading
 from tributary.model.frame import Block
@@ -27,8 +27,8 @@ HAS_MANY_DIGITS = re.compile(rb"\.[0-9]{7}|[0-9][eE]-").search
 
 
 def parse(
-    body: bytes, arrived_ms: int, limits: Rules, rejected: list[Refused] | None = None
-) -> Accepted:
+    body: bytes, arrived_ms: int, rules: Rules, rejected: list[Refused] | None = None
+) -> Batch:
     """One reading, an array of readings, or columns; bad readings go to `rejected`, if given.
 
     Raises:
@@ -38,47 +38,47 @@ def parse(
     value = load(body)
     if isinstance(value, dict):
         if any(isinstance(v, list) for v in value.values()):
-            return _columns(value, arrived_ms, limits, rejected)
+            return _columns(value, arrived_ms, rules, rejected)
         if rejected is None:
-            block = validate.block(value, arrived_ms, limits)
-            return _collected([(0, block)], limits, is_batch=False)
-        return batch([value], arrived_ms, limits, rejected)
+            block = validate.block(value, arrived_ms, rules)
+            return rules.collect([(0, block)], is_batch=False)
+        return batch([value], arrived_ms, rules, rejected)
     if isinstance(value, list):
-        return batch(value, arrived_ms, limits, rejected)
+        return batch(value, arrived_ms, rules, rejected)
     raise validate.wrong_shape(f"a JSON {validate.kind(value)} is not a reading")
 
 
 def parse_lines(
-    body: bytes, arrived_ms: int, limits: Rules, rejected: list[Refused] | None = None
-) -> Accepted:
+    body: bytes, arrived_ms: int, rules: Rules, rejected: list[Refused] | None = None
+) -> Batch:
     """NDJSON: one reading a line, empty lines passed over; bad lines go to `rejected`, if given.
 
     Raises:
         Refused: as `parse`, with the number of the reading as index.
     """
     lines = [line for line in body.split(b"\n") if line.strip()]
-    limits.check_size(len(lines))
+    rules.check_size(len(lines))
 
     def block_of(line: bytes) -> Block:
-        return validate.block(load(line), arrived_ms, limits)
+        return validate.block(load(line), arrived_ms, rules)
 
-    return _collected(_each(lines, block_of, rejected), limits, is_batch=True)
+    return rules.collect(_each(lines, block_of, rejected), is_batch=True)
 
 
 def batch(
-    items: list[Any], arrived_ms: int, limits: Rules, rejected: list[Refused] | None = None
-) -> Accepted:
+    items: list[Any], arrived_ms: int, rules: Rules, rejected: list[Refused] | None = None
+) -> Batch:
     """The readings of an array, each checked by itself.
 
     Raises:
         Refused: with the index of the first reading that breaks a rule.
     """
-    limits.check_size(len(items))
+    rules.check_size(len(items))
 
     def block_of(item: Any) -> Block:
-        return validate.block(item, arrived_ms, limits)
+        return validate.block(item, arrived_ms, rules)
 
-    return _collected(_each(items, block_of, rejected), limits, is_batch=True)
+    return rules.collect(_each(items, block_of, rejected), is_batch=True)
 
 
 def load(body: bytes) -> Any:
@@ -120,9 +120,9 @@ def _each(
 
 
 def _columns(
-    item: dict[str, Any], arrived_ms: int, limits: Rules, rejected: list[Refused] | None
-) -> Accepted:
-    device = validate.device(item, limits)
+    item: dict[str, Any], arrived_ms: int, rules: Rules, rejected: list[Refused] | None
+) -> Batch:
+    device = validate.device(item, rules)
     columns = {k: v for k, v in item.items() if k not in reading.RESERVED}
     for name, column in columns.items():
         if not isinstance(column, list):
@@ -133,17 +133,17 @@ def _columns(
         _refuse_column("recorded_at", "'recorded_at' must be an array, as the values are")
     if lengths != {len(times)}:
         _refuse_column("recorded_at", "the arrays differ in length")
-    limits.check_size(len(times))
-    validate.check_names(columns, limits)
+    rules.check_size(len(times))
+    validate.check_names(columns, rules)
 
     def row_of(index: int) -> tuple[int, list[float]]:
-        time_ms = validate.time_ms(times[index], arrived_ms, limits)
-        values = [validate.number(name, column[index], limits) for name, column in columns.items()]
+        time_ms = validate.time_ms(times[index], arrived_ms, rules)
+        values = [validate.number(name, column[index], rules) for name, column in columns.items()]
         return time_ms, values
 
     rows = _each(list(range(len(times))), row_of, rejected)
     if not rows:
-        return Accepted({}, 0, is_batch=True)
+        return Batch({}, 0, is_batch=True)
     times_ms = array("q", [time_ms for _, (time_ms, _) in rows]).tobytes()
     values = zip(*(row for _, (_, row) in rows), strict=True)
     packed: dict[str, float | bytes] = {
@@ -151,17 +151,7 @@ def _columns(
     }
     block = Block(device, times_ms, packed)
     order = [index for index, _ in rows]
-    return Accepted({limits.devices[device]: [block]}, len(rows), is_batch=True, order=order)
-
-
-def _collected(blocks: list[tuple[int, Block]], limits: Rules, *, is_batch: bool) -> Accepted:
-    by_partition: dict[int, list[Block]] = {}
-    order: dict[int, list[int]] = {}
-    for index, block in blocks:
-        partition = limits.devices[str(block.device)]
-        by_partition.setdefault(partition, []).append(block)
-        order.setdefault(partition, []).append(index)
-    return Accepted(by_partition, len(blocks), is_batch, order=[*chain(*order.values())])
+    return Batch({rules.devices[device]: [block]}, len(rows), is_batch=True, order=order)
 
 
 def _refuse_column(name: str, fault: str) -> NoReturn:

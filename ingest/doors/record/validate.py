@@ -14,29 +14,29 @@ from tributary.model import catalogue, reading
 from tributary.model.frame import Block
 
 
-def block(item: Any, arrived_ms: int, limits: Rules) -> Block:
+def block(item: Any, arrived_ms: int, rules: Rules) -> Block:
     """One reading, from what JSON holds of it."""
     if not isinstance(item, dict):
         raise wrong_shape(f"a JSON {kind(item)} is not a reading")
-    name = device(item, limits)
+    name = device(item, rules)
     recorded_at_ms = arrived_ms
     if "recorded_at" in item:
-        recorded_at_ms = time_ms(item["recorded_at"], arrived_ms, limits)
-    metrics = {k: number(k, v, limits) for k, v in item.items() if k not in reading.RESERVED}
-    check_names(metrics, limits)
+        recorded_at_ms = time_ms(item["recorded_at"], arrived_ms, rules)
+    metrics = {k: number(k, v, rules) for k, v in item.items() if k not in reading.RESERVED}
+    check_names(metrics, rules)
     return Block(name, recorded_at_ms, dict(metrics))
 
 
-def device(item: dict[str, Any], limits: Rules) -> str:
+def device(item: dict[str, Any], rules: Rules) -> str:
     """The device of an object, which must be a valid name."""
     given = item.get("device", reading.DEFAULT_DEVICE)
     if not isinstance(given, str):
         raise invalid_device(given)
-    limits.devices.check(given)
+    rules.devices.check(given)
     return given
 
 
-def time_ms(given: Any, arrived_ms: int, limits: Rules) -> int:
+def time_ms(given: Any, arrived_ms: int, rules: Rules) -> int:
     """A `recorded_at` in UTC milliseconds, not too far in the future."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         raise _invalid_time(f"{kind(given)} is not a time")
@@ -44,10 +44,10 @@ def time_ms(given: Any, arrived_ms: int, limits: Rules) -> int:
         recorded_at_ms = reading.time_ms(given)
     except (ValueError, OverflowError) as error:
         raise _invalid_time(str(error)) from None
-    if recorded_at_ms > arrived_ms + limits.future_max_ms:
+    if recorded_at_ms > arrived_ms + rules.future_max_ms:
         raise Refused(
             f"recorded_at {given!r:.60} lies in the future; set the clock of the device "
-            f"(at most {limits.future_max_ms} ms ahead)",
+            f"(at most {rules.future_max_ms} ms ahead)",
             status=422,
             code="in_future",
             field="recorded_at",
@@ -55,7 +55,7 @@ def time_ms(given: Any, arrived_ms: int, limits: Rules) -> int:
     return recorded_at_ms
 
 
-def number(name: str, value: Any, limits: Rules) -> float:
+def number(name: str, value: Any, rules: Rules) -> float:
     """A finite double, and a plausible one if others are refused."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refused(
@@ -75,11 +75,11 @@ def number(name: str, value: Any, limits: Rules) -> float:
             code="out_of_range",
             field=name[:80],
         )
-    catalogue.check(name, double, limits.ranges)
+    catalogue.check(name, double, rules.ranges)
     return double
 
 
-def check_names(metrics: dict[str, Any], limits: Rules) -> None:
+def check_names(metrics: dict[str, Any], rules: Rules) -> None:
     """Let pass the names of one reading's metrics, if there are some and not too many."""
     if not metrics:
         raise Refused(
@@ -93,7 +93,7 @@ def check_names(metrics: dict[str, Any], limits: Rules) -> None:
             status=422,
             code="too_many_metrics",
         )
-    limits.metrics.check(metrics)
+    rules.metrics.check(metrics)
 
 
 def wrong_shape(fault: str) -> Refused:

@@ -81,6 +81,14 @@ class Head(RequestHeaders):
         self.expects_continue = False
         self.rejection: Rejection | None = None
 
+    def field(self, name: str) -> str | None:
+        """Any header field that a client sends at most once."""
+        for line in self.plain_block.split(b"\r\n"):
+            found, _, value = line.partition(b":")
+            if found.decode("latin-1").lower() == name.lower():
+                return value.strip(b" \t").decode("latin-1")
+        return None
+
 
 CLOSING = Head()  # of an answer after which the connection ends
 CLOSING.keep_alive = False

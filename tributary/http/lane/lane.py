@@ -29,13 +29,18 @@ _CACHED_ROUTES_MAX = 4_096
 
 
 class Route(NamedTuple):
-    """What the lane answers itself: a path, methods, and the query strings it understands."""
+    """What the lane answers itself: a path, methods, and the query strings it understands.
+
+    `{name}` in the path is a parameter of letters, digits and `._~:-`; Flask serves the others.
+    """
 
     path: str
     methods: tuple[str, ...]
     query: str
     handle: Handle
-    prepare: Callable[[bytes], Any] = bytes  # what a query string asks for
+    prepare: Callable[..., Any] = (
+        bytes  # query string (and parameters of the path) → `Request.query`
+    )
 
 
 Target = tuple[Handle, Any]
@@ -84,6 +89,7 @@ class Lane:
         self._routes: dict[bytes, tuple[Route | None, re.Pattern[bytes]]] = {}
         self._lines: dict[bytes, Target] = {}  # those without a query string
         self._met_lines: dict[bytes, Target] = {}
+        self._templates: list[tuple[re.Pattern[bytes], Route]] = []
         self._new_line = b""  # the last that was met for the first time
         self._links: list[Links] = []
         self._services: list[Service] = []
@@ -94,6 +100,9 @@ class Lane:
         """Answer these routes; keep the links that they use while the process serves."""
         self._links.append(links)
         for route in routes:
+            if "{" in route.path:
+                self._templates.append((_template(route), route))
+                continue
             understood = re.compile(b"(%b) HTTP/1\\.1" % route.query.encode())
             for method in route.methods:
                 line = f"{method} {route.path}".encode()
@@ -138,16 +147,27 @@ class Lane:
         known = self._lines.get(line) or self._met_lines.get(line)
         if known is not None:
             return known
+        target = self._target(line)
+        if target is not None:
+            if len(self._met_lines) >= _LINES_KEPT_MAX:
+                self._met_lines.clear()
+            self._met_lines[line] = target
+            self._new_line = line
+        return target
+
+    def _target(self, line: bytes) -> Target | None:
         path, _, rest = line.partition(b"?")
         route, understood = self._routes.get(path, _NO_ROUTE)
-        match = understood.fullmatch(rest)
-        if route is None or match is None:
-            return None
-        if len(self._met_lines) >= _LINES_KEPT_MAX:
-            self._met_lines.clear()
-        target = self._met_lines[line] = (route.handle, route.prepare(match[1]))
-        self._new_line = line
-        return target
+        if route is not None:
+            match = understood.fullmatch(rest)
+            return None if match is None else (route.handle, route.prepare(match[1]))
+        for template, templated in self._templates:
+            if (match := template.fullmatch(line)) is not None:
+                params = match.groupdict(b"")
+                query = params.pop("_query")
+                named = {name: value.decode() for name, value in params.items()}
+                return templated.handle, templated.prepare(query, **named)
+        return None
 
     def cache_route(self, data: bytes) -> CachedRoute | None:
         """What a whole head leads to, if its block is known and nothing about it is special.
@@ -176,6 +196,13 @@ class Lane:
             for connection in [c for c in self.connections if c.deadline_s < self.now_s]:
                 connection.expire()
             await asyncio.sleep(_SWEEP_S)
+
+
+def _template(route: Route) -> re.Pattern[bytes]:
+    """The request lines of a path with parameters."""
+    methods, path = "|".join(route.methods), re.escape(route.path)
+    path = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[A-Za-z0-9._~:-]+)", path)
+    return re.compile(rf"(?:{methods}) {path}(?:\?(?P<_query>{route.query}))? HTTP/1\.1".encode())
 
 
 def _end_process_on_fault(task: asyncio.Task[None]) -> None:

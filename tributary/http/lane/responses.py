@@ -8,10 +8,11 @@ from email.utils import formatdate
 from tributary.errors import Overloaded
 from tributary.http import flask_app
 from tributary.http.lane.head import Rejection
+from tributary.http.response import JSON, Response
 
 _REASONS = {status.value: status.phrase for status in http.HTTPStatus}
-
-
+_CACHED_BODY_MAX_BYTES = 64
+_CACHED_MAX = 4_096
 _CLOSE = b"Connection: close\r\n"
 
 
@@ -19,8 +20,8 @@ class Responses:
     """Builds responses; `tick` must be called about once a second for the date."""
 
     def __init__(self) -> None:
-        self._heads: dict[int, bytes] = {}
-        self._whole: dict[bytes, bytes] = {}
+        self._heads: dict[tuple[int, str], bytes] = {}
+        self._complete: dict[Response, bytes] = {}
         self._date = b""
         self.tick()
 
@@ -28,26 +29,35 @@ class Responses:
         """Take over the current date."""
         self._date = formatdate(usegmt=True).encode()
         self._heads.clear()
-        self._whole.clear()
+        self._complete.clear()
 
     def json(self, status: int, body: bytes, headers: bytes = b"") -> bytes:
         """A response with a JSON body; more headers, each ending in CRLF, go in before it."""
-        head = self._heads.get(status)
-        if head is None:
-            head = self._heads[status] = b"HTTP/1.1 %d %b\r\nDate: %b\r\n%b" % (
-                status,
-                _REASONS.get(status, "Unknown").encode(),
-                self._date,
-                b"Content-Type: application/json\r\n",
-            )
+        head = self._heads.get((status, JSON)) or self._head(status, JSON)
         return b"%bContent-Length: %d\r\n%b\r\n%b" % (head, len(body), headers, body)
 
-    def ok(self, body: bytes) -> bytes:
-        """A 200 whose body is one of few: the whole response is remembered."""
-        whole = self._whole.get(body)
-        if whole is None:
-            whole = self._whole[body] = self.json(200, body)
-        return whole
+    def render(self, response: Response) -> bytes:
+        """Any response; short ones repeat, and are cached until the next tick."""
+        complete = self._complete.get(response)
+        if complete is None:
+            body, status, content_type, headers = response
+            head = self._heads.get((status, content_type)) or self._head(status, content_type)
+            length = b"" if status == 204 else b"Content-Length: %d\r\n" % len(body)
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+            complete = b"%b%b%b\r\n%b" % (head, length, lines.encode(), body)
+            if len(body) <= _CACHED_BODY_MAX_BYTES and len(self._complete) < _CACHED_MAX:
+                self._complete[response] = complete
+        return complete
+
+    def _head(self, status: int, content_type: str) -> bytes:
+        is_empty = status == 204
+        head = self._heads[status, content_type] = b"HTTP/1.1 %d %b\r\nDate: %b\r\n%b" % (
+            status,
+            _REASONS.get(status, "Unknown").encode(),
+            self._date,
+            b"" if is_empty else b"Content-Type: %b\r\n" % content_type.encode(),
+        )
+        return head
 
     def error(self, error: Exception) -> bytes:
         """The response that tells an error, as Flask tells it."""

@@ -33,7 +33,7 @@ class _Second(msgspec.Struct):
 Unchecked = list[tuple[_Second, list[Joined]]]
 
 
-class Admitted:
+class Unapplied:
     """Counts of one process. Its caller holds a lock, except for `check`."""
 
     def __init__(self) -> None:

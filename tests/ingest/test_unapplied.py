@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from ingest.admitted import Admitted
+from ingest.batch import Batch
 from ingest.caps import Caps
-from ingest.limits import Accepted
 from ingest.newcomers import Newcomers
+from ingest.unapplied import Unapplied
 from tributary.errors import Refused
 from tributary.model.frame import Block
 from tributary.settings import Settings
@@ -20,9 +20,9 @@ PARTITIONS = 4
 Change = Callable[..., Settings]
 
 
-def reading(device: str) -> Accepted:
+def reading(device: str) -> Batch:
     partition = keys.partition_of(device, PARTITIONS)
-    return Accepted({partition: [Block(device, 1, {"m": 1.0})]}, 1, is_batch=False)
+    return Batch({partition: [Block(device, 1, {"m": 1.0})]}, 1, is_batch=False)
 
 
 def admit(caps: Caps, device: str) -> None:
@@ -91,7 +91,7 @@ def test_what_an_ended_process_admitted_is_known_when_it_is_applied(
 
 
 def test_what_is_on_its_way_is_not_forgotten():
-    admitted = Admitted()
+    admitted = Unapplied()
     admitted.add(3, 1)
     for entries, held in (((10, 10), 3), ((12, 10), 3), ((13, 11), 3), ((13, 12), 0)):
         admitted.end_second([entries])
@@ -99,7 +99,7 @@ def test_what_is_on_its_way_is_not_forgotten():
 
 
 def test_an_emptied_redis_frees_all_room():
-    admitted = Admitted()
+    admitted = Unapplied()
     admitted.add(3, 1)
     for entries in ((10, 5), (10, 5), (0, 0)):
         admitted.end_second([entries])
@@ -107,7 +107,7 @@ def test_an_emptied_redis_frees_all_room():
 
 
 def test_a_long_backlog_is_bounded_and_nothing_of_it_is_lost():
-    admitted = Admitted()
+    admitted = Unapplied()
     for second in range(2000):
         admitted.add(1, 1)
         admitted.end_second([(second + 1, 0)])

@@ -1,0 +1,78 @@
+"""The interface of a front door: one protocol that readings arrive by.
+
+Admission is the same for every door: token, content encoding, rates, caps and counting. A door
+decides only what differs between protocols. Both front ends, the lane (`ingest/recorder.py`) and
+Flask (`ingest/app.py`), serve every door listed in `ingest/doors/__init__.py`.
+
+Malformed HTTP, unknown paths and bugs have the standard error body, whatever the door.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple, Protocol
+
+from ingest.batch import Batch
+from ingest.limits import Rules
+from tributary.auth.guard import RequestHeaders
+from tributary.http.flask_app import HttpError
+from tributary.http.response import Response
+
+
+class Mount(NamedTuple):
+    """A path of a door. `{name}` stands for one path segment, a parameter of the request.
+
+    The lane serves requests without a query string, and those whose query string matches
+    `lane_query`. Flask serves all others.
+    """
+
+    path: str
+    methods: tuple[str, ...] = ("POST",)
+    lane_query: str = ""
+
+
+class Request(Protocol):
+    """A request, from the lane or from Flask."""
+
+    body: bytes  # after content decoding
+
+    @property
+    def head(self) -> RequestHeaders:
+        """The header fields; `head.field(name)` finds any of them."""
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Parameters of the query string and of the path; the path and the last one win."""
+
+
+class Door(ABC):
+    """One protocol. The defaults are the conventions of `/record`."""
+
+    name: ClassVar[str]
+    mounts: ClassVar[tuple[Mount, ...]]
+    # Finds the token of a request; None: it is in the Authorization header.
+    secret: Callable[[Request], str] | None = None
+
+    @abstractmethod
+    def parse(self, request: Request, arrived_ms: int, rules: Rules) -> Batch:
+        """Convert a request to readings; one without any is accepted and stores nothing.
+
+        For partial acceptance, leave bad readings out and list them in `Batch.rejected`. For safe
+        retries, set `Batch.idempotency_key` from wherever the protocol has it.
+
+        Raises:
+            Refused: the whole request is rejected.
+        """
+
+    @abstractmethod
+    def ok(self, batch: Batch) -> Response:
+        """The response once Redis has the readings; after partial acceptance it may be an error."""
+
+    def duplicate(self, body: bytes) -> Response:
+        """The response to a retry; `body` is that of the first response."""
+        return Response(body)
+
+    def error(self, error: HttpError) -> Response:
+        """The response when nothing was stored, or when that is unknown."""
+        return Response(error.body, error.status, headers=tuple(error.headers.items()))

@@ -1,0 +1,93 @@
+"""What arrives in one tick of the event loop shares one frame per partition."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from ingest.batch import Batch
+from ingest.doors.door import Door
+from ingest.newcomers import Joined
+from tributary.http.lane.request import Request
+from tributary.http.response import Response
+from tributary.model import frame
+from tributary.model.frame import Block
+from tributary.store.pipe import Reply
+from tributary.store.stream import Frame, Once
+
+_SHARED_MAX_READINGS = 1_000  # a frame with this many is closed
+
+
+class Sent(msgspec.Struct, gc=False, eq=False):
+    """A request whose readings are on their way to Redis."""
+
+    request: Request
+    door: Door
+    response: Response
+    joined: Joined | None
+    pending: int = 0  # replies
+    failure: Reply = None
+    replies: list[Reply] | None = None  # kept only for a request with a key
+
+
+# A frame to send, the requests whose readings it contains, its key, and whether it claims the key.
+# Fast code: a plain tuple, since a named one costs a third of a microsecond per frame.
+Closed = tuple[Frame, list[Sent], Once | None, bool]
+
+
+class _Open:
+    """A frame that grows until the tick ends."""
+
+    __slots__ = ("blocks", "readings", "sent")
+
+    def __init__(self) -> None:
+        self.blocks: list[Block | Raw] = []
+        self.readings = 0
+        self.sent: list[Sent] = []
+
+
+class Tick:
+    """The frames of the current tick."""
+
+    __slots__ = ("_closed", "_open")
+
+    def __init__(self) -> None:
+        self._open: dict[int, _Open] = {}
+        self._closed: list[Closed] = []
+
+    def share(self, sent: Sent, batch: Batch) -> None:
+        """Add a batch to the shared frames."""
+        for partition, blocks in batch.blocks.items():
+            shared = self._open.get(partition)
+            if shared is None:
+                shared = self._open[partition] = _Open()
+            if batch.is_batch:
+                # Packed at once, so that its objects are freed for the next request of the tick.
+                shared.blocks += [Raw(frame.pack(block)) for block in blocks]
+            else:
+                shared.blocks += blocks
+            shared.readings += (
+                batch.readings if len(batch.blocks) == 1 else frame.readings_in(blocks)
+            )
+            shared.sent.append(sent)
+            sent.pending += 1
+            if shared.readings >= _SHARED_MAX_READINGS:
+                del self._open[partition]
+                self._close(partition, shared)
+
+    def add(self, sent: Sent, frames: list[Frame], once: Once, *, claims: bool) -> None:
+        """Add the frames of a request with a key, which are not shared."""
+        sent.pending += len(frames)
+        self._closed += [(each, [sent], once, claims) for each in frames]
+
+    def end(self) -> list[Closed]:
+        """The frames to send."""
+        for partition, shared in self._open.items():
+            self._close(partition, shared)
+        self._open.clear()
+        closed, self._closed = self._closed, []
+        return closed
+
+    def _close(self, partition: int, shared: _Open) -> None:
+        packed = Frame(partition, shared.readings, frame.pack(shared.blocks))
+        self._closed.append((packed, shared.sent, None, True))
