@@ -9,7 +9,6 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -19,6 +18,7 @@ from bench import machine, openloop, running, wrk
 from bench.http import Request
 from bench.peers.bodies import ONE
 from tributary.operate import status
+from tributary.operate.status import Status
 from tributary.settings import Settings
 
 _SAMPLE_S = 1.0
@@ -39,8 +39,8 @@ class _Lag(threading.Thread):
     def run(self) -> None:
         while not self.ended.wait(_SAMPLE_S):
             found = status.read(self._client, Settings())
-            self.entries.append(found["lag_entries"])
-            self.seconds.append(found["lag_s"])
+            self.entries.append(found.lag_entries)
+            self.seconds.append(found.lag_s)
 
 
 @click.command("sustained", epilog="Example: scripts/bench sustained --rate 20000 --seconds 60")
@@ -80,17 +80,17 @@ def command(rate: int, seconds: int, connections: int) -> None:
         f"second; most {max(lag.entries):,} entries, {max(lag.seconds):.2f} s"
     )
     click.echo(
-        f"account    accepted {account['accepted']:,}, applied {account['applied']:,}, "
-        f"lost {account['lost']}, refused {account['refused']}, pending {account['pending']}"
+        f"account    accepted {account.accepted:,}, applied {account.applied:,}, "
+        f"lost {account.lost}, refused {account.refused}, pending {account.pending}"
     )
-    if account["accepted"] != account["applied"]:
+    if account.accepted != account.applied:
         raise SystemExit("bench: not every accepted reading was applied")
 
 
-def _drained(client: redis.Redis) -> dict[str, Any]:
+def _drained(client: redis.Redis) -> Status:
     deadline_s = time.monotonic() + _DRAIN_PATIENCE_S
     while True:
         found = status.read(client, Settings())
-        if found["pending"] == 0 or time.monotonic() > deadline_s:
+        if found.pending == 0 or time.monotonic() > deadline_s:
             return found
         time.sleep(0.05)

@@ -37,7 +37,7 @@ def _metrics() -> str:
         "This table is written from `tributary/operate/metrics.py`.\n\n"
     )
     rows = [
-        (f"`{m.name}`", m.type, " ".join(f"`{label}`" for label in m.labels), m.meaning)
+        (f"`{m.name}`", m.type, " ".join(f"`{label}`" for label in m.labels), m.description)
         for m in (*metrics.ALWAYS, *metrics.CATALOGUE)
     ]
     return head + _table(("name", "type", "labels", "meaning"), rows)

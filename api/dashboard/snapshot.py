@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import redis
 
 from tributary.operate import status
+from tributary.operate.status import Status
 from tributary.settings import Settings
 
 _FRESH_S = 1.0
@@ -28,17 +28,17 @@ class Snapshot:
         self._settings = settings
         self._clock_s = clock_s
         self._lock = threading.Lock()
-        self._held: dict[str, Any] = {}
+        self._held: Status | None = None
         self._as_of_s = float("-inf")
 
-    def read(self) -> dict[str, Any]:
+    def read(self) -> Status:
         """The status, at most a second old.
 
         Raises:
             Unavailable: the server cannot answer now.
         """
         with self._lock:
-            if self._clock_s() - self._as_of_s >= _FRESH_S:
+            if self._held is None or self._clock_s() - self._as_of_s >= _FRESH_S:
                 self._held = status.read(self._client, self._settings)
                 self._as_of_s = self._clock_s()
             return self._held

@@ -99,7 +99,7 @@ def test_a_frame_that_kills_the_process_is_buried_after_five_attempts_alone(
     assert buried[b"id"] == bad
     assert buried[b"reason"] == b"ended the process 5 times, each time applied alone"
     found = status.read(client, settings)
-    assert (found["applied"], found["dead"], found["lost"], found["pending"]) == (59, 1, 0, 0)
+    assert (found.applied, found.dead, found.lost, found.pending) == (59, 1, 0, 0)
     assert next(deaths) >= ATTEMPTS
 
 
@@ -118,4 +118,4 @@ def test_kills_from_outside_bury_nothing(
         wait_until(lambda dying=dying: dying.popen.poll() is not None, "its death", 60)
     folding.aggregate(settings, client)
     found = status.read(client, settings)
-    assert (found["applied"], found["dead"], found["pending"]) == (100, 0, 0)
+    assert (found.applied, found.dead, found.pending) == (100, 0, 0)

@@ -71,7 +71,7 @@ def test_new_series_are_committed_in_bounded_parts(
     assert turns_before < 3, "a small partition waited for a large one"
     assert sum(acknowledged for _, _, acknowledged in commits) == entries + 1
     found = status.read(client, settings)
-    assert (found["applied"], found["pending"], found["lost"], found["dead"]) == (1501, 0, 0, 0)
+    assert (found.applied, found.pending, found.lost, found.dead) == (1501, 0, 0, 0)
     assert client.hlen(keys.state(0)) == 1500 * METRICS
     record = np.frombuffer(b"".join(client.hvals(keys.state(0))), _state(settings))
     assert set(record["count"]) == {1}
@@ -100,7 +100,7 @@ def test_a_worker_killed_within_a_large_entry_goes_on_where_it_was(
     record = np.frombuffer(b"".join(client.hvals(keys.state(0))), _state(settings))
     assert len(record) == 6000 * METRICS
     assert set(record["count"]) == {1}
-    assert status.read(client, settings)["applied"] == 6000
+    assert status.read(client, settings).applied == 6000
 
 
 def entry(blocks: list[Block], readings: int, number: int = 1) -> Entry:
@@ -166,7 +166,7 @@ def test_late_readings_of_slices_are_counted_once(
         folding.append(client, settings, blocks)
         folding.aggregate(settings, client)
         found = status.read(client, settings)
-        counts.append((found["applied"], found["late"], found["pending"]))
+        counts.append((found.applied, found.late, found.pending))
     assert counts == [(1, 499, 0)] * 2
 
 

@@ -97,8 +97,8 @@ def test_what_fails_in_the_fold_is_buried_after_five_attempts(
     assert buried[b"readings"] == b"1"
     assert msgspec.msgpack.decode(buried[b"fields"])[5] == pack([Block("d1", 1017, {"m": POISON})])
     found = status.read(client, settings)
-    assert (found["accepted"], found["applied"], found["dead"]) == (40, 39, 1)
-    assert found["lost"] == found["pending"] == 0
+    assert (found.accepted, found.applied, found.dead) == (40, 39, 1)
+    assert found.lost == found.pending == 0
     counts = [int(folding.state(client, settings, f"d{n}", "m")["count"]) for n in range(8)]
     assert counts == [5, 4, 5, 5, 5, 5, 5, 5]
     assert allergic.calls < 40
@@ -122,8 +122,8 @@ def test_of_an_entry_that_fails_after_some_slices_only_the_rest_is_buried(
     assert 400 in [time_ms for _, time_ms, _ in rest]
     assert int(buried[b"readings"]) == len(rest) < 500
     found = status.read(client, settings)
-    assert (found["applied"], found["dead"]) == (500 - len(rest), len(rest))
-    assert found["lost"] == found["pending"] == 0
+    assert (found.applied, found.dead) == (500 - len(rest), len(rest))
+    assert found.lost == found.pending == 0
     assert int(folding.state(client, settings, "d", "m")["count"]) == 500 - len(rest)
 
 
@@ -150,7 +150,7 @@ def test_a_stream_of_poison_holds_up_no_other_partition(
     last_of_well = max(at for at, (partition, _) in enumerate(order) if partition == well)
     assert last_of_well < 20, "the good readings waited for the bad ones"
     found = status.read(client, settings)
-    assert (found["applied"], found["dead"], found["pending"]) == (200, 200, 0)
+    assert (found.applied, found.dead, found.pending) == (200, 200, 0)
 
 
 def test_a_frame_that_does_not_decode_is_buried_at_once(
@@ -171,7 +171,7 @@ def test_a_frame_that_does_not_decode_is_buried_at_once(
     ]
     assert folding.latest(client, settings, "d")["average_m"] == 1.5
     found = status.read(client, settings)
-    assert (found["accepted"], found["applied"], found["dead"]) == (7, 2, 5)
+    assert (found.accepted, found.applied, found.dead) == (7, 2, 5)
     assert allergic.calls <= 3
 
 

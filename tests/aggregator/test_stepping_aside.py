@@ -61,8 +61,8 @@ def commits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 def assert_each_counted_once(client: redis.Redis, settings: Settings, readings: int) -> None:
     found = status.read(client, settings)
-    assert found["accepted"] == found["applied"] == readings
-    assert (found["pending"], found["lost"], found["dead"], found["late"]) == (0, 0, 0, 0)
+    assert found.accepted == found.applied == readings
+    assert (found.pending, found.lost, found.dead, found.late) == (0, 0, 0, 0)
     for partition in range(settings.partitions):
         meta = client.hgetall(keys.meta(partition))
         assert meta.get(b"progress", b"") == b""
@@ -127,7 +127,7 @@ def test_a_worker_killed_while_one_stands_aside_leaves_nothing_uncounted(
     meta = client.hgetall(keys.meta(0))
     assert meta[b"begun_entry"] == b"1"
     found = status.read(client, settings)
-    assert found["pending"] + found["applied"] == found["accepted"] == 6020
+    assert found.pending + found.applied == found.accepted == 6020
     if disaster == "group":
         client.xgroup_destroy(keys.readings(0), keys.GROUP)
     if disaster == "entry":
@@ -139,8 +139,8 @@ def test_a_worker_killed_while_one_stands_aside_leaves_nothing_uncounted(
         assert set(counts_of(client, settings, b"car")) == {1}
         return
     found = status.read(client, settings)
-    assert (found["lost"], found["pending"]) == (int(meta[b"begun"]), 0)
-    assert found["applied"] + found["lost"] == 6021
+    assert (found.lost, found.pending) == (int(meta[b"begun"]), 0)
+    assert found.applied + found.lost == 6021
     assert counts_of(client, settings, b"known") == [21]
 
 
@@ -165,9 +165,9 @@ def test_the_bad_rest_of_one_that_stands_aside_is_buried_alone(
         folding.append(client, settings, known(number))
     folding.aggregate(settings, client)
     found = status.read(client, settings)
-    assert found["dead"] + found["applied"] == found["accepted"] == 850
-    assert 100 <= found["dead"] < 800
-    assert (found["pending"], found["lost"]) == (0, 0)
+    assert found.dead + found.applied == found.accepted == 850
+    assert 100 <= found.dead < 800
+    assert (found.pending, found.lost) == (0, 0)
     assert len(client.xrange(keys.dead(0))) == 1
     assert counts_of(client, settings, b"known") == [50]
-    assert len(counts_of(client, settings, b"car")) == (800 - found["dead"]) * METRICS
+    assert len(counts_of(client, settings, b"car")) == (800 - found.dead) * METRICS

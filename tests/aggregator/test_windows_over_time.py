@@ -85,7 +85,7 @@ def test_a_late_reading_goes_to_its_slot(recorded: Recorded):
     found = recorded.window("1m", 41)
     assert (found["count"], found["min"], found["max"]) == (4, 0.0, 40.0)
     assert recorded.counts("1m", 79, 85) == [3, 1]
-    assert status.read(recorded.client, recorded.settings)["late"] == 0
+    assert status.read(recorded.client, recorded.settings).late == 0
     assert folding.latest(recorded.client, recorded.settings, "d")["current_m"] == 40.0
 
 
@@ -93,7 +93,7 @@ def test_a_reading_too_late_for_every_window_counts_in_the_totals_only(recorded:
     recorded.at(0, -25 * 3600 - 1, -23 * 3600)
     assert recorded.counts("24h", 0) == [2]
     found = status.read(recorded.client, recorded.settings)
-    assert (found["accepted"], found["applied"], found["late"]) == (3, 2, 1)
+    assert (found.accepted, found.applied, found.late) == (3, 2, 1)
     assert folding.state(recorded.client, recorded.settings, "d", "m")["count"] == 3
 
 
@@ -117,4 +117,4 @@ def test_without_windows_there_are_totals(client: redis.Redis, change: Callable[
     recorded = Recorded(client, change(windows=""))
     recorded.at(0, -90_000, 5)
     assert folding.state(client, recorded.settings, "d", "m")["count"] == 3
-    assert status.read(client, recorded.settings)["late"] == 0
+    assert status.read(client, recorded.settings).late == 0

@@ -30,6 +30,7 @@ from support.senders import Sender, Style, Wire
 from support.waiting import wait_until
 
 from tributary.operate import status
+from tributary.operate.status import Status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 
@@ -120,11 +121,11 @@ class Trial:
             sender.giving_up.set()
         for sender in self.senders:
             sender.join(2 * _TIMEOUT_S)
-        wait_until(lambda: self.status()["pending"] == 0, "a drain", _TIMEOUT_S)
+        wait_until(lambda: self.status().pending == 0, "a drain", _TIMEOUT_S)
         with self._client() as client:
             return verify(self.ledger, client, self.settings)
 
-    def status(self) -> dict[str, int]:
+    def status(self) -> Status:
         """What Tributary reports."""
         with self._client() as client:
             return status.read(client, self.settings)
@@ -174,7 +175,7 @@ def play(folder: Path, options: Options) -> Outcome:
         accepted_ms = since_ms()
         _pause(options.load_s)
         verdict = trial.finish()
-        reported = trial.status()["lost"]
+        reported = trial.status().lost
     return Outcome(
         verdict.acknowledged,
         verdict.lost + verdict.uncounted,

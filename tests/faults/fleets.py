@@ -113,12 +113,12 @@ def start_on_backlog(stand: Stand, times: int) -> None:
         _append(stand, range(first, min(entries, first + _PIPELINED)), entries)
         stand.on_progress(1)
     began_s = time.monotonic()
-    done = stand.status()["applied"]
+    done = stand.status().applied
     for aggregator in list(stand.aggregators):
         stand.replace(aggregator)
     known = Known(stand)
     known.start()
-    wait_until(lambda: stand.status()["applied"] > done, "the first commit", _DRAIN_TIMEOUT_S)
+    wait_until(lambda: stand.status().applied > done, "the first commit", _DRAIN_TIMEOUT_S)
     stand.notes.append(f"first commit after {time.monotonic() - began_s:.1f} s")
     _finish(stand, known)
 
@@ -126,9 +126,9 @@ def start_on_backlog(stand: Stand, times: int) -> None:
 def _finish(stand: Stand, known: Known) -> None:
     """Let everything recorded so far be applied, and note how long it took at what memory."""
     began_s = time.monotonic()
-    accepted = stand.status()["accepted"]
+    accepted = stand.status().accepted
     wait_until(
-        lambda: stand.status()["applied"] >= accepted, "the fleet to be applied", _DRAIN_TIMEOUT_S
+        lambda: stand.status().applied >= accepted, "the fleet to be applied", _DRAIN_TIMEOUT_S
     )
     stand.notes.append(f"applied {time.monotonic() - began_s:.1f} s later")
     known.stop()

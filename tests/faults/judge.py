@@ -60,12 +60,12 @@ def accounted(stand: Stand) -> Found:
     counted = _counted(stand, devices)
     gone = acknowledged - counted
     faults = []
-    if not gone <= said["lost"] <= gone + maybe:
+    if not gone <= said.lost <= gone + maybe:
         faults.append(
             f"{acknowledged} acknowledged and {maybe} in doubt, {counted} counted, "
-            f"but {said['lost']} reported as lost"
+            f"but {said.lost} reported as lost"
         )
-    stand.notes.append(f"reported as lost {said['lost']}")
+    stand.notes.append(f"reported as lost {said.lost}")
     return Found(
         acknowledged, max(0, gone), max(0, -gone - maybe), maybe, outcomes["refused"], faults
     )
@@ -93,8 +93,8 @@ def _by_streams(stand: Stand, *, may_lose: bool) -> Found:
     if verdict.unexpected:
         faults.append(f"{verdict.unexpected} readings are stored that were refused")
     said = stand.status()
-    if said["lost"] and not may_lose:
-        faults.append(f"{said['lost']} readings are reported as lost")
+    if said.lost and not may_lose:
+        faults.append(f"{said.lost} readings are reported as lost")
     in_doubt = verdict.indeterminate + verdict.recovered
     return Found(
         verdict.acknowledged,

@@ -181,8 +181,8 @@ class Storm:
         """Wait until everything accepted is accounted for; readings reported as lost."""
         client = redis_client.connect(settings)
         try:
-            wait_until(lambda: status.read(client, settings)["pending"] == 0, "a drain", 120)
-            return int(status.read(client, settings)["lost"])
+            wait_until(lambda: status.read(client, settings).pending == 0, "a drain", 120)
+            return int(status.read(client, settings).lost)
         finally:
             client.close()
 

@@ -51,7 +51,7 @@ def fill_memory(stand: Stand, times: int) -> None:
             stand.client.config_set("maxmemory", "1")
         stand.replace(stand.aggregators[0])
         wait_until(lambda r=refused: stand.load.ledger.answers["503"] > r, "a 503")  # type: ignore[misc]
-        wait_until(lambda: stand.status()["pending"] == 0, "the backlog to drain while it is full")
+        wait_until(lambda: stand.status().pending == 0, "the backlog to drain while it is full")
         wait_until(lambda: len(stand.alive()) == len(stand.aggregators), "the new one")
         stand.client.config_set("maxmemory", "0")
         stand.recovers()

@@ -24,6 +24,7 @@ from support.waiting import wait_until
 
 from faults.proxy import Proxy
 from tributary.operate import status
+from tributary.operate.status import Aggregator, Status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 
@@ -131,7 +132,7 @@ class Stand:
         self.aggregators[place] = self.start_aggregator(fail)
         return self.aggregators[place]
 
-    def alive(self) -> list[dict[str, Any]]:
+    def alive(self) -> list[Aggregator]:
         """The aggregators whose heartbeat is fresh."""
         return status.aggregators_alive(self.client, self.settings)
 
@@ -171,7 +172,7 @@ class Stand:
         first = self._probed * 1000 - readings
         self._probe.send(Sent(device, first, first + readings - 1))
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """What Tributary itself says, asked past the proxies."""
         return status.read(self.client, self.settings)
 
@@ -180,7 +181,7 @@ class Stand:
         self._is_sending = False
         self.load.finish(RECOVERY_PATIENCE_S)
         wait_until(
-            lambda: self.status()["pending"] == 0, "all accepted to be accounted for", patience_s
+            lambda: self.status().pending == 0, "all accepted to be accounted for", patience_s
         )
 
     def wait(self, seconds: float) -> None:

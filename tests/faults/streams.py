@@ -61,7 +61,7 @@ def flush_all(stand: Stand, times: int) -> None:
         stand.client.flushall()
         stand.recovers()
         stand.on_progress(1)
-    reported = stand.status()["lost"]
+    reported = stand.status().lost
     stand.notes.append(f"the counters went too: {reported} reported as lost")
 
 
@@ -147,13 +147,13 @@ def _dead_consumers(stand: Stand) -> int:
 def poison(stand: Stand, times: int) -> None:
     """Put entries into the streams that cannot be applied."""
     script = stand.client.register_script(_POISON)
-    before = stand.status()["dead"]
+    before = stand.status().dead
     for _ in range(times):
         partition = stand.random.randrange(stand.settings.partitions)
         script([keys.readings(partition), keys.meta(partition)])
         stand.on_progress(1)
     stand.recovers()
-    wait_until(lambda: stand.status()["dead"] == before + times, "the poison to be buried")
+    wait_until(lambda: stand.status().dead == before + times, "the poison to be buried")
     buried = sum(stand.client.xlen(keys.dead(p)) for p in range(stand.settings.partitions))
     stand.notes.append(f"{buried} buried")
 

@@ -63,4 +63,4 @@ def web(request: pytest.FixtureRequest) -> Web:
 def accepted(web_server: Server) -> Callable[[], int]:
     """How many readings have been accepted, ever."""
     settings = Settings(redis_url=web_server.url)
-    return lambda: int(status.read(web_server.client, settings)["accepted"])
+    return lambda: int(status.read(web_server.client, settings).accepted)

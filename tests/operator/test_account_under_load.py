@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import redis
@@ -17,6 +16,7 @@ from support.waiting import wait_until
 
 from tributary.model.aggregate import Layout
 from tributary.operate import status
+from tributary.operate.status import Status
 from tributary.settings import Settings
 from tributary.store import keys
 
@@ -37,7 +37,7 @@ def test_every_snapshot_adds_up_and_no_counter_goes_back(
     url = pipeline.ingest(run, settings)
     aggregators = Aggregators(run, settings, count=2, seed=seed)
     load = Load(url, tmp_path / "ledger.jsonl", readings=READINGS, seed=seed)
-    before: dict[str, Any] = {}
+    before: Status | None = None
     snapshots = kills = 0
     while load.ledger.counts["ok"] < READINGS:
         before = snapshot(client, settings, before, f"seed {seed}")
@@ -53,24 +53,24 @@ def test_every_snapshot_adds_up_and_no_counter_goes_back(
     def drained() -> bool:
         nonlocal before
         before = snapshot(client, settings, before, f"seed {seed}")
-        return bool(before["pending"] == 0)
+        return bool(before.pending == 0)
 
     wait_until(drained, "everything accepted to be accounted for", 60)
     print(f"\nseed {seed}; {snapshots} snapshots, {kills} kills; {before['lost']} lost")  # noqa: T201
-    assert load.ledger.counts["ok"] == before["accepted"]
-    assert before["applied"] == counted(client, settings)
-    assert before["lost"] == before["accepted"] - counted(client, settings)
+    assert load.ledger.counts["ok"] == before.accepted
+    assert before.applied == counted(client, settings)
+    assert before.lost == before.accepted - counted(client, settings)
 
 
-def snapshot(
-    client: redis.Redis, settings: Settings, before: dict[str, Any], seed: str
-) -> dict[str, Any]:
+def snapshot(client: redis.Redis, settings: Settings, before: Status | None, seed: str) -> Status:
     """An account that adds up and in which nothing has gone back since the one before."""
     found = status.read(client, settings)
     assert_adds_up(found)
-    for now, then in zip(found["partitions"], before.get("partitions", ()), strict=False):
+    for now, then in zip(found.partitions, before.partitions if before else (), strict=False):
         for name in COUNTERS:
-            assert now[name] >= then[name], f"{seed}: {name} of {then} went back: {now}"
+            assert getattr(now, name) >= getattr(then, name), (
+                f"{seed}: {name} of {then} went back: {now}"
+            )
     return found
 
 

@@ -16,8 +16,8 @@ from support.processes import ROOT, Process, Server, request, tributary
 from support.sse import Ear
 from support.waiting import wait_until
 
-from tributary.operate import doctor
-from tributary.operate.doctor import Finding
+from tributary.operate import diagnostics
+from tributary.operate.diagnostics import Finding
 from tributary.settings import Settings
 from tributary.store import acl, keys, redis_client
 
@@ -39,7 +39,7 @@ def examined(url: str, *arguments: str, **environ: str) -> tuple[int, str]:
 
 
 def faults(text: str) -> list[str]:
-    return [line.split(None, 1)[1] for line in text.splitlines() if line.startswith("fault")]
+    return [line.split(None, 1)[1] for line in text.splitlines() if line.startswith("error")]
 
 
 def test_a_server_of_ours_has_no_faults_and_is_not_changed(start: Start):
@@ -49,7 +49,7 @@ def test_a_server_of_ours_has_no_faults_and_is_not_changed(start: Start):
     assert faults(text) == []
     for subject in ("settings", "redis", "durability", "memory", "clock", "data", "permissions"):
         assert re.search(rf"^ok +{subject} ", text, re.MULTILINE), text
-    assert "user default may do all that ingest needs" in text
+    assert "user default has all permissions of ingest" in text
     assert server.client.dbsize() == 0
 
 
@@ -89,15 +89,15 @@ def test_faulty_settings_are_a_fault():
         ({}, "ok", "Redis 7.4.11"),
         ({"redis_version": "8.12.0"}, "ok", "Redis 8.12.0"),
         ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, "ok", "Valkey 9.1.2"),
-        ({"role": "slave"}, "fault", "URL of the master"),
-        ({"aof_last_write_status": "err"}, "fault", "look at its disk"),
+        ({"role": "slave"}, "error", "URL of the master"),
+        ({"aof_last_write_status": "err"}, "error", "check its disk"),
         ({"aof_last_bgrewrite_status": "err"}, "warning", "aof_last_bgrewrite_status"),
         ({"rdb_last_bgsave_status": "err"}, "warning", "rdb_last_bgsave_status"),
         ({"maxmemory": 0}, "warning", "CONFIG SET maxmemory"),
     ],
 )
 def test_the_state_of_a_server_is_graded(info: dict[str, Any], grade: str, said: str):
-    found = list(doctor.server(INFO | info, Settings(series_max=1000)))
+    found = list(diagnostics.check_server(INFO | info, Settings(series_max=1000)))
     (finding,) = [f for f in found if said in f.text]
     assert finding.grade == grade
     if grade != "ok":
@@ -110,11 +110,11 @@ def test_the_state_of_a_server_is_graded(info: dict[str, Any], grade: str, said:
         (0.4, "ok", "0 ms ahead of"),
         (-999.0, "ok", "999 ms behind"),
         (1_000.0, "warning", "1000 ms ahead of"),
-        (-10_000.0, "fault", "10000 ms behind"),
+        (-10_000.0, "error", "10000 ms behind"),
     ],
 )
 def test_clocks_that_differ_are_graded(offset_ms: float, grade: str, said: str):
-    finding = doctor.skew(offset_ms, Settings(stale_after_ms=10_000))
+    finding = diagnostics.check_skew(offset_ms, Settings(stale_after_ms=10_000))
     assert (finding.grade, finding.subject) == (grade, "clock")
     assert said in finding.text
 
@@ -128,7 +128,7 @@ def user(server: Server, name: str, *rules: str) -> str:
 def permitted(server: Server, name: str, role: str) -> Finding:
     """What an administrator is told of a user."""
     settings = Settings(redis_url=server.url)
-    found = doctor.examine(server.client, settings, [role], name)
+    found = diagnostics.run(server.client, settings, [role], name)
     (finding,) = [f for f in found if f.subject == "permissions"]
     return finding
 
@@ -138,7 +138,7 @@ def test_the_rules_it_proposes_are_those_it_asks_for(start: Start, role: str):
     server = start()
     user(server, "u", "~tributary:*", "+ping")
     finding = permitted(server, "u", role)
-    assert finding.grade == "fault"
+    assert finding.grade == "error"
     proposed = re.search(r"ACL SETUSER u (.*)$", finding.text)
     assert proposed
     server.client.execute_command("ACL", "SETUSER", "u", *proposed[1].split())
@@ -158,7 +158,7 @@ def test_one_missing_permission_is_named(start: Start, role: str, taken: str, sa
     server = start()
     user(server, "u", "~tributary:*", "+@all", taken)
     finding = permitted(server, "u", role)
-    assert finding.grade == "fault"
+    assert finding.grade == "error"
     assert said in finding.text
     assert finding.text.count("no permission") == 1
 
@@ -167,7 +167,7 @@ def test_keys_that_are_out_of_reach_are_named(start: Start):
     server = start()
     user(server, "u", "~tributary:{*", "+@all")
     finding = permitted(server, "u", "aggregator")
-    assert finding.grade == "fault"
+    assert finding.grade == "error"
     assert keys.WORKERS in finding.text
 
 
@@ -179,7 +179,7 @@ def test_a_user_that_may_not_ask_is_told_how(start: Start):
     assert "run doctor with the URL of an administrator" in text
     code, text = examined(server.url, "--role", "aggregator", "--user", "u")
     assert code == 0
-    assert "user u may do all that aggregator needs" in text
+    assert "user u has all permissions of aggregator" in text
 
 
 def test_every_role_works_with_the_permissions_listed_and_no_other(start: Start, run: Run):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.processes import Deployment
 
-from tributary.operate import doctor, machine_memory
+from tributary.operate import diagnostics, machine_memory
 from tributary.settings import Settings
 
 GIB = 1024**3
@@ -40,7 +40,7 @@ def test_the_embedded_server_has_a_limit(tmp_path: Path, given: int, expected: i
     ("max_bytes", "series_max", "grade", "text"),
     [
         (0, 1_000, "warning", "maxmemory of the server is 0"),
-        (7 * GIB, 1_000, "warning", "a rewrite of the append-only file"),
+        (7 * GIB, 1_000, "warning", "rewriting the append-only file"),
         (4 * GIB, 10_000_000, "warning", "set TRIBUTARY_SERIES_MAX to at most 1431655"),
         (4 * GIB, 0, "warning", "no series_max"),
         (4 * GIB, 1_000_000, "ok", "maxmemory is"),
@@ -48,7 +48,6 @@ def test_the_embedded_server_has_a_limit(tmp_path: Path, given: int, expected: i
 )
 def test_doctor_judges_the_limit(max_bytes: int, series_max: int, grade: str, text: str):
     info = {"maxmemory": max_bytes, "total_system_memory": 8 * GIB, "role": "master"}
-    found = [
-        f for f in doctor.server(info, Settings(series_max=series_max)) if f.subject == "memory"
-    ]
+    findings = diagnostics.check_server(info, Settings(series_max=series_max))
+    found = [finding for finding in findings if finding.subject == "memory"]
     assert [(f.grade, text in f.text) for f in found] == [(grade, True)]

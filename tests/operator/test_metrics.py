@@ -65,7 +65,7 @@ def test_names_follow_the_conventions():
         assert _NAME.fullmatch(metric.name), metric.name
         assert not _WRONG_UNIT.search(metric.name), metric.name
         assert metric.name.endswith("_total") == (metric.type == "counter"), metric.name
-        assert metric.meaning[-1] != "."
+        assert metric.description[-1] != "."
 
 
 def test_a_scrape_tells_every_metric_of_the_catalogue_and_no_other(

@@ -48,7 +48,7 @@ def test_status_of_a_replica_has_figures_and_the_reason(own_server: Start, run: 
     process = tributary("status", "--redis-url", replica.url)
     assert process.end() == 1
     assert "accepted     1" in process.text
-    assert "the server is a slave: it takes no writes" in process.text
+    assert "the server is a slave and read-only" in process.text
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
@@ -101,8 +101,8 @@ def test_status_of_a_server_that_cannot_save_has_figures_and_the_reason(
     with pytest.raises(redis.ResponseError, match="MISCONF"):
         server.client.set("a", "b")
     found = status.read(server.client, settings)
-    assert found["accepted"] == 1
-    assert any("rdb_last_bgsave_status is err" in fault for fault in status.faults(found))
+    assert found.accepted == 1
+    assert any("rdb_last_bgsave_status is err" in problem for problem in status.problems(found))
     assert readyz(url)[0] == 503
     assert "MISCONF" in readyz(url)[1]
     server.client.config_set("save", "")  # else it would not stop without a snapshot

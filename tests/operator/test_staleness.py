@@ -5,8 +5,8 @@ from __future__ import annotations
 import redis
 
 from tributary.model import reading
-from tributary.operate.status import staleness
-from tributary.operate.status.staleness import SAMPLE
+from tributary.operate.status import stale_devices
+from tributary.operate.status.stale_devices import SAMPLE
 from tributary.settings import Settings
 from tributary.store import keys
 
@@ -24,19 +24,19 @@ def put(client: redis.Redis, settings: Settings, partition: int, ages_ms: list[i
 
 
 def test_no_devices_are_no_stale_devices(client: redis.Redis, settings: Settings):
-    assert staleness.count(client, settings, NOW_MS) == (0, True)
+    assert stale_devices.count(client, settings, NOW_MS) == (0, True)
 
 
 def test_a_small_fleet_is_counted(client: redis.Redis, settings: Settings):
     limit_ms = settings.stale_after_ms
     put(client, settings, 0, [0, limit_ms, limit_ms + 1])
     put(client, settings, 9, [limit_ms + 1] * SAMPLE)
-    assert staleness.count(client, settings, NOW_MS) == (SAMPLE + 1, True)
+    assert stale_devices.count(client, settings, NOW_MS) == (SAMPLE + 1, True)
 
 
 def test_a_large_fleet_is_estimated(client: redis.Redis, settings: Settings):
     put(client, settings, 0, [0, settings.stale_after_ms + 1] * (2 * SAMPLE))
-    found = staleness.count(client, settings, NOW_MS)
+    found = stale_devices.count(client, settings, NOW_MS)
     assert not found.is_exact
     # Six standard deviations of drawing 500 of 2,000 without replacement.
     assert abs(found.devices - 2 * SAMPLE) < 240

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from support import pipeline
@@ -14,6 +15,7 @@ from support.processes import Process, Server, tributary
 from support.waiting import wait_until
 
 from tributary.operate import status
+from tributary.operate.status import Aggregator, Status
 from tributary.settings import Settings
 from tributary.store import keys
 
@@ -38,10 +40,10 @@ def aggregator(run: Run, client: redis.Redis, settings: Settings) -> Process:
     return process
 
 
-def found(client: redis.Redis, settings: Settings, **changes: Any) -> dict[str, Any]:
-    """A status that is healthy but for these changes."""
-    alive = {"id": "w", "partitions": [0], "heartbeat_age_ms": 1}
-    return {**status.read(client, settings), "aggregators": [alive], **changes}
+def healthy(client: redis.Redis, settings: Settings) -> Status:
+    """A status without problems, of an aggregator that does not run."""
+    aggregators = [Aggregator("w", [0], 1)]
+    return msgspec.structs.replace(status.read(client, settings), aggregators=aggregators)
 
 
 def test_a_healthy_deployment_exits_0(say: Callable[..., tuple[int, str]], aggregator: Process):
@@ -94,32 +96,38 @@ def test_missing_readings_and_the_partitions_behind_are_named(
     assert "partition 5   1 pending" in text
 
 
-def test_each_reason_is_told_with_its_remedy(client: redis.Redis, settings: Settings):
-    healthy = found(client, settings)
-    assert status.faults(healthy) == []
-    server = healthy["server"]
-    reasons = {
-        "lag_s": (61.0, "waits for 61 s", "start more"),
-        "server": ({**server, "role": "slave"}, "is a slave", "URL of the master"),
-    }
-    for name, (value, said, remedy) in reasons.items():
-        (fault,) = status.faults(found(client, settings, **{name: value}))
-        assert said in fault
-        assert remedy in fault
-    full = {**server, "used_memory_bytes": 95, "max_memory_bytes": 100}
-    (fault,) = status.faults(found(client, settings, server=full))
-    assert "95 of 100 bytes" in fault
-    broken = {**server, "aof_last_write_status": "err"}
-    (fault,) = status.faults(found(client, settings, server=broken))
-    assert "append-only file" in fault
+@pytest.mark.parametrize(
+    ("changes", "text", "remedy"),
+    [
+        ({"role": "slave"}, "is a slave", "URL of the master"),
+        ({"used_memory_bytes": 95, "max_memory_bytes": 100}, "95 of 100 bytes", "raise maxmemory"),
+        ({"aof_last_write_status": "err"}, "append-only file", "check its disk"),
+    ],
+)
+def test_reports_a_problem_of_the_server_with_its_remedy(
+    client: redis.Redis, settings: Settings, changes: dict[str, Any], text: str, remedy: str
+):
+    well = healthy(client, settings)
+    assert status.problems(well) == []
+    server = msgspec.structs.replace(well.server, **changes)
+    (problem,) = status.problems(msgspec.structs.replace(well, server=server))
+    assert text in problem
+    assert remedy in problem
 
 
-def test_a_backlog_that_is_nearly_full_is_a_reason(
+def test_reports_aggregators_that_do_not_keep_up(client: redis.Redis, settings: Settings):
+    lagging = msgspec.structs.replace(healthy(client, settings), lag_s=61.0)
+    (problem,) = status.problems(lagging)
+    assert "pending for 61 s" in problem
+    assert "start more" in problem
+
+
+def test_reports_a_backlog_that_is_nearly_full(
     client: redis.Redis, change: Callable[..., Settings]
 ):
     settings = change(partitions=2, stream_max_entries=100)
     post(client, 1, *[1] * 89)
-    assert status.faults(found(client, settings)) == []
+    assert status.problems(healthy(client, settings)) == []
     post(client, 1, 1)
-    (fault,) = status.faults(found(client, settings))
-    assert "partition 1" in fault
+    (problem,) = status.problems(healthy(client, settings))
+    assert "partition 1" in problem

@@ -69,22 +69,22 @@ def test_it_shows_where_every_reading_is_on_80_columns(
         "no aggregator is alive",
     ):
         assert said in screen, screen
-    assert re.search(r"in all +1,234 +0 +0 +0 +0 +77", screen), screen
+    assert re.search(r"total +1,234 +0 +0 +0 +0 +77", screen), screen
     first = screen[screen.index("partition") :].splitlines()[1]
-    assert re.match(r"5 +0 +0 +1,234 +1 +\d+\.\d +nobody", first), screen
-    assert "partitions that are less behind" in screen
+    assert re.match(r"5 +0 +0 +1,234 +1 +\d+\.\d +none", first), screen
+    assert "more partitions with less lag" in screen
 
 
 def test_rates_follow_what_happens(top: Top, server: Server, client: redis.Redis):
     terminal = top(server.url)
-    terminal.wait_for("in all")
+    terminal.wait_for("total")
 
     def is_counting() -> bool:
         post(client, 1, 10)
-        return re.search(r"a second +[1-9]", terminal.screen) is not None
+        return re.search(r"per second +[1-9]", terminal.screen) is not None
 
     wait_until(is_counting, "a rate above 0")
-    wait_until(lambda: re.search(r"a second +0 ", terminal.screen), "the rate to be 0 again")
+    wait_until(lambda: re.search(r"per second +0 ", terminal.screen), "the rate to be 0 again")
 
 
 def test_workers_devices_and_stale_ones_are_shown(
@@ -97,14 +97,14 @@ def test_workers_devices_and_stale_ones_are_shown(
     terminal = top(server.url)
     terminal.wait_for("3, 3 stale")
     screen = terminal.wait_for("aggregators: 1")
-    assert "nobody" not in screen
+    assert "none" not in screen
     assert re.search(r"\S+ +16 +\d+ ms ago", screen), screen
 
 
 @pytest.mark.parametrize("key", ["q", "Q", "xq", "\x03"], ids=["q", "Q", "xq", "Ctrl-C"])
 def test_it_ends_at_a_key_and_leaves_the_terminal_as_it_was(top: Top, server: Server, key: str):
     terminal = top(server.url, "--interval-ms", "60000")
-    terminal.wait_for("in all")
+    terminal.wait_for("total")
     terminal.press(key)
     assert terminal.end() == 0
     wait_until(lambda: is_as_before(terminal), "the terminal to be as before")
@@ -113,7 +113,7 @@ def test_it_ends_at_a_key_and_leaves_the_terminal_as_it_was(top: Top, server: Se
 
 def test_sigterm_leaves_the_terminal_as_it_was(top: Top, server: Server):
     terminal = top(server.url)
-    terminal.wait_for("in all")
+    terminal.wait_for("total")
     terminal.popen.send_signal(signal.SIGTERM)
     assert terminal.end() == 0
     wait_until(lambda: is_as_before(terminal), "the terminal to be as before")
@@ -135,7 +135,7 @@ def test_it_says_that_redis_is_away_and_recovers(top: Top, own_server: Callable[
 def test_it_ends_at_q_while_redis_hangs(top: Top, own_server: Callable[..., Server]):
     server = own_server()
     terminal = top(server.url)
-    terminal.wait_for("in all")
+    terminal.wait_for("total")
     with stopped(server.process):
         terminal.wait_for("Redis is away")
         terminal.press("q")
@@ -147,9 +147,9 @@ def test_it_may_be_started_before_redis(top: Top, own_server: Callable[..., Serv
     server = own_server()
     server.kill()
     terminal = top(server.url)
-    terminal.wait_for("no figures yet")
+    terminal.wait_for("no data yet")
     server.start()
-    terminal.wait_for("in all")
+    terminal.wait_for("total")
 
 
 def test_a_small_and_a_large_terminal_are_filled_and_not_more(top: Top, server: Server):
@@ -158,14 +158,14 @@ def test_a_small_and_a_large_terminal_are_filled_and_not_more(top: Top, server: 
         screen = terminal.wait_for("readings")
         assert screen.splitlines()[0].startswith("Tributary")
         if lines > 50:
-            assert "less behind" not in terminal.wait_for("aggregators: 0")
+            assert "less lag" not in terminal.wait_for("aggregators: 0")
 
 
 def test_once_prints_one_frame_and_ends(server: Server, client: redis.Redis):
     post(client, 0, 5)
     process = tributary("top", "--once", "--interval-ms", "100", "--redis-url", server.url)
     assert process.end() == 0
-    assert process.text.count("in all") == 1
+    assert process.text.count("total") == 1
     assert "\x1b" not in process.text
 
 

@@ -86,7 +86,7 @@ def test_with_trim_the_oldest_go_and_are_counted_as_lost(
     kept = client.xlen(keys.readings(0))
     assert CAP <= kept < 2 * CAP
     run("aggregator", environ=pipeline.environ(settings))
-    wait_until(lambda: status.read(client, settings)["pending"] == 0, "everything to be counted")
+    wait_until(lambda: status.read(client, settings).pending == 0, "everything to be counted")
     found = status.read(client, settings)
-    assert found["accepted"] == found["applied"] + found["lost"] == answers.accepted
+    assert found.accepted == found.applied + found.lost == answers.accepted
     assert counted(client, "lost_entries") == 2 * CAP - kept

@@ -98,7 +98,7 @@ def test_a_master_dies_and_its_replica_takes_over(
     )
     wait_until(lambda: pipeline.drained(settings), "the readings to be applied", 60)
     client = redis_client.connect(settings)
-    assert status.read(client, settings)["applied"] == 5_000 + len(DEVICES)
+    assert status.read(client, settings).applied == 5_000 + len(DEVICES)
     client.close()
 
 

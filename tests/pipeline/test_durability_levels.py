@@ -83,7 +83,7 @@ def test_replicated_waits_for_a_replica_and_a_retry_counts_once(
         assert request(url, "POST", "/record", {"speed": 2}, key)[0] == 503
     answered, answer = request(url, "POST", "/record", {"speed": 2}, key)
     assert (answered, answer) == (200, {"success": True, "duplicate": True})
-    assert status.read(master.client, settings)["accepted"] == 2
+    assert status.read(master.client, settings).accepted == 2
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
@@ -130,7 +130,7 @@ def test_what_no_replica_has_confirmed_is_not_reported_as_lost(
         return bool(master.client.hget(meta, "run") == run_id)
 
     wait_until(is_reported, "ingest to report what it was acknowledged")
-    assert status.read(master.client, settings)["lost_at_restart"] == 0
+    assert status.read(master.client, settings).lost_at_restart == 0
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
@@ -149,7 +149,7 @@ def test_with_fsync_a_killed_server_has_every_acknowledged_reading(
         server.start()
         wait_until(lambda: request(url, "GET", "/readyz", None, {})[0] == 200, "the server")
     assert acknowledged > 200
-    assert status.read(server.client, settings)["accepted"] == acknowledged
+    assert status.read(server.client, settings).accepted == acknowledged
 
 
 def _pair(own_server: Start) -> tuple[Server, Server]:

@@ -66,9 +66,9 @@ def test_what_a_restart_has_lost_is_counted_once(own: Server, run: Run, *, lane:
         wait_until(lambda n=lost: lost_by(own, settings) == n, f"{lost} lost")  # type: ignore[misc]
     wait_until(lambda: is_drained(own, settings), "the readings to be applied")
     found = status.read(own.client, settings)
-    assert found["lost"] == found["lost_at_restart"] == lost
-    assert (found["accepted"], found["applied"]) == (accepted + lost, accepted)
-    assert sum(p["entries"]["lost"] for p in found["partitions"]) == lost
+    assert found.lost == found.lost_at_restart == lost
+    assert (found.accepted, found.applied) == (accepted + lost, accepted)
+    assert sum(p.entries.lost for p in found.partitions) == lost
 
 
 def test_a_loss_shows_although_nothing_is_posted_after_it(own: Server, run: Run):
@@ -76,9 +76,9 @@ def test_a_loss_shows_although_nothing_is_posted_after_it(own: Server, run: Run)
     url = pipeline.ingest(run, settings)
     with losing_the_tail(own):
         assert post(url, LOST) == LOST
-    wait_until(lambda: status.read(own.client, settings)["missing"] == LOST, "the loss to show")
+    wait_until(lambda: status.read(own.client, settings).missing == LOST, "the loss to show")
     run("aggregator", environ=pipeline.environ(settings))
-    wait_until(lambda: status.read(own.client, settings)["lost"] == LOST, "the loss to be counted")
+    wait_until(lambda: status.read(own.client, settings).lost == LOST, "the loss to be counted")
 
 
 def test_a_server_that_forgets_everything_has_lost_everything(own_server: Start, run: Run):
@@ -88,7 +88,7 @@ def test_a_server_that_forgets_everything_has_lost_everything(own_server: Start,
     assert post(url, KEPT) == KEPT
     server.kill()
     server.start()
-    wait_until(lambda: status.read(server.client, settings)["missing"] == KEPT, "the loss to show")
+    wait_until(lambda: status.read(server.client, settings).missing == KEPT, "the loss to show")
 
 
 def test_a_restart_that_loses_nothing_counts_nothing(own: Server, run: Run):
@@ -102,13 +102,13 @@ def test_a_restart_that_loses_nothing_counts_nothing(own: Server, run: Run):
         wait_until(lambda: post(url, 1) == 1, "a reading to be taken")
     wait_until(lambda: is_drained(own, settings), "the readings to be applied")
     found = status.read(own.client, settings)
-    assert found["accepted"] == found["applied"] == 3 * (KEPT + 1)
-    assert found["lost"] == found["lost_at_restart"] == 0
+    assert found.accepted == found.applied == 3 * (KEPT + 1)
+    assert found.lost == found.lost_at_restart == 0
 
 
 def lost_by(server: Server, settings: Settings) -> int:
-    return int(status.read(server.client, settings)["lost"])
+    return int(status.read(server.client, settings).lost)
 
 
 def is_drained(server: Server, settings: Settings) -> bool:
-    return bool(status.read(server.client, settings)["pending"] == 0)
+    return bool(status.read(server.client, settings).pending == 0)

@@ -178,7 +178,7 @@ def test_data_of_other_settings_is_refused(run: Run, tmp_path: Path):
 def test_status_tells_what_was_applied(up: Deployment, run: Run):
     up.post("/record", [{"speed": n} for n in range(5)])
     settings = settings_of(up)
-    wait_until(lambda: status.read(up.redis, settings)["applied"] == 5, "five readings")
+    wait_until(lambda: status.read(up.redis, settings).applied == 5, "five readings")
     process = run("status", "--json", "--data-dir", str(up.data_dir))
     assert process.end() == 0
     assert '"accepted": 5' in process.text

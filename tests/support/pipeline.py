@@ -76,8 +76,8 @@ def drained(settings: Settings) -> bool:
     client = redis_client.connect(settings)
     found = status.read(client, settings)
     client.close()
-    assert found["lost"] == found["dead"] == 0, found
-    return bool(found["pending"] == 0)
+    assert found.lost == found.dead == 0, found
+    return bool(found.pending == 0)
 
 
 class Load:

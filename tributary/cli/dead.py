@@ -116,7 +116,7 @@ def drop(names: tuple[str, ...], *, is_all: bool, yes: bool, as_json: bool, **gi
 def _deployment(given: dict[str, Any]) -> tuple[redis.Redis, Settings]:
     settings = options.of_running(given)
     client = redis_client.connect(settings)
-    return client, status.as_stored(client, settings)
+    return client, status.with_stored_partitions(client, settings)
 
 
 def _all(client: redis.Redis, settings: Settings) -> Iterator[Buried]:

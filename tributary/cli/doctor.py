@@ -9,11 +9,11 @@ import click
 
 from tributary.cli import options
 from tributary.errors import Misconfigured
-from tributary.operate import doctor
-from tributary.operate.doctor import Finding
+from tributary.operate import diagnostics
+from tributary.operate.diagnostics import Finding
 from tributary.store import acl, redis_client
 
-_COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @click.command("doctor", epilog="Example: tributary doctor --role aggregator --user worker")
@@ -27,7 +27,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 @click.option("--user", default="", help="user of Redis to look at [default: that of the URL]")
 @options.add(*options.RUNNING)
 def command(*, roles: tuple[str, ...], user: str, **given: Any) -> None:
-    """Examine where Tributary runs; each finding has its remedy. Exit 1 on faults.
+    """Examine where Tributary runs; each finding has its remedy. Exit 1 on errors.
 
     Nothing is changed, neither in Redis nor here.
     """
@@ -35,12 +35,12 @@ def command(*, roles: tuple[str, ...], user: str, **given: Any) -> None:
         settings = options.of_running(given)
         client = redis_client.connect(settings)
     except Misconfigured as error:
-        _say(Finding("settings", "fault", str(error)))
+        _say(Finding("settings", "error", str(error)))
         sys.exit(1)
     _say(Finding("settings", "ok", "all are valid"))
-    findings = doctor.examine(client, settings, list(roles or acl.NEEDED), user)
+    findings = diagnostics.run(client, settings, list(roles or acl.NEEDED), user)
     grades = [_say(finding) for finding in findings]
-    sys.exit(int("fault" in grades))
+    sys.exit(int("error" in grades))
 
 
 def _say(finding: Finding) -> str:

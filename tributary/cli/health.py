@@ -50,6 +50,6 @@ def _aggregator(settings: Settings) -> str | None:
     finally:
         client.close()
     prefix = f"{socket.gethostname()[:_HOST_NAME_MAX]}-"
-    if any(aggregator["id"].startswith(prefix) for aggregator in alive):
+    if any(aggregator.id.startswith(prefix) for aggregator in alive):
         return None
     return f"none of the {len(alive)} aggregators alive is called {prefix}…"

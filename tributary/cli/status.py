@@ -1,4 +1,4 @@
-"""`tributary status`: the state of a deployment, once, for people and for scripts."""
+"""`tributary status`: prints the status of a deployment, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import sys
 from typing import Any
 
 import click
+import msgspec
 
 from tributary.cli import options
 from tributary.cli.target import Target
 from tributary.errors import TributaryError
 from tributary.operate import status
+from tributary.operate.status import Status
 
 _COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending", "refused")
 
@@ -20,47 +22,44 @@ _COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending", "refused")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 @options.add(*options.RUNNING)
 def command(*, as_json: bool, **given: Any) -> None:
-    """Say what is accepted, applied, pending and lost. Exit 1 when unhealthy, saying why."""
+    """Show the counts of accepted, applied, pending and lost readings. Exit 1 if unhealthy."""
     target = Target(options.of_running(given))
     try:
         found = target.status()
     except TributaryError as error:
         click.echo(f"tributary: {target.place}: {error}", err=True)
         sys.exit(1)
-    faults, warnings = status.faults(found), status.warnings(found)
-    extra = {"faults": faults, "warnings": warnings}
-    click.echo(json.dumps({**found, **extra}) if as_json else _text(found))
+    problems, warnings = status.problems(found), status.warnings(found)
+    extra = {"faults": problems, "warnings": warnings}
+    click.echo(json.dumps({**msgspec.to_builtins(found), **extra}) if as_json else _text(found))
     for warning in warnings:
         click.echo(f"tributary: warning: {warning}", err=True)
-    for fault in faults:
-        click.echo(f"tributary: {fault}", err=True)
-    sys.exit(1 if faults else 0)
+    for problem in problems:
+        click.echo(f"tributary: {problem}", err=True)
+    sys.exit(1 if problems else 0)
 
 
-def _text(found: dict[str, Any]) -> str:
-    lines = [f"{name:12} {found[name]}" for name in _COUNTS]
-    if found["lost_at_restart"]:
-        lines[4] += f", {found['lost_at_restart']} of them when Redis restarted"
-    if found["missing"]:
-        lines[5] += f", {found['missing']} of them no longer in the stream"
-    lines.append(f"{'lag':12} {found['lag_entries']} entries, {found['lag_s']:.1f} s")
-    behind = [p for p in found["partitions"] if p["pending"]]
+def _text(found: Status) -> str:
+    lines = [f"{name:12} {getattr(found, name)}" for name in _COUNTS]
+    if found.lost_at_restart:
+        lines[4] += f", {found.lost_at_restart} of them when Redis restarted"
+    if found.missing:
+        lines[5] += f", {found.missing} of them no longer in the stream"
+    lines.append(f"{'lag':12} {found.lag_entries} entries, {found.lag_s:.1f} s")
+    behind = [p for p in found.partitions if p.pending]
     lines += [
-        f"  partition {p['partition']:<3} {p['pending']} pending, "
-        f"{p['entries']['pending']} entries, {p['lag_s']:.1f} s"
-        for p in sorted(behind, key=lambda p: p["lag_s"], reverse=True)[:5]
+        f"  partition {p.partition:<3} {p.pending} pending, "
+        f"{p.entries.pending} entries, {p.lag_s:.1f} s"
+        for p in sorted(behind, key=lambda p: p.lag_s, reverse=True)[:5]
     ]
-    lines.append(f"{'devices':12} {found['devices']}, series {found['series']}")
-    for aggregator in found["aggregators"]:
-        owned = ",".join(map(str, aggregator["partitions"]))
-        lines.append(f"{'aggregator':12} {aggregator['id']} partitions {owned}")
-    server = found["server"]
-    memory = server["used_memory_bytes"] / 1_048_576
-    lines += [
-        f"{'server':12} {server['version']}, {memory:.1f} MiB",
-        (
-            f"{'disk':12} {server['aof_delayed_fsyncs']} fsyncs delayed, "
-            f"{server['aof_pending_fsyncs']} running, {server['aof_unwritten_bytes']} bytes unwritten"
-        ),
-    ]
+    lines.append(f"{'devices':12} {found.devices}, series {found.series}")
+    for aggregator in found.aggregators:
+        owned = ",".join(map(str, aggregator.partitions))
+        lines.append(f"{'aggregator':12} {aggregator.id} partitions {owned}")
+    server = found.server
+    lines.append(f"{'server':12} {server.version}, {server.used_memory_bytes / 1_048_576:.1f} MiB")
+    lines.append(
+        f"{'disk':12} {server.aof_delayed_fsyncs} fsyncs delayed, "
+        f"{server.aof_pending_fsyncs} running, {server.aof_unwritten_bytes} bytes unwritten"
+    )
     return "\n".join(lines)

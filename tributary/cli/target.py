@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import redis
 
 from tributary.operate import status
+from tributary.operate.status import Status
 from tributary.settings import Settings
 from tributary.store import redis_client, redis_url
 
@@ -24,13 +23,13 @@ class Target:
         """The URL, as it may be printed."""
         return redis_url.shown(self.settings.redis_url)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """Its status, over as many partitions as its data has.
 
         Raises:
             Unavailable: the server cannot answer now.
         """
         if not self._has_agreed:
-            self.settings = status.as_stored(self.client, self.settings)
+            self.settings = status.with_stored_partitions(self.client, self.settings)
             self._has_agreed = True
         return status.read(self.client, self.settings)

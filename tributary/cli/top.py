@@ -23,7 +23,7 @@ from tributary.cli import interrupts, options, terminal
 from tributary.cli.target import Target
 from tributary.errors import Misconfigured, TributaryError, Unavailable
 from tributary.operate import top_view
-from tributary.operate.status import staleness
+from tributary.operate.status import stale_devices
 from tributary.operate.top_view import Outage, Snapshot
 
 _STALE_EVERY_S = 2.0  # looking at devices costs more than looking at partitions
@@ -51,9 +51,9 @@ class Watch:
         """Take a snapshot; `now_s` of a clock that only goes forward, `now_ms` UTC."""
         try:
             found = self._target.status()
-            stale = self._now.stale if self._now else staleness.Stale(0, is_exact=True)
+            stale = self._now.stale if self._now else stale_devices.StaleDevices(0, is_exact=True)
             if now_s - self._stale_at_s >= _STALE_EVERY_S:
-                stale = staleness.count(self._target.client, self._target.settings, now_ms)
+                stale = stale_devices.count(self._target.client, self._target.settings, now_ms)
                 self._stale_at_s = now_s
         except TributaryError as error:
             if self._away_since_s is None:

@@ -1,14 +1,15 @@
-"""`/metrics`: the status of a deployment as Prometheus text, from a closed catalogue.
+"""`/metrics`: the status of a deployment in the Prometheus text format.
 
-Every figure lives in Redis, so that it does not matter which process a scrape hits. Counts of
-one process (requests, threads) are left out: with several behind a port, each scrape would
-see another's.
+Every value is read from Redis, so a scrape returns the same from any process. Values of one
+process (requests, threads) are left out: when several share a port, each scrape would reach
+another one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple, get_type_hints
 
 import redis
 from flask import Blueprint, Response
@@ -23,211 +24,206 @@ from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
 from tributary.operate import status
+from tributary.operate.status import Partition, Status
+from tributary.operate.status.partition import Entries
+from tributary.operate.status.server import Server
 from tributary.settings import Settings
 
 Family = CounterMetricFamily | GaugeMetricFamily
-Sample = tuple[tuple[str, ...], float]  # values of the labels, and the value
+Kind = Literal["counter", "gauge"]
+Sample = tuple[tuple[str, ...], float]  # label values, value
+
+
+class Scrape(NamedTuple):
+    """What is read from Redis for one scrape."""
+
+    status: Status
+    refusals: Mapping[str, int]  # by error code
 
 
 class Metric(NamedTuple):
-    """One metric: how it is called, and where the status has its samples."""
+    """A metric, and how its samples are taken from a scrape."""
 
     name: str
-    type: Literal["counter", "gauge"]
+    type: Kind
     labels: tuple[str, ...]
-    meaning: str
-    samples: Callable[[dict[str, Any]], list[Sample]]
+    description: str
+    samples: Callable[[Any], list[Sample]]  # of a Scrape; those of ALWAYS also of None
 
 
-def _per_partition(*path: str) -> Callable[[dict[str, Any]], list[Sample]]:
-    def samples(found: dict[str, Any]) -> list[Sample]:
-        sampled: list[Sample] = []
-        for partition in found["partitions"]:
-            value: Any = partition
-            for name in path:
-                value = value[name]
-            sampled.append(((str(partition["partition"]),), value))
-        return sampled
-
-    return samples
+def _described(struct: type, field: str) -> str:
+    """The description of a field of the status, as in the OpenAPI schema."""
+    description: str = (
+        get_type_hints(struct, include_extras=True)[field].__metadata__[0].description
+    )
+    return description
 
 
-def _counted(what: str, kind: Literal["counter", "gauge"], meaning: str, *path: str) -> Metric:
-    suffix = "_total" if kind == "counter" else ""
-    name = f"tributary_{what}{suffix}"
-    return Metric(name, kind, ("partition",), meaning, _per_partition(*path))
+def _per_partition(name: str, kind: Kind, path: str) -> Metric:
+    struct, field = (Entries, path[8:]) if path.startswith("entries.") else (Partition, path)
+    value = attrgetter(path)
+    return Metric(
+        f"tributary_{name}",
+        kind,
+        ("partition",),
+        _described(struct, field),
+        lambda scrape: [((str(p.partition),), value(p)) for p in scrape.status.partitions],
+    )
 
 
-def _gross(what: str, meaning: str, *path: str) -> Metric:
-    """A counter of what the account shows without the replayed: counters never fall."""
-    counted = _counted(what, "counter", meaning, *path)
-    replayed = _per_partition(*path[:-1], "replayed")
+def _gross(name: str, path: str) -> Metric:
+    """A counter that includes replayed entries: the status subtracts them, counters never fall."""
+    net = _per_partition(name, "counter", path)
+    replayed = attrgetter("entries.replayed" if path.startswith("entries.") else "replayed")
 
-    def samples(found: dict[str, Any]) -> list[Sample]:
-        pairs = zip(counted.samples(found), replayed(found), strict=True)
-        return [(labels, value + more) for (labels, value), (_, more) in pairs]
+    def samples(scrape: Scrape) -> list[Sample]:
+        pairs = zip(net.samples(scrape), scrape.status.partitions, strict=True)
+        return [(labels, value + replayed(partition)) for (labels, value), partition in pairs]
 
-    return counted._replace(samples=samples)
+    return net._replace(samples=samples)
 
 
-def _whole(name: str, meaning: str, value: Callable[[dict[str, Any]], float]) -> Metric:
-    return Metric(f"tributary_{name}", "gauge", (), meaning, lambda found: [((), value(found))])
+def _total(name: str, kind: Kind, description: str, value: Callable[[Scrape], float]) -> Metric:
+    return Metric(f"tributary_{name}", kind, (), description, lambda scrape: [((), value(scrape))])
+
+
+def _server(name: str, kind: Kind, field: str) -> Metric:
+    return _total(
+        f"redis_{name}",
+        kind,
+        _described(Server, field),
+        lambda scrape: getattr(scrape.status.server, field),
+    )
 
 
 CATALOGUE = (
-    _gross("readings_accepted", "readings answered with 200, and replayed ones", "accepted"),
-    _counted("readings_applied", "counter", "readings in the aggregates", "applied"),
-    _counted("readings_late", "counter", "readings too old for any window, in totals only", "late"),
-    _gross("readings_dead", "readings of entries that could not be applied", "dead"),
-    _counted("readings_replayed", "counter", "dead readings appended again", "replayed"),
-    _counted("readings_lost", "counter", "accepted readings that are gone, not applied", "lost"),
-    _counted(
-        "readings_lost_at_restart",
-        "counter",
-        "acknowledged readings that Redis lacked after a restart or failover; part of lost",
-        "lost_at_restart",
+    _gross("readings_accepted_total", "accepted"),
+    _per_partition("readings_applied_total", "counter", "applied"),
+    _per_partition("readings_late_total", "counter", "late"),
+    _gross("readings_dead_total", "dead"),
+    _per_partition("readings_replayed_total", "counter", "replayed"),
+    _per_partition("readings_lost_total", "counter", "lost"),
+    _per_partition("readings_lost_at_restart_total", "counter", "lost_at_restart"),
+    _per_partition("readings_refused_total", "counter", "refused"),
+    _per_partition("readings_pending", "gauge", "pending"),
+    _per_partition("readings_missing", "gauge", "missing"),
+    _gross("entries_accepted_total", "entries.accepted"),
+    _per_partition("entries_lost_total", "counter", "entries.lost"),
+    _gross("entries_dead_total", "entries.dead"),
+    _per_partition("entries_pending", "gauge", "entries.pending"),
+    _per_partition("lag_seconds", "gauge", "lag_s"),
+    _per_partition("stream_entries", "gauge", "stream_entries"),
+    _per_partition("devices", "gauge", "devices"),
+    _per_partition("series", "gauge", "series"),
+    _total(
+        "stream_entries_max",
+        "gauge",
+        _described(Status, "stream_max_entries"),
+        lambda scrape: scrape.status.stream_max_entries,
     ),
-    _counted("readings_refused", "counter", "readings not accepted: full backlog", "refused"),
-    _counted("readings_pending", "gauge", "accepted readings not accounted for yet", "pending"),
-    _counted(
-        "readings_missing", "gauge", "pending readings that are no longer in the stream", "missing"
-    ),
-    _gross("entries_accepted", "entries appended", "entries", "accepted"),
-    _counted(
-        "entries_lost", "counter", "accepted entries that are gone, not applied", "entries", "lost"
-    ),
-    _gross("entries_dead", "entries that could not be applied", "entries", "dead"),
-    _counted(
-        "entries_pending", "gauge", "entries not accounted for yet: the lag", "entries", "pending"
-    ),
-    _counted("lag_seconds", "gauge", "age of the oldest entry not accounted for", "lag_s"),
-    _counted(
-        "stream_entries", "gauge", "entries in the stream, applied ones included", "stream_entries"
-    ),
-    _counted("devices", "gauge", "devices known", "devices"),
-    _counted("series", "gauge", "series known: metrics of devices", "series"),
-    _whole(
-        "stream_entries_max", "entries a stream keeps", lambda found: found["stream_max_entries"]
-    ),
-    _whole(
+    _total(
         "aggregators",
-        "aggregators with a fresh heartbeat",
-        lambda found: len(found["aggregators"]),
+        "gauge",
+        "aggregators with a recent heartbeat",
+        lambda scrape: len(scrape.status.aggregators),
     ),
     Metric(
         "tributary_aggregator_partitions",
         "gauge",
         ("aggregator",),
-        "partitions that an aggregator owns",
-        lambda found: [((a["id"],), len(a["partitions"])) for a in found["aggregators"]],
+        "partitions owned by an aggregator",
+        lambda scrape: [((a.id,), len(a.partitions)) for a in scrape.status.aggregators],
     ),
     Metric(
         "tributary_aggregator_heartbeat_age_seconds",
         "gauge",
         ("aggregator",),
         "time since the last heartbeat of an aggregator",
-        lambda found: [((a["id"],), a["heartbeat_age_ms"] / 1000) for a in found["aggregators"]],
+        lambda scrape: [((a.id,), a.heartbeat_age_ms / 1000) for a in scrape.status.aggregators],
     ),
-    _whole(
-        "redis_memory_used_bytes",
-        "memory that Redis uses",
-        lambda found: found["server"]["used_memory_bytes"],
-    ),
-    _whole(
-        "redis_memory_max_bytes",
-        "maxmemory of Redis; 0: no limit",
-        lambda found: found["server"]["max_memory_bytes"],
-    ),
-    Metric(
-        "tributary_redis_aof_delayed_fsyncs_total",
-        "counter",
-        (),
-        "fsyncs that Redis waited for two seconds in vain: a kill then loses what it acknowledged",
-        lambda found: [((), found["server"]["aof_delayed_fsyncs"])],
-    ),
-    _whole(
-        "redis_aof_pending_fsyncs",
-        "fsyncs running in the background; its average over time is about the seconds that one takes",
-        lambda found: found["server"]["aof_pending_fsyncs"],
-    ),
-    _whole(
-        "redis_aof_unwritten_bytes",
-        "bytes that are acknowledged and not written to the append-only file yet",
-        lambda found: found["server"]["aof_unwritten_bytes"],
-    ),
+    _server("memory_used_bytes", "gauge", "used_memory_bytes"),
+    _server("memory_max_bytes", "gauge", "max_memory_bytes"),
+    _server("aof_delayed_fsyncs_total", "counter", "aof_delayed_fsyncs"),
+    _server("aof_pending_fsyncs", "gauge", "aof_pending_fsyncs"),
+    _server("aof_unwritten_bytes", "gauge", "aof_unwritten_bytes"),
     Metric(
         "tributary_redis_info",
         "gauge",
         ("version", "role"),
-        "always 1; the labels say what serves",
-        lambda found: [((found["server"]["version"], found["server"]["role"]), 1)],
+        "always 1; version and role of the server",
+        lambda scrape: [((scrape.status.server.version, scrape.status.server.role), 1)],
     ),
     Metric(
         "tributary_requests_refused_total",
         "counter",
         ("code",),
-        "requests refused: credentials, rates, caps, browsers; without those of the last second",
-        lambda found: [
-            ((code,), count) for code, count in sorted(found.get("refusals", {}).items())
-        ],
+        "requests rejected for credentials, rates, limits or browser checks; up to a second late",
+        lambda scrape: [((code,), count) for code, count in sorted(scrape.refusals.items())],
     ),
-    _whole(
-        "healthy", "1 if `tributary status` finds no fault", lambda found: not status.faults(found)
+    _total(
+        "healthy",
+        "gauge",
+        "1 if `tributary status` reports no problem",
+        lambda scrape: not status.problems(scrape.status),
     ),
 )
 ALWAYS = (
-    _whole("redis_up", "1 if Redis answered; if 0, there is nothing else", bool),
+    _total(
+        "redis_up",
+        "gauge",
+        "1 if Redis replied; if 0, only this and the build are reported",
+        lambda scrape: scrape is not None,
+    ),
     Metric(
         "tributary_build_info",
         "gauge",
         ("version",),
-        "always 1; the label says which Tributary this is",
+        "always 1; version of Tributary",
         lambda _: [((__version__,), 1)],
     ),
 )
 
 
-def render(found: dict[str, Any] | None) -> bytes:
-    """The exposition of a status; without one (Redis is away) it says only that."""
-    metrics = (*ALWAYS, *CATALOGUE) if found else ALWAYS
+def render(scrape: Scrape | None) -> bytes:
+    """The exposition of a scrape; None if Redis is unavailable."""
+    metrics = (*ALWAYS, *CATALOGUE) if scrape else ALWAYS
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Found([_family(metric, found or {}) for metric in metrics]))
+    registry.register(_Collected([_family(metric, scrape) for metric in metrics]))
     return generate_latest(registry)
 
 
 def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprint:
-    """`GET /metrics`. It answers 200 also when Redis is away: that is one of the metrics."""
+    """`GET /metrics`. The status is 200 even if Redis is unavailable: `tributary_redis_up` is 0."""
     routes = Blueprint("metrics", __name__)
     routes.before_request(flask_app.require_scope(guard, "operate"))
-    lists = flask_app.ConcurrencyLimit(max(1, settings.http_threads // 4))
+    scrapes = flask_app.ConcurrencyLimit(max(1, settings.http_threads // 4))
 
     @routes.get("/metrics")
     def get_metrics() -> Response:
-        found: dict[str, Any] | None
+        scrape: Scrape | None
         try:
-            with lists.acquire():
-                found = status.read(client, settings)
-            found["refusals"] = refusals.totals(client)
+            with scrapes.acquire():
+                scrape = Scrape(status.read(client, settings), refusals.totals(client))
         except TributaryError:
-            found = None
-        return Response(render(found), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+            scrape = None
+        return Response(render(scrape), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return routes
 
 
-class _Found(Collector):
-    """What has been collected already, as the library wants to collect it."""
+class _Collected(Collector):
+    """Metric families built beforehand, for the registry."""
 
-    def __init__(self, told: list[Family]) -> None:
-        self._told = told
+    def __init__(self, families: list[Family]) -> None:
+        self._families = families
 
     def collect(self) -> Iterator[Family]:
-        return iter(self._told)
+        return iter(self._families)
 
 
-def _family(metric: Metric, found: dict[str, Any]) -> Family:
+def _family(metric: Metric, scrape: Scrape | None) -> Family:
     kind = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
-    family: Family = kind(metric.name, metric.meaning, labels=metric.labels)
-    for labels, value in metric.samples(found):
+    family: Family = kind(metric.name, metric.description, labels=metric.labels)
+    for labels, value in metric.samples(scrape):
         family.add_metric(labels, value)
     return family

@@ -1,17 +1,18 @@
-"""Where the readings of one partition went: what the script `account` tells, made into figures.
+"""Counts of one partition, from the reply of the script `account`.
 
-accepted = applied + late + dead + lost + pending, of readings and of entries, in every account.
-What the stream has dropped shows at once as missing, also where no aggregator is. It is a part
-of pending until an aggregator counts it as lost: it may have been in the hands of one that
-still commits it, and `lost` must never go back.
+accepted = applied + late + dead + lost + pending holds in every reply, for readings and for
+entries. Entries trimmed from the stream count as missing at once, even while no aggregator
+runs. Missing is part of pending until an aggregator counts the entries as lost: another
+aggregator may still hold them in memory and commit them, and `lost` must never decrease.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import redis
+from msgspec import Meta
 
 from tributary.errors import BadFrame
 from tributary.model import frame
@@ -38,51 +39,84 @@ _FIELDS = (
     "restart_lost",
 )
 
+# The descriptions are those of the OpenAPI schemas and of the metrics.
+Count = Annotated[int, Meta(ge=0)]
+Accepted = Annotated[int, Meta(ge=0, description="readings acknowledged with 200")]
+Applied = Annotated[int, Meta(ge=0, description="readings folded into the aggregates")]
+Late = Annotated[int, Meta(ge=0, description="readings too old for any window, in totals only")]
+Dead = Annotated[int, Meta(ge=0, description="readings of entries that could not be applied")]
+Lost = Annotated[int, Meta(ge=0, description="accepted readings lost before they were applied")]
+LostAtRestart = Annotated[
+    int,
+    Meta(
+        ge=0,
+        description="acknowledged readings missing after a restart or failover of Redis; "
+        "included in lost",
+    ),
+]
+Pending = Annotated[
+    int, Meta(ge=0, description="accepted readings not yet applied, late, dead or lost")
+]
+Missing = Annotated[
+    int, Meta(ge=0, description="pending readings no longer in the stream; they will become lost")
+]
+Refused = Annotated[
+    int, Meta(ge=0, description="readings rejected because the backlog was full; not in accepted")
+]
+LagSeconds = Annotated[float, Meta(ge=0, description="age of the oldest pending entry")]
+Devices = Annotated[int, Meta(ge=0, description="devices with at least one reading")]
+Series = Annotated[int, Meta(ge=0, description="series: metrics of devices")]
 
-class Entries(msgspec.Struct, frozen=True):
-    """The same account in entries of the stream; `applied` holds those with late readings."""
 
-    accepted: int
-    applied: int
-    dead: int
-    lost: int
-    pending: int
-    missing: int
-    replayed: int
+class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The same counts in stream entries. `applied` includes entries with late readings."""
+
+    accepted: Annotated[int, Meta(ge=0, description="entries appended to the stream")]
+    applied: Annotated[int, Meta(ge=0, description="entries folded into the aggregates")]
+    dead: Annotated[int, Meta(ge=0, description="entries that could not be applied")]
+    lost: Annotated[int, Meta(ge=0, description="accepted entries lost before they were applied")]
+    pending: Annotated[int, Meta(ge=0, description="entries not yet applied, dead or lost")]
+    missing: Annotated[int, Meta(ge=0, description="pending entries no longer in the stream")]
+    replayed: Annotated[int, Meta(ge=0, description="dead entries appended again")]
 
 
-class Partition(msgspec.Struct, frozen=True):
-    """The account of one partition; counts are of readings unless named."""
+class Partition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The counts of one partition, in readings unless named otherwise."""
 
-    partition: int
-    accepted: int
-    applied: int
-    late: int
-    dead: int
-    lost: int
-    lost_at_restart: int  # acknowledged by Redis, and gone when it came back; in lost once counted
-    pending: int
-    missing: int  # of pending: no longer in the stream
-    refused: int  # never accepted: the backlog was full
-    replayed: int  # dead ones that were appended again: no part of accepted and dead any more
+    partition: Annotated[int, Meta(ge=0, description="number of the partition")]
+    accepted: Accepted
+    applied: Applied
+    late: Late
+    dead: Dead
+    lost: Lost
+    lost_at_restart: LostAtRestart
+    pending: Pending
+    missing: Missing
+    refused: Refused
+    replayed: Annotated[
+        int,
+        Meta(ge=0, description="dead readings appended again; no longer in accepted and dead"),
+    ]
     entries: Entries
-    lag_s: float  # age of the oldest entry that is held or readable and not accounted for
-    stream_entries: int  # applied ones included, until they are trimmed
-    devices: int
-    series: int
+    lag_s: LagSeconds
+    stream_entries: Annotated[
+        int, Meta(ge=0, description="entries in the stream, including applied ones")
+    ]
+    devices: Devices
+    series: Series
 
 
-def ask(pipeline: redis.client.Pipeline, partition: int) -> None:
-    """Queue the question for a partition; its reply is what `parse` takes."""
+def request(pipeline: redis.client.Pipeline, partition: int) -> None:
+    """Queue the script for a partition; `parse` takes its reply."""
     p = partition
     names = (keys.readings(p), keys.meta(p), keys.devices(p), keys.state(p))
-    # Not `eval`, which redis-py's pipelines for a cluster do not have.
+    # Not `eval`: redis-py's pipelines for a cluster do not have it.
     command = ("EVAL", ACCOUNT.source, len(names), *names, keys.GROUP, *_FIELDS)
     pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
 def parse(partition: int, reply: list[Any]) -> Partition:
-    """The account of a partition from the reply of the script."""
+    """Build the counts of a partition from the reply of the script."""
     values, stream_entries, devices, series, now_ms, unread, held = reply
     meta = {name: int(value or 0) for name, value in zip(_FIELDS, values, strict=True)}
     missing, missing_entries = _missing(meta, unread)
@@ -108,7 +142,7 @@ def parse(partition: int, reply: list[Any]) -> Partition:
 
 
 def _missing(meta: dict[str, int], unread: list[bytes]) -> tuple[int, int]:
-    """Readings and entries that are not accounted for and stand in the stream no more."""
+    """Count readings and entries that are pending but no longer in the stream."""
     if not unread:
         return meta["accepted"] - meta["done"], meta["entries"] - meta["done_entries"]
     _, e, n, packed = unread

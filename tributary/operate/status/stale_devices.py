@@ -1,4 +1,4 @@
-"""How many devices are silent: exact for a small fleet, estimated from a sample for a large one."""
+"""Counts stale devices: exactly in a small fleet, estimated from a sample in a large one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.redis_client import failures
 
-SAMPLE = 500  # devices looked at in each partition
+SAMPLE = 500  # devices per partition
 
 
 class _Latest(msgspec.Struct):
@@ -22,35 +22,35 @@ class _Latest(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Latest).decode
 
 
-class Stale(NamedTuple):
-    """Devices whose newest reading is older than `stale_after_ms`."""
+class StaleDevices(NamedTuple):
+    """How many devices have no reading newer than `stale_after_ms`."""
 
     devices: int
     is_exact: bool
 
 
-def count(client: redis.Redis, settings: Settings, now_ms: int) -> Stale:
-    """Count them. What it costs does not grow with the fleet.
+def count(client: redis.Redis, settings: Settings, now_ms: int) -> StaleDevices:
+    """Count them, at a cost that does not grow with the fleet.
 
     Raises:
-        Unavailable: the server cannot answer now.
+        Unavailable: Redis cannot reply now.
     """
     with failures():
-        asked = client.pipeline(transaction=False)
+        pipeline = client.pipeline(transaction=False)
         for partition in range(settings.partitions):
-            asked.hlen(keys.latest(partition))
-            asked.hrandfield(keys.latest(partition), SAMPLE, withvalues=True)
-        replies = asked.execute()
+            pipeline.hlen(keys.latest(partition))
+            pipeline.hrandfield(keys.latest(partition), SAMPLE, withvalues=True)
+        replies = pipeline.execute()
     pairs = list(zip(replies[0::2], replies[1::2], strict=True))
     stale = sum(
         devices * _stale(sample, now_ms, settings) / (len(sample) // 2)
         for devices, sample in pairs
         if sample
     )
-    return Stale(round(stale), all(devices <= SAMPLE for devices, _ in pairs))
+    return StaleDevices(round(stale), all(devices <= SAMPLE for devices, _ in pairs))
 
 
 def _stale(sample: list[Any], now_ms: int, settings: Settings) -> int:
-    """How many of a sample (device, answer, device, answer and so on)."""
+    """Count the stale devices of a sample: device, value, device, value and so on."""
     times_ms = (reading.time_ms(_decode(latest).recorded_at) for latest in sample[1::2])
     return sum(now_ms - time_ms > settings.stale_after_ms for time_ms in times_ms)

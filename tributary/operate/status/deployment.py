@@ -1,0 +1,140 @@
+"""Reads the status of a deployment: the sums of its partitions, its aggregators, its server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import redis
+from msgspec import Meta
+
+from tributary.operate.status import partition as partition_
+from tributary.operate.status.partition import (
+    Accepted,
+    Applied,
+    Count,
+    Dead,
+    Devices,
+    LagSeconds,
+    Late,
+    Lost,
+    LostAtRestart,
+    Missing,
+    Partition,
+    Pending,
+    Refused,
+    Series,
+)
+from tributary.operate.status.server import Server
+from tributary.settings import Settings
+from tributary.store import keys
+from tributary.store.membership import MISSED_HEARTBEATS, owner
+from tributary.store.redis_client import failures, servers
+from tributary.store.scripts import ALIVE
+
+
+class Aggregator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An aggregator with a recent heartbeat, and the partitions it owns."""
+
+    id: Annotated[str, Meta(min_length=1)]
+    partitions: list[Count]
+    heartbeat_age_ms: Annotated[int, Meta(ge=0, description="time since its last heartbeat")]
+
+
+class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts of readings since the data was created, and the state of what works on them."""
+
+    accepted: Accepted
+    applied: Applied
+    late: Late
+    dead: Dead
+    lost: Lost
+    lost_at_restart: LostAtRestart
+    pending: Pending
+    missing: Missing
+    refused: Refused
+    lag_entries: Annotated[int, Meta(ge=0, description="pending entries of all streams")]
+    lag_s: LagSeconds
+    devices: Devices
+    series: Series
+    aggregators: list[Aggregator]
+    server: Server
+    stream_max_entries: Annotated[int, Meta(ge=0, description="maximum entries of a stream")]
+    partitions: Annotated[list[Partition], Meta(min_length=1)]
+
+
+def read(client: redis.Redis, settings: Settings) -> Status:
+    """Read the status of a deployment.
+
+    accepted = applied + late + dead + lost + pending at any time: each partition is read
+    atomically, and the sums are those of the partitions listed.
+
+    Raises:
+        Unavailable: Redis cannot reply now.
+    """
+    with failures():
+        pipeline = client.pipeline(transaction=False)
+        for number in range(settings.partitions):
+            partition_.request(pipeline, number)
+        replies = pipeline.execute()
+        server = Server.from_nodes(servers(client))
+    partitions = [partition_.parse(number, reply) for number, reply in enumerate(replies)]
+
+    def total(name: str) -> int:
+        return sum(getattr(partition, name) for partition in partitions)
+
+    return Status(
+        accepted=total("accepted"),
+        applied=total("applied"),
+        late=total("late"),
+        dead=total("dead"),
+        lost=total("lost"),
+        lost_at_restart=total("lost_at_restart"),
+        pending=total("pending"),
+        missing=total("missing"),
+        refused=total("refused"),
+        lag_entries=sum(p.entries.pending for p in partitions),
+        lag_s=max(p.lag_s for p in partitions),
+        devices=total("devices"),
+        series=total("series"),
+        aggregators=aggregators_alive(client, settings),
+        server=server,
+        stream_max_entries=settings.stream_max_entries,
+        partitions=partitions,
+    )
+
+
+def with_stored_partitions(client: redis.Redis, settings: Settings) -> Settings:
+    """The settings with the number of partitions that the data has.
+
+    The environment of an operator's shell may name another number.
+
+    Raises:
+        Unavailable: Redis cannot reply now.
+    """
+    with failures():
+        stored: Any = client.hget(keys.CONFIG, "partitions")
+    if stored is None:
+        return settings
+    return msgspec.structs.replace(settings, partitions=int(stored))
+
+
+def aggregators_alive(client: redis.Redis, settings: Settings) -> list[Aggregator]:
+    """List the aggregators with a recent heartbeat, by id.
+
+    Raises:
+        Unavailable: Redis cannot reply now.
+    """
+    with failures():
+        reply: Any = client.eval(ALIVE.source.decode(), 1, keys.WORKERS)
+    max_age_ms = MISSED_HEARTBEATS * settings.heartbeat_ms
+    ages_ms = {
+        id_.decode(): int(age)
+        for id_, age in zip(reply[::2], reply[1::2], strict=True)
+        if int(age) <= max_age_ms
+    }
+    owners = [owner(p, ages_ms) for p in range(settings.partitions)] if ages_ms else []
+    return [
+        Aggregator(id_, [p for p, owner_ in enumerate(owners) if owner_ == id_], age_ms)
+        for id_, age_ms in sorted(ages_ms.items())
+    ]

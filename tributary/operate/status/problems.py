@@ -1,0 +1,67 @@
+"""What makes a deployment unhealthy, and what puts its readings at risk: each with its remedy."""
+
+from __future__ import annotations
+
+from tributary.operate.status.deployment import Status
+from tributary.operate.status.server import Server
+
+BEHIND_S = 60.0  # the aggregators do not keep up when an entry is pending for longer
+_FULL = 0.9  # share of a limit at which readings are about to be rejected or trimmed
+
+
+def problems(status: Status) -> list[str]:
+    """Why a deployment is unhealthy; empty if it is healthy."""
+    found = []
+    if not status.aggregators:
+        found.append(
+            "no aggregator is alive: readings are accepted but not applied; "
+            "start one with `tributary aggregator`"
+        )
+    elif status.lag_s > BEHIND_S:
+        found.append(
+            f"the oldest entry has been pending for {status.lag_s:.0f} s: the aggregators do not "
+            "keep up; start more of them, or check their logs"
+        )
+    return [*found, *_server_problems(status.server), *_nearly_full(status)]
+
+
+def warnings(status: Status) -> list[str]:
+    """What puts readings at risk without making the deployment unhealthy."""
+    return status.server.fsync_warnings()
+
+
+def _server_problems(server: Server) -> list[str]:
+    found = []
+    if server.role != "master":
+        found.append(f"the server is a {server.role} and read-only; use the URL of the master")
+    if server.aof_last_write_status != "ok":
+        found.append(
+            "the server cannot write its append-only file "
+            f"(aof_last_write_status is {server.aof_last_write_status}); check its disk"
+        )
+    if server.rdb_last_bgsave_status != "ok":
+        found.append(
+            "the last snapshot of the server failed "
+            f"(rdb_last_bgsave_status is {server.rdb_last_bgsave_status}): it rejects writes "
+            "if stop-writes-on-bgsave-error is yes; check its disk"
+        )
+    return found
+
+
+def _nearly_full(status: Status) -> list[str]:
+    found = []
+    used, limit = status.server.used_memory_bytes, status.server.max_memory_bytes
+    if limit and used >= _FULL * limit:
+        found.append(
+            f"the server uses {used} of {limit} bytes (maxmemory) and will soon reject readings; "
+            "raise maxmemory, or lower --stream-max-entries"
+        )
+    max_entries = status.stream_max_entries
+    full = [p for p in status.partitions if p.entries.pending >= _FULL * max_entries]
+    if full:
+        numbers = ", ".join(str(p.partition) for p in full)
+        found.append(
+            f"{_FULL:.0%} of the {max_entries} entries a stream keeps are unread in partition "
+            f"{numbers}: readings are rejected or lost there; start more aggregators"
+        )
+    return found
