@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from api import access, dashboard, documentation, read
+from api import dashboard
 from api.live import mount
+from api.openapi import documentation
+from api.read import access, handlers
 from tributary.auth.guard import Guard
 from tributary.settings import Settings
 from tributary.store import redis_client
@@ -19,7 +21,7 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
     """
     client = redis_client.connect(settings)
     routes = Blueprint("api", __name__)
-    guarded = read.blueprint(settings, client)
+    guarded = handlers.blueprint(settings, client)
     guarded.before_request(access.require_scope(guard))
     routes.register_blueprint(guarded)
     routes.register_blueprint(documentation.blueprint(settings))

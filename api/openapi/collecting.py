@@ -7,7 +7,7 @@ from typing import Any
 from api.live.subscription import DEVICES_MAX, PAGE_DEFAULT
 from api.openapi import parts
 from api.openapi.parts import Part, query, ref
-from api.parameters import PAGE_MAX
+from api.read.parameters import PAGE_MAX
 from tributary.settings import Settings
 
 _DEVICES = "/api/v1/devices"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.openapi import status
 from api.openapi.parts import Part, ref, whole
-from api.units import UNITS
+from api.read.units import UNITS
 from tributary.model import reading
 from tributary.settings import Settings
 

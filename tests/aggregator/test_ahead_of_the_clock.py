@@ -16,7 +16,7 @@ from aggregator.fold import fold
 from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.table import Table, Unseen
-from api import query
+from api.read import query
 from tributary.model.aggregate import OVERFLOW_CELL, Layout
 from tributary.model.window import parse_windows
 

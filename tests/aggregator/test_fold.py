@@ -15,7 +15,7 @@ from support.brute import Reading
 from aggregator.fold import fold
 from aggregator.groups import Readings
 from aggregator.latest import averages
-from api import query
+from api.read import query
 from tributary.model.aggregate import Layout, mean
 from tributary.model.window import parse_windows
 

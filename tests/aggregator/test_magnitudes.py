@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aggregator.fold import fold
 from aggregator.groups import Readings
 from aggregator.latest import averages
-from api import query
+from api.read import query
 from tributary.model.aggregate import Layout
 from tributary.model.window import parse_windows
 

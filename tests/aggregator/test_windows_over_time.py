@@ -9,7 +9,7 @@ import pytest
 import redis
 from support import folding
 
-from api import query
+from api.read import query
 from tributary.errors import Misconfigured
 from tributary.model import reading
 from tributary.model.aggregate import Layout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api import parameters
+from api.read import parameters
 from tributary.errors import Refused
 from tributary.model.aggregate import Layout
 from tributary.model.window import parse_windows

@@ -13,7 +13,7 @@ from support.brute import Reading
 
 from aggregator.fold import fold
 from aggregator.groups import Readings
-from api import query
+from api.read import query
 from tributary.model.aggregate import Layout
 from tributary.model.window import parse_windows
 

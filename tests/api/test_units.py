@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import units
-from api.units import SAME, UNITS, Wish
+from api.read import units
+from api.read.units import SAME, UNITS, Wish
 from tributary.model import catalogue
 
 CATALOGUE = catalogue.parse('[t]\nunit = "degC"\n[v]\nunit = "km/h"\n[rpm]\nunit = "rpm"')

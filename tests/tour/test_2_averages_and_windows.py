@@ -6,7 +6,7 @@ import numpy as np
 
 from aggregator.fold import fold
 from aggregator.groups import Readings
-from api import query
+from api.read import query
 from tributary.model.aggregate import Layout
 from tributary.model.window import parse_windows
 

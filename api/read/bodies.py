@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from api import collect, query, units
-from api.parameters import Span
-from api.store import Listed, Packed
-from api.units import Wish
+from api import collect
+from api.read import query, units
+from api.read.aggregate_store import Listed, Packed
+from api.read.parameters import Span
+from api.read.units import Wish
 from tributary.model import reading
 from tributary.model.aggregate import Layout
 from tributary.model.catalogue import Catalogue, Metric

@@ -39,7 +39,7 @@ def blueprint(settings: Settings) -> Blueprint:
     def get_viewer() -> Response:
         return _file("index.html")
 
-    @routes.get("/docs/<name>")
+    @routes.get("/docs/<path:name>")
     def get_file(name: str) -> Response:
         return _file(name)
 

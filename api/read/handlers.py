@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import redis
 from flask import Blueprint, Response, g, request
 
-from api import access, answers, collect, parameters
-from api.answers import Series, View
-from api.parameters import Span
-from api.store import Listed, Store
-from api.units import Wish
+from api import collect
+from api.read import access, bodies, parameters
+from api.read.aggregate_store import Listed, Store
+from api.read.bodies import Series, View
+from api.read.parameters import Span
+from api.read.units import Wish
 from tributary.http import flask_app
 from tributary.model import catalogue, reading
 from tributary.model.aggregate import Layout
@@ -96,7 +97,7 @@ class _Reads:
         with self._lists.acquire(g.token):
             page = self._store.devices(narrow, after, limit, access.covers())
         now_ms = _now_ms()
-        listed = [answers.listed(self._view, device, now_ms) for device in page.devices]
+        listed = [bodies.listed(self._view, device, now_ms) for device in page.devices]
         return flask_app.json_response({"devices": listed, "next": page.next})
 
     def device(self, device: str) -> Response:
@@ -114,26 +115,26 @@ class _Reads:
         if latest is None:  # forgotten in between
             raise collect.unknown(device)
         shown, now_ms = Listed(device, latest), _now_ms()
-        series = answers.unpack(self._view, device, metrics, stored)
+        series = bodies.unpack(self._view, device, metrics, stored)
         return _conditional(
-            answers.device_etag(self._view, shown, series, now_ms),
-            lambda: answers.device(self._view, shown, series, wish, now_ms),
+            bodies.device_etag(self._view, shown, series, now_ms),
+            lambda: bodies.device(self._view, shown, series, wish, now_ms),
         )
 
     def metric(self, device: str, metric: str) -> Response:
         """Statistics of one metric over a window."""
         one, span, wish, now_ms = self._found(device, metric, _WINDOW_DEFAULT)
         return _conditional(
-            answers.metric_etag(self._view, one, span, now_ms),
-            lambda: answers.statistics(self._view, one, span, wish, now_ms),
+            bodies.metric_etag(self._view, one, span, now_ms),
+            lambda: bodies.statistics(self._view, one, span, wish, now_ms),
         )
 
     def history(self, device: str, metric: str) -> Response:
         """The slots of one metric."""
         one, span, wish, now_ms = self._found(device, metric, _HISTORY_DEFAULT)
         return _conditional(
-            answers.metric_etag(self._view, one, span, now_ms),
-            lambda: answers.history(self._view, one, span, wish, now_ms),
+            bodies.metric_etag(self._view, one, span, now_ms),
+            lambda: bodies.history(self._view, one, span, wish, now_ms),
         )
 
     def _found(self, device: str, metric: str, window: str) -> _Found:
@@ -146,7 +147,7 @@ class _Reads:
         latest, stored = self._store.device(device, [metric])
         if latest is None:
             raise collect.unknown(device)
-        series = answers.unpack(self._view, device, [metric], stored)
+        series = bodies.unpack(self._view, device, [metric], stored)
         if not series:
             raise collect.unknown_metric(device, metric)
         return _Found(series[0], span, wish, _now_ms())

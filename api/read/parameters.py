@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from api import query
-from api.units import UNITS, Wish
+from api.read import query
+from api.read.units import UNITS, Wish
 from tributary.errors import Refused
 from tributary.model import reading
 from tributary.model.aggregate import Layout

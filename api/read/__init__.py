@@ -1,0 +1,1 @@
+"""The read API: devices, metrics and their statistics from the stored aggregates."""
