@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
-from aggregator import cycle, run
+from aggregator import cycle
 from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
 from aggregator.overflow import Horizon
+from aggregator.role import ROLE
 from tributary import settings
 from tributary.model.aggregate import Layout, Records
 
@@ -29,4 +30,4 @@ def _fold(
 
 if __name__ == "__main__":
     cycle.fold = _fold  # type: ignore[attr-defined]
-    run.run(settings.load())
+    ROLE.run(settings.load())
