@@ -8,19 +8,19 @@ import sys
 import click
 
 from bench import (
-    bombs,
-    collect,
-    durability,
-    fold,
-    footprint,
-    freshness,
-    ingest,
-    joining,
-    live,
-    page,
-    quantiles,
-    slowloris,
-    sustained,
+    bench_bombs,
+    bench_collect,
+    bench_durability,
+    bench_fold,
+    bench_freshness,
+    bench_ingest,
+    bench_joining,
+    bench_live,
+    bench_memory,
+    bench_page,
+    bench_quantiles,
+    bench_slowloris,
+    bench_sustained,
 )
 
 
@@ -32,19 +32,19 @@ def bench() -> None:
 
 
 for command in (
-    ingest.command,
-    collect.command,
-    freshness.command,
-    slowloris.command,
-    bombs.command,
-    fold.command,
-    footprint.command,
-    quantiles.command,
-    live.command,
-    page.command,
-    sustained.command,
-    joining.command,
-    durability.command,
+    bench_ingest.command,
+    bench_collect.command,
+    bench_freshness.command,
+    bench_slowloris.command,
+    bench_bombs.command,
+    bench_fold.command,
+    bench_memory.command,
+    bench_quantiles.command,
+    bench_live.command,
+    bench_page.command,
+    bench_sustained.command,
+    bench_joining.command,
+    bench_durability.command,
 ):
     bench.add_command(command)
 bench(prog_name="scripts/bench")

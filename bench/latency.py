@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench import http, openloop
-from bench.peers.own import Tributary
+from bench import http_request, openloop
+from bench.peers.tributary_peer import Tributary
 from bench.rounds import Kept
 
 _CONNECTIONS = 128
@@ -35,7 +35,7 @@ def measure(peer: Tributary, case: str, most: float, seconds: float) -> AtHalf:
             peer.start(Path(folder))
             request = peer.request(case)
             assert request is not None
-            http.check(peer.url, request)
+            http_request.check(peer.url, request)
             result = openloop.run(
                 peer.url, request, rate=most / 2, seconds=seconds, connections=_CONNECTIONS
             )

@@ -24,7 +24,7 @@ import numpy as np
 import uvloop
 
 from bench import machine
-from bench.http import Request
+from bench.http_request import Request
 
 _TICK_S = 0.001
 _PATIENCE_S = 30.0

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench import openloop
+from bench.device_counts import Populations
 from bench.latency import AtHalf
-from bench.memory import Memory
-from bench.population import Populations
+from bench.memory_growth import Memory
 from bench.rounds import Sample, median_rates
 
 mpl.use("Agg")

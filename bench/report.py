@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from bench import machine, openloop, running
+from bench import launch, machine, openloop
+from bench.device_counts import Populations
 from bench.latency import AtHalf
-from bench.memory import Memory
+from bench.memory_growth import Memory
 from bench.peers.peer import Peer
-from bench.population import Populations
 from bench.rounds import Kept, Plan, Sample, Verdict, median_rates
 
 Row = Sequence[object]
@@ -211,6 +211,6 @@ def _median(values: Sequence[float | None]) -> float:
 def _commit() -> str:
     asked = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
-        cwd=running.ROOT, capture_output=True, text=True, check=False,
+        cwd=launch.ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return asked.stdout.strip() or "unknown"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench import http, machine, wrk
+from bench import http_request, machine, wrk
 from bench.peers.peer import Peer
 
 
@@ -202,7 +202,7 @@ class _Visit:
             request = self._peer.request(case)
             if request is None:
                 continue
-            http.check(self._peer.url, request)
+            http_request.check(self._peer.url, request)
             self._answered += request.readings
             for connections in self._plan.connections:
                 what = f"{self._peer.name}, {case}, {connections} connections"
@@ -216,7 +216,7 @@ class _Visit:
             return []
         return [Kept(self._number, self._peer.name, self._answered, stored, self._unheard)]
 
-    def _sample(self, case: str, request: http.Request, connections: int) -> Sample:
+    def _sample(self, case: str, request: http_request.Request, connections: int) -> Sample:
         if self._plan.warmup_s:
             self._load(request, connections, self._plan.warmup_s)
         load, used_s = machine.Busy(machine.LOAD_CORE), machine.cpu_s(self._peer.pid)
@@ -233,7 +233,7 @@ class _Visit:
             load.share(),
         )
 
-    def _load(self, request: http.Request, connections: int, seconds: float) -> wrk.Load:
+    def _load(self, request: http_request.Request, connections: int, seconds: float) -> wrk.Load:
         url, folder = self._peer.url, self._folder
         loaded = wrk.load(url, request, folder, connections=connections, seconds=seconds)
         self._answered += request.readings * (loaded.requests - loaded.refused)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bench import machine
-from bench.http import Request
+from bench.http_request import Request
 
 PROGRAM = "wrk"
 _DONE = """

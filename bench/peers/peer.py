@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import machine, running, store
-from bench.http import Request, answers
+from bench import launch, machine, redis_server
+from bench.http_request import Request, answers
 
 
 class Peer(ABC):
@@ -56,14 +56,14 @@ class Peer(ABC):
         environ: Mapping[str, str] | None = None,
     ) -> None:
         """Run the server on its core, on a free port; return when it answers anything."""
-        port = running.free_port()
+        port = launch.free_port()
         self.url = f"http://127.0.0.1:{port}"
         log = folder / "server.log"
         pinned = machine.pinned(machine.SERVER_CORE, command(port))
-        process = self._stack.enter_context(running.process(pinned, log, environ))
-        running.wait_until_it_answers(lambda: answers(self.url), process, log)
+        process = self._stack.enter_context(launch.process(pinned, log, environ))
+        launch.wait_until_it_answers(lambda: answers(self.url), process, log)
         self.pid = process.pid
 
     def with_redis(self, folder: Path, *, rewrites: bool = False) -> None:
         """Give it a Redis of its own, on the core of the load."""
-        self.redis_port = self._stack.enter_context(store.server(folder, rewrites=rewrites))
+        self.redis_port = self._stack.enter_context(redis_server.server(folder, rewrites=rewrites))

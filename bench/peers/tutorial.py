@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench import store
-from bench.http import Request
-from bench.peers import bodies
+from bench import redis_server
+from bench.http_request import Request
+from bench.peers import payloads
 from bench.peers.peer import Peer
 
 
@@ -15,7 +15,7 @@ class Tutorial(Peer):
     """`bench/peers/tutorial_app.py` under gunicorn with threads and kept connections."""
 
     name = "tutorial app"
-    needs = (store.PROGRAM,)
+    needs = (redis_server.PROGRAM,)
     promise = "Redis has appended it to its file, flushed every second; not validated"
 
     def start(self, folder: Path) -> None:
@@ -35,5 +35,5 @@ class Tutorial(Peer):
     def request(self, case: str) -> Request | None:
         """The same body as ours, or its own /collect."""
         if case == "single":
-            return Request("POST", "/record", bodies.ONE, holds=b"true")
+            return Request("POST", "/record", payloads.ONE, holds=b"true")
         return None

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from urllib.parse import quote
 
-from bench import filling, store
-from bench.http import Request
-from bench.peers import bodies
-from bench.peers.own import ENTRIES_MAX
+from bench import prefill, redis_server
+from bench.http_request import Request
+from bench.peers import payloads
 from bench.peers.peer import Peer
+from bench.peers.tributary_peer import ENTRIES_MAX
 from tributary.settings import Settings
 from tributary.store import keys
 
@@ -23,7 +23,7 @@ class Webdis(Peer):
 
     name = "webdis"
     package = "webdis"
-    needs = ("webdis", store.PROGRAM)
+    needs = ("webdis", redis_server.PROGRAM)
     promise = "Redis has appended it to its file, flushed every second; not validated"
 
     def __init__(self, *, devices: int = 0) -> None:
@@ -35,7 +35,7 @@ class Webdis(Peer):
     def start(self, folder: Path) -> None:
         """Start Redis and webdis in front of it."""
         self.with_redis(folder)
-        filling.fill(self.redis_port, self._devices)
+        prefill.fill(self.redis_port, self._devices)
         config = folder / "webdis.json"
 
         def command(port: int) -> list[str]:
@@ -54,16 +54,16 @@ class Webdis(Peer):
         """XADD of the whole body as one field; HGET from the hash that /collect reads."""
         if case == "single":
             path = f"/XADD/{_STREAM}/MAXLEN/~/{ENTRIES_MAX}/*/r"
-            return Request("PUT", path, bodies.ONE, holds=b'{"XADD":"')
+            return Request("PUT", path, payloads.ONE, holds=b'{"XADD":"')
         if case == "collect":
-            partition = keys.partition_of(bodies.DEVICE, Settings().partitions)
+            partition = keys.partition_of(payloads.DEVICE, Settings().partitions)
             key = quote(keys.latest(partition), safe="")
-            return Request("GET", f"/HGET/{key}/{bodies.DEVICE}", holds=b"92.3")
+            return Request("GET", f"/HGET/{key}/{payloads.DEVICE}", holds=b"92.3")
         return None
 
     def stored(self) -> int | None:
         """The length of the stream, which nothing trims; None if it was only read from."""
         if self._devices:
             return None
-        with store.connect(self.redis_port) as client:
+        with redis_server.connect(self.redis_port) as client:
             return int(client.xlen(_STREAM))

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 from support.programs import needed
 
-from bench import http, ingest, options, report
-from bench.memory import Memory
+from bench import bench_ingest, compare_options, http_request, report
+from bench.memory_growth import Memory
 from bench.openloop import length_of
-from bench.peers.own import PlainFlask, Tributary
+from bench.peers.tributary_peer import PlainFlask, Tributary
 from bench.peers.webdis import Webdis
 from bench.rounds import Comparison, Kept, Sample, compare
 from bench.wrk import Load
@@ -54,7 +54,7 @@ def test_what_was_not_heard_is_neither_lost_nor_unexplained(stored: int, lost: i
 @pytest.mark.parametrize("kept", [Kept(0, "webdis", 100, 99, 8), Kept(0, "webdis", 100, 109, 8)])
 def test_a_loss_is_a_failure(kept: Kept):
     with pytest.raises(SystemExit) as ended:
-        options.judge([kept])
+        compare_options.judge([kept])
     assert ended.value.code == 1
 
 
@@ -92,7 +92,7 @@ def test_what_is_not_installed_is_left_out_and_said():
     needed("redis-server")
     missing = Webdis()
     missing.needs = ("no-such-program",)
-    found, skipped = options.present([Tributary(), missing, PlainFlask()])
+    found, skipped = compare_options.present([Tributary(), missing, PlainFlask()])
     assert [peer.name for peer in found] == ["Tributary", "Flask + gunicorn"]
     assert skipped == ["webdis was left out: no-such-program is not installed"]
 
@@ -101,12 +101,12 @@ def test_without_what_tributary_needs_there_is_no_bench():
     missing = Tributary()
     missing.needs = ("no-such-program",)
     with pytest.raises(click.UsageError, match="apt install"):
-        options.present([missing])
+        compare_options.present([missing])
 
 
 @pytest.mark.parametrize("text", ["", "0", "1,x", "-3"])
 def test_connections_that_are_no_numbers_are_refused_with_an_example(text: str):
-    ended = CliRunner().invoke(ingest.command, ["--connections", text])
+    ended = CliRunner().invoke(bench_ingest.command, ["--connections", text])
     assert ended.exit_code == 2
     assert "such as 1,32,256" in ended.output
 
@@ -118,9 +118,9 @@ def test_an_answer_that_is_not_the_one_to_be_measured_ends_the_bench(tmp_path: P
         peer.start(tmp_path)
         right = peer.request("single")
         assert right is not None
-        http.check(peer.url, right)
+        http_request.check(peer.url, right)
         with pytest.raises(SystemExit, match="can be measured"):
-            http.check(peer.url, right._replace(body=b'{"engine_temperature":"hot"}'))
+            http_request.check(peer.url, right._replace(body=b'{"engine_temperature":"hot"}'))
         assert peer.stored() == 1
     finally:
         peer.stop()

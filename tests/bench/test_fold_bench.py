@@ -9,7 +9,7 @@ from typing import Any
 
 from support.processes import ROOT
 
-from bench.footprint import STREAM_MAX_BYTES, TOTAL_MAX_BYTES
+from bench.bench_memory import STREAM_MAX_BYTES, TOTAL_MAX_BYTES
 
 
 def bench(*arguments: str) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from faults import judge
-from faults.disks import NotHere
+from faults import checks
+from faults.checks import Found, Judge
+from faults.disk_faults import NotHere
 from faults.fault_catalogue import CATALOGUE, Fault, find
-from faults.judge import Found, Judge
-from faults.stand import Needs, Stand, standing
+from faults.rig import Needs, Stand, standing
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 Progress = Callable[[int], None]
@@ -111,7 +111,7 @@ def storm(order: Order, seconds: float) -> Result:
         tempfile.TemporaryDirectory(prefix="chaos-") as name,
         standing(Path(name), order.seed, needs, order.given) as stand,
     ):
-        found = _judged(stand, judge.exact, lambda: inject(stand))
+        found = _judged(stand, checks.exact, lambda: inject(stand))
     notes = [f"{len(set(injected))} kinds: {' '.join(injected)}"]
     times = sum(find(id_).storm for id_ in injected)
     title, lasted_s = "many kinds at random", time.monotonic() - began_s

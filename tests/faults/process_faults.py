@@ -11,7 +11,7 @@ from support.pipeline import AGGREGATOR_POINTS
 from support.processes import Process, stopped
 from support.waiting import wait_until
 
-from faults.stand import Stand
+from faults.rig import Stand
 
 _MANY = 50  # from so many on, recovery is measured for every tenth only
 _INGEST_POINTS = ("before_append", "after_append")

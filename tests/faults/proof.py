@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from faults.fault_catalogue import Fault, find
-from faults.stand import Needs
+from faults.rig import Needs
 
 # A larger fleet: while one starts, others die.
 _FLEET = Needs(aggregators=4)
