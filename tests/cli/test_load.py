@@ -96,7 +96,7 @@ class TestFiles:
         assert "columns by ';'" in text
         assert "74,50% → 74.5 %" in text
         assert "2017-08-16T16:55:04.267Z" in text
-        assert "1502902504267 is read as a number since 1970" in text
+        assert "1502902504267 is parsed as a number since 1970" in text
 
     def test_a_dry_run_sends_nothing(self, load: Load, deployment: Deployment, table: Table):
         status, text = load(table(5, "load-dry"), "--dry-run", url="http://127.0.0.1:9")
@@ -134,7 +134,7 @@ class TestFaults:
         path.write_text("device,speed,temp\nload-bad,1,2\nload-bad,1\nload bad,1,2\nload-bad,x,3\n")
         status, text = load(path)
         assert status == 1
-        assert "bad.csv:3: 2 cells where there are 3 columns" in text
+        assert "bad.csv:3: 2 cells in a row of 3 columns" in text
         assert "bad.csv:4: device 'load bad' is not a valid name" in text
         assert "bad.csv:5: speed: 'x' is not a number; the cell is left out" in text
         assert "sent 2, accepted 2, refused 0, skipped 2" in text
@@ -147,7 +147,7 @@ class TestFaults:
         path.write_text("device,speed\na,1\n" + "b\n" * 50)
         status, text = load(path, "--dry-run")
         assert status == 1
-        assert text.count("1 cells where there are 2 columns") == 20
+        assert text.count("1 cells in a row of 2 columns") == 20
         assert "30 more" in text
 
     def test_what_the_server_refuses_is_listed_with_its_line(self, load: Load, tmp_path: Path):
@@ -171,8 +171,8 @@ class TestFaults:
         [
             (["nowhere.csv"], "does not exist"),
             ([DATA / "ugly.csv", "--map", "SPED=v"], "did you mean SPEED?"),
-            ([DATA / "ugly.csv", "--map", "SPEED"], "is not written COLUMN=METRIC"),
-            ([DATA / "ugly.csv", "--delimiter", "ab"], "is not one character"),
+            ([DATA / "ugly.csv", "--map", "SPEED"], "is not of the form COLUMN=METRIC"),
+            ([DATA / "ugly.csv", "--delimiter", "ab"], "is not a single character"),
         ],
     )
     def test_what_must_be_set_right_ends_with_2_and_the_remedy(
@@ -186,7 +186,7 @@ class TestFaults:
     ):
         (tmp_path / "empty.csv").write_text("")
         status, text = load(table(3, "load-none"), tmp_path / "empty.csv")
-        assert (status, "it is empty" in text) == (2, True), text
+        assert (status, "the file is empty" in text) == (2, True), text
         assert deployment.get("/collect?device=load-none")[0] == 404
 
     def test_a_server_that_is_not_there_is_said_so(self, load: Load, table: Table):
@@ -231,7 +231,7 @@ class TestRepetition:
         with path.open("a") as file:
             file.write(f"{path.stem},1750000000,77\n")
         status, text = load(path)
-        assert (status, "going on at line 12" in text) == (0, True), text
+        assert (status, "resuming at line 12" in text) == (0, True), text
         assert "sent 1, accepted 1" in text
         settled(deployment, path.stem, 11)
 
@@ -264,7 +264,7 @@ class TestRepetition:
         name = fresh.url.partition("://")[2].replace(":", "_")
         shutil.copytree(state, tmp_path / "state" / name)
         status, text = load(path, url=fresh.url)
-        assert (status, "knows none of its devices" in text) == (0, True), text
+        assert (status, "has none of its devices" in text) == (0, True), text
         settled(fresh, path.stem, 10)
         assert fresh.stop() == 0
 

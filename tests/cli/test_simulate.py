@@ -53,13 +53,13 @@ def test_ctrl_c_ends_the_drive_and_what_was_sent_is_checked(run: Run, deployment
     wait_until(lambda: deployment.get("/collect?device=sim-103/car-2")[0] == 200, "a reading")
     process.signal(signal.SIGINT)
     assert process.end() == 0, process.text
-    assert "stopped" in process.text
+    assert "interrupted" in process.text
     assert "2 of 2 cars agree" in process.text
 
 
 def test_a_server_that_averages_otherwise_does_not_agree(run: Run, tmp_path: Path):
     deployment = Deployment(tmp_path, environ={"TRIBUTARY_AVERAGE_OVER": "3"})
-    drive = ("--devices", "1", "--rate", "20", "--seconds", "1", "--patience", "0.2")
+    drive = ("--devices", "1", "--rate", "20", "--seconds", "1", "--timeout", "0.2")
     process = run("simulate", "--url", deployment.url, *drive)
     assert process.end() == 1
     assert "0 of 1 cars agree" in process.text
@@ -71,7 +71,7 @@ def test_without_aggregators_nothing_agrees(run: Run, own_server: Callable[..., 
     with listen("127.0.0.1", 0) as listener:
         fd, port = listener.fileno(), listener.getsockname()[1]
         run("web", "--listener-fd", str(fd), "--redis-url", own_server().url, pass_fds=(fd,))
-    drive = ("--devices", "2", "--rate", "20", "--seconds", "0.5", "--patience", "0.2")
+    drive = ("--devices", "2", "--rate", "20", "--seconds", "0.5", "--timeout", "0.2")
     process = run("simulate", "--url", f"http://127.0.0.1:{port}", *drive)
     assert process.end() == 1
     assert "0 of 2 cars agree" in process.text
@@ -122,4 +122,4 @@ def test_it_ends_in_order_when_started_with_sigint_ignored(
     wait_until(lambda: deployment.get(f"/collect?device={device}")[0] == 200, "a reading")
     process.signal(number)
     assert process.end() == 0, process.text
-    assert "stopped" in process.text
+    assert "interrupted" in process.text

@@ -10,7 +10,7 @@ from support.processes import Deployment, Process, Server
 from support.scripted import HANG_UP, OK, Answer, Scripted, accepted, later, no, scripted
 from support.waiting import wait_until
 
-from tributary.client import ServerFault, Tributary
+from tributary.client import ServerError, Tributary
 from tributary.client.endpoint import pause_s
 from tributary.errors import Misconfigured, Refused, Unavailable
 from tributary.process.listener import listen
@@ -98,7 +98,7 @@ class TestAgainstTheRealServer:
                 redis.kill()
                 batch.record(speed=2)
                 batch.record(speed=3)
-                with Tributary(url, patience_s=0) as hasty, pytest.raises(Unavailable):
+                with Tributary(url, retry_for_s=0) as hasty, pytest.raises(Unavailable):
                     hasty.record(speed=0)
                 assert batch.receipt.accepted == 1
                 redis.start()
@@ -142,7 +142,7 @@ class TestRepetition:
 
     def test_patience_ends_when_nobody_answers(self):
         with (
-            Tributary("http://127.0.0.1:9", patience_s=0.3) as tributary,
+            Tributary("http://127.0.0.1:9", retry_for_s=0.3) as tributary,
             pytest.raises(Unavailable, match="refused"),
         ):
             tributary.record(speed=1)
@@ -163,7 +163,7 @@ class TestRepetition:
     @pytest.mark.parametrize("answer", [Answer(500), Answer(302), Answer(200, [1])])
     def test_what_is_no_tributary_is_said_so(self, answer: Answer):
         with scripted(answer) as server:
-            with Tributary(server.url) as tributary, pytest.raises(ServerFault, match="Tributary"):
+            with Tributary(server.url) as tributary, pytest.raises(ServerError, match="Tributary"):
                 tributary.record(speed=1)
             assert len(server.asked) == 1
 
@@ -227,7 +227,7 @@ class TestArrays:
 class TestAddress:
     @pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://a", "http://", "http://[::1"])
     def test_what_is_no_url_is_named_with_the_remedy(self, url: str):
-        with pytest.raises(Misconfigured, match=r"give it like http://127\.0\.0\.1:8000"):
+        with pytest.raises(Misconfigured, match=r"use a URL like http://127\.0\.0\.1:8000"):
             Tributary(url)
 
     def test_a_password_in_the_url_is_refused_and_not_repeated(self):

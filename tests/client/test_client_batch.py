@@ -73,7 +73,7 @@ def test_a_full_buffer_makes_record_wait():
 
 
 def test_what_cannot_be_delivered_is_handed_back():
-    tributary = Tributary("http://127.0.0.1:9", patience_s=0.1)
+    tributary = Tributary("http://127.0.0.1:9", retry_for_s=0.1)
     batch = tributary.batch(max_readings=2, max_age_s=60)
     batch.record(a=0)
     batch.record(a=1)
@@ -88,6 +88,6 @@ def test_after_the_end_record_hands_back_what_it_was_given():
     with scripted(accepted(1)) as server, Tributary(server.url) as tributary:
         batch = tributary.batch()
         batch.close()
-        with pytest.raises(Undelivered, match="ended") as lost:
+        with pytest.raises(Undelivered, match="closed") as lost:
             batch.record(a=1)
     assert lost.value.readings == [{"a": 1}]

@@ -15,7 +15,7 @@ from support.datasets import column, planned, read, readings
 from tributary.errors import Misconfigured
 from tributary.load import file, file_records, guess
 from tributary.load.file_records import Lines
-from tributary.load.plan import Wishes
+from tributary.load.plan import Overrides
 from tributary.load.row import Reader
 
 DATA = Path(__file__).parents[1] / "data"
@@ -44,14 +44,14 @@ class TestTheUglyFile:
     def test_every_row_is_read_without_a_complaint(self, path: Path):
         rows = read(path.read_bytes())
         assert rows
-        assert [row for row in rows if row.reading is None or row.faults] == []
+        assert [row for row in rows if row.reading is None or row.warnings] == []
         assert {row.reading["recorded_at"] for row in rows} == {1_510_000_000_000}
 
     @pytest.mark.parametrize("path", FILES)
     def test_what_is_no_measurement_is_left_out(self, path: Path):
         plan = planned(path.read_bytes())
         assert column(plan, "ord").left_out == "numbers the rows"
-        assert "decimal marks are lost" in column(plan, "LATITUDE").left_out
+        assert "decimal marks are missing" in column(plan, "LATITUDE").left_out
         assert "codes" in column(plan, "DTC_NUMBER").left_out
         assert "codes" in column(plan, "TROUBLE_CODES").left_out
 
@@ -79,7 +79,7 @@ class TestTheUglyFile:
         content = (DATA / "ugly.csv").read_bytes()
         head = content.splitlines(keepends=True)[:11]
         form = file_records.form_of(head)
-        plan = guess.plan(form, list(file_records.records(Lines(head), form)), Wishes())
+        plan = guess.plan(form, list(file_records.records(Lines(head), form)), Overrides())
         assert column(plan, "TIMING_ADVANCE").example is None
         lines = Lines(content.splitlines(keepends=True))
         rows = list(map(Reader(plan).read, file_records.records(lines, form)))
@@ -97,8 +97,8 @@ class TestTheUglyFile:
             "maf": 4.73,
         }
         assert "engine_rpm" not in rows[1].reading
-        assert rows[1].faults == ()
-        assert rows[2].faults == ("ENGINE_COOLANT_TEMP: '176F' is not in C like the others",)
+        assert rows[1].warnings == ()
+        assert rows[2].warnings == ("ENGINE_COOLANT_TEMP: '176F' is not in C like the others",)
         assert rows[2].reading["throttle_pos"] == 1000.5
 
 
@@ -140,7 +140,9 @@ class TestForms:
     def test_a_key_that_the_sample_did_not_show_is_read_all_the_same(self):
         head = [b'{"a":1}\n']
         form = file_records.form_of(head)
-        reader = Reader(guess.plan(form, list(file_records.records(Lines(head), form)), Wishes()))
+        reader = Reader(
+            guess.plan(form, list(file_records.records(Lines(head), form)), Overrides())
+        )
         later = file_records.Record(2, {"a": 1, "b": 2, "c": "text", "d": None})
         assert reader.read(later).reading == {"a": 1.0, "b": 2.0}
 
@@ -151,7 +153,7 @@ class TestForms:
             (b"\n \n", "empty"),
             (b"[1]\n", "one object per line"),
             (b"\xff\xfea\x00", "UTF-8"),
-            (b"1,2,3\n4,5,6\n", "no line of column names"),
+            (b"1,2,3\n4,5,6\n", "not a line of column names"),
         ],
     )
     def test_what_is_no_data_set_is_refused_with_the_remedy(self, content: bytes, remedy: str):
@@ -163,12 +165,12 @@ class TestBadRows:
     @pytest.mark.parametrize(
         ("row", "reason"),
         [
-            (b"a,1\n", "2 cells where there are 3 columns"),
-            (b"a,1,2,3\n", "4 cells where there are 3 columns"),
+            (b"a,1\n", "2 cells in a row of 3 columns"),
+            (b"a,1,2,3\n", "4 cells in a row of 3 columns"),
             (b"a b,1,2\n", "device 'a b' is not a valid name"),
             (b",1,2\n", "device '' is not a valid name"),
             (b"a,x,y\n", "speed: 'x' is not a number; temp: 'y' is not a number"),
-            (b"a,,\n", "there is no number in it"),
+            (b"a,,\n", "the row contains no numbers"),
             (b"a," + b"9" * 200_000 + b",1\n", "not CSV"),
         ],
     )
@@ -183,7 +185,7 @@ class TestBadRows:
     def test_a_bad_cell_costs_only_itself(self):
         rows = read(b"device,speed,temp\na,1,2\na,x,4\na,5,6\n")
         assert rows[1].reading == {"device": "a", "temp": 4.0}
-        assert rows[1].faults == ("speed: 'x' is not a number",)
+        assert rows[1].warnings == ("speed: 'x' is not a number",)
 
     def test_rows_of_empty_cells_are_passed_over(self):
         assert len(read(b"device,speed\na,1\n,\n\n  , \na,2\n")) == 2

@@ -45,33 +45,33 @@ class TestNames:
         assert column(plan, "m69").left_out == "beyond 64 metrics"
 
 
-class TestWishes:
+class TestOverrides:
     CSV = b"who,when,speed,temp\nx1,1700000000,1,2\n"
 
     def test_columns_are_what_the_user_says(self):
-        wishes = {
+        overrides = {
             "device_column": "who",
             "time_column": "when",
             "names": {"temp": "t", "speed": ""},
         }
-        assert readings(self.CSV, **wishes) == [
+        assert readings(self.CSV, **overrides) == [
             {"device": "x1", "recorded_at": 1_700_000_000_000, "t": 2.0}
         ]
 
     @pytest.mark.parametrize(
-        "wishes",
+        "overrides",
         [{"device_column": "whom"}, {"time_column": "wen"}, {"names": {"tmp": "x"}}],
     )
-    def test_a_column_that_is_not_there_is_named_with_the_nearest(self, wishes: dict):
+    def test_a_column_that_is_not_there_is_named_with_the_nearest(self, overrides: dict):
         with pytest.raises(Misconfigured, match=r"did you mean (who|when|temp)\?"):
-            planned(self.CSV, **wishes)
+            planned(self.CSV, **overrides)
 
     def test_a_name_no_metric_may_have_is_refused(self):
-        with pytest.raises(Misconfigured, match="not a name of a metric"):
+        with pytest.raises(Misconfigured, match="not a valid metric name"):
             planned(self.CSV, names={"temp": "9"})
 
     def test_a_column_without_times_cannot_be_the_time(self):
-        with pytest.raises(Misconfigured, match="'x1' is no time"):
+        with pytest.raises(Misconfigured, match="'x1' is not a valid time"):
             planned(self.CSV, time_column="who")
 
     def test_the_decimal_mark_decides_only_where_both_can_be_meant(self):

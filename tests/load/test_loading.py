@@ -14,7 +14,7 @@ from support.waiting import wait_until
 from tributary.client import Tributary
 from tributary.errors import Misconfigured
 from tributary.load import Journal, Loader, Source, Start, Tally, survey
-from tributary.load.plan import Wishes
+from tributary.load.plan import Overrides
 
 
 def table(path: Path, rows: int) -> Path:
@@ -25,7 +25,7 @@ def table(path: Path, rows: int) -> Path:
 
 
 def begun(loader: Loader, path: Path) -> tuple[Source, Start]:
-    source = survey(path, Wishes())
+    source = survey(path, Overrides())
     return source, loader.start(source)
 
 
@@ -134,7 +134,7 @@ def test_a_file_that_was_loaded_meanwhile_is_not_loaded_again(tmp_path: Path):
         loader = Loader(client, Journal(tmp_path / "state", client.url))
         first, second = begun(loader, path), begun(loader, path)
         loader.load(*first, Tally(), lambda _: None)
-        with pytest.raises(Misconfigured, match="another load has just sent some of it"):
+        with pytest.raises(Misconfigured, match="another load has sent part of this file"):
             loader.load(*second, Tally(), lambda _: None)
         assert len(server.asked) == 1
 
@@ -146,13 +146,13 @@ def test_a_file_is_not_loaded_by_two_processes_at_once(run: Callable[..., Proces
         with journal.locked(begun(Loader(client, journal), path)[1].name):
             other = run("load", str(path), "--url", server.url, "--state-dir", str(state))
             assert other.end() == 2
-    assert "another load sends the same file now; wait for it" in other.text
+    assert "another load of the same file is running; wait for it" in other.text
 
 
 def test_an_entry_that_cannot_be_read_is_named(tmp_path: Path):
     journal = Journal(tmp_path, "http://there:8000")
     (tmp_path / "there_8000" / "0.json").write_text("{")
-    with pytest.raises(Misconfigured, match=r"0\.json is no entry of a load"):
+    with pytest.raises(Misconfigured, match=r"0\.json is not a valid journal entry"):
         journal.entries()
 
 

@@ -15,7 +15,7 @@ def answer(current: float, average: float) -> dict[str, object]:
 
 def test_current_is_the_newest_by_time_however_it_arrived():
     ledger = Ledger()
-    ledger.enter([at(2, 20.0), at(1, 10.0)])
+    ledger.add([at(2, 20.0), at(1, 10.0)])
     assert ledger.differences("car", answer(20.0, 15.0)) == []
     wrong = ledger.differences("car", answer(10.0, 15.0))
     assert [(d.field, d.expected, d.found) for d in wrong] == [("current_speed", 20.0, 10.0)]
@@ -23,34 +23,34 @@ def test_current_is_the_newest_by_time_however_it_arrived():
 
 def test_of_equal_times_the_later_arrival_is_the_newest():
     ledger = Ledger()
-    ledger.enter([at(1, 10.0), at(1, 20.0)])
+    ledger.add([at(1, 10.0), at(1, 20.0)])
     assert ledger.differences("car", answer(20.0, 15.0)) == []
 
 
 def test_the_average_is_of_the_ten_newest():
     ledger = Ledger()
-    ledger.enter(at(time, float(time)) for time in range(AVERAGE_OVER + 5))
-    ledger.enter([at(0, 1000.0)])  # older than the ten: it does not count
+    ledger.add(at(time, float(time)) for time in range(AVERAGE_OVER + 5))
+    ledger.add([at(0, 1000.0)])  # older than the ten: it does not count
     assert ledger.differences("car", answer(14.0, 9.5)) == []
 
 
 def test_a_sum_taken_in_another_order_is_no_difference():
     ledger = Ledger()
-    ledger.enter([at(1, 0.1), at(2, 0.2), at(3, 0.3)])
+    ledger.add([at(1, 0.1), at(2, 0.2), at(3, 0.3)])
     assert ledger.differences("car", answer(0.3, (0.1 + 0.2 + 0.3) / 3)) == []
 
 
 def test_the_average_of_a_device_with_a_past_is_judged_once_ten_are_ours():
     ledger = Ledger(known_before=["car"])
-    ledger.enter(at(time, 1.0) for time in range(AVERAGE_OVER - 1))
+    ledger.add(at(time, 1.0) for time in range(AVERAGE_OVER - 1))
     assert ledger.differences("car", answer(1.0, 7.0)) == []
-    ledger.enter([at(99, 1.0)])
+    ledger.add([at(99, 1.0)])
     assert [d.field for d in ledger.differences("car", answer(1.0, 7.0))] == ["average_speed"]
 
 
 def test_a_device_that_is_not_known_differs_in_everything():
     ledger = Ledger()
-    ledger.enter([at(1, 1.0)])
+    ledger.add([at(1, 1.0)])
     assert {d.field for d in ledger.differences("car", None)} == {"current_speed", "average_speed"}
 
 

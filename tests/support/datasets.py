@@ -6,25 +6,25 @@ from typing import Any
 
 from tributary.load import file_records, guess
 from tributary.load.file_records import Lines
-from tributary.load.plan import Column, Plan, Wishes
+from tributary.load.plan import Column, Overrides, Plan
 from tributary.load.row import Reader, Row
 
 
-def planned(content: bytes, **wishes: Any) -> Plan:
+def planned(content: bytes, **overrides: Any) -> Plan:
     head = content.splitlines(keepends=True)
-    asked = Wishes(**wishes)
+    asked = Overrides(**overrides)
     form = file_records.form_of(head, asked.delimiter)
     return guess.plan(form, list(file_records.records(Lines(head), form)), asked)
 
 
-def read(content: bytes, **wishes: Any) -> list[Row]:
-    plan = planned(content, **wishes)
+def read(content: bytes, **overrides: Any) -> list[Row]:
+    plan = planned(content, **overrides)
     lines = Lines(content.splitlines(keepends=True))
     return list(map(Reader(plan).read, file_records.records(lines, plan.form)))
 
 
-def readings(content: bytes, **wishes: Any) -> list[dict[str, Any] | None]:
-    return [row.reading for row in read(content, **wishes)]
+def readings(content: bytes, **overrides: Any) -> list[dict[str, Any] | None]:
+    return [row.reading for row in read(content, **overrides)]
 
 
 def column(plan: Plan, wanted: str) -> Column:

@@ -1,4 +1,4 @@
-"""`tributary load`: a data set as readings, each row once however often it is repeated."""
+"""`tributary load`: loads data sets; each row counts once, even if the load is repeated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tributary.client import Tributary
 from tributary.errors import Misconfigured, Unavailable
 from tributary.load import Journal, Loader, Source, Start, Tally, file, rows, survey
 from tributary.load.file_records import Lines
-from tributary.load.plan import Wishes
+from tributary.load.plan import Overrides
 
 _STATE_DIR = Path("~/.local/state/tributary/load")
 
@@ -38,22 +38,22 @@ _STATE_DIR = Path("~/.local/state/tributary/load")
 @click.option(
     "--token",
     envvar=settings.TOKEN_VARIABLE,
-    help=f"credential, if the server wants one [{settings.TOKEN_VARIABLE}]",
+    help=f"credential, if the server requires one [{settings.TOKEN_VARIABLE}]",
 )
-@click.option("--device-column", metavar="COLUMN", help="column that names the device")
+@click.option("--device-column", metavar="COLUMN", help="column of the device")
 @click.option("--time-column", metavar="COLUMN", help="column of recorded_at")
 @click.option(
     "--map",
     "names",
     multiple=True,
     metavar="COLUMN=METRIC",
-    help="name the metric of a column; COLUMN= leaves it out; may be repeated",
+    help="set the metric of a column; COLUMN= leaves it out; repeatable",
 )
-@click.option("--delimiter", metavar="CHARACTER", help="what separates the columns; tab for tabs")
+@click.option("--delimiter", metavar="CHARACTER", help="column separator; tab for tabs")
 @click.option(
     "--decimal",
     type=click.Choice([".", ","]),
-    help="decimal mark where a number can be read both ways, as 1.234",
+    help="decimal mark of ambiguous numbers such as 1.234",
 )
 @click.option("--dry-run", is_flag=True, help="read and judge every row, send nothing")
 @click.option("--again", is_flag=True, help="load also what was loaded before: it counts twice")
@@ -62,21 +62,21 @@ _STATE_DIR = Path("~/.local/state/tributary/load")
     type=click.Path(file_okay=False, path_type=Path),
     default=_STATE_DIR,
     show_default=True,
-    help="where it is remembered what was loaded to which server",
+    help="directory of the journal of loaded files",
 )
 def command(files: tuple[Path, ...], *, dry_run: bool, **given: Any) -> None:
-    """Send data sets, CSV or NDJSON, plain or gzip, as readings.
+    """Load data sets, CSV or NDJSON, plain or gzip, as readings.
 
-    What the columns mean is guessed and shown before anything is sent. Bad rows are listed and
-    left out. Run it again after an interruption and it goes on where it stopped; what was
-    loaded before is not sent again, also when the file was renamed, compressed or has grown.
+    The meaning of the columns is guessed and shown before anything is sent. Invalid rows are
+    listed and skipped. After an interruption, run the command again to resume; rows that were
+    loaded before are not sent again, even if the file was renamed, compressed or has grown.
 
-    Exit 0 when everything is loaded, 1 when rows were skipped or refused or the server stays
-    away, 2 when something must be set right.
+    Exits 0 if everything is loaded, 1 if rows were skipped or refused or the server is
+    unavailable, and 2 if an option or a file must be corrected.
     """
     out = terminal.console()
-    wishes = _wishes(given)
-    sources = [survey(path, wishes) for path in files]
+    overrides = _overrides(given)
+    sources = [survey(path, overrides) for path in files]
     load_table.show(out, sources)
     tally, began_at_s = Tally(), time.monotonic()
     if dry_run:
@@ -88,37 +88,41 @@ def command(files: tuple[Path, ...], *, dry_run: bool, **given: Any) -> None:
     with Tributary(given["url"], given["token"]) as client:
         journal = Journal(given["state_dir"].expanduser(), client.url)
         loader = Loader(client, journal, again=given["again"])
-        fault = _load_all(out, client, loader, sources, tally)
+        error = _load_all(out, client, loader, sources, tally)
         _show_result(out, tally, f"{time.monotonic() - began_at_s:.1f} s")
-        if fault:
-            click.echo(f"tributary: {fault}", err=True)
+        if error:
+            click.echo(f"tributary: {error}", err=True)
         elif devices := loader.devices:
             out.print(f"see it: curl '{client.url}/collect?device={devices[0]}'", soft_wrap=True)
-    sys.exit(1 if fault or tally.skipped or tally.refused else 0)
+    sys.exit(1 if error or tally.skipped or tally.refused else 0)
 
 
-def _wishes(given: dict[str, Any]) -> Wishes:
+def _overrides(given: dict[str, Any]) -> Overrides:
     names = {}
     for pair in given["names"]:
         column, equals, metric = pair.rpartition("=")
         if not equals or not column:
-            raise Misconfigured(f"--map {pair!r} is not written COLUMN=METRIC")
+            raise Misconfigured(f"--map {pair!r} is not of the form COLUMN=METRIC")
         names[column] = metric
     delimiter = {"tab": "\t", "\\t": "\t"}.get(given["delimiter"], given["delimiter"])
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise Misconfigured(f"--delimiter {delimiter!r} is not one character; for tabs, say tab")
-    return Wishes(given["device_column"], given["time_column"], names, delimiter, given["decimal"])
+        raise Misconfigured(
+            f"--delimiter {delimiter!r} is not a single character; for tabs, use tab"
+        )
+    return Overrides(
+        given["device_column"], given["time_column"], names, delimiter, given["decimal"]
+    )
 
 
 def _read_only(source: Source, tally: Tally) -> None:
     for row in rows(source, Lines(file.lines(source.path))):
-        tally.enter_row(source.path.name, row)
+        tally.add_row(source.path.name, row)
 
 
 def _load_all(
     out: Console, client: Tributary, loader: Loader, sources: list[Source], tally: Tally
 ) -> str:
-    """Load the files one after the other; the fault that ended it early, or nothing."""
+    """Load the files in order; the error that ended it early, or nothing."""
     is_reached = False
     bar = terminal.progress(out, DownloadColumn(binary_units=True), _Rate(tally))
     try:
@@ -129,13 +133,13 @@ def _load_all(
                 _load(out, bar, loader, source, tally)
     except Unavailable as error:
         remedy = (
-            "run the same command again, and it goes on where it stopped"
+            "run the same command again to resume"
             if is_reached
-            else "start a server with `tributary up`, or say with --url where it is"
+            else "start a server with `tributary up`, or pass its address with --url"
         )
         return f"{error}; {remedy}"
     except KeyboardInterrupt:
-        return "interrupted; run the same command again, and it goes on where it stopped"
+        return "interrupted; run the same command again to resume"
     return ""
 
 
@@ -149,23 +153,23 @@ def _load(out: Console, bar: Progress, loader: Loader, source: Source, tally: Ta
 
 
 def _note(start: Start) -> str:
-    """What there is to know about an earlier load of this file."""
+    """A note about an earlier load of this file."""
     before = start.before
     if before is None:
         return ""
     loaded = f"{before.rows} readings were loaded, the last at {before.loaded_at}"
     if start.is_forgotten:
-        return f"{loaded}, but the server knows none of its devices: loading it from the beginning"
+        return f"{loaded}, but the server has none of its devices: loading from the beginning"
     if start.is_done:
-        return f"already loaded: {loaded}; nothing is sent (--again loads it once more)"
+        return f"already loaded: {loaded}; nothing is sent (--again loads it again)"
     if start.entry.done_bytes == 0:
-        return f"{loaded}; loading it again, so that it counts once more"
-    changed = "" if start.entry.plan_sha256 == before.plan_sha256 else ", read differently"
-    return f"{loaded}; going on at line {before.done_lines + 1}{changed}"
+        return f"{loaded}; loading it again, so that it counts twice"
+    changed = "" if start.entry.plan_sha256 == before.plan_sha256 else ", with a different plan"
+    return f"{loaded}; resuming at line {before.done_lines + 1}{changed}"
 
 
 class _Rate(ProgressColumn):
-    """Rows a second, since the beginning."""
+    """Rows per second since the start."""
 
     def __init__(self, tally: Tally) -> None:
         super().__init__()
@@ -177,9 +181,9 @@ class _Rate(ProgressColumn):
 
 
 def _show_result(out: Console, tally: Tally, how: str) -> None:
-    for complaint in tally.complaints:
-        out.print(terminal.plain(complaint), style="yellow", soft_wrap=True)
-    more = tally.complained - len(tally.complaints)
+    for warning in tally.warnings:
+        out.print(terminal.plain(warning), style="yellow", soft_wrap=True)
+    more = tally.warned - len(tally.warnings)
     if more:
         out.print(f"… and {more} more of these", style="yellow")
     counts = [
@@ -189,7 +193,7 @@ def _show_result(out: Console, tally: Tally, how: str) -> None:
         f"skipped {tally.skipped}",
     ]
     if tally.duplicates:
-        counts.append(f"known to the server {tally.duplicates}")
+        counts.append(f"already on the server {tally.duplicates}")
     if tally.before:
         counts.append(f"loaded before {tally.before}")
     out.print(f"{', '.join(counts)} ({how})", style="bold", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What `tributary load` has guessed about files, as tables."""
+"""The plans of `tributary load` as tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tributary.model import reading
 
 
 def show(out: Console, sources: list[Source]) -> None:
-    """Print how each file is going to be read; files that are read alike share a table."""
+    """Print the plan of each file; files with the same plan share a table."""
     for _, group in groupby(sources, key=lambda source: source.plan.essence):
         alike = list(group)
         _show(out, alike[0], len(alike) - 1)
@@ -27,7 +27,7 @@ def _show(out: Console, source: Source, more: int) -> None:
     plan = source.plan
     heading = Text.assemble((terminal.printable(str(source.path)), "bold"))
     if more:
-        heading.append(f" and {more} more like it")
+        heading.append(f" and {more} more with the same plan")
     heading.append(f"   {plan.form.name}")
     if plan.form.delimiter:
         named = {"\t": "tabs"}.get(plan.form.delimiter, repr(plan.form.delimiter))
@@ -61,7 +61,7 @@ def _cells(*cells: str) -> Iterable[Text]:
 
 
 def _number(column: Column) -> str:
-    """How the first cell of a column is read, with its unit."""
+    """The first cell of a column as a number, with its unit."""
     try:
         value = cell.number(column.example, column.mark).value
     except ValueError as error:
@@ -88,18 +88,18 @@ def _notes(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "left out", f"{', '.join(names)}: {why}"
     empty = [column.name for column in plan.metrics if column.example is None]
     if empty:
-        yield "empty", f"{', '.join(empty)}: as far as was looked"
+        yield "empty", f"{', '.join(empty)}: in the first rows"
     if plan.device is None:
-        yield "device", f"{reading.DEFAULT_DEVICE}, since no column names it (--device-column)"
+        yield "device", f"{reading.DEFAULT_DEVICE}, because no column contains it (--device-column)"
     yield "time", _time_note(plan.time)
 
 
 def _time_note(time: TimeColumn | None) -> str:
     if time is None:
-        return "that of arrival, since no column holds it (--time-column)"
-    notes = [f"{time.example} is read as {time.format.name}"]
+        return "that of arrival, because no column contains it (--time-column)"
+    notes = [f"{time.example} is parsed as {time.format.name}"]
     if isinstance(time.example, str) and not text.has_zone(time.example, time.format):
-        notes.append("without a zone, taken as UTC")
+        notes.append("without a zone, assumed to be UTC")
     if time.distinct == 1:
-        notes.append("the same in every row looked at, so the last in the file counts as newest")
+        notes.append("the same in all of the first rows, so the last in the file counts as newest")
     return "; ".join(notes)

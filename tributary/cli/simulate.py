@@ -1,4 +1,4 @@
-"""`tributary simulate`: a fleet of cars against a real server, and whether it kept its word."""
+"""`tributary simulate`: a fleet of cars against a real server, and a check of the results."""
 
 from __future__ import annotations
 
@@ -36,68 +36,68 @@ _CARS_SHOWN_MAX = 8
     default=100.0,
     show_default=True,
     type=click.FloatRange(0, 1_000_000, min_open=True),
-    help="readings a second, of all cars together",
+    help="readings per second, of all cars together",
 )
 @click.option(
     "--seconds",
     default=30.0,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="how long they drive",
+    help="duration",
 )
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="the server")
 @click.option(
     "--token",
     envvar=settings.TOKEN_VARIABLE,
-    help=f"credential, if the server wants one [{settings.TOKEN_VARIABLE}]",
+    help=f"credential, if the server requires one [{settings.TOKEN_VARIABLE}]",
 )
 @click.option(
     "--seed",
     default=1,
     show_default=True,
-    help="other cars on other roads; runs at the same time need different ones",
+    help="selects the cars; concurrent runs need different seeds",
 )
 @click.option(
-    "--patience",
-    "patience_s",
+    "--timeout",
+    "timeout_s",
     default=30.0,
     show_default=True,
     type=click.FloatRange(0),
     help="seconds to wait for the aggregators at the end",
 )
-def command(url: str, *, token: str | None, patience_s: float, **shape: Any) -> None:
-    """Drive cars that warm up, accelerate and brake, and send what they measure.
+def command(url: str, *, token: str | None, timeout_s: float, **shape: Any) -> None:
+    """Simulate cars that warm up, accelerate and brake, and record their readings.
 
-    The rate is kept whatever the server does. One car has a faulty sensor whose readings must
-    be refused, some readings arrive late, some requests are sent twice under one key. In the
-    end /collect must say of every car what was sent: the newest reading, and the mean of the
-    ten newest.
+    The rate does not depend on the server. One car has a faulty sensor whose readings must be
+    refused, some readings arrive late, and some requests are sent twice with the same key.
+    Finally, /collect must return what was sent for every car: the newest reading and the mean
+    of the ten newest.
 
-    Exit 0 when it does, 1 when it does not or readings could not be delivered.
+    Exits 0 if it does, and 1 if it does not or if readings could not be delivered.
     """
     out = terminal.console()
     interrupts.catch()
     with Tributary(url, token) as client:
         try:
-            is_kept = _simulate(out, client, Shape(**shape), patience_s)
+            is_kept = _simulate(out, client, Shape(**shape), timeout_s)
         except Unavailable as error:
-            remedy = "start a server with `tributary up`, or say with --url where it is"
+            remedy = "start a server with `tributary up`, or pass its address with --url"
             click.echo(f"tributary: {error}; {remedy}", err=True)
             sys.exit(1)
     sys.exit(0 if is_kept else 1)
 
 
-def _simulate(out: Console, client: Tributary, shape: Shape, patience_s: float) -> bool:
+def _simulate(out: Console, client: Tributary, shape: Shape, timeout_s: float) -> bool:
     client.ping()
     ledger = Ledger(known(client, (fleet.name(shape, car) for car in range(shape.devices))))
     drive = Drive(client, shape, ledger)
     out.print(
-        f"{shape.devices} cars, {shape.rate:g} readings a second, for {shape.seconds:g} s",
+        f"{shape.devices} cars, {shape.rate:g} readings per second, for {shape.seconds:g} s",
         style="bold",
     )
     _drive(out, drive, shape)
     _show_counts(out, drive)
-    verdicts = _check(out, client, ledger, patience_s)
+    verdicts = _check(out, client, ledger, timeout_s)
     _show_verdicts(out, verdicts, ledger)
     return (
         not drive.progress.undelivered
@@ -113,13 +113,13 @@ def _drive(out: Console, drive: Drive, shape: Shape) -> None:
         try:
             drive.run(lambda passed_s: bar.update(task, completed=passed_s))
         except KeyboardInterrupt:
-            out.print("stopped; checking what was sent until now", style="yellow")
+            out.print("interrupted; checking what was sent so far", style="yellow")
 
 
-def _check(out: Console, client: Tributary, ledger: Ledger, patience_s: float) -> list[Verdict]:
+def _check(out: Console, client: Tributary, ledger: Ledger, timeout_s: float) -> list[Verdict]:
     with terminal.progress(out) as bar:
-        task = bar.add_task("asking /collect", total=len(ledger.devices))
-        return check(client, ledger, patience_s, lambda agree: bar.update(task, completed=agree))
+        task = bar.add_task("checking /collect", total=len(ledger.devices))
+        return check(client, ledger, timeout_s, lambda agree: bar.update(task, completed=agree))
 
 
 class _Counts(ProgressColumn):
@@ -142,18 +142,18 @@ def _show_counts(out: Console, drive: Drive) -> None:
         f"sent {progress.sent}, accepted {progress.accepted}, refused {progress.refused}",
         style="bold",
     )
-    once_more = progress.repeated - progress.recognised
-    recognised = f"{progress.recognised} recognised, {once_more} counted once more"
+    again = progress.repeated - progress.recognised
+    recognised = f"{progress.recognised} recognised, {again} counted again"
     rows = [
-        ("broken", f"{progress.garbage} readings of the faulty sensor, to be refused"),
-        ("late", f"{progress.late} readings sent after later ones"),
-        ("repeated", f"{progress.repeated} readings sent twice under one key, {recognised}"),
-        ("behind", f"at most {progress.behind_s:.2f} s behind the time a reading was due"),
+        ("broken", f"{progress.garbage} readings of the faulty sensor, which must be refused"),
+        ("late", f"{progress.late} readings sent after newer ones"),
+        ("repeated", f"{progress.repeated} readings sent twice with the same key, {recognised}"),
+        ("behind", f"at most {progress.behind_s:.2f} s behind schedule"),
     ]
     if progress.undelivered:
-        rows.append(("undelivered", f"{progress.undelivered} readings: {drive.fault}"))
+        rows.append(("undelivered", f"{progress.undelivered} readings: {drive.error}"))
     if progress.unexpected is not None:
-        rows.append(("refused", f"a good reading: {progress.unexpected.message}"))
+        rows.append(("refused", f"a valid reading: {progress.unexpected.message}"))
     grid = Table.grid(padding=(0, 2))
     for label, what in rows:
         grid.add_row(label, terminal.plain(what), style="dim")
@@ -165,7 +165,7 @@ def _show_verdicts(out: Console, verdicts: list[Verdict], ledger: Ledger) -> Non
     agreeing = [verdict for verdict in verdicts if not verdict.differences]
     shown = [*differing, *agreeing][:_CARS_SHOWN_MAX]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
-    table.add_column("/collect says")
+    table.add_column("/collect")
     for metric in METRICS:
         table.add_column(metric, justify="right")
     table.add_column("as sent")
@@ -179,7 +179,7 @@ def _show_verdicts(out: Console, verdicts: list[Verdict], ledger: Ledger) -> Non
     for verdict in differing[:_CARS_SHOWN_MAX]:
         for field, expected, found in verdict.differences:
             out.print(
-                f"{verdict.device}: {field} is {found}, must be {expected}",
+                f"{verdict.device}: {field} is {found}, expected {expected}",
                 style="red",
                 soft_wrap=True,
             )

@@ -132,9 +132,9 @@ def _keep_drawing(watch: Watch, interval_s: float) -> None:
                 return
 
 
-def _quits_within(patience_s: float) -> bool:
+def _quits_within(timeout_s: float) -> bool:
     """Whether q is pressed in that time; other keys mean nothing."""
-    until_s = time.monotonic() + patience_s
+    until_s = time.monotonic() + timeout_s
     while select.select([sys.stdin], [], [], max(0.0, until_s - time.monotonic()))[0]:
         pressed = os.read(sys.stdin.fileno(), 100)
         if not pressed or b"q" in pressed.lower():  # nothing: the terminal is gone

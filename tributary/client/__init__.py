@@ -1,4 +1,4 @@
-"""The client: record and collect over HTTP from Python, with every reading counted once.
+"""HTTP client for Python: record and collect, with every reading counted once.
 
 from tributary.client import Tributary
 
@@ -9,7 +9,7 @@ with Tributary("http://127.0.0.1:8000") as tributary:
 
 from tributary.client.batch import Batch, Limits, OnReceipt, Reading, Undelivered
 from tributary.client.deployment import Tributary
-from tributary.client.endpoint import ServerFault
+from tributary.client.endpoint import ServerError
 from tributary.client.receipt import Receipt, Refusal
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "Reading",
     "Receipt",
     "Refusal",
-    "ServerFault",
+    "ServerError",
     "Tributary",
     "Undelivered",
 ]

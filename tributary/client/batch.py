@@ -1,7 +1,7 @@
-"""A buffer that sends readings in arrays, from a thread of its own.
+"""A buffer that sends readings in arrays from a background thread.
 
-It never drops a reading silently: when it is full, `record` waits; when the server stays
-away too long, what could not be delivered is handed back with the error.
+It never drops a reading silently: `record` blocks while the buffer is full, and if the server
+is unavailable for too long, the error contains the readings that were not delivered.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from tributary.errors import TributaryError
 Reading = Mapping[str, Any]
 OnReceipt = Callable[[list[Reading], Receipt], None]
 
-# Half of what a server takes by default in one body.
+# Half of the default body limit of a server.
 _ARRAY_MAX_BYTES = 512 * 1024
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Undelivered(TributaryError):
-    """Readings could not be delivered; they are in `readings`, and the cause says why.
+    """Readings could not be delivered; see `readings` and the cause.
 
-    Of those in the array that was under way, some may have been accepted.
+    Some readings of the array in flight may have been accepted.
     """
 
     def __init__(self, message: str, readings: list[Reading]) -> None:
@@ -39,7 +39,7 @@ class Undelivered(TributaryError):
 
 
 class Limits(NamedTuple):
-    """When an array is sent, and how many readings may wait."""
+    """When an array is sent, and how many readings are buffered."""
 
     max_readings: int = 1000
     max_age_s: float = 1.0
@@ -47,12 +47,12 @@ class Limits(NamedTuple):
 
 
 class Deliverer(Protocol):
-    """What a batch needs of the client."""
+    """The part of the client that a batch uses."""
 
-    patience_s: float
+    retry_for_s: float
 
     def record_all(
-        self, readings: Iterable[msgspec.Raw], *, patience_s: float | None = None
+        self, readings: Iterable[msgspec.Raw], *, retry_for_s: float | None = None
     ) -> Receipt:
         """Record many readings in one request."""
 
@@ -64,10 +64,10 @@ class _Waiting(NamedTuple):
 
 
 class Batch:
-    """Readings on their way, sent in order. `receipt` sums up what became of them so far.
+    """Sends readings in order; `receipt` is the sum of all receipts so far.
 
-    Use it with `with`: at the end everything is delivered, or `Undelivered` is raised, after
-    the client's patience at the latest. A fork must not share it.
+    Use it in a `with` statement: on exit it delivers everything, or raises `Undelivered` after
+    `retry_for_s` of the client. Do not share it across a fork.
     """
 
     def __init__(
@@ -78,43 +78,43 @@ class Batch:
         self._limits = limits or Limits()
         self._on_receipt = on_receipt
         self._waiting: deque[_Waiting] = deque()
-        self._under_way: list[_Waiting] = []
+        self._in_flight: list[_Waiting] = []
         self._changed = threading.Condition()
         self._close_by_s: float | None = None
-        self._has_ended = False
-        self._fault: TributaryError | None = None
-        atexit.register(self.close)  # for the program that ends without saying so
+        self._has_stopped = False
+        self._error: TributaryError | None = None
+        atexit.register(self.close)  # for a program that exits without closing it
         threading.Thread(target=self._run, name="tributary-batch", daemon=True).start()
 
     def record(self, reading: Reading | None = None, /, **fields: Any) -> None:
-        """Add a reading; waits while the buffer is full.
+        """Add a reading; blocks while the buffer is full.
 
         Raises:
-            Undelivered: the server has stayed away too long; the batch is at its end.
+            Undelivered: the server was unavailable for too long; the batch is closed.
         """
         whole = {**(reading or {}), **fields}
         waiting = _Waiting(whole, msgspec.Raw(_encode(whole)), time.monotonic())
         with self._changed:
             self._changed.wait_for(self._has_room)
             self._waiting.append(waiting)
-            if self._has_ended:
+            if self._has_stopped:
                 raise self._undelivered()
             if len(self._waiting) in (1, self._limits.max_readings):
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Deliver what waits, and end.
+        """Deliver the buffered readings and stop.
 
         Raises:
-            Undelivered: not everything could be delivered in time.
+            Undelivered: some readings could not be delivered in time.
         """
         with self._changed:
             if self._close_by_s is None:
-                self._close_by_s = time.monotonic() + self._client.patience_s
+                self._close_by_s = time.monotonic() + self._client.retry_for_s
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._has_ended)
+            self._changed.wait_for(lambda: self._has_stopped)
         atexit.unregister(self.close)
-        if self._under_way or self._waiting:
+        if self._in_flight or self._waiting:
             raise self._undelivered()
 
     def __enter__(self) -> Self:
@@ -124,52 +124,52 @@ class Batch:
         self.close()
 
     def _has_room(self) -> bool:
-        return self._has_ended or len(self._waiting) < self._limits.buffer_max
+        return self._has_stopped or len(self._waiting) < self._limits.buffer_max
 
     def _undelivered(self) -> Undelivered:
-        lost = [waiting.reading for waiting in (*self._under_way, *self._waiting)]
-        self._under_way.clear()
+        lost = [waiting.reading for waiting in (*self._in_flight, *self._waiting)]
+        self._in_flight.clear()
         self._waiting.clear()
         error = Undelivered(
-            f"{len(lost)} readings were not delivered: {self._fault or 'the batch has ended'}", lost
+            f"{len(lost)} readings were not delivered: {self._error or 'the batch is closed'}", lost
         )
-        error.__cause__ = self._fault
+        error.__cause__ = self._error
         return error
 
     def _run(self) -> None:
         try:
             self._send_all()
         except TributaryError as error:
-            self._fault = error
+            self._error = error
         finally:
             with self._changed:
-                self._has_ended = True
+                self._has_stopped = True
                 self._changed.notify_all()
 
     def _send_all(self) -> None:
         while self._take():
             receipt = self._client.record_all(
-                [waiting.encoded for waiting in self._under_way], patience_s=self._patience_s()
+                [waiting.encoded for waiting in self._in_flight], retry_for_s=self._retry_for_s()
             )
-            readings = [waiting.reading for waiting in self._under_way]
-            self._under_way = []
+            readings = [waiting.reading for waiting in self._in_flight]
+            self._in_flight = []
             self.receipt.add(receipt)
             if self._on_receipt is not None:
                 self._on_receipt(readings, receipt)
 
     def _take(self) -> bool:
-        """Take the next array off the buffer when it is due; False when all is done."""
+        """Wait until an array is due and take it from the buffer; False once all is sent."""
         with self._changed:
             while not self._is_due():
                 self._changed.wait(self._until_due_s())
             size_bytes = 0
-            while self._waiting and len(self._under_way) < self._limits.max_readings:
+            while self._waiting and len(self._in_flight) < self._limits.max_readings:
                 size_bytes += len(bytes(self._waiting[0].encoded)) + 1
-                if self._under_way and size_bytes > _ARRAY_MAX_BYTES:
+                if self._in_flight and size_bytes > _ARRAY_MAX_BYTES:
                     break
-                self._under_way.append(self._waiting.popleft())
+                self._in_flight.append(self._waiting.popleft())
             self._changed.notify_all()
-        return bool(self._under_way)
+        return bool(self._in_flight)
 
     def _is_due(self) -> bool:
         if self._close_by_s is not None or len(self._waiting) >= self._limits.max_readings:
@@ -181,7 +181,7 @@ class Batch:
             return None
         return max(0.0, self._waiting[0].since_s + self._limits.max_age_s - time.monotonic())
 
-    def _patience_s(self) -> float | None:
+    def _retry_for_s(self) -> float | None:
         if self._close_by_s is None:
             return None
         return max(0.0, self._close_by_s - time.monotonic())

@@ -1,4 +1,4 @@
-"""`Tributary`: a deployment as a Python program sees it."""
+"""`Tributary`: the client of a deployment."""
 
 from __future__ import annotations
 
@@ -17,70 +17,70 @@ from tributary.client.receipt import Receipt, Refusal
 from tributary.client.watching import Watching
 from tributary.errors import Refused
 
-PATIENCE_S = 60.0
+RETRY_FOR_S = 60.0
 _TOO_LARGE = 413
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Tributary:
-    """A deployment: record, collect. Safe to share between threads.
+    """Records to and collects from a deployment. Thread-safe.
 
-    Every call raises `Unavailable` when patience ends without an answer, `Refused` when the
-    server says no for good, and `ServerFault` when what answers is no Tributary.
+    Every call raises `Unavailable` if it gets no response within `retry_for_s`, `Refused` if
+    the server rejects the request, and `ServerError` if the response is not one of Tributary.
 
     Args:
-        url: where it is, like `http://127.0.0.1:8000`.
+        url: address of the server, like `http://127.0.0.1:8000`.
         token: sent as `Authorization: Bearer`.
-        patience_s: how long a call may go on asking a server that says "later".
+        retry_for_s: how long a call is retried while the server is unavailable.
 
     Raises:
-        Misconfigured: the URL is not one.
+        Misconfigured: the URL is invalid.
     """
 
     def __init__(
-        self, url: str, token: str | None = None, *, patience_s: float = PATIENCE_S
+        self, url: str, token: str | None = None, *, retry_for_s: float = RETRY_FOR_S
     ) -> None:
         self._endpoint = Endpoint(url, token)
         self.url = self._endpoint.url
-        self.patience_s = patience_s
+        self.retry_for_s = retry_for_s
 
     def record(self, reading: Reading | None = None, /, **fields: Any) -> None:
         """Record one reading: `record(device="car-7", engine_temperature=92.3)`.
 
         Raises:
-            Refused: it breaks a rule of the contract; nothing is stored.
+            Refused: the reading is invalid; nothing is stored.
         """
         body = _encode({**(reading or {}), **fields})
-        self._ask(Request("POST", "/record", body, key=secrets.token_hex(16)))
+        self._request(Request("POST", "/record", body, key=secrets.token_hex(16)))
 
     def record_all(
         self,
         readings: Iterable[Reading | msgspec.Raw],
         *,
         key: str | None = None,
-        patience_s: float | None = None,
+        retry_for_s: float | None = None,
     ) -> Receipt:
-        """Record many readings in one request; those that break a rule are left out.
+        """Record many readings in one request; invalid ones are skipped.
 
         Args:
-            readings: mappings, or readings that are JSON already.
+            readings: mappings, or readings already encoded as JSON.
             key: `Idempotency-Key`; the same readings under the same key count once.
-            patience_s: in place of the client's own.
+            retry_for_s: overrides that of the client.
 
         Returns:
-            How many were accepted, and which were refused and why.
+            The number of accepted readings, and the refused ones with the reason.
         """
         items = [r if isinstance(r, msgspec.Raw) else msgspec.Raw(_encode(r)) for r in readings]
         receipt = Receipt(key or secrets.token_hex(16))
-        deadline_s = self._deadline_s(patience_s)
+        deadline_s = self._deadline_s(retry_for_s)
         parcels = [_Parcel(receipt.key, list(range(len(items))))] if items else []
         while parcels:
             parcel = parcels.pop()
             body = _encode([items[index] for index in parcel.indexes])
             request = Request("POST", "/record?on_error=skip", body, key=parcel.key)
             try:
-                receipt.enter(parcel.indexes, self._endpoint.ask(request, deadline_s))
+                receipt.add_response(parcel.indexes, self._endpoint.request(request, deadline_s))
             except Refused as refusal:
                 parcels += _remaining(parcel, refusal, receipt)
         return receipt
@@ -96,49 +96,49 @@ class Tributary:
         """A buffer that sends arrays of readings in the background, for use with `with`.
 
         Args:
-            max_readings: an array is sent when it holds so many,
-            max_age_s: or when its first reading has waited so long.
-            buffer_max: readings that may wait; beyond that `record` waits.
-            on_receipt: called with the readings of an array and their receipt, in order.
+            max_readings: size at which an array is sent,
+            max_age_s: or age of its first reading at which it is sent.
+            buffer_max: readings that are buffered; beyond it, `record` blocks.
+            on_receipt: called with the readings of each array and their receipt, in order.
         """
         return Batch(self, Limits(max_readings, max_age_s, buffer_max), on_receipt)
 
     def collect(self, device: str | None = None) -> dict[str, Any]:
-        """Current values and averages of a device, as `/collect` answers them.
+        """Current values and averages of a device, as returned by `/collect`.
 
         Raises:
-            Refused: with status 404 when nothing was recorded of the device that is named.
+            Refused: with status 404 if the named device is unknown.
         """
         fields = None if device is None else {"device": device}
-        return self._ask(Request("GET", "/collect", fields=fields))
+        return self._request(Request("GET", "/collect", fields=fields))
 
     def watch(self, *devices: str, prefix: str = "") -> Iterator[dict[str, Any]]:
-        """Answers of `collect`, each time one has become another; it does not end by itself.
+        """Yield the response of `collect` whenever it changes, without end.
 
-        What a device reads already comes first. A connection that is lost is made again.
+        The current values come first. A lost connection is reestablished.
 
         Args:
-            devices: up to 200, by name; or without any:
-            prefix: the first 200 devices that begin with it, and those that join them.
+            devices: names of up to 200 devices; if empty:
+            prefix: the first 200 devices with this prefix, and those that join later.
 
         Raises:
-            Refused: with status 404 for a name no device can have, 501 if the server cannot push.
+            Refused: with status 404 for an invalid device name, 501 without live updates.
         """
         named = [("device", device) for device in devices]
         fields = named or [("prefix", prefix), ("limit", "200")]
-        return iter(Watching(self._endpoint, fields, self.patience_s))
+        return iter(Watching(self._endpoint, fields, self.retry_for_s))
 
     def ping(self) -> None:
-        """Return if the server answers now; it is asked once.
+        """Check once whether the server responds.
 
         Raises:
-            Unavailable: nobody answers there.
+            Unavailable: no server responds at this address.
         """
-        with contextlib.suppress(Refused):  # who refuses is there
-            self._endpoint.ask(Request("GET", "/healthz"), time.monotonic())
+        with contextlib.suppress(Refused):  # a server that refuses is available
+            self._endpoint.request(Request("GET", "/healthz"), time.monotonic())
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connection pool."""
         self._endpoint.close()
 
     def __enter__(self) -> Self:
@@ -147,30 +147,30 @@ class Tributary:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, request: Request) -> dict[str, Any]:
-        return self._endpoint.ask(request, self._deadline_s(None))
+    def _request(self, request: Request) -> dict[str, Any]:
+        return self._endpoint.request(request, self._deadline_s(None))
 
-    def _deadline_s(self, patience_s: float | None) -> float:
-        return time.monotonic() + (self.patience_s if patience_s is None else patience_s)
+    def _deadline_s(self, retry_for_s: float | None) -> float:
+        return time.monotonic() + (self.retry_for_s if retry_for_s is None else retry_for_s)
 
 
 class _Parcel(NamedTuple):
-    """Some of the readings of a call, to be sent in one request."""
+    """Readings of a call that are sent in one request."""
 
     key: str
     indexes: list[int]
 
     def part(self, name: str, indexes: list[int]) -> _Parcel:
-        """Some of these under a key that depends on nothing but this key and the name."""
+        """A part of the parcel, with a key derived from this key and the name of the part."""
         derived = hashlib.sha256(f"{self.key}/{name}".encode()).hexdigest()[:32]
         return _Parcel(derived, indexes)
 
 
 def _remaining(parcel: _Parcel, refusal: Refused, receipt: Receipt) -> list[_Parcel]:
-    """What is yet to be sent of a parcel that was refused whole, last first.
+    """The parts still to be sent of a parcel that was refused as a whole, in reverse order.
 
     Raises:
-        Refused: it is not about one reading or the size, so no part would fare better.
+        Refused: the reason is neither one reading nor the size, so every part would be refused.
     """
     indexes = parcel.indexes
     if refusal.status == _TOO_LARGE and len(indexes) > 1:

@@ -1,7 +1,7 @@
-"""One server over HTTP: ask, and ask again while it may yet succeed.
+"""Requests to one server, with retries.
 
-Asked again is what says "later" (429, 502, 503, 504) and what cannot be reached. The pauses
-grow, a `Retry-After` is honoured, and a deadline bounds it all.
+A request is retried when the server is unreachable or responds with 429, 502, 503 or 504, with
+exponential backoff and jitter, honouring `Retry-After`, until a deadline.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from urllib3.util import Timeout, parse_url
 from tributary.errors import Misconfigured, Refused, TributaryError, Unavailable
 
 _TIMEOUT = Timeout(connect=5.0, read=15.0)
-_STREAM_TIMEOUT = Timeout(connect=5.0, read=30.0)  # a server says something every ten seconds
+_STREAM_TIMEOUT = Timeout(connect=5.0, read=30.0)  # a server sends a heartbeat every ten seconds
 _EVENT_STREAM = "text/event-stream"
 _CONNECTIONS = 16
-_NOT_THIS_SERVER = 501
-_LATER = frozenset((429, 502, 503, 504))
+_NOT_IMPLEMENTED = 501
+_RETRYABLE = frozenset((429, 502, 503, 504))
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 
 
-class ServerFault(TributaryError):
-    """The server does not answer as Tributary does."""
+class ServerError(TributaryError):
+    """The response is not one of Tributary."""
 
 
 class Request(NamedTuple):
-    """What to ask. Only what may be executed twice belongs here: reads, and writes with a key."""
+    """An idempotent HTTP request: a read, or a write with an `Idempotency-Key`."""
 
     method: str
     path: str
@@ -40,51 +40,51 @@ class Request(NamedTuple):
 
 
 class Endpoint:
-    """Where a deployment is, and the connections kept to it. Safe to share between threads."""
+    """The URL of a deployment and a pool of connections to it. Thread-safe."""
 
     def __init__(self, url: str, token: str | None) -> None:
         self.url = _checked(url)
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._pool = urllib3.PoolManager(maxsize=_CONNECTIONS, timeout=_TIMEOUT, retries=False)
 
-    def ask(self, request: Request, deadline_s: float) -> dict[str, Any]:
-        """The JSON object that a request is answered with; always at least one attempt.
+    def request(self, request: Request, deadline_s: float) -> dict[str, Any]:
+        """Send a request, at least once, and return the JSON object of the response.
 
         Args:
-            request: what to ask.
-            deadline_s: on the monotonic clock; no attempt begins after it but the first.
+            request: the request.
+            deadline_s: on the monotonic clock; no retry starts after it.
 
         Raises:
-            Unavailable: it could not be answered by then.
-            Refused: the answer is no, for good.
-            ServerFault: the answer is not one of Tributary's.
+            Unavailable: no final response before the deadline.
+            Refused: the server rejected the request.
+            ServerError: the response is not one of Tributary.
         """
         attempt = 0
         while True:
             try:
                 response = self._send(request)
             except urllib3.exceptions.HTTPError as error:
-                fault, wished_s = _plain(error), None
+                problem, retry_after_s = _reason(error), None
             else:
-                if response.status not in _LATER:
-                    return self._answer(response)
-                fault, wished_s = _said(response)[1], _retry_after_s(response)
-            wait_s = pause_s(attempt, wished_s)
+                if response.status not in _RETRYABLE:
+                    return self._result(response)
+                problem, retry_after_s = _error(response)[1], _retry_after_s(response)
+            wait_s = pause_s(attempt, retry_after_s)
             if time.monotonic() + wait_s > deadline_s:
-                raise Unavailable(f"{self.url}: {fault}")
+                raise Unavailable(f"{self.url}: {problem}")
             time.sleep(wait_s)
             attempt += 1
 
     def stream(
         self, path: str, fields: list[tuple[str, str]], last_event_id: str
     ) -> urllib3.BaseHTTPResponse:
-        """An event stream, to be read and closed by the caller; asked for once.
+        """Open an event stream, without retries; the caller reads and closes it.
 
         Raises:
-            urllib3.exceptions.HTTPError: nobody answers.
-            Unavailable: the server says "later".
-            Refused: it says no for good.
-            ServerFault: the answer is not one of Tributary's.
+            urllib3.exceptions.HTTPError: the connection failed.
+            Unavailable: the server is temporarily unavailable.
+            Refused: the server rejected the request.
+            ServerError: the response is not one of Tributary.
         """
         resume = {"Last-Event-ID": last_event_id} if last_event_id else {}
         response = self._pool.request(
@@ -99,13 +99,15 @@ class Endpoint:
         if response.status == 200 and response.headers.get("Content-Type") == _EVENT_STREAM:
             return response
         response.read(cache_content=True)
-        if response.status in _LATER:
-            raise Unavailable(_said(response)[1])
-        self._answer(response)
-        raise ServerFault(f"{self.url}: the answer is no event stream; is it a Tributary server?")
+        if response.status in _RETRYABLE:
+            raise Unavailable(_error(response)[1])
+        self._result(response)
+        raise ServerError(
+            f"{self.url}: the response is not an event stream; is it a Tributary server?"
+        )
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connection pool."""
         self._pool.clear()
 
     def _send(self, request: Request) -> urllib3.BaseHTTPResponse:
@@ -123,13 +125,13 @@ class Endpoint:
             redirect=False,
         )
 
-    def _answer(self, response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    def _result(self, response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
         if response.status == 200:
             body = _object(response)
             if body is not None:
                 return body
-        elif 400 <= response.status < 500 or response.status == _NOT_THIS_SERVER:
-            error, message = _said(response)
+        elif 400 <= response.status < 500 or response.status == _NOT_IMPLEMENTED:
+            error, message = _error(response)
             raise Refused(
                 message,
                 status=response.status,
@@ -137,22 +139,22 @@ class Endpoint:
                 field=error.get("field"),
                 index=error.get("index"),
             )
-        raise ServerFault(f"{self.url}: {_said(response)[1]}; is it a Tributary server?")
+        raise ServerError(f"{self.url}: {_error(response)[1]}; is it a Tributary server?")
 
 
-def pause_s(attempt: int, wished_s: float | None = None) -> float:
-    """How long to wait after an attempt: what the server wished, else longer each time.
+def pause_s(attempt: int, retry_after_s: float | None = None) -> float:
+    """Seconds to wait before the next attempt: `Retry-After`, or exponential backoff.
 
-    There is always some chance in it, so that many clients do not come back at once.
+    Jitter keeps many clients from retrying at the same moment.
     """
     longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(attempt, 10))
-    if wished_s is not None:
-        return wished_s + random.uniform(0, longest_s / 2)  # noqa: S311 (no secret)
-    return random.uniform(longest_s / 2, longest_s)  # noqa: S311 (no secret)
+    if retry_after_s is not None:
+        return retry_after_s + random.uniform(0, longest_s / 2)  # noqa: S311 (not a secret)
+    return random.uniform(longest_s / 2, longest_s)  # noqa: S311 (not a secret)
 
 
 def _checked(url: str) -> str:
-    remedy = "give it like http://127.0.0.1:8000"
+    remedy = "use a URL like http://127.0.0.1:8000"
     try:
         parts = parse_url(url)
     except urllib3.exceptions.LocationParseError:
@@ -160,16 +162,16 @@ def _checked(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.host:
         raise Misconfigured(f"url={url!r:.200} does not begin with http:// or https://; {remedy}")
     if parts.auth or parts.query or parts.fragment:
-        raise Misconfigured(f"a url with a user, a query or a fragment cannot be used; {remedy}")
+        raise Misconfigured(f"a URL with a user, a query or a fragment is not supported; {remedy}")
     return url.rstrip("/")
 
 
-def _plain(error: urllib3.exceptions.HTTPError) -> str:
+def _reason(error: urllib3.exceptions.HTTPError) -> str:
     cause = getattr(error, "reason", None) or error.__cause__ or error
     if isinstance(cause, urllib3.exceptions.NewConnectionError):
         cause = cause.__cause__ or cause
     reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-    return f"no answer ({reason})"
+    return f"no response ({reason})"
 
 
 def _object(response: urllib3.BaseHTTPResponse) -> dict[str, Any] | None:
@@ -180,12 +182,12 @@ def _object(response: urllib3.BaseHTTPResponse) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _said(response: urllib3.BaseHTTPResponse) -> tuple[dict[str, Any], str]:
-    """The error of an answer, and in words; what is not ours has only its status."""
+def _error(response: urllib3.BaseHTTPResponse) -> tuple[dict[str, Any], str]:
+    """The error object of a response, and its message; of another server, only the status."""
     error = (_object(response) or {}).get("error")
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         return error, f"{response.status}, {error['message']}"
-    return {}, f"the answer is {response.status} without a reason"
+    return {}, f"status {response.status} without an error message"
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:

@@ -1,4 +1,4 @@
-"""What became of the readings of a request: accepted, refused and why."""
+"""The outcome of recording readings: accepted, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REFUSALS_KEPT_MAX = 100
 
 @dataclass(frozen=True)
 class Refusal:
-    """A reading that the server does not take, by its index among those that were sent."""
+    """A reading that the server refused; `index` is its position in the request."""
 
     index: int
     code: str
@@ -22,8 +22,8 @@ class Refusal:
 class Receipt:
     """Counts of readings; `sent` = `accepted` + `refused`.
 
-    Of what was `accepted`, `duplicates` had been accepted before under the same key. Only
-    the first `REFUSALS_KEPT_MAX` refusals are kept.
+    `duplicates` are those of `accepted` that had been accepted before under the same key.
+    Only the first `REFUSALS_KEPT_MAX` refusals are kept.
     """
 
     key: str = ""
@@ -34,29 +34,29 @@ class Receipt:
 
     @property
     def sent(self) -> int:
-        """Readings the server has given its word on."""
+        """Readings that the server has accepted or refused."""
         return self.accepted + self.refused
 
-    def enter(self, indexes: list[int], answer: dict[str, Any]) -> None:
-        """Add the answer to some readings: how many were accepted, which were rejected."""
-        if answer.get("duplicate"):
+    def add_response(self, indexes: list[int], response: dict[str, Any]) -> None:
+        """Add the response for the readings at these indexes."""
+        if response.get("duplicate"):
             self.duplicates += len(indexes)
             self.accepted += len(indexes)
             return
-        accepted = int(answer.get("accepted", len(indexes)))
+        accepted = int(response.get("accepted", len(indexes)))
         self.accepted += accepted
         self.refused += len(indexes) - accepted
-        for rejected in answer.get("rejected", ()):
+        for rejected in response.get("rejected", ()):
             index = indexes[rejected["index"]]
             self._keep(Refusal(index, rejected["code"], rejected["message"], rejected.get("field")))
 
     def refuse(self, refusal: Refusal) -> None:
-        """Add a reading that was refused."""
+        """Add a refused reading."""
         self.refused += 1
         self._keep(refusal)
 
     def add(self, other: Receipt) -> None:
-        """Add the counts and refusals of another; an index stays that within its own request."""
+        """Add another receipt; the indexes of its refusals remain those of its request."""
         self.accepted += other.accepted
         self.refused += other.refused
         self.duplicates += other.duplicates

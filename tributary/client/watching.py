@@ -1,7 +1,6 @@
-"""Readings as they are pushed: server-sent events read line by line, over and over.
+"""Live updates: reads server-sent events, and reconnects.
 
-A connection that ends is opened again with the id of the last event, so that the server sends
-only what is new.
+A new connection sends the id of the last event, so the server sends only newer ones.
 """
 
 from __future__ import annotations
@@ -29,47 +28,47 @@ class Event(NamedTuple):
 
 
 class Watching:
-    """The readings of a subscription; iterate over it once.
+    """The updates of a subscription; iterate over it once.
 
     Args:
-        endpoint: whom to ask.
+        endpoint: the server.
         fields: the query, like `[("device", "car-7")]`.
-        patience_s: how long the server may stay away at a time.
-        clock_s: monotonic.
+        retry_for_s: how long to retry while the server is unavailable.
+        clock_s: monotonic clock.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
         fields: list[tuple[str, str]],
-        patience_s: float,
+        retry_for_s: float,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoint = endpoint
         self._fields = fields
-        self._patience_s = patience_s
+        self._retry_for_s = retry_for_s
         self._clock_s = clock_s
         self._last_id = ""
-        self._heard_s = clock_s()
+        self._received_s = clock_s()
         self._attempt = 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """What `/collect` answers, each time it has become something else.
+        """Yield the response of `/collect` whenever it changes.
 
         Raises:
-            Unavailable: the server stayed away longer than patience lasts.
-            Refused: it says no for good.
+            Unavailable: the server was unavailable for longer than `retry_for_s`.
+            Refused: the server rejected the request.
         """
         while True:
-            fault = "the connection ended"
+            problem = "the connection ended"
             try:
                 yield from self._listen()
             except (urllib3.exceptions.HTTPError, Unavailable) as error:
-                fault = str(error)
+                problem = str(error)
             wait_s = pause_s(self._attempt)
             self._attempt += 1
-            if self._clock_s() + wait_s > self._heard_s + self._patience_s:
-                raise Unavailable(f"{self._endpoint.url}: {fault}")
+            if self._clock_s() + wait_s > self._received_s + self._retry_for_s:
+                raise Unavailable(f"{self._endpoint.url}: {problem}")
             time.sleep(wait_s)
 
     def _listen(self) -> Iterator[dict[str, Any]]:
@@ -85,14 +84,14 @@ class Watching:
     def _lines(self, response: urllib3.BaseHTTPResponse) -> Iterator[str]:
         rest = b""
         for piece in response.stream():
-            self._heard_s, self._attempt = self._clock_s(), 0
+            self._received_s, self._attempt = self._clock_s(), 0
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 yield line.decode()
 
 
 def events(lines: Iterable[str]) -> Iterator[Event]:
-    """The events that lines make up; comments and what is incomplete are left out."""
+    """Parse lines into events; comments and incomplete events are skipped."""
     id_, type_ = "", "message"
     data: list[str] = []
     for line in lines:

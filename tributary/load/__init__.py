@@ -1,7 +1,7 @@
-"""Data sets on their way to a server, each row once however often the load is repeated.
+"""Loads data sets into a server; each row counts once, even if the load is repeated.
 
 lines → records (`file_records`) → a plan (`plan`, from a sample) → readings or reasons (`row`):
-so far it is pure. `loader` sends the readings and keeps the journal.
+up to here it is pure. `loader` sends the readings and writes the journal.
 """
 
 from tributary.load.journal import Entry, Journal

@@ -1,4 +1,4 @@
-"""A cell of a record, text in CSV and any JSON value in NDJSON, as a number or a time."""
+"""Cells of records, text in CSV and any JSON value in NDJSON, as numbers or times."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _KINDS = {bool: "true or false", list: "an array", dict: "an object", type(None)
 
 
 def is_missing(value: Cell) -> bool:
-    """Whether a cell says that there is no value."""
+    """Whether a cell means that there is no value."""
     return value is None or (isinstance(value, str) and text.is_missing(value))
 
 
 def number(value: Cell, mark: str) -> Number:
-    """A cell as a number; `mark` is the decimal mark where text can be read both ways.
+    """A cell as a number; `mark` is the decimal mark of ambiguous text.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a number.
     """
     if isinstance(value, str):
         return text.number(value, mark)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{kind(value)} is not a number")  # noqa: TRY004 (no bug, but a value)
+        raise ValueError(f"{kind(value)} is not a number")  # noqa: TRY004 (an invalid value, not a bug)
     try:
         return Number(float(value), "")
     except OverflowError:
@@ -38,7 +38,7 @@ def time_ms(value: Cell, form: Format, mark: str) -> int:
     """A cell as UTC epoch milliseconds.
 
     Raises:
-        ValueError: it is no time of this form, or lies before 1970 or beyond 9999.
+        ValueError: it does not have this format, or is before 1970 or after 9999.
     """
     if isinstance(value, str):
         return text.time_ms(value, form, mark)
@@ -49,5 +49,5 @@ def time_ms(value: Cell, form: Format, mark: str) -> int:
 
 
 def kind(value: Cell) -> str:
-    """What a value is that is neither text nor number."""
+    """The kind of a value that is neither text nor number, for messages."""
     return _KINDS.get(type(value), type(value).__name__)

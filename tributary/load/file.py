@@ -1,6 +1,6 @@
-"""Files of data sets, plain or gzip, as lines and as fingerprints of their beginnings.
+"""Reads files, plain or gzip, as lines, and computes fingerprints of their beginnings.
 
-The only impure module of the package. gzip is told by its first bytes, not by the name.
+The only impure module of the package. gzip is detected by its first bytes, not by the name.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from tributary.errors import Misconfigured
 
 _GZIP = b"\x1f\x8b"
 _CHUNK_BYTES = 1 << 20
-_LINE_MAX_BYTES = 16 << 20  # a longer line is cut: it is no record, and memory is bounded
+_LINE_MAX_BYTES = 16 << 20  # longer lines are cut, to bound memory
 
 
 class Fingerprint(NamedTuple):
-    """The content of a file: how long it is, and the SHA-256 of it and of some beginnings."""
+    """The size of a file, and the SHA-256 of its content and of some beginnings."""
 
     size_bytes: int
     sha256: str
-    beginnings: dict[int, Any]  # length in bytes → hash object of so much
+    beginnings: dict[int, Any]  # length in bytes → hash object
 
 
 def fingerprint(path: Path, lengths_bytes: Iterable[int] = ()) -> Fingerprint:
-    """Read a file once, and hash its content and those beginnings that are not longer.
+    """Hash the content of a file and its beginnings of these lengths, in one pass.
 
     Raises:
-        Misconfigured: the file cannot be read to its end.
+        Misconfigured: the file cannot be read completely.
     """
     digest, size_bytes = hashlib.sha256(), 0
     beginnings: dict[int, Any] = {}
@@ -52,7 +52,7 @@ def lines(path: Path, offset_bytes: int = 0) -> Iterator[bytes]:
     """The lines of a file from an offset in its content, each with its end.
 
     Raises:
-        Misconfigured: the file cannot be read to its end.
+        Misconfigured: the file cannot be read completely.
     """
     with _opened(path) as file:
         file.seek(offset_bytes)

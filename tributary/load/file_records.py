@@ -1,7 +1,7 @@
-"""Lines of a file → records: cells by column, with the line they stand on.
+"""Parses lines into records: cells by column, with the line number.
 
-Lines are bytes that are counted and hashed on the way, so that after every record it is
-known exactly which part of the file has been read.
+Lines are bytes that are counted and hashed as they are read, so after every record the exact
+part of the file that has been read is known.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Form(NamedTuple):
-    """How records are written; NDJSON has neither delimiter nor columns."""
+    """The format of records; NDJSON has neither delimiter nor columns."""
 
     name: str
     delimiter: str = ""
@@ -31,18 +31,17 @@ class Form(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A record and the line it begins on; without cells it is faulty, and `fault` says why."""
+    """A record and its first line; without cells it is malformed, and `error` is the reason."""
 
     line: int
     cells: dict[str, Cell] | None
-    fault: str = ""
+    error: str = ""
 
 
 class Lines:
     """Lines that are counted and hashed as they are read.
 
-    `offset_bytes` and `number` say how much was read before the next line, `digest` is the
-    SHA-256 of it.
+    `offset_bytes` and `number` are the bytes and lines read so far, `digest` is their SHA-256.
     """
 
     def __init__(
@@ -70,32 +69,32 @@ class Lines:
 
 
 def form_of(head: list[bytes], delimiter: str | None = None) -> Form:
-    """What the first lines of a file say about the rest.
+    """Detect the format of a file from its first lines.
 
     Raises:
-        Misconfigured: there are no records in it, or none that can be read.
+        Misconfigured: it contains no records, or none that can be read.
     """
     if head and head[0].startswith(_UTF_16):
-        raise Misconfigured("it is UTF-16; save it as UTF-8")
+        raise Misconfigured("the file is UTF-16; save it as UTF-8")
     first = next((line for line in _texts(head) if line.strip()), "")
     if not first:
-        raise Misconfigured("it is empty; give a file with a line of column names and rows below")
+        raise Misconfigured("the file is empty; it needs a line of column names and rows below")
     if first.lstrip().startswith("{"):
         return Form("NDJSON")
     if first.lstrip().startswith("["):
-        raise Misconfigured("it is a JSON array; write one object per line (jq -c '.[]')")
-    found = delimiter or _guessed_delimiter(head)
+        raise Misconfigured("the file is a JSON array; write one object per line (jq -c '.[]')")
+    found = delimiter or _detect_delimiter(head)
     try:
         columns = _unique(next(row for row in csv.reader(_texts(head), delimiter=found) if row))
     except csv.Error as error:
-        raise Misconfigured(f"its first line cannot be read: {error}") from None
+        raise Misconfigured(f"the first line cannot be read: {error}") from None
     if any(_is_number(name) for name in columns):
-        raise Misconfigured(f"its first line, {first.strip()!r:.60}, is no line of column names")
+        raise Misconfigured(f"the first line, {first.strip()!r:.60}, is not a line of column names")
     return Form("CSV", found, columns)
 
 
 def records(lines: Lines, form: Form) -> Iterator[Record]:
-    """The records of a file from where `lines` stands; empty ones are passed over."""
+    """The records of a file from the position of `lines`; empty ones are skipped."""
     return _objects(lines) if form.name == "NDJSON" else _rows(lines, form)
 
 
@@ -123,7 +122,7 @@ def _record(line: int, row: list[str], columns: tuple[str, ...]) -> Record:
     while len(row) > len(columns) and not row[-1].strip():
         row.pop()
     if len(row) != len(columns):
-        return Record(line, None, f"{len(row)} cells where there are {len(columns)} columns")
+        return Record(line, None, f"{len(row)} cells in a row of {len(columns)} columns")
     return Record(line, dict(zip(columns, row, strict=True)))
 
 
@@ -141,11 +140,11 @@ def _object(line: int, written: bytes) -> Record:
             return Record(line, dict(_flat(value)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Record(line, None, f"not JSON: {error}")
-    return Record(line, None, f"{kind(value)} where an object is expected")
+    return Record(line, None, f"{kind(value)} instead of an object")
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Cell]]:
-    """Members of members under names with dots."""
+    """Flatten nested objects: `{"a": {"b": 1}}` → `a.b`."""
     for name, member in value.items():
         if isinstance(member, dict):
             yield from _flat(member, f"{prefix}{name}.")
@@ -153,8 +152,8 @@ def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Cell]]
             yield prefix + name, member
 
 
-def _guessed_delimiter(head: list[bytes]) -> str:
-    """The delimiter that divides the first line, and most others into as many cells."""
+def _detect_delimiter(head: list[bytes]) -> str:
+    """The delimiter that splits the first line, and most others into as many cells."""
 
     def score(delimiter: str) -> tuple[float, int]:
         widths = list(map(len, _parsed(head, delimiter)))
@@ -166,7 +165,7 @@ def _guessed_delimiter(head: list[bytes]) -> str:
 
 
 def _parsed(head: list[bytes], delimiter: str) -> Iterator[list[str]]:
-    """The rows that are CSV with this delimiter."""
+    """The rows that can be parsed with this delimiter."""
     rows = csv.reader(_texts(head), delimiter=delimiter)
     while True:
         try:
@@ -187,11 +186,11 @@ def _text(line: bytes) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError:
-        return line.decode("cp1252", "replace")  # what spreadsheets wrote before UTF-8
+        return line.decode("cp1252", "replace")  # the usual encoding of spreadsheets before UTF-8
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:
-    """Names of columns; one without a name, or with that of another, gets its number."""
+    """Unique column names; a column without one, or with a duplicate, gets its number."""
     seen: list[str] = []
     for number, name in enumerate(names, 1):
         bare = name.strip()

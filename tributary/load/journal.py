@@ -1,8 +1,8 @@
-"""What was loaded from which file to which server, so that nothing is loaded twice.
+"""Records what was loaded from which file to which server, so that nothing is loaded twice.
 
-An entry is about content, not about a path: it holds the SHA-256 of the part of a file that
-the server has. A file that was renamed, copied or compressed is recognised, one that has
-grown is continued, and one whose beginning has changed is another file.
+An entry identifies content, not a path: it has the SHA-256 of the part of a file that the
+server has. A file that was renamed, copied or compressed is recognised, one that has grown is
+continued, and one whose beginning has changed is another file.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ _DEVICES_KEPT_MAX = 20
 class Entry(msgspec.Struct, kw_only=True):
     """How much of a file the server has.
 
-    `sha256` is of the `done_bytes` first bytes, `plan_sha256` of how the columns were read.
-    `round` counts how often the content was loaded again on purpose; `rows` were accepted;
-    `devices` are some of those in it.
+    `sha256` is that of the first `done_bytes` bytes, `plan_sha256` that of the plan. `round`
+    counts intended repetitions, `rows` accepted rows; `devices` are some of the devices.
     """
 
     path: str
@@ -41,7 +40,7 @@ class Entry(msgspec.Struct, kw_only=True):
     devices: list[str] = []
 
     def add_devices(self, devices: set[str]) -> None:
-        """Remember some of the devices."""
+        """Add devices, up to a limit."""
         room = _DEVICES_KEPT_MAX - len(self.devices)
         self.devices += sorted(devices.difference(self.devices))[:room]
 
@@ -50,46 +49,48 @@ class Journal:
     """The entries of one server: a directory with a file for each.
 
     Raises:
-        Misconfigured: the directory cannot be written, or holds what is no entry.
+        Misconfigured: the directory cannot be written, or contains an invalid entry.
     """
 
     def __init__(self, state_dir: Path, url: str) -> None:
         self._dir = state_dir / re.sub(r"[^A-Za-z0-9.]+", "_", url.partition("://")[2])
         try:
             private.make_directory(self._dir)
-            private.tighten(self._dir, _is_ours)
+            private.tighten(self._dir, _is_journal_file)
         except OSError as error:
             raise self._unwritable(error) from None
 
     def entries(self) -> dict[str, Entry]:
-        """Every entry by its name."""
+        """All entries by name."""
         found = {}
         for file in sorted(self._dir.glob("*.json")):
             try:
                 found[file.stem] = msgspec.json.decode(file.read_bytes(), type=Entry)
-            except FileNotFoundError:  # another load has just replaced it
+            except FileNotFoundError:  # another load has replaced it
                 continue
             except (msgspec.DecodeError, OSError) as error:
                 raise Misconfigured(
-                    f"{file} is no entry of a load ({error}); remove it, "
-                    "then what it was about would be loaded again"
+                    f"{file} is not a valid journal entry ({error}); remove it "
+                    "to load its file again"
                 ) from None
         return found
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Keep other loads from writing this entry.
+        """Lock this entry against other loads.
 
         Raises:
-            Misconfigured: one is at it.
+            Misconfigured: another load is running.
         """
         with open(self._dir / "lock", "a+b", opener=private.opener) as file:
-            # One byte of the file stands for each name: nothing has to be cleaned up.
+            # Each name locks one byte of the file, so there is nothing to clean up.
             byte = int(name[:7], 16)
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
             except OSError:
-                raise Misconfigured("another load sends the same file now; wait for it") from None
+                raise Misconfigured(
+                    "another load of the same file is running; wait for it"
+                ) from None
             yield
 
     def write(self, name: str, entry: Entry) -> None:
@@ -115,5 +116,5 @@ class Journal:
         )
 
 
-def _is_ours(name: str) -> bool:
+def _is_journal_file(name: str) -> bool:
     return name == "lock" or name.endswith((".json", ".new"))

@@ -1,7 +1,7 @@
-"""Files into one server: in batches, remembered in the journal, resumed where they stopped.
+"""Sends files to one server in batches, with a journal to resume an interrupted load.
 
-Batches are cut by the content alone, and carry an `Idempotency-Key` made of everything up to
-their end: a batch that was sent but not remembered is the same batch the next time.
+Batch boundaries depend only on the content, and the `Idempotency-Key` of a batch is a hash of
+the file up to its end: a batch that was sent but not journalled is the same the next time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tributary.client import ServerFault, Tributary
+from tributary.client import ServerError, Tributary
 from tributary.errors import Misconfigured, Refused
 from tributary.load import file
 from tributary.load.file_records import Lines
@@ -24,19 +24,19 @@ from tributary.load.tally import Tally
 from tributary.model import reading
 
 BATCH_READINGS = 1000
-_BATCH_BYTES = 512 * 1024  # half of what a server takes by default
-_DEVICE_PATIENCE_S = 3.0
+_BATCH_BYTES = 512 * 1024  # half of the default body limit of a server
+_DEVICE_TIMEOUT_S = 3.0
 _DEVICE_PAUSE_S = 0.1
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Start(NamedTuple):
-    """Where to go on with a file.
+    """Where to continue with a file.
 
-    `entry` is what will be remembered under `name`, as far as it is true already. `before`
-    tells of an earlier load of this content or of its beginning; with `is_forgotten` the
-    server knows nothing of it.
+    `entry` is the journal entry of this load so far, to be written under `name`. `before` is
+    that of an earlier load of this content or its beginning; `is_forgotten` means that the
+    server has none of its devices.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Start(NamedTuple):
     entry: Entry
     digest: Any
     before: Entry | None
-    at_start: Entry | None  # what stands under `name` now
+    at_start: Entry | None  # the current entry under `name`
     is_forgotten: bool
 
     @property
@@ -54,30 +54,30 @@ class Start(NamedTuple):
 
 
 class Loader:
-    """Loads files into one server. With `again`, also what was loaded before."""
+    """Loads files into one server. With `again`, also files that were loaded before."""
 
     def __init__(self, client: Tributary, journal: Journal, *, again: bool = False) -> None:
         self._client = client
         self._journal = journal
         self._again = again
-        self.devices: list[str] = []  # some of those the server has from us
+        self.devices: list[str] = []  # some of the loaded devices
 
     def start(self, source: Source) -> Start:
-        """Find out what of a file the server has already.
+        """Determine which part of a file the server already has.
 
         Raises:
             Misconfigured: the file or the journal cannot be read.
-            Unavailable: the server cannot be asked.
+            Unavailable: the server is unavailable.
         """
         entries = self._journal.entries()
         content = file.fingerprint(source.path, [e.done_bytes for e in entries.values()])
         name = content.sha256[:32]
-        before = _fitting(entries, name, content)
+        before = _matching_entry(entries, name, content)
         is_forgotten = before is not None and not self._again and self._is_forgotten(before)
         entry = Entry(path=str(source.path.resolve()), plan_sha256=_plan_sha256(source))
         digest = hashlib.sha256()
         if before is not None and (self._again or is_forgotten):
-            # The server must not take what is sent again on purpose for a repetition.
+            # The server must not mistake an intended repetition for a retry.
             entry.round = before.round + (1 if self._again else 0)
         elif before is not None:
             entry = msgspec.structs.replace(
@@ -90,11 +90,11 @@ class Loader:
     def load(
         self, source: Source, start: Start, tally: Tally, on_progress: Callable[[int], None]
     ) -> None:
-        """Send the rows of a file from `start` on; `on_progress` gets the bytes that are done.
+        """Send the rows of a file from `start` on; `on_progress` is called with the bytes done.
 
         Raises:
-            Unavailable: the server stays away; what it has accepted is in the journal.
-            Refused: it lets nobody in with this token.
+            Unavailable: the server is unavailable; what it has accepted is in the journal.
+            Refused: the token is invalid.
             Misconfigured: the file or the journal cannot be read or written.
         """
         entry = start.entry
@@ -128,7 +128,7 @@ class Loader:
             [row.reading for row in good if row.reading is not None],
             key=hashlib.sha256(whole.encode()).hexdigest()[:32],
         )
-        tally.enter_receipt(source.path.name, good, receipt)
+        tally.add_receipt(source.path.name, good, receipt)
         entry.add_devices(
             {str(row.reading.get("device", reading.DEFAULT_DEVICE)) for row in good if row.reading}
         )
@@ -141,41 +141,43 @@ class Loader:
         entries = self._journal.entries()
         if entries.get(start.name) != start.at_start:
             raise Misconfigured(
-                f"{start.entry.path}: another load has just sent some of it; run this one again"
+                f"{start.entry.path}: another load has sent part of this file; run the command again"
             )
 
     def _is_forgotten(self, entry: Entry) -> bool:
-        """Whether the server knows none of the devices: it is another one, or was emptied.
+        """Whether the server has none of the devices: it is another server, or was emptied.
 
-        A load that has just ended may not be applied yet, so it is given some time.
+        A load that has just ended may not be applied yet, so this waits for a while.
         """
-        deadline_s = time.monotonic() + _DEVICE_PATIENCE_S
-        while entry.devices and not any(self._knows(device) for device in entry.devices):
+        deadline_s = time.monotonic() + _DEVICE_TIMEOUT_S
+        while entry.devices and not any(self._has(device) for device in entry.devices):
             if time.monotonic() > deadline_s:
                 return True
             time.sleep(_DEVICE_PAUSE_S)
         return False
 
-    def _knows(self, device: str) -> bool:
+    def _has(self, device: str) -> bool:
         try:
             self._client.collect(device)
         except Refused as refusal:
             return refusal.code != "unknown_device"
-        except ServerFault:
-            return True  # no read side there, so nothing speaks against the journal
+        except ServerError:
+            return True  # it serves no /collect, so trust the journal
         return True
 
 
-def _fitting(entries: dict[str, Entry], name: str, content: file.Fingerprint) -> Entry | None:
-    """The entry of this very content, or the one that tells of most of its beginning."""
-    fitting = {
+def _matching_entry(
+    entries: dict[str, Entry], name: str, content: file.Fingerprint
+) -> Entry | None:
+    """The entry of this content, or else the one with the longest beginning of it."""
+    matching = {
         other: entry
         for other, entry in entries.items()
         if entry.done_bytes in content.beginnings
         and content.beginnings[entry.done_bytes].hexdigest() == entry.sha256
     }
-    longest = max(fitting.values(), key=lambda entry: entry.done_bytes, default=None)
-    return fitting.get(name, longest)
+    longest = max(matching.values(), key=lambda entry: entry.done_bytes, default=None)
+    return matching.get(name, longest)
 
 
 def _plan_sha256(source: Source) -> str:
@@ -183,14 +185,14 @@ def _plan_sha256(source: Source) -> str:
 
 
 def _batches(source: Source, lines: Lines, tally: Tally) -> Iterator[list[Row]]:
-    """Rows in batches that are the same whenever one begins at the same place."""
+    """Rows in batches that are the same whenever they begin at the same position."""
     batch: list[Row] = []
     size_bytes = 0
     for row in rows(source, lines):
-        tally.enter_row(source.path.name, row)
+        tally.add_row(source.path.name, row)
         batch.append(row)
         size_bytes += len(_encode(row.reading))
         if len(batch) == BATCH_READINGS or size_bytes > _BATCH_BYTES:
             yield batch
             batch, size_bytes = [], 0
-    yield batch  # empty or not: the last lines are done as well
+    yield batch  # even if empty: the last lines are done, too

@@ -1,4 +1,4 @@
-"""Names of columns: which is the device, which the time, and what a metric is to be called."""
+"""Column names: which is the device, which the time, and the metric names of the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 
 from tributary.model import reading
 
-# Names that mean the same in every car; ours stand on the right.
+# Common names of columns → metrics of the catalogue.
 _KNOWN = {
     "engine_coolant_temp": "engine_temperature",
     "engine_coolant_temperature": "engine_temperature",
@@ -38,20 +38,20 @@ _METRIC_LENGTH_MAX = 64
 
 
 def plain(column: str) -> str:
-    """A column's name in lower case with underscores: `Coolant Temp (°C)` → `coolant_temp`."""
+    """A column name in lower case with underscores: `Coolant Temp (°C)` → `coolant_temp`."""
     bare = _UNIT.sub("", column) or column
     ascii_ = unicodedata.normalize("NFKD", bare).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "_", _HUMP.sub("_", ascii_).lower()).strip("_")
 
 
 def unit(column: str) -> str:
-    """The unit that a column's name ends with in brackets, or nothing."""
+    """The unit in brackets at the end of a column name, or nothing."""
     match = _UNIT.search(column)
     return match[1].strip() if match else ""
 
 
 def metric(column: str) -> str:
-    """What to call the metric of a column, or nothing if its name holds no letter or digit."""
+    """The metric of a column, or nothing if its name has no letter or digit."""
     name = plain(column)
     name = _KNOWN.get(name, name)
     if name[:1].isdigit() or name in reading.RESERVED:
@@ -60,27 +60,27 @@ def metric(column: str) -> str:
 
 
 def device_rank(column: str) -> int | None:
-    """How likely a column names the device, 0 being likeliest; None if it does not look so."""
+    """The rank of a column name as that of the device, 0 the most likely; None if it is none."""
     name = plain(column)
     return _DEVICE.index(name) if name in _DEVICE else None
 
 
 def time_rank(column: str) -> int | None:
-    """How likely a column holds the time, 0 being likeliest; None if it does not look so."""
+    """The rank of a column name as that of the time, 0 the most likely; None if it is none."""
     name = plain(column)
     return _TIME.index(name) if name in _TIME else None
 
 
 def is_row_number(column: str) -> bool:
-    """Whether a column may number the rows, if its cells count up."""
+    """Whether a column numbers the rows if its cells count up."""
     return plain(column) in _ROW_NUMBERS
 
 
 def is_code(column: str) -> bool:
-    """Whether the numbers of a column are codes, of which no average makes sense."""
+    """Whether the numbers of a column are codes, so that an average is meaningless."""
     return plain(column) in _CODES
 
 
 def bound(column: str) -> float | None:
-    """The greatest magnitude the values can have, for columns of degrees."""
+    """The maximum magnitude of the values of a column of degrees."""
     return _DEGREES.get(plain(column))

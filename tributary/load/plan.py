@@ -1,4 +1,4 @@
-"""How the records of a file become readings, and what the user has to say about it."""
+"""How the records of a file become readings, and the overrides of the user."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tributary.load.file_records import Form
 from tributary.load.text import Format
 
 
-class Wishes(NamedTuple):
-    """What the user has said, and is therefore not guessed.
+class Overrides(NamedTuple):
+    """Options of the user that replace guesses.
 
-    `names` is column → metric; a column named "" is left out. `decimal` is the decimal mark
-    where a cell can be read both ways.
+    `names` is column → metric; a column mapped to "" is left out. `decimal` is the decimal mark
+    of ambiguous cells.
     """
 
     device_column: str | None = None
@@ -25,16 +25,16 @@ class Wishes(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A column of numbers and its metric; without a metric, `left_out` says why.
+    """A column of numbers and its metric; without a metric, `left_out` is the reason.
 
-    `unit` is what most of its cells end with.
+    `unit` is the one that most of its cells end with.
     """
 
     name: str
     metric: str = ""
     mark: str = "."
     unit: str = ""
-    example: Cell = None  # None: empty as far as was looked
+    example: Cell = None  # None: empty in the sample
     left_out: str = ""
 
 
@@ -46,20 +46,20 @@ class DeviceColumn(NamedTuple):
 
 
 class TimeColumn(NamedTuple):
-    """The column of `recorded_at`, and how it writes times."""
+    """The column of `recorded_at` and its format."""
 
     name: str
     format: Format
     mark: str
     example: Cell
-    distinct: int  # different times among those looked at
+    distinct: int  # distinct times in the sample
 
 
 class Plan(NamedTuple):
     """How records become readings.
 
-    Without a device they belong to the default one; without a time they get that of their
-    arrival.
+    Without a device column they belong to the default device; without a time column they get
+    the time of arrival.
     """
 
     form: Form
@@ -74,7 +74,7 @@ class Plan(NamedTuple):
 
     @property
     def essence(self) -> tuple[object, ...]:
-        """What decides how records are read, without the examples."""
+        """The part of the plan that determines how records are read, without the examples."""
         return (
             self.form,
             self.device and self.device.name,

@@ -1,4 +1,4 @@
-"""Records → readings by a plan, or the reasons why not."""
+"""Converts records to readings by a plan, or to the reason for skipping them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from tributary.load.file_records import Record
 from tributary.load.plan import Column, Plan, TimeColumn
 from tributary.model import reading
 
-_CELLS_KEPT = 1 << 14  # of each column
+_CELLS_KEPT = 1 << 14  # per column
 
 _Number = Callable[[Cell], float | str | None]
 
 
 class Row(NamedTuple):
-    """What became of a record: a reading, or the reason why there is none.
+    """A reading, or the reason why a record has none.
 
-    `faults` are cells that could not be read and are left out of the reading.
+    `warnings` are about cells that could not be read and are left out of the reading.
     """
 
     line: int
     reading: dict[str, Any] | None
     reason: str = ""
-    faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Reader:
-    """Reads records by a plan."""
+    """Converts records by a plan."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -38,13 +38,13 @@ class Reader:
         self._time = plan.time.name if plan.time else None
         self._metrics = {c.name: (c.metric, _cached(_number, c)) for c in plan.metrics}
         self._time_ms = _cached(_time_ms, plan.time) if plan.time else None
-        self._passed_over = {column.name for column in plan.columns if not column.metric}
-        self._passed_over |= {name for name in (self._device, self._time) if name is not None}
+        self._skipped = {column.name for column in plan.columns if not column.metric}
+        self._skipped |= {name for name in (self._device, self._time) if name is not None}
 
     def read(self, record: Record) -> Row:
-        """The reading of a record, as `POST /record` takes it; `recorded_at` in ms."""
+        """The reading of a record, in the format of `POST /record`; `recorded_at` in ms."""
         if record.cells is None:
-            return Row(record.line, None, record.fault)
+            return Row(record.line, None, record.error)
         whole: dict[str, Any] = {}
         try:
             if self._device is not None:
@@ -53,30 +53,30 @@ class Reader:
                 whole["recorded_at"] = self._time_ms(record.cells.get(str(self._time)))
         except ValueError as error:
             return Row(record.line, None, str(error))
-        metrics, faults = self._measured(record.cells)
+        metrics, warnings = self._measured(record.cells)
         if not metrics:
-            return Row(record.line, None, "; ".join(faults) or "there is no number in it")
+            return Row(record.line, None, "; ".join(warnings) or "the row contains no numbers")
         if len(metrics) > reading.METRICS_MAX:
-            return Row(record.line, None, f"more than {reading.METRICS_MAX} numbers in it")
+            return Row(record.line, None, f"more than {reading.METRICS_MAX} numbers in the row")
         whole.update(metrics)
-        return Row(record.line, whole, "", tuple(faults))
+        return Row(record.line, whole, "", tuple(warnings))
 
     def _measured(self, cells: dict[str, Cell]) -> tuple[dict[str, float], list[str]]:
         metrics: dict[str, float] = {}
-        faults = []
+        warnings = []
         for name, value in cells.items():
-            if name in self._passed_over:
+            if name in self._skipped:
                 continue
             metric, number = self._metrics.get(name) or self._later(name, value)
             found = number(value)
             if type(found) is float:
                 metrics[metric] = found
             elif found is not None:
-                faults.append(f"{name}: {found}")
-        return metrics, faults
+                warnings.append(f"{name}: {found}")
+        return metrics, warnings
 
     def _later(self, name: str, value: Cell) -> tuple[str, _Number]:
-        """How to read a column the sample did not show; what is no number is passed over."""
+        """How to read a column that was not in the sample; a column without numbers is skipped."""
         column = guess.later_column(self._plan, name)
         number = _cached(_number, column)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -84,12 +84,12 @@ class Reader:
             self._metrics[name] = (column.metric, number)
             return column.metric, number
         if not cell.is_missing(value):
-            self._passed_over.add(name)
+            self._skipped.add(name)
         return "", _nothing
 
 
 def _cached(function: Callable[[Cell, Any], Any], column: Any) -> Callable[[Cell], Any]:
-    """`function` of the cells of a column; text that repeats is parsed once."""
+    """`function` for the cells of a column; repeated text is parsed once."""
 
     def read(value: Cell) -> Any:
         return function(value, column)
@@ -119,7 +119,7 @@ def _time_ms(value: Cell, column: TimeColumn) -> int:
 
 
 def _number(value: Cell, column: Column) -> float | str | None:
-    """A cell as a number; None if it is missing; in words if it is not like the others."""
+    """A cell as a number; None if it is missing; a message if it is not like the others."""
     if cell.is_missing(value):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The first records of a file by column, and what they prove about how numbers are written."""
+"""The first records of a file by column, and the decimal marks that they prove."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tributary.load.file_records import Form, Record
 
 
 class Sample:
-    """Cells by column, in order; those that are missing are left out."""
+    """Cells by column, in order, without missing ones."""
 
     def __init__(self, form: Form, records: list[Record], decimal: str | None = None) -> None:
         self.cells: dict[str, list[Cell]] = {column: [] for column in form.columns}
@@ -24,9 +24,10 @@ class Sample:
         self._usual = _most_common(sum(self._proofs.values(), Counter())) or "."
 
     def mark(self, column: str) -> str:
-        """The decimal mark of a column, for cells that can be read both ways.
+        """The decimal mark of a column, for ambiguous cells.
 
-        It is what the user says, else what other cells of the column prove, else of the file.
+        It is the one given by the user, else the one that other cells of the column prove, else
+        of the file.
         """
         return self._decimal or _most_common(self._proofs[column]) or self._usual
 

@@ -1,4 +1,4 @@
-"""What became of the rows of a load, counted, with the first complaints in words."""
+"""Counts of the rows of a load, and the first warnings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from tributary.client import Receipt
 from tributary.load.row import Row
 
-COMPLAINTS_KEPT_MAX = 20
+WARNINGS_KEPT_MAX = 20
 
 
 @dataclass
 class Tally:
-    """Counts of rows; `sent` = `accepted` + `refused`, and bad rows are `skipped`.
+    """Counts of rows; `sent` = `accepted` + `refused`, and invalid rows are `skipped`.
 
-    Of those `accepted` the server had `duplicates` before. `before` were loaded by an earlier
-    run. `complaints` are the first of `complained`.
+    `duplicates` are those of `accepted` that the server already had. `before` were loaded by an
+    earlier run. `warnings` are the first of `warned`.
     """
 
     rows: int = 0
@@ -24,33 +24,33 @@ class Tally:
     duplicates: int = 0
     skipped: int = 0
     before: int = 0
-    complained: int = 0
-    complaints: list[str] = field(default_factory=list)
+    warned: int = 0
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def sent(self) -> int:
-        """Readings the server has answered for."""
+        """Readings that the server has accepted or refused."""
         return self.accepted + self.refused
 
-    def enter_row(self, name: str, row: Row) -> None:
-        """Count a row that was read from a file."""
+    def add_row(self, name: str, row: Row) -> None:
+        """Count a row of a file."""
         self.rows += 1
         place = f"{name}:{row.line}"
         if row.reading is None:
             self.skipped += 1
-            self._complain(place, row.reason)
-        for fault in row.faults:
-            self._complain(place, f"{fault}; the cell is left out")
+            self._warn(place, row.reason)
+        for warning in row.warnings:
+            self._warn(place, f"{warning}; the cell is left out")
 
-    def enter_receipt(self, name: str, rows: list[Row], receipt: Receipt) -> None:
-        """Count what the server said to some rows."""
+    def add_receipt(self, name: str, rows: list[Row], receipt: Receipt) -> None:
+        """Count the rows of a receipt."""
         self.accepted += receipt.accepted
         self.refused += receipt.refused
         self.duplicates += receipt.duplicates
         for refusal in receipt.refusals:
-            self._complain(f"{name}:{rows[refusal.index].line}", f"refused: {refusal.message}")
+            self._warn(f"{name}:{rows[refusal.index].line}", f"refused: {refusal.message}")
 
-    def _complain(self, place: str, reason: str) -> None:
-        self.complained += 1
-        if len(self.complaints) < COMPLAINTS_KEPT_MAX:
-            self.complaints.append(f"{place}: {reason}")
+    def _warn(self, place: str, reason: str) -> None:
+        self.warned += 1
+        if len(self.warnings) < WARNINGS_KEPT_MAX:
+            self.warnings.append(f"{place}: {reason}")

@@ -1,7 +1,7 @@
-"""Text as a number or a time, as files write them.
+"""Parses numbers and times in the notations found in files.
 
-Files from spreadsheets write `56,10`, `1.234,5`, `1,51E+12`, `-583.206.639`; loggers write the
-unit into the cell: `82C`, `2124RPM`, `74,50%`.
+Spreadsheets write `56,10`, `1.234,5`, `1,51E+12`, `-583.206.639`; loggers include the unit in
+the cell: `82C`, `2124RPM`, `74,50%`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tributary.model import reading
 
-CLOCK = "h:m:s"  # the unit of 00:45:33, which is read as seconds
+CLOCK = "h:m:s"  # the unit of 00:45:33, which is parsed as seconds
 
 _CELL_MAX = 64
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999
@@ -33,14 +33,14 @@ _OTHER = {".": ",", ",": "."}
 
 
 class Number(NamedTuple):
-    """A number and the unit that stood behind it, if any."""
+    """A number and the unit after it, if any."""
 
     value: float
     unit: str
 
 
 class Format(NamedTuple):
-    """How a column writes times: a pattern of strptime, or a word of ours."""
+    """The format of the times of a column: a pattern of strptime, `iso`, or nothing for an epoch."""
 
     name: str
     pattern: str
@@ -59,7 +59,7 @@ FORMATS = (
 
 
 def is_missing(text: str) -> bool:
-    """Whether a cell says that there is no value."""
+    """Whether a cell means that there is no value."""
     return text.strip().lower() in _MISSING
 
 
@@ -68,10 +68,10 @@ def number(text: str, mark: str = ".") -> Number:
 
     Args:
         text: `56,10`, `1.234,5`, `82C`, `1,51E+12`, `00:45:33`.
-        mark: the decimal mark where a cell can be read both ways, as `1.234`.
+        mark: the decimal mark of ambiguous cells such as `1.234`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a number.
     """
     stripped = text.strip().replace("\u2212", "-")
     if clock := _CLOCK.fullmatch(stripped):
@@ -93,7 +93,7 @@ def number(text: str, mark: str = ".") -> Number:
 
 
 def proof(digits: str, exponent: str = "") -> str | None:
-    """The decimal mark that these digits prove, or None if they can be read both ways."""
+    """The decimal mark that these digits prove, or None if they are ambiguous."""
     dots, commas = digits.count("."), digits.count(",")
     if dots and commas:
         return "." if digits.rfind(".") > digits.rfind(",") else ","
@@ -113,10 +113,10 @@ def proved_mark(text: str) -> str | None:
 
 
 def time_ms(text: str, form: Format, mark: str = ".") -> int:
-    """A cell as UTC epoch milliseconds; a time without a zone is taken as UTC.
+    """A cell as UTC epoch milliseconds; a time without a zone is assumed to be UTC.
 
     Raises:
-        ValueError: it is no time of this form, or lies before 1970.
+        ValueError: the text does not have this format, or the time is before 1970.
     """
     stripped = text.strip()
     if form == EPOCH and stripped.isascii() and stripped.isdecimal():
@@ -131,18 +131,18 @@ def time_ms(text: str, form: Format, mark: str = ".") -> int:
 
 
 def in_range_ms(since_ms: int, given: object) -> int:
-    """A time, if calendars have it.
+    """Check that a time is not after the year 9999.
 
     Raises:
-        ValueError: it lies beyond the year 9999.
+        ValueError: it is.
     """
     if since_ms > _LAST_MS:
-        raise ValueError(f"{given!r:.60} lies beyond the year 9999")
+        raise ValueError(f"{given!r:.60} is after the year 9999")
     return since_ms
 
 
 def has_zone(text: str, form: Format) -> bool:
-    """Whether a time of this form says in which zone it is."""
+    """Whether a time in this format has a zone."""
     return form == EPOCH or _moment(text.strip(), form).tzinfo is not None
 
 
@@ -158,7 +158,7 @@ def _moment(text: str, form: Format) -> datetime:
 
 
 def _is_grouped_well(written: str, digits: str, decimal: str) -> bool:
-    """Whether marks and spaces between digits stand where thousands end."""
+    """Whether marks and spaces between digits separate thousands."""
     if len(written) != len(digits) and not _SPACED.fullmatch(written):
         return False
     other = _OTHER[decimal]

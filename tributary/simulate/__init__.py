@@ -1,5 +1,5 @@
-"""A fleet of cars that does not exist, sent to a server that does, and what must come of it.
+"""A simulated fleet of cars that records to a real server, and a check of the results.
 
 fleet (pure: what the cars measure) → drive (sends it on time) → ledger (pure: what /collect
-must say then) → check (asks it).
+must return) → check (compares).
 """

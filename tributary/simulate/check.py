@@ -1,4 +1,4 @@
-"""Asks `/collect` until it says of every device what the ledger says, or time is up."""
+"""Polls `/collect` until it agrees with the ledger for every device, or a timeout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAUSE_S = 0.1
 
 
 class Verdict(NamedTuple):
-    """What `/collect` said of a device in the end, and where it differs from the ledger."""
+    """The last response of `/collect` for a device, and its differences from the ledger."""
 
     device: str
     collected: dict[str, Any] | None
@@ -23,29 +23,29 @@ class Verdict(NamedTuple):
 
 
 def known(client: Tributary, devices: Iterable[str]) -> set[str]:
-    """Those devices of which the server has readings.
+    """The devices that the server has readings of.
 
     Raises:
-        Unavailable: it cannot be asked.
+        Unavailable: the server is unavailable.
     """
     return {device for device in devices if _collect(client, device) is not None}
 
 
 def check(
-    client: Tributary, ledger: Ledger, patience_s: float, on_progress: Callable[[int], None]
+    client: Tributary, ledger: Ledger, timeout_s: float, on_progress: Callable[[int], None]
 ) -> list[Verdict]:
-    """A verdict on every device of the ledger that is not in doubt.
+    """The verdict on every device of the ledger that is not uncertain.
 
     Args:
         client: of the server.
-        ledger: what must be said.
-        patience_s: how long the aggregators may take.
-        on_progress: gets how many devices agree.
+        ledger: the expected values.
+        timeout_s: how long the aggregators may take.
+        on_progress: called with the number of devices that agree.
 
     Raises:
-        Unavailable: the server cannot be asked.
+        Unavailable: the server is unavailable.
     """
-    deadline_s = time.monotonic() + patience_s
+    deadline_s = time.monotonic() + timeout_s
     waiting = [
         device for device in sorted(ledger.devices, key=_natural) if device not in ledger.uncertain
     ]

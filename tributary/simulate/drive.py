@@ -1,4 +1,4 @@
-"""Sends what the fleet measures, on time, and keeps the ledger of what the server says to it."""
+"""Sends the readings of the fleet on time, and enters the accepted ones in the ledger."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tributary.simulate.ledger import Ledger
 
 _SENDERS_MAX = 4
 _MAX_AGE_S = 0.2
-_BUFFER_S = 10  # so much of the rate may wait before the fleet does
+_BUFFER_S = 10  # seconds of readings that are buffered before the fleet blocks
 _REPEAT_EVERY, _REPEAT_FIRST = 25, 5  # arrays of one sender
 
 
 @dataclass
 class Progress:
-    """Counts of readings so far, and how far the sending is behind the time they were due."""
+    """Counts of readings so far, and the delay of sending."""
 
     sent: int = 0
     accepted: int = 0
@@ -33,24 +33,25 @@ class Progress:
     recognised: int = 0
     undelivered: int = 0
     behind_s: float = 0.0
-    unexpected: Refusal | None = None  # of a reading that was none of the broken ones
+    unexpected: Refusal | None = None  # of a reading that was not one of the broken ones
 
 
 class Drive:
-    """A drive of the fleet against a server."""
+    """Drives the fleet against a server."""
 
     def __init__(self, client: Tributary, shape: Shape, ledger: Ledger) -> None:
         self.progress = Progress()
-        self.fault: Undelivered | None = None
+        self.error: Undelivered | None = None
         self._client = client
         self._shape = shape
         self._ledger = ledger
         self._lock = threading.Lock()
 
     def run(self, on_progress: Callable[[float], None]) -> None:
-        """Send everything when it is due; `on_progress` gets the seconds that have passed.
+        """Send every reading when it is due; `on_progress` is called with the elapsed seconds.
 
-        Whatever ends it, what was begun is delivered, or counted as undelivered.
+        Even after an interruption, the readings sent so far are delivered or counted as
+        undelivered.
         """
         limit = max(1000, round(self._shape.rate * _BUFFER_S))
         senders = [
@@ -60,11 +61,11 @@ class Drive:
             for _ in range(min(_SENDERS_MAX, self._shape.devices))
         ]
         try:
-            with self._giving_up():
+            with self._recording_losses():
                 self._send_on_time(senders, on_progress)
         finally:
             for sender in senders:
-                with self._giving_up():
+                with self._recording_losses():
                     sender.close()
 
     def _send_on_time(self, senders: list[Batch], on_progress: Callable[[float], None]) -> None:
@@ -78,13 +79,13 @@ class Drive:
                 self.progress.behind_s = max(self.progress.behind_s, now_s - event.due_s)
             self.progress.late += event.is_late
             self.progress.garbage += fleet.is_garbage(event.reading)
-            # One sender for all readings of a car, so that they arrive in order.
+            # All readings of a car use one sender, so that they arrive in order.
             senders[event.car % len(senders)].record(event.reading)
             self.progress.sent += 1
         on_progress(self._shape.seconds)
 
     def _on_receipt(self) -> OnReceipt:
-        """What one sender does with receipts: it enters them, and now and then sends again."""
+        """The callback of a sender: it enters each receipt, and repeats some arrays."""
         arrays = count(1)
 
         def enter(readings: list[Reading], receipt: Receipt) -> None:
@@ -104,7 +105,7 @@ class Drive:
             self._apply(readings, receipt)
 
     def _repeat(self, readings: list[Reading], key: str) -> None:
-        """Send an array again under its key, as a client does whose answer was lost."""
+        """Send an array again under its key, like a client that got no response."""
         again = self._client.record_all(readings, key=key)
         with self._lock:
             self.progress.repeated += len(readings)
@@ -112,20 +113,20 @@ class Drive:
             self._apply(readings, again)
 
     def _apply(self, readings: list[Reading], receipt: Receipt) -> None:
-        """Enter into the ledger what the server has counted: its word is what it is held to."""
+        """Enter the readings that the server has accepted in the ledger."""
         if receipt.duplicates and receipt.duplicates == receipt.accepted:
             return
         if receipt.duplicates or len(receipt.refusals) != receipt.refused:
             self._ledger.doubt(readings)
         refused = {refusal.index for refusal in receipt.refusals}
-        self._ledger.enter(r for index, r in enumerate(readings) if index not in refused)
+        self._ledger.add(r for index, r in enumerate(readings) if index not in refused)
 
     @contextlib.contextmanager
-    def _giving_up(self) -> Iterator[None]:
+    def _recording_losses(self) -> Iterator[None]:
         try:
             yield
         except Undelivered as error:
-            self.fault = error
+            self.error = error
             with self._lock:
                 self.progress.undelivered += len(error.readings)
                 self._ledger.doubt(error.readings)

@@ -1,4 +1,4 @@
-"""What a fleet of cars measures, and what goes wrong with it. Pure: seeded, time is an argument."""
+"""The readings of a fleet of cars, some of them faulty. Pure: seeded, time is an argument."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _CYCLE = (
     (143, 50), (155, 50), (163, 35), (176, 35), (188, 0), (195, 0),
 )  # fmt: skip
 _CYCLE_S = 195.0
-# Up to this speed in km/h, so many revolutions a minute for each km/h: first, second, third gear.
+# Maximum speed in km/h and rpm per km/h of the first, second and third gear.
 _GEARS = ((15.5, 110.0), (35.5, 65.0), (math.inf, 42.0))
-_SWING_S = 70.0  # between two openings of the thermostat
+_SWING_S = 70.0  # period of the thermostat
 
 METRICS = ("engine_temperature", "engine_rpm", "speed")
 
-_NO_TIMES = ("2026-11-22T10:00:00", 4_102_444_800_000)  # without a zone; the year 2100
+_INVALID_TIMES = ("2026-11-22T10:00:00", 4_102_444_800_000)  # without a zone; the year 2100
 _GARBAGE_EVERY = 7  # readings of the faulty car
 _LATE_SHARE = 0.02
 _LATE_S = (1.0, 4.0)
 
 
 class Shape(NamedTuple):
-    """How many cars send how many readings a second, all together, for how long."""
+    """Number of cars, their total rate in readings per second, and the duration."""
 
     devices: int
     rate: float
@@ -37,12 +37,12 @@ class Shape(NamedTuple):
 
     @property
     def readings(self) -> int:
-        """How many readings that makes."""
+        """Total number of readings."""
         return round(self.rate * self.seconds)
 
 
 class Event(NamedTuple):
-    """A reading, and when after the start it is to be sent."""
+    """A reading, and when it is due after the start."""
 
     due_s: float
     car: int
@@ -51,10 +51,10 @@ class Event(NamedTuple):
 
 
 class Car:
-    """One car. `measure` depends on nothing but the seed, the number of the car and the time."""
+    """One car. `measure` depends only on the seed, the number of the car and the time."""
 
     def __init__(self, seed: int, number: int) -> None:
-        rng = Random(f"{seed}/{number}")  # noqa: S311 (no secret)
+        rng = Random(f"{seed}/{number}")  # noqa: S311 (not a secret)
         self._seed = f"{seed}/{number}"
         self._ambient_c = rng.uniform(-8.0, 30.0)
         self._thermostat_c = rng.uniform(86.0, 94.0)
@@ -65,8 +65,8 @@ class Car:
         self._haste = rng.uniform(0.9, 1.2)
 
     def measure(self, at_s: float) -> dict[str, float]:
-        """Temperature in °C, revolutions a minute and km/h, so long after the start."""
-        noise = Random(f"{self._seed}/{at_s}")  # noqa: S311 (no secret)
+        """Temperature in °C, revolutions per minute and speed in km/h at a time after the start."""
+        noise = Random(f"{self._seed}/{at_s}")  # noqa: S311 (not a secret)
         speed_kmh = self._speed_kmh(at_s)
         revolutions = self._rpm(speed_kmh) + noise.gauss(0.0, 12.0)
         moving_kmh = max(0.0, speed_kmh + noise.gauss(0.0, 0.3)) if speed_kmh else 0.0
@@ -95,23 +95,23 @@ class Car:
 
 
 def name(shape: Shape, car: int) -> str:
-    """The device of a car. Runs with different seeds have different cars."""
+    """The device name of a car; different seeds have different cars."""
     return f"sim-{shape.seed}/car-{car + 1}"
 
 
 def events(shape: Shape, begin_ms: int) -> Iterator[Event]:
-    """Everything the fleet sends, in the order in which it is due.
+    """All readings of the fleet, in the order in which they are due.
 
-    The cars take turns. The last one has a faulty sensor; now and then a reading of any car
-    is held up on the way, and arrives after later ones.
+    The cars take turns. The last one has a faulty sensor; some readings of every car are
+    delayed and arrive after later ones.
     """
-    rng = Random(shape.seed)  # noqa: S311 (no secret)
+    rng = Random(shape.seed)  # noqa: S311 (not a secret)
     cars = [Car(shape.seed, number) for number in range(shape.devices)]
-    held_up: list[tuple[float, int, Event]] = []
+    delayed: list[tuple[float, int, Event]] = []
     for number in range(shape.readings):
         due_s = number / shape.rate
-        while held_up and held_up[0][0] <= due_s:
-            yield heapq.heappop(held_up)[2]
+        while delayed and delayed[0][0] <= due_s:
+            yield heapq.heappop(delayed)[2]
         car = number % shape.devices
         whole = {
             "device": name(shape, car),
@@ -123,25 +123,25 @@ def events(shape: Shape, begin_ms: int) -> Iterator[Event]:
             yield Event(due_s, car, _broken(whole, turn // _GARBAGE_EVERY))
         elif rng.random() < _LATE_SHARE:
             late = Event(due_s + rng.uniform(*_LATE_S), car, whole, is_late=True)
-            heapq.heappush(held_up, (late.due_s, number, late))
+            heapq.heappush(delayed, (late.due_s, number, late))
         else:
             yield Event(due_s, car, whole)
-    while held_up:
-        yield heapq.heappop(held_up)[2]
+    while delayed:
+        yield heapq.heappop(delayed)[2]
 
 
 def is_garbage(reading: Mapping[str, Any]) -> bool:
-    """Whether a reading is one of a broken sensor, which a server must refuse."""
+    """Whether a reading is from a broken sensor, so that the server must refuse it."""
     recorded_at, measured = reading["recorded_at"], [reading[metric] for metric in METRICS]
-    return recorded_at in _NO_TIMES or not all(type(value) is float for value in measured)
+    return recorded_at in _INVALID_TIMES or not all(type(value) is float for value in measured)
 
 
 def _broken(reading: dict[str, Any], times: int) -> dict[str, Any]:
-    """What a broken sensor sends in place of a reading."""
-    faults: tuple[dict[str, Any], ...] = (
+    """A broken variant of a reading."""
+    variants: tuple[dict[str, Any], ...] = (
         {"engine_temperature": "ERR 0x1F"},
         {"engine_temperature": None},
         {"engine_rpm": True},
-        *({"recorded_at": time} for time in _NO_TIMES),
+        *({"recorded_at": time} for time in _INVALID_TIMES),
     )
-    return {**reading, **faults[times % len(faults)]}
+    return {**reading, **variants[times % len(variants)]}

@@ -1,4 +1,4 @@
-"""What `/collect` must say of each device, worked out from what the server has accepted. Pure."""
+"""The expected responses of `/collect`, computed from the accepted readings. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from tributary.model import reading
 
-AVERAGE_OVER = 10  # newest readings in the average, as the contract has it
+AVERAGE_OVER = 10  # newest readings in the average
 
-_SAME = 1e-12  # relative; the order in which a sum is taken may move its last bit
+_SAME = 1e-12  # relative; the order of summation can change the last bit
 
 
 class Difference(NamedTuple):
-    """A number in an answer of `/collect` that is not what was sent."""
+    """A number in a response of `/collect` that differs from what was sent."""
 
     field: str
     expected: float
@@ -22,11 +22,11 @@ class Difference(NamedTuple):
 
 
 class Ledger:
-    """Readings the server has accepted, by device and metric: the newest ones, by event time.
+    """The newest accepted readings of each device and metric, by `recorded_at`.
 
     Args:
-        known_before: devices the server had readings of already. Their average can be told
-            only once all that count in it are ours.
+        known_before: devices with earlier readings on the server. Their average is known only
+            once all readings in it are from this ledger.
     """
 
     def __init__(self, known_before: Collection[str] = ()) -> None:
@@ -36,41 +36,43 @@ class Ledger:
 
     @property
     def devices(self) -> list[str]:
-        """Devices with accepted readings, in order of their first."""
+        """Devices with accepted readings, in the order of their first one."""
         return list(self._newest)
 
     @property
     def uncertain(self) -> Collection[str]:
-        """Devices of which it is not known whether the server has some reading."""
+        """Devices with readings that may or may not have been accepted."""
         return self._uncertain
 
-    def enter(self, readings: Iterable[Mapping[str, Any]]) -> None:
-        """Note readings that were accepted, in order of arrival; `recorded_at` in ms."""
+    def add(self, readings: Iterable[Mapping[str, Any]]) -> None:
+        """Add accepted readings in order of arrival; `recorded_at` in ms."""
         for accepted in readings:
             series = self._newest.setdefault(accepted["device"], {})
             for metric, value in accepted.items():
                 if metric not in reading.RESERVED:
                     newest = series.setdefault(metric, [])
                     newest.append((accepted["recorded_at"], value))
-                    newest.sort(key=lambda pair: pair[0])  # stable: of equal times the later wins
+                    newest.sort(
+                        key=lambda pair: pair[0]
+                    )  # stable: of equal times the last one wins
                     del newest[:-AVERAGE_OVER]
 
     def doubt(self, readings: Iterable[Mapping[str, Any]]) -> None:
-        """Note readings that may have been accepted or not."""
+        """Add readings that may or may not have been accepted."""
         self._uncertain.update(unknown["device"] for unknown in readings)
 
     def differences(self, device: str, collected: dict[str, Any] | None) -> list[Difference]:
-        """Where the answer of `/collect` for a device is not what it must be."""
-        answer = collected or {}
+        """The differences between a response of `/collect` and the expected values."""
+        response = collected or {}
         expected: dict[str, float] = {}
         for metric, newest in self._newest[device].items():
             expected[f"current_{metric}"] = newest[-1][1]
             if len(newest) == AVERAGE_OVER or device not in self._known_before:
                 expected[f"average_{metric}"] = math.fsum(v for _, v in newest) / len(newest)
         return [
-            Difference(field, value, answer.get(field))
+            Difference(field, value, response.get(field))
             for field, value in expected.items()
-            if not _is_same(value, answer.get(field))
+            if not _is_same(value, response.get(field))
         ]
 
 

@@ -73,4 +73,4 @@ def test_watch_of_what_cannot_be_is_refused(site: Site):
 
 def test_watch_gives_up_when_patience_ends():
     with pytest.raises(Unavailable):
-        next(Tributary("http://127.0.0.1:9", patience_s=0.3).watch("a"))
+        next(Tributary("http://127.0.0.1:9", retry_for_s=0.3).watch("a"))
