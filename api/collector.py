@@ -10,8 +10,9 @@ from api.live import Hub, Live, stream
 from api.live.shares import Shares
 from tributary.auth import cors
 from tributary.auth.guard import Guard
-from tributary.http.lane.lane import Lane, Route
+from tributary.http.lane.lane import Lane
 from tributary.http.lane.request import Request
+from tributary.http.lane.router import Route
 from tributary.model import reading
 from tributary.settings import Settings
 from tributary.store import keys, pipe

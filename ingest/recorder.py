@@ -21,8 +21,9 @@ from tributary import failpoints
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
-from tributary.http.lane.lane import Lane, Route
+from tributary.http.lane.lane import Lane
 from tributary.http.lane.request import Request
+from tributary.http.lane.router import Route
 from tributary.settings import Settings
 from tributary.store import pipe, stream
 from tributary.store.link import Link

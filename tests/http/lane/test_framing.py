@@ -169,6 +169,6 @@ def test_blocks_that_never_come_again_are_not_kept_without_end():
     heads = Heads()
     for number in range(20_000):
         assert heads.get(b"Host: a\r\nX: %d\r\n\r\n" % number).rejection is None
-    assert len(heads._known) <= 4096
+    assert len(heads._cached) <= 4096
     assert heads.get(b"Host: a\r\nX: " + b"a" * 10_000 + b"\r\n\r\n").rejection is None
-    assert max(map(len, heads._known)) <= 2048
+    assert max(map(len, heads._cached)) <= 2048

@@ -1,24 +1,24 @@
-"""The bytes that all connections of one process hold together, and who holds how much of them."""
+"""A limit on the bytes that all connections of one process hold together."""
 
 from __future__ import annotations
 
 
 class Budget:
-    """So many bytes may be held; by what has not come completely, half as many.
+    """At most `max_bytes` may be held; incomplete requests may hold half of that.
 
-    So clients that send slowly, or read no answers, take nothing away from those that do not.
+    So clients that send slowly, or do not read their responses, leave room for the others.
     """
 
-    __slots__ = ("held_bytes", "max_bytes", "waiting_max_bytes")
+    __slots__ = ("held_bytes", "incomplete_max_bytes", "max_bytes")
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.waiting_max_bytes = max_bytes // 2
+        self.incomplete_max_bytes = max_bytes // 2
         self.held_bytes = 0
 
 
 class Share:
-    """What one connection holds of a budget for one purpose."""
+    """The part of a budget that one connection holds for one purpose."""
 
     __slots__ = ("_budget", "held_bytes")
 
@@ -26,8 +26,8 @@ class Share:
         self._budget = budget
         self.held_bytes = 0
 
-    def take(self, more_bytes: int) -> bool:
-        """Hold so much more; False, and nothing is changed: there is no room."""
+    def acquire(self, more_bytes: int) -> bool:
+        """Hold `more_bytes` more; False if the budget is exhausted, and nothing changes."""
         budget = self._budget
         if budget.held_bytes + more_bytes > budget.max_bytes:
             return False
@@ -36,15 +36,15 @@ class Share:
         return True
 
     def release(self, bytes_: int) -> None:
-        """Hold so much less."""
+        """Hold `bytes_` less."""
         self._budget.held_bytes -= bytes_
         self.held_bytes -= bytes_
 
     def resize(self, all_bytes: int) -> bool:
-        """Hold so much altogether, of what waits for more to come; False: there is no room."""
+        """Hold `all_bytes` in total, of an incomplete request; False if there is no room."""
         more_bytes = all_bytes - self.held_bytes
         budget = self._budget
-        if more_bytes > 0 and budget.held_bytes + more_bytes > budget.waiting_max_bytes:
+        if more_bytes > 0 and budget.held_bytes + more_bytes > budget.incomplete_max_bytes:
             return False
         budget.held_bytes += more_bytes
         self.held_bytes = all_bytes

@@ -1,4 +1,4 @@
-"""One HTTP connection: requests in, answers out in their order, limits on everything."""
+"""One HTTP connection: requests in, responses out in order, limits on everything."""
 
 from __future__ import annotations
 
@@ -7,293 +7,339 @@ import math
 from collections import deque
 from typing import Any, cast
 
+from tributary.http.lane import state as states
 from tributary.http.lane.budget import Share
+from tributary.http.lane.flow_control import FlowControl
 from tributary.http.lane.framing import HEAD_END, CompleteRequest, Framer, check_line
-from tributary.http.lane.general import General
-from tributary.http.lane.head import CLOSING, Rejection
-from tributary.http.lane.request import Handle, Request
-from tributary.http.lane.wire import Wire
+from tributary.http.lane.general import GeneralServer
+from tributary.http.lane.head import Head, Rejection
+from tributary.http.lane.request import Handler, Request
+from tributary.http.lane.state import (
+    CLOSED,
+    CLOSING,
+    DRAINING,
+    FULL,
+    HANDED_OVER,
+    IDLE,
+    LINGERING,
+    READING,
+    READING_BODY,
+    REJECTING,
+    SINGLE,
+    State,
+)
 
 PIPELINED_MAX = 128
 _READ_AHEAD_BYTES = 16_384
+_LINGER_S = 2.0
 _TOO_SLOW = Rejection(408, "too_slow", "the request did not arrive in time")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NO_HEAD = Head()
+_TAKES_REQUESTS = (READING, READING_BODY)
 
 
-class Connection(Wire):
-    """The protocol that uvicorn's server makes for each client that connects."""
+class Connection(asyncio.Protocol):
+    """The protocol of uvicorn's server for each client; see state.py for its life.
+
+    The context looks at `deadline_s` once per second and calls `expire`.
+    """
+
+    _transport: asyncio.Transport
+    _flow: FlowControl
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
-        super().__init__(config.loaded_app.lane)
+        lane = config.loaded_app.lane
+        self.deadline_s = math.inf
+        self._state = IDLE
+        self._context = lane.context
+        self._router = lane.router
         self._uvicorn = (config, server_state, app_state, _loop)
-        self._siblings: set[Any] = server_state.connections
-        self._framer = Framer(self._lane.heads, self._lane.limits.body_max_bytes)
-        self._requests: deque[Request] = deque()  # not yet answered, in order
-        self._under_way = Share(self._lane.budget)  # the bodies of these requests
-        self._coming = Share(self._lane.budget)  # what has come and is not taken yet
-        self._general: General | None = None
-        self._handed_over: CompleteRequest | None = None  # waits for the general server
-        self._is_body_awaited = False
-        self._is_held = False  # nothing more is taken for now
-        self._is_half_closed = False  # the client has sent everything, and may wait for answers
-        self._is_ending = False  # the connection ends when what is under way is answered
-        self._is_write_paused = False
-        self._is_resting = False  # nothing is under way, and nothing has come
-        self._is_alone = False  # one usual request is under way, and nothing has come behind it
+        self._framer = Framer(self._router.heads, self._context.limits.body_max_bytes)
+        self._requests: deque[Request] = deque()  # responses not sent yet, in order
+        self._pending = Share(self._context.budget)  # the bodies of these requests
+        self._received = Share(self._context.budget)  # received and not taken yet
+        self._general: GeneralServer | None = None
+        self._queued: CompleteRequest | None = None  # for the general server, after `_requests`
 
-    # What asyncio tells.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected."""
+        """Register the connection, or reject it at the limit."""
         self._transport = cast(asyncio.Transport, transport)
-        if len(self._lane.connections) >= self._lane.limits.connections_max:
-            # No lingering: a connection beyond the cap is in nobody's list.
-            transport.write(self._lane.responses.overloaded())  # type: ignore[attr-defined]
-            transport.close()
+        self._flow = FlowControl(self._transport)
+        context = self._context
+        if len(context.connections) >= context.limits.connections_max:
+            # No lingering, and nobody waits for its end.
+            self._state = CLOSING
+            self._transport.write(context.responses.overloaded())
+            self._transport.close()
             return
-        self._lane.connections.add(self)
-        self._siblings.add(self)
-        self._rest()
-        self._is_resting = True
+        context.connections.add(self)
+        self._uvicorn[1].connections.add(self)
+        self.deadline_s = context.idle_deadline_s
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The client is gone; what is under way is answered to nobody."""
-        self._transport = None
-        self._is_ending = True
-        self._is_alone = False
-        self._lane.connections.discard(self)
-        self._siblings.discard(self)
-        self._under_way.release(self._under_way.held_bytes)
-        self._coming.resize(0)
+        """Release what the client held; its pending responses go nowhere."""
+        self._enter(CLOSED)
+        self._context.connections.discard(self)
+        self._uvicorn[1].connections.discard(self)
+        self._pending.release(self._pending.held_bytes)
+        self._received.resize(0)
         self._requests.clear()
         if self._general is not None:
-            self._general.lost(error)
+            self._general.connection_lost(error)
 
     def eof_received(self) -> bool:
-        """The client has sent all it will, and may still wait for answers."""
-        self._is_half_closed = True
-        self._is_resting = self._is_alone = False
-        if self._is_refused:
+        """Take what has arrived; True keeps the transport open for the pending responses."""
+        self._flow.is_eof = True
+        if self._state is LINGERING:
             return False
+        self._leave_fast_path()
         self._advance()
-        return True  # the transport stays open: what has come is answered first
+        return True
 
     def pause_writing(self) -> None:
-        """The client does not read its answers: take no more of its requests."""
-        self._is_write_paused = True
-        self._is_resting = self._is_alone = False
-        self.deadline_s = self._lane.now_s + self._lane.limits.body_s
-        self._pause_reading()
+        """The client does not read its responses: take no more of its requests."""
+        self._flow.is_write_paused = True
+        self._leave_fast_path()
+        self.deadline_s = self._context.now_s + self._context.limits.body_s
+        self._flow.pause_reading()
         if self._general is not None:
             self._general.pause_writing()
 
     def resume_writing(self) -> None:
-        """The client reads again."""
-        self._is_write_paused = False
-        self.deadline_s = math.inf
-        if not self._is_busy:
-            self._rest()
-        self._resume_reading()
+        """The client reads again: continue with its requests."""
+        self._flow.is_write_paused = False
         if self._general is not None:
             self._general.resume_writing()
+        if self._state >= LINGERING:
+            return
+        self._flow.resume_reading()
+        if self._requests or self._state in (FULL, HANDED_OVER, DRAINING):
+            self.deadline_s = math.inf
+        elif self._state is READING:
+            self._resume()
+            return
         self._advance()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
-        if self._is_resting:
-            # Fast code: one request that looks like one of before, whole, and nothing else to do.
+        """Take the complete requests in it."""
+        if self._state is IDLE:
+            # Fast path: one complete request with a cached route, and nothing behind it.
             end = data.find(HEAD_END) + len(HEAD_END)
-            usual = self._lane.cached_routes.get(data[:end]) or self._lane.cache_route(data[:end])
-            if usual is not None and len(data) - end == usual.head.length:
-                self._is_resting, self._is_alone = False, True
+            head = data[:end]
+            cached = self._router.cached_routes.get(head) or self._router.cache_route(head)
+            if cached is not None and len(data) - end == cached.head.length:
+                self._state = SINGLE
                 self.deadline_s = math.inf
-                request = Request(self, usual.head, usual.query, data[end:])
+                request = Request(self.settle, cached.head, cached.query, data[end:])
                 self._requests.append(request)
-                self._run(usual.handle, request)
+                self._handle(cached.handler, request)
                 return
-            self._is_resting = False
-        self._is_alone = False
-        if self._is_ending:
-            return  # and nothing more of this client is looked at
-        self._framer.feed(data)
-        self._advance()
+        if self._state <= SINGLE:
+            self._enter(READING)
+        if self._state < DRAINING:
+            self._framer.feed(data)
+            self._advance()
 
-    # What the server and the lane tell.
+    # Called by uvicorn's server, the context and the general server.
 
     def shutdown(self) -> None:
-        """The server stops: answer what is under way, then end."""
-        self._is_ending = True
-        self._is_resting = self._is_alone = False
-        self._lane.close_streams()
-        if not self._requests and not self._is_held:
-            self._end()
-
-    @property
-    def _is_busy(self) -> bool:
-        """Whether there is something to answer, or answers are still to be read."""
-        return bool(self._requests) or self._is_held or self._is_write_paused
+        """The server stops: send the pending responses, then close."""
+        self._context.close_streams()
+        if self._state >= DRAINING:
+            return
+        is_pending = self._requests or self._state is HANDED_OVER
+        self._enter(DRAINING)
+        if not is_pending:
+            self._close()
 
     def expire(self) -> None:
         """The deadline has passed."""
-        if self._transport is None:
-            return
-        if self._is_write_paused or self._is_refused or self._transport.is_closing():
-            self._transport.abort()
+        if self._flow.is_write_paused or self._state >= DRAINING:
+            self._abort()
         elif self._framer.unread_bytes:
-            self._refuse(self._lane.responses.rejection(_TOO_SLOW))
+            self._reject(self._context.responses.rejection(_TOO_SLOW))
         else:
-            self._end()
-
-    def settle(self) -> None:
-        """Send the answers that are ready, in the order of their requests."""
-        if self._is_alone and self._transport is not None:
-            # Fast code. At rest before the write, which may pause writing.
-            self._is_alone, self._is_resting = False, True
-            self._rest()
-            self._transport.write(cast(bytes, self._requests.popleft().payload))
-            return
-        requests, ready = self._requests, []
-        while requests and (payload := requests[0].payload) is not None:
-            counted_bytes = requests.popleft().counted_bytes
-            if counted_bytes:
-                self._under_way.release(counted_bytes)
-            ready.append(payload)
-        if ready and self._transport is not None:
-            self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
-            if not requests:
-                self._all_answered()
+            self._close()
 
     def general_done(self) -> None:
-        """The general server has answered what it was given."""
-        self._under_way.release(self._under_way.held_bytes)
+        """The general server has sent its response."""
+        self._pending.release(self._pending.held_bytes)
         self._resume()
 
-    def end_after_general(self) -> None:
-        """The general server wants the connection to end with its answer."""
-        self._is_ending = True
-        self._end()
+    def general_closes(self) -> None:
+        """The general server closes the connection after its response."""
+        self._close()
 
-    # One request after the other.
+    def settle(self) -> None:
+        """Send the responses that are ready, in the order of their requests."""
+        if self._state is SINGLE:
+            # Fast path. Idle before the write, which may pause writing.
+            self._state = IDLE
+            self.deadline_s = self._context.idle_deadline_s
+            self._transport.write(self._requests.popleft().response)
+            return
+        requests, ready = self._requests, []
+        while requests and requests[0].response:
+            request = requests.popleft()
+            if request.counted_bytes:
+                self._pending.release(request.counted_bytes)
+            ready.append(request.response)
+        if ready and self._state < LINGERING:
+            self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
+            if not requests:
+                self._resume()
+
+    # Requests.
 
     def _advance(self) -> None:
-        """Take every whole request out of what has come."""
-        while not (self._is_held or self._is_ending or self._is_write_paused):
+        """Take every complete request out of the received data."""
+        while self._state in _TAKES_REQUESTS and not self._flow.is_write_paused:
             found = self._framer.next()
             if type(found) is CompleteRequest:
-                self._is_body_awaited = False
-                if self._coming.held_bytes:
-                    self._coming.resize(0)
+                if self._state is READING_BODY:
+                    self._enter(READING)
+                if self._received.held_bytes:
+                    self._received.resize(0)
                 self._take(found)
                 if not self._framer.unread_bytes:
-                    return
+                    break
             elif found is None:
                 self._await_more()
                 break
             else:
-                self._refuse(self._lane.responses.rejection(cast(Rejection, found)))
-        come_bytes = 0 if self._is_ending else self._framer.unread_bytes
-        if come_bytes or self._coming.held_bytes:
-            self._count(come_bytes)
+                self._reject(self._context.responses.rejection(cast(Rejection, found)))
+        unread_bytes = self._framer.unread_bytes if self._state < DRAINING else 0
+        if unread_bytes or self._received.held_bytes:
+            self._count(unread_bytes)
 
-    def _count(self, come_bytes: int) -> None:
-        """Hold what waits here, or for its rest, within the budget."""
-        if not self._coming.resize(come_bytes):
-            if (self._is_held or self._is_write_paused) and self._transport is not None:
-                self._transport.abort()  # what is to be answered first may take its time
+    def _count(self, unread_bytes: int) -> None:
+        """Hold received data within the budget."""
+        is_blocked = self._state in (FULL, HANDED_OVER) or self._flow.is_write_paused
+        if not self._received.resize(unread_bytes):
+            if is_blocked:
+                self._abort()  # the pending responses may take any time
             else:
-                self._refuse(self._lane.responses.overloaded())
-        elif come_bytes > _READ_AHEAD_BYTES and self._is_held:
-            self._pause_reading()
+                self._reject(self._context.responses.overloaded())
+        elif is_blocked and unread_bytes > _READ_AHEAD_BYTES:
+            self._flow.pause_reading()
 
-    def _take(self, whole: CompleteRequest) -> None:
-        head, body = whole.head, whole.body
-        target = None if head.is_general else self._lane.target(whole.line)
+    def _take(self, found: CompleteRequest) -> None:
+        head, body = found.head, found.body
+        target = None if head.is_general else self._router.target(found.line)
         if target is None:
-            self._hand_over(whole)
+            self._hand_over(found)
             return
-        handle, query = target
-        request = Request(self, head, query, body)
+        handler, query = target
+        request = Request(self.settle, head, query, body)
         self._requests.append(request)
         self.deadline_s = math.inf
         if not head.keep_alive:
-            self._is_ending = True  # RFC 9112 9.6: what comes behind it is not looked at
-        if len(self._requests) >= PIPELINED_MAX:
-            self._is_held = True
-        if not self._under_way.take(len(body)):
+            self._enter(DRAINING)  # RFC 9112 9.6: data behind it is discarded
+        elif len(self._requests) >= PIPELINED_MAX:
+            self._enter(FULL)
+        if not self._pending.acquire(len(body)):
             request.body = b""
-            request.respond(self._lane.responses.overloaded())
+            request.respond(self._context.responses.overloaded())
             return
         request.counted_bytes = len(body)
-        self._run(handle, request)
+        self._handle(handler, request)
 
-    def _run(self, handle: Handle, request: Request) -> None:
+    def _handle(self, handler: Handler, request: Request) -> None:
         try:
-            handle(request)
-        except Exception as error:  # told to the client, and logged if nobody expected it
-            request.respond(self._lane.responses.error(error))
+            handler(request)
+        except Exception as error:  # becomes a response, and is logged if unexpected
+            request.respond(self._context.responses.error(error))
 
-    def _hand_over(self, whole: CompleteRequest) -> None:
-        """Give a request to the general server, when the answers before it are sent."""
-        rejection = check_line(whole.line)
+    def _hand_over(self, found: CompleteRequest) -> None:
+        """Queue a request for the general server, behind the pending responses."""
+        rejection = check_line(found.line)
         if rejection is not None:
-            self._refuse(self._lane.responses.rejection(rejection))
+            self._reject(self._context.responses.rejection(rejection))
             return
-        self._is_held = True
-        self._handed_over = whole
+        self._enter(HANDED_OVER)
+        self._queued = found
         self.deadline_s = math.inf
         if not self._requests:
-            self._start_general()
-
-    def _start_general(self) -> None:
-        whole, self._handed_over = self._handed_over, None
-        if whole is None or self._transport is None:
-            return
-        if not self._under_way.take(len(whole.body)):
-            self._refuse(self._lane.responses.overloaded())
-            return
-        if self._general is None:
-            self._general = General(self, self._transport, self._uvicorn)
-        self._general.serve(whole.raw)
-
-    def _await_more(self) -> None:
-        """Set the deadline of what has begun to arrive."""
-        if self._requests:
-            return
-        limits, head = self._lane.limits, self._framer.awaited
-        if self._is_half_closed:
-            self._end()
-        elif head is None:
-            if self._framer.unread_bytes:
-                self.deadline_s = min(self.deadline_s, self._lane.now_s + limits.head_s)
-        elif not self._is_body_awaited:
-            self._is_body_awaited = True
-            self.deadline_s = self._lane.now_s + limits.body_s
-            if head.expects_continue and self._transport is not None:
-                self._transport.write(_CONTINUE)
-
-    def _all_answered(self) -> None:
-        if self._handed_over is not None:
-            self._start_general()
-        else:
             self._resume()
 
-    def _resume(self) -> None:
-        """Everything taken is answered: rest, or go on with what has come meanwhile."""
-        if self._is_ending:
-            self._end()
+    def _serve_queued(self, queued: CompleteRequest) -> None:
+        self._queued = None
+        if not self._pending.acquire(len(queued.body)):
+            self._reject(self._context.responses.overloaded())
             return
-        self._rest()
-        if self._is_held:
-            self._is_held = False
-            self._resume_reading()
-        if self._framer.unread_bytes or self._is_half_closed:
-            asyncio.get_running_loop().call_soon(self._advance)
-        else:
-            self._is_resting = True
+        if self._general is None:
+            self._general = GeneralServer(self, self._transport, self._uvicorn)
+        self._general.data_received(queued.raw)
 
-    def _refuse(self, payload: bytes) -> None:
-        """Answer after what is under way, and end: the rest of what is sent is not wanted."""
-        self._is_ending = self._is_refused = True
-        last = Request(self, CLOSING, b"", b"")
+    def _await_more(self) -> None:
+        """Set the deadline of a request that has begun to arrive."""
+        head, context = self._framer.awaited, self._context
+        if self._flow.is_eof:
+            self._enter(DRAINING)
+            if not self._requests:
+                self._close()
+        elif self._requests:
+            return
+        elif head is None:
+            if self._framer.unread_bytes:
+                self.deadline_s = min(self.deadline_s, context.now_s + context.limits.head_s)
+        elif self._state is READING:
+            self._enter(READING_BODY)
+            self.deadline_s = context.now_s + context.limits.body_s
+            if head.expects_continue:
+                self._transport.write(_CONTINUE)
+
+    # States.
+
+    def _enter(self, state: State) -> None:
+        if state is not self._state:
+            states.check_transition(self._state, state)
+            self._state = state
+
+    def _leave_fast_path(self) -> None:
+        if self._state <= SINGLE:
+            self._enter(READING)
+
+    def _resume(self) -> None:
+        """Continue after all responses are sent."""
+        if self._queued is not None:
+            self._serve_queued(self._queued)
+        elif self._state >= DRAINING:
+            self._close()
+        elif self._flow.is_write_paused:
+            self._enter(READING)  # `resume_writing` continues
+        else:
+            self.deadline_s = self._context.idle_deadline_s
+            self._flow.resume_reading()
+            if self._framer.unread_bytes or self._flow.is_eof:
+                self._enter(READING)
+                asyncio.get_running_loop().call_soon(self._advance)
+            else:
+                self._enter(IDLE)
+
+    def _reject(self, response: bytes) -> None:
+        """Send a last response after the pending ones; discard what the client still sends."""
+        self._enter(REJECTING)
+        last = Request(self.settle, _NO_HEAD, b"", b"")
         self._requests.append(last)
-        last.respond(payload)
+        last.respond(response)
+
+    def _close(self) -> None:
+        """Close once the written responses are flushed."""
+        context = self._context
+        if self._state is REJECTING and not self._flow.is_eof:
+            # A client that is still sending would lose the response in a reset.
+            self._enter(LINGERING)
+            self._transport.write_eof()
+            self.deadline_s = context.now_s + _LINGER_S
+        elif self._state < LINGERING:
+            self._enter(CLOSING)
+            self.deadline_s = context.now_s + context.limits.body_s
+            self._transport.close()
+
+    def _abort(self) -> None:
+        if self._state is not CLOSED:
+            self._enter(CLOSING)
+            self._transport.abort()

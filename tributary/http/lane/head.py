@@ -39,7 +39,7 @@ _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
 _GENERAL = (b"transfer-encoding", b"if-none-match", b"if-match", b"origin")
 _BLOCKS_KEPT_MAX = 4096
 _BLOCK_KEPT_MAX_BYTES = 2048
-_USUAL_MAX_BYTES = 1024  # of block and body each
+_SIMPLE_MAX_BYTES = 1024  # of block and body each
 
 
 class Rejection(NamedTuple):
@@ -62,7 +62,7 @@ class Head(RequestHeaders):
         "has_host",
         "is_chunked",
         "is_general",
-        "is_usual",
+        "is_simple",
         "keep_alive",
         "length",
         "plain_block",
@@ -74,7 +74,7 @@ class Head(RequestHeaders):
         self.length = 0
         self.is_chunked = False
         self.is_general = False  # no lane answers it, whatever it asks for
-        self.is_usual = False  # small, and nothing in it asks for more than the next one will
+        self.is_simple = False  # small, and nothing in it asks for more than the next one will
         self.keep_alive = True
         self.has_host = False
         self.plain_block = b""
@@ -90,31 +90,27 @@ class Head(RequestHeaders):
         return None
 
 
-CLOSING = Head()  # of an answer after which the connection ends
-CLOSING.keep_alive = False
-
-
 class Heads:
     """Header block → head; bounded, since blocks come from outside."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Head] = {}
+        self._cached: dict[bytes, Head] = {}
 
-    def known(self, block: bytes) -> Head | None:
+    def cached(self, block: bytes) -> Head | None:
         """The head of a block that has been accepted before."""
-        return self._known.get(block)
+        return self._cached.get(block)
 
     def get(self, block: bytes) -> Head:
         """The head of a block of header fields, the empty line included."""
-        head = self._known.get(block)
+        head = self._cached.get(block)
         if head is None:
             head = parse(block)
             # A block with a key of its own never comes again, and large ones are not usual.
             is_kept = head.rejection is None and head.idempotency_key is None
             if is_kept and len(block) <= _BLOCK_KEPT_MAX_BYTES:
-                if len(self._known) >= _BLOCKS_KEPT_MAX:
-                    self._known.clear()
-                self._known[block] = head
+                if len(self._cached) >= _BLOCKS_KEPT_MAX:
+                    self._cached.clear()
+                self._cached[block] = head
         return head
 
 
@@ -137,13 +133,13 @@ def parse(block: bytes) -> Head:
             lines = block.split(b"\r\n")
             kept = [line for line in lines if not line.lower().startswith(_HOP)]
             head.plain_block = b"\r\n".join(kept)
-        head.is_usual = _is_usual(head)
+        head.is_simple = _is_simple(head)
     return head
 
 
-def _is_usual(head: Head) -> bool:
+def _is_simple(head: Head) -> bool:
     is_plain = head.has_host and head.keep_alive and not (head.is_general or head.expects_continue)
-    is_small = max(head.length, len(head.plain_block)) <= _USUAL_MAX_BYTES
+    is_small = max(head.length, len(head.plain_block)) <= _SIMPLE_MAX_BYTES
     return is_plain and is_small and head.idempotency_key is None
 
 

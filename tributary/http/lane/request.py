@@ -1,39 +1,29 @@
-"""A request that the lane answers, and its place in the order of its connection."""
+"""A request that the lane handles, queued in the order of its connection."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-if TYPE_CHECKING:
-    from tributary.http.lane.connection import Connection
-    from tributary.http.lane.head import Head
+from tributary.http.lane.head import Head
 
 
 class Request(msgspec.Struct, gc=False, eq=False):
-    """What a route gets; it must call `respond` once, now or later."""
+    """The argument of a handler, which must call `respond` once, now or later."""
 
-    connection: Connection
+    settle: Callable[[], None]  # sends what is ready on the connection
     head: Head
-    query: Any  # as the route has prepared it
+    query: Any  # as prepared by the route
     body: bytes
-    payload: bytes | None = None  # the whole response, once it is known
+    response: bytes = b""  # complete; empty while the request is pending
     counted_bytes: int = 0  # of the body, against the budget
 
-    def respond(self, payload: bytes) -> None:
-        """Send a whole response, as soon as those before it have been sent."""
-        self.payload = payload
-        self.connection.settle()
+    def respond(self, response: bytes) -> None:
+        """Send a complete response, as soon as those before it have been sent."""
+        self.response = response
+        self.settle()
 
 
-Handle = Callable[[Request], None]
-
-
-class CachedRoute(msgspec.Struct, gc=False):
-    """What a head has led to before: the same bytes will lead to the same."""
-
-    head: Head
-    handle: Handle
-    query: Any
+Handler = Callable[[Request], None]
