@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,45 @@ def test_nobody_imports_the_command_line():
         and str(path) != inside[1]
         and any(f"{name}.".startswith("tributary.cli.") for name in modules(path))
     ]
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module → the modules that it imports, also inside functions and for type checking only."""
+    names = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+    graph: dict[str, set[str]] = {name: set() for name in names}
+    for name, path in names.items():
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                full = [f"{node.module}.{alias.name}" for alias in node.names]
+                found = [each if each in names else node.module for each in full]
+            else:
+                continue
+            graph[name] |= {each for each in found if each in names}
+    return graph
+
+
+def cycles(graph: dict[str, set[str]]) -> list[str]:
+    """Cycles of the graph, each broken up once it is found."""
+    found = []
+    while True:
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            cycle = error.args[1]  # each module is imported by the next one
+            found.append(" ← ".join(cycle))
+            graph[cycle[1]].discard(cycle[0])
+        else:
+            return found
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    found = cycles(import_graph())
+    assert found == [], f"{len(found)} cycles"
+
+
+def test_cycles_are_found():
+    assert (
+        len(cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"e"}, "e": {"d"}, "f": {"a"}})) == 2
+    )
