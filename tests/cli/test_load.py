@@ -90,7 +90,7 @@ class TestFiles:
         assert answer["current_engine_rpm"] == 764.0
         assert answer["current_speed"] == 9.0
 
-    def test_what_was_guessed_is_shown(self, load: Load):
+    def test_the_plan_is_shown(self, load: Load):
         status, text = load(DATA / "units.csv", "--dry-run")
         assert status == 0, text
         assert "columns by ';'" in text
@@ -103,9 +103,7 @@ class TestFiles:
         assert (status, "dry run: 5 rows read, nothing sent" in text) == (0, True), text
         assert deployment.get("/collect?device=load-dry")[0] == 404
 
-    def test_options_decide_what_is_not_to_be_guessed(
-        self, load: Load, deployment: Deployment, tmp_path: Path
-    ):
+    def test_options_override_guesses(self, load: Load, deployment: Deployment, tmp_path: Path):
         path = tmp_path / "own.txt"
         path.write_text("who|when|v|w\nload-own|1700000000|1.234|5\n")
         columns = ("--device-column", "who", "--time-column", "when", "--delimiter", "|")
@@ -116,9 +114,7 @@ class TestFiles:
         assert answer["current_volume"] == 1234.0
         assert "current_w" not in answer
 
-    def test_lines_of_json_in_gzip_are_readings(
-        self, load: Load, deployment: Deployment, tmp_path: Path
-    ):
+    def test_compressed_ndjson_is_loaded(self, load: Load, deployment: Deployment, tmp_path: Path):
         path = tmp_path / "lines.ndjson.gz"
         path.write_bytes(gzip.compress(b'{"device":"load-json","Gyro":{"x":1.5}}\n' * 3))
         status, text = load(path)
@@ -126,8 +122,8 @@ class TestFiles:
         settled(deployment, "load-json", 3, "Gyro.x")
 
 
-class TestFaults:
-    def test_bad_rows_are_listed_with_line_and_reason_and_the_good_are_sent(
+class TestErrors:
+    def test_invalid_rows_are_listed_with_line_and_reason_and_valid_ones_sent(
         self, load: Load, deployment: Deployment, tmp_path: Path
     ):
         path = tmp_path / "bad.csv"
@@ -140,7 +136,7 @@ class TestFaults:
         assert "sent 2, accepted 2, refused 0, skipped 2" in text
         settled(deployment, "load-bad", 2, "temp")
 
-    def test_of_many_bad_rows_the_first_are_listed_and_the_rest_counted(
+    def test_of_many_invalid_rows_the_first_are_listed_and_the_rest_counted(
         self, load: Load, tmp_path: Path
     ):
         path = tmp_path / "bad.csv"
@@ -150,7 +146,9 @@ class TestFaults:
         assert text.count("1 cells in a row of 2 columns") == 20
         assert "30 more" in text
 
-    def test_what_the_server_refuses_is_listed_with_its_line(self, load: Load, tmp_path: Path):
+    def test_readings_that_the_server_refuses_are_listed_with_their_line(
+        self, load: Load, tmp_path: Path
+    ):
         path = tmp_path / "future.csv"
         path.write_text("device,time,speed\nload-f,1700000000,1\nload-f,4102444800,2\n")
         status, text = load(path)
@@ -158,7 +156,7 @@ class TestFaults:
         assert "future.csv:3: refused: recorded_at 4102444800000 lies in the future" in text
         assert "sent 2, accepted 1, refused 1, skipped 0" in text
 
-    def test_terminal_commands_in_a_file_are_made_visible(self, load: Load, tmp_path: Path):
+    def test_terminal_escapes_in_a_file_are_escaped(self, load: Load, tmp_path: Path):
         path = tmp_path / "evil.csv"
         path.write_text("device,speed\x1b[31m\na,1\n\x1b]0,2\n[bold]b,3\n")
         _, text = load(path, "--dry-run")
@@ -175,7 +173,7 @@ class TestFaults:
             ([DATA / "ugly.csv", "--delimiter", "ab"], "is not a single character"),
         ],
     )
-    def test_what_must_be_set_right_ends_with_2_and_the_remedy(
+    def test_usage_errors_exit_2_with_a_remedy(
         self, load: Load, arguments: list[object], remedy: str
     ):
         status, text = load(*arguments)
@@ -189,7 +187,7 @@ class TestFaults:
         assert (status, "the file is empty" in text) == (2, True), text
         assert deployment.get("/collect?device=load-none")[0] == 404
 
-    def test_a_server_that_is_not_there_is_said_so(self, load: Load, table: Table):
+    def test_an_unreachable_server_is_reported(self, load: Load, table: Table):
         status, text = load(table(3), url="http://127.0.0.1:9")
         assert (status, "tributary up" in text) == (1, True), text
 
@@ -222,7 +220,7 @@ class TestRepetition:
         assert (status, "accepted 10" in text, "already loaded" in text) == (0, True, True), text
         settled(deployment, path.stem, 10)
 
-    def test_a_file_that_has_grown_is_continued(
+    def test_a_file_that_has_grown_is_resumed(
         self, load: Load, deployment: Deployment, table: Table
     ):
         path = table(10)
@@ -244,7 +242,7 @@ class TestRepetition:
         assert "sent 10, accepted 10" in load(path)[1]
         settled(deployment, path.stem, 20)
 
-    def test_again_loads_it_once_more_and_only_once(
+    def test_again_loads_the_file_exactly_once_more(
         self, load: Load, deployment: Deployment, table: Table
     ):
         path = table(10)
@@ -268,7 +266,7 @@ class TestRepetition:
         settled(fresh, path.stem, 10)
         assert fresh.stop() == 0
 
-    def test_a_server_that_stays_away_ends_it_with_the_remedy(
+    def test_an_unavailable_server_ends_the_load_with_a_remedy(
         self, run: Callable[..., Process], table: Table, tmp_path: Path
     ):
         path = table(3000)
@@ -280,7 +278,7 @@ class TestRepetition:
         assert "accepted 1000" in process.text
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_an_interrupted_load_says_how_to_go_on(
+    def test_an_interrupted_load_prints_how_to_resume(
         self,
         run: Callable[..., Process],
         table: Table,

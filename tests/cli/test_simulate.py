@@ -23,7 +23,7 @@ def counts(text: str) -> dict[str, int]:
     return dict(zip(("sent", "accepted", "refused"), map(int, match.groups()), strict=True))
 
 
-def test_a_fleet_is_sent_and_collect_says_what_was_sent(run: Run, deployment: Deployment):
+def test_a_fleet_is_sent_and_collect_returns_what_was_sent(run: Run, deployment: Deployment):
     drive = ("--devices", "6", "--rate", "200", "--seconds", "3", "--seed", "101")
     process = run("simulate", "--url", deployment.url, *drive)
     assert process.end() == 0, process.text
@@ -39,7 +39,7 @@ def test_a_fleet_is_sent_and_collect_says_what_was_sent(run: Run, deployment: De
     assert 600 < answer["current_engine_rpm"] < 3200
 
 
-def test_a_second_drive_of_the_same_fleet_agrees_as_well(run: Run, deployment: Deployment):
+def test_a_second_drive_of_the_same_fleet_agrees(run: Run, deployment: Deployment):
     """Though its cars have a past, and send less than counts in an average."""
     drive = ("--devices", "4", "--rate", "10", "--seconds", "1", "--seed", "102")
     for _ in range(2):
@@ -57,7 +57,7 @@ def test_ctrl_c_ends_the_drive_and_what_was_sent_is_checked(run: Run, deployment
     assert "2 of 2 cars agree" in process.text
 
 
-def test_a_server_that_averages_otherwise_does_not_agree(run: Run, tmp_path: Path):
+def test_a_server_with_another_average_does_not_agree(run: Run, tmp_path: Path):
     deployment = Deployment(tmp_path, environ={"TRIBUTARY_AVERAGE_OVER": "3"})
     drive = ("--devices", "1", "--rate", "20", "--seconds", "1", "--timeout", "0.2")
     process = run("simulate", "--url", deployment.url, *drive)
@@ -97,19 +97,19 @@ def test_the_token_may_be_in_the_environment(run: Run):
     assert "trb_of_environment" not in process.text
 
 
-def test_a_server_that_is_not_there_is_said_so(run: Run):
+def test_an_unreachable_server_is_reported(run: Run):
     process = run("simulate", "--url", "http://127.0.0.1:9")
     assert process.end() == 1
     assert "start a server with `tributary up`" in process.text
 
 
-def test_a_fleet_of_no_cars_is_refused(run: Run):
+def test_a_fleet_without_cars_is_refused(run: Run):
     process = run("simulate", "--devices", "0")
     assert process.end() == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_in_order_when_started_with_sigint_ignored(
+def test_it_stops_cleanly_when_started_with_sigint_ignored(
     run: Run, deployment: Deployment, number: signal.Signals
 ):
     drive = ("--devices", "2", "--rate", "50", "--seconds", "600", "--seed", str(110 + number))

@@ -33,12 +33,12 @@ class TestAgainstTheRealServer:
         assert (refusal.value.status, refusal.value.code) == (422, "invalid_device")
         assert refusal.value.field == "device"
 
-    def test_a_device_nobody_knows_raises_with_status_404(self, deployment: Deployment):
+    def test_an_unknown_device_raises_with_status_404(self, deployment: Deployment):
         with Tributary(deployment.url) as tributary, pytest.raises(Refused) as refusal:
             tributary.collect("client-nobody")
         assert refusal.value.status == 404
 
-    def test_the_good_readings_of_an_array_are_recorded_and_the_bad_reported(
+    def test_valid_readings_of_an_array_are_recorded_and_invalid_ones_reported(
         self, deployment: Deployment
     ):
         readings = [{"device": "client-3", "speed": value} for value in (1, "ERR", 3, None, 5)]
@@ -56,7 +56,7 @@ class TestAgainstTheRealServer:
             )
             assert tributary.collect("client-3")["average_speed"] == 3.0
 
-    def test_an_array_larger_than_the_server_takes_is_sent_in_parts(self, deployment: Deployment):
+    def test_an_array_over_the_limit_of_the_server_is_split(self, deployment: Deployment):
         readings = [{"device": "client-4", "recorded_at": 1e9, "speed": n} for n in range(25_000)]
         with Tributary(deployment.url) as tributary:
             assert tributary.record_all(readings).accepted == 25_000
@@ -107,7 +107,7 @@ class TestAgainstTheRealServer:
 
 class TestRepetition:
     @pytest.mark.parametrize("status", [429, 502, 503, 504])
-    def test_what_is_to_come_later_is_sent_again_under_the_same_key(self, status: int):
+    def test_a_retry_uses_the_same_key(self, status: int):
         with scripted(later(status), later(status), OK) as server:
             with Tributary(server.url) as tributary:
                 tributary.record(speed=1)
@@ -115,7 +115,7 @@ class TestRepetition:
             assert len(set(keys(server))) == 1
             assert server.asked[0] == server.asked[2]
 
-    def test_a_connection_that_is_closed_without_an_answer_is_tried_again(self):
+    def test_a_request_is_retried_after_a_closed_connection(self):
         with scripted(Answer(HANG_UP), accepted(1)) as server:
             with Tributary(server.url) as tributary:
                 assert tributary.record_all([{"speed": 1}], key="k").accepted == 1
@@ -134,34 +134,34 @@ class TestRepetition:
             tributary.record(speed=1)
             assert time.monotonic() - began_at_s >= 1.0
 
-    def test_who_is_told_to_wait_longer_than_patience_lasts_gives_up_at_once(self):
+    def test_a_retry_after_beyond_the_deadline_fails_at_once(self):
         with scripted(later(retry_after="3600")) as server:
             with Tributary(server.url) as tributary, pytest.raises(Unavailable, match="is away"):
                 tributary.record(speed=1)
             assert len(server.asked) == 1
 
-    def test_patience_ends_when_nobody_answers(self):
+    def test_retries_end_when_no_server_responds(self):
         with (
             Tributary("http://127.0.0.1:9", retry_for_s=0.3) as tributary,
             pytest.raises(Unavailable, match="refused"),
         ):
             tributary.record(speed=1)
 
-    def test_pauses_grow_to_a_bound_and_differ(self):
+    def test_backoff_grows_to_a_bound_with_jitter(self):
         assert all(0.05 <= pause_s(0) <= 0.1 for _ in range(100))
         assert all(2.5 <= pause_s(50) <= 5.0 for _ in range(100))
         assert len({pause_s(3) for _ in range(100)}) > 90
         assert all(7.0 <= pause_s(0, 7.0) < 7.1 for _ in range(100))
 
     @pytest.mark.parametrize("status", [400, 401, 403, 415, 422])
-    def test_a_no_is_not_sent_again(self, status: int):
+    def test_a_refused_request_is_not_retried(self, status: int):
         with scripted(no(status, "bad")) as server:
             with Tributary(server.url) as tributary, pytest.raises(Refused, match="because of bad"):
                 tributary.record(speed=1)
             assert len(server.asked) == 1
 
     @pytest.mark.parametrize("answer", [Answer(500), Answer(302), Answer(200, [1])])
-    def test_what_is_no_tributary_is_said_so(self, answer: Answer):
+    def test_a_server_other_than_tributary_is_reported(self, answer: Answer):
         with scripted(answer) as server:
             with Tributary(server.url) as tributary, pytest.raises(ServerError, match="Tributary"):
                 tributary.record(speed=1)
@@ -169,7 +169,7 @@ class TestRepetition:
 
 
 class TestArrays:
-    def test_a_server_that_skips_tells_which_it_left_out(self):
+    def test_skipped_readings_are_listed_in_the_receipt(self):
         rejected = [{"index": 1, "field": "speed", "code": "not_a_number", "message": "no"}]
         answer = Answer(200, {"success": True, "accepted": 2, "rejected": rejected})
         with scripted(answer) as server, Tributary(server.url) as tributary:
@@ -178,7 +178,7 @@ class TestArrays:
         assert (receipt.accepted, receipt.refused) == (2, 1)
         assert receipt.refusals[0].index == 1
 
-    def test_a_server_that_refuses_the_whole_gets_the_rest_without_the_bad_one(self):
+    def test_the_rest_is_sent_without_the_reading_that_was_refused(self):
         answers = (no(422, "bad", 0), no(422, "bad", 1), accepted(1))
         with scripted(*answers) as server, Tributary(server.url) as tributary:
             receipt = tributary.record_all([{"a": 0}, {"a": 1}, {"a": 2}], key="k")
@@ -186,7 +186,7 @@ class TestArrays:
         assert [refusal.index for refusal in receipt.refusals] == [0, 2]
         assert receipt.accepted == 1
 
-    def test_a_part_has_a_key_of_its_own_that_is_the_same_the_next_time(self):
+    def test_a_part_has_its_own_reproducible_key(self):
         runs = []
         for _ in range(2):
             with scripted(no(413, "large"), accepted(1)) as server, Tributary(server.url) as client:
@@ -211,7 +211,7 @@ class TestArrays:
             receipt = tributary.record_all([{"a": 0}, {"a": 1}], key="k")
         assert (receipt.accepted, receipt.duplicates, receipt.refused) == (2, 2, 0)
 
-    def test_no_readings_are_no_request(self):
+    def test_without_readings_no_request_is_sent(self):
         with scripted(OK) as server, Tributary(server.url) as tributary:
             assert tributary.record_all([]).sent == 0
             assert server.asked == []
@@ -226,7 +226,7 @@ class TestArrays:
 
 class TestAddress:
     @pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://a", "http://", "http://[::1"])
-    def test_what_is_no_url_is_named_with_the_remedy(self, url: str):
+    def test_an_invalid_url_is_reported_with_a_remedy(self, url: str):
         with pytest.raises(Misconfigured, match=r"use a URL like http://127\.0\.0\.1:8000"):
             Tributary(url)
 
@@ -235,7 +235,7 @@ class TestAddress:
             Tributary("http://me:secret@127.0.0.1:8000")
         assert "secret" not in str(refused.value)
 
-    def test_a_slash_at_the_end_changes_nothing(self):
+    def test_a_trailing_slash_is_ignored(self):
         with scripted(OK) as server, Tributary(server.url + "/") as tributary:
             tributary.record(a=1)
             assert server.asked[0].path == "/record"

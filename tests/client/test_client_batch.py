@@ -41,21 +41,21 @@ def test_large_readings_make_arrays_of_few():
         assert [len(asked.body) for asked in server.asked] == [2, 2]
 
 
-def test_what_became_of_each_array_is_told_in_order():
-    told = []
+def test_receipts_of_arrays_arrive_in_order():
+    received = []
     with (
         scripted(accepted(2)) as server,
         Tributary(server.url) as tributary,
         tributary.batch(
-            max_readings=2, on_receipt=lambda readings, _: told.extend(readings)
+            max_readings=2, on_receipt=lambda readings, _: received.extend(readings)
         ) as batch,
     ):
         for number in range(6):
             batch.record(a=number)
-    assert [reading["a"] for reading in told] == list(range(6))
+    assert [reading["a"] for reading in received] == list(range(6))
 
 
-def test_a_full_buffer_makes_record_wait():
+def test_record_blocks_while_the_buffer_is_full():
     with scripted(later(retry_after="1"), accepted(1)) as server:
         with (
             Tributary(server.url) as tributary,
@@ -72,7 +72,7 @@ def test_a_full_buffer_makes_record_wait():
         assert [asked.body[0]["a"] for asked in server.asked] == [0, 0, 1, 2, 3]
 
 
-def test_what_cannot_be_delivered_is_handed_back():
+def test_undelivered_readings_are_returned():
     tributary = Tributary("http://127.0.0.1:9", retry_for_s=0.1)
     batch = tributary.batch(max_readings=2, max_age_s=60)
     batch.record(a=0)
@@ -84,7 +84,7 @@ def test_what_cannot_be_delivered_is_handed_back():
     assert isinstance(lost.value.__cause__, Unavailable)
 
 
-def test_after_the_end_record_hands_back_what_it_was_given():
+def test_record_after_close_returns_its_reading():
     with scripted(accepted(1)) as server, Tributary(server.url) as tributary:
         batch = tributary.batch()
         batch.close()

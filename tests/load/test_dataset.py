@@ -41,14 +41,14 @@ class TestTheUglyFile:
         assert metrics["SPEED"] == "speed"
 
     @pytest.mark.parametrize("path", FILES)
-    def test_every_row_is_read_without_a_complaint(self, path: Path):
+    def test_every_row_is_read_without_a_warning(self, path: Path):
         rows = read(path.read_bytes())
         assert rows
         assert [row for row in rows if row.reading is None or row.warnings] == []
         assert {row.reading["recorded_at"] for row in rows} == {1_510_000_000_000}
 
     @pytest.mark.parametrize("path", FILES)
-    def test_what_is_no_measurement_is_left_out(self, path: Path):
+    def test_columns_without_measurements_are_left_out(self, path: Path):
         plan = planned(path.read_bytes())
         assert column(plan, "ord").left_out == "numbers the rows"
         assert "decimal marks are missing" in column(plan, "LATITUDE").left_out
@@ -61,7 +61,7 @@ class TestTheUglyFile:
         assert column(plan, "ALTITUDE").mark == "."
         assert column(plan, "MAF").mark == ","
 
-    def test_a_row_is_what_stands_in_the_file(self):
+    def test_a_row_has_the_values_of_the_file(self):
         row = read((DATA / "ugly.csv").read_bytes())[0]
         assert row.line == 2
         assert row.reading == {
@@ -75,7 +75,7 @@ class TestTheUglyFile:
             "engine_runtime": 91.0,
         }
 
-    def test_a_column_that_is_empty_at_first_is_read_when_it_fills(self):
+    def test_a_column_with_empty_first_cells_is_read(self):
         content = (DATA / "ugly.csv").read_bytes()
         head = content.splitlines(keepends=True)[:11]
         form = file_records.form_of(head)
@@ -85,7 +85,7 @@ class TestTheUglyFile:
         rows = list(map(Reader(plan).read, file_records.records(lines, form)))
         assert rows[-1].reading["timing_advance"] == 80.5
 
-    def test_units_in_cells_are_understood_and_a_strange_one_is_left_out(self):
+    def test_units_in_cells_are_parsed_and_a_cell_in_another_unit_is_left_out(self):
         rows = read((DATA / "units.csv").read_bytes())
         assert rows[0].reading == {
             "device": "units1",
@@ -104,30 +104,30 @@ class TestTheUglyFile:
 
 class TestForms:
     @pytest.mark.parametrize("delimiter", [";", ",", "\t", "|"])
-    def test_the_delimiter_is_found(self, delimiter: str):
+    def test_the_delimiter_is_detected(self, delimiter: str):
         rows = [["device", "speed", "temp"], ["a", "1.5", "2"], ["b", "3", "4.5"]]
         content = "\n".join(delimiter.join(row) for row in rows).encode()
         assert planned(content).form.delimiter == delimiter
 
-    def test_decimal_commas_do_not_pass_for_delimiters(self):
+    def test_decimal_commas_are_not_mistaken_for_delimiters(self):
         content = b"device;speed;temp\na;1,5;2,25\nb;3,5;4,75\n"
         assert readings(content)[1] == {"device": "b", "speed": 3.5, "temp": 4.75}
 
-    def test_a_delimiter_that_is_wished_is_taken(self):
+    def test_the_delimiter_option_overrides_detection(self):
         assert readings(b"device speed\na 1\n", delimiter=" ") == [{"device": "a", "speed": 1.0}]
 
-    def test_a_byte_order_mark_and_windows_line_ends_leave_no_trace(self):
+    def test_a_byte_order_mark_and_windows_line_ends_are_removed(self):
         assert readings(b"\xef\xbb\xbfdevice,speed\r\na,1\r\n") == [{"device": "a", "speed": 1.0}]
 
-    def test_text_that_is_not_utf_8_is_read_as_windows_wrote_it(self):
+    def test_text_that_is_not_utf_8_is_read_as_windows_1252(self):
         plan = planned("device,Temp (°C)\na,1\n".encode("cp1252"))
         assert plan.metrics[0].name == "Temp (°C)"
 
-    def test_a_quoted_cell_may_hold_delimiter_and_line_end(self):
+    def test_a_quoted_cell_may_contain_delimiter_and_line_end(self):
         rows = read(b'device,note,speed\na,"x,\ny",1\nb,z,2\n')
         assert [(row.line, row.reading["speed"]) for row in rows] == [(2, 1.0), (4, 2.0)]
 
-    def test_lines_of_json_keep_their_names_and_members_get_dots(self):
+    def test_ndjson_keeps_names_and_flattens_objects_with_dots(self):
         content = (
             b'{"device":"a","recorded_at":"2026-11-22T10:00:00Z","Gyro":{"X":1}}\n\n'
             b'{"device":"a","recorded_at":"2026-11-22T10:00:01Z","later":2,"w":"text"}\n'
@@ -137,7 +137,7 @@ class TestForms:
             {"device": "a", "recorded_at": 1_795_341_601_000, "later": 2.0},
         ]
 
-    def test_a_key_that_the_sample_did_not_show_is_read_all_the_same(self):
+    def test_a_key_that_is_not_in_the_sample_is_read(self):
         head = [b'{"a":1}\n']
         form = file_records.form_of(head)
         reader = Reader(
@@ -156,7 +156,9 @@ class TestForms:
             (b"1,2,3\n4,5,6\n", "not a line of column names"),
         ],
     )
-    def test_what_is_no_data_set_is_refused_with_the_remedy(self, content: bytes, remedy: str):
+    def test_files_that_are_not_data_sets_are_refused_with_a_remedy(
+        self, content: bytes, remedy: str
+    ):
         with pytest.raises(Misconfigured, match=remedy):
             planned(content)
 
@@ -174,7 +176,7 @@ class TestBadRows:
             (b"a," + b"9" * 200_000 + b",1\n", "not CSV"),
         ],
     )
-    def test_a_bad_row_has_a_line_and_a_reason_and_the_others_are_read(
+    def test_an_invalid_row_has_a_line_and_a_reason_and_the_others_are_read(
         self, row: bytes, reason: str
     ):
         rows = read(b"device,speed,temp\na,1,2\n" + row + b"a,3,4\n")
@@ -182,31 +184,31 @@ class TestBadRows:
         assert rows[1].line == 3
         assert reason in rows[1].reason
 
-    def test_a_bad_cell_costs_only_itself(self):
+    def test_an_invalid_cell_does_not_affect_others(self):
         rows = read(b"device,speed,temp\na,1,2\na,x,4\na,5,6\n")
         assert rows[1].reading == {"device": "a", "temp": 4.0}
         assert rows[1].warnings == ("speed: 'x' is not a number",)
 
-    def test_rows_of_empty_cells_are_passed_over(self):
+    def test_rows_of_empty_cells_are_skipped(self):
         assert len(read(b"device,speed\na,1\n,\n\n  , \na,2\n")) == 2
 
-    def test_empty_cells_beyond_the_columns_are_no_fault(self):
+    def test_empty_cells_beyond_the_columns_are_ignored(self):
         assert readings(b"device,speed\na,1,,\n") == [{"device": "a", "speed": 1.0}]
 
     @given(st.lists(st.binary(max_size=40), max_size=8), st.sampled_from([b",", b";"]))
-    def test_no_file_whatever_is_in_it_is_worse_than_refused(self, cells: list[bytes], by: bytes):
+    def test_any_csv_is_read_or_refused(self, cells: list[bytes], by: bytes):
         rows = [b"device,speed,time".replace(b",", by), by.join(cells), b"\n".join(cells)]
         with contextlib.suppress(Misconfigured):
             read(b"\n".join(rows))
 
     @given(st.binary(max_size=300))
-    def test_no_lines_of_json_whatever_is_in_them_are_worse_than_refused(self, content: bytes):
+    def test_any_ndjson_is_read_or_refused(self, content: bytes):
         for row in read(b'{"device":"a","speed":1}\n' + content):
             assert row.reading is not None or row.reason
 
 
 class TestFiles:
-    def test_gzip_is_told_by_its_content(self, tmp_path: Path):
+    def test_gzip_is_detected_by_its_content(self, tmp_path: Path):
         path = tmp_path / "data.csv"
         path.write_bytes(gzip.compress(b"a\nb\n"))
         assert list(file.lines(path)) == [b"a\n", b"b\n"]
@@ -218,7 +220,7 @@ class TestFiles:
         with pytest.raises(Misconfigured, match="damaged"):
             file.fingerprint(path)
 
-    def test_a_fingerprint_knows_the_beginnings_asked_for(self, tmp_path: Path):
+    def test_a_fingerprint_has_the_requested_beginnings(self, tmp_path: Path):
         path = tmp_path / "data"
         path.write_bytes(b"abcdef")
         whole = file.fingerprint(path, [0, 3, 6, 9])
@@ -227,7 +229,7 @@ class TestFiles:
         assert whole.beginnings[3].hexdigest() == file.fingerprint(tmp_path / "abc").sha256
         assert whole.beginnings[6].hexdigest() == whole.sha256
 
-    def test_after_each_record_it_is_known_how_far_the_file_was_read(self):
+    def test_the_position_in_the_file_is_exact_after_each_record(self):
         content = b'device,note\na,"1\n2"\nb,3\n'
         lines = Lines(content.splitlines(keepends=True))
         records = file_records.records(lines, file_records.Form("CSV", ",", ("device", "note")))

@@ -26,19 +26,19 @@ class TestNames:
             ("x" * 100, "x" * 64),
         ],
     )
-    def test_a_column_gets_a_name_a_metric_may_have(self, column: str, metric: str):
+    def test_a_column_gets_a_valid_metric_name(self, column: str, metric: str):
         assert name.metric(column) == metric
 
-    def test_of_two_columns_for_one_metric_the_one_that_bears_its_name_has_it(self):
+    def test_of_two_columns_for_one_metric_the_one_with_its_name_gets_it(self):
         plan = planned(b"device,rpm,engine_rpm\na,1,2\n")
         assert {c.name: c.metric for c in plan.columns} == {"rpm": "", "engine_rpm": "engine_rpm"}
         assert "use --map" in column(plan, "rpm").left_out
 
-    def test_columns_of_one_name_or_none_are_told_apart(self):
+    def test_columns_with_the_same_name_or_none_get_distinct_names(self):
         form = file_records.form_of([b"device,temp,temp,,temp\n", b"a,1,2,3,4\n"])
         assert form.columns == ("device", "temp", "temp_3", "column_4", "temp_5")
 
-    def test_more_columns_than_a_reading_may_have_metrics_are_left_out(self):
+    def test_columns_beyond_the_metrics_limit_are_left_out(self):
         names = ",".join(f"m{n}" for n in range(70))
         plan = planned(f"device,{names}\na{',1.5' * 70}\n".encode())
         assert len(plan.metrics) == 64
@@ -48,7 +48,7 @@ class TestNames:
 class TestOverrides:
     CSV = b"who,when,speed,temp\nx1,1700000000,1,2\n"
 
-    def test_columns_are_what_the_user_says(self):
+    def test_columns_can_be_overridden(self):
         overrides = {
             "device_column": "who",
             "time_column": "when",
@@ -62,11 +62,11 @@ class TestOverrides:
         "overrides",
         [{"device_column": "whom"}, {"time_column": "wen"}, {"names": {"tmp": "x"}}],
     )
-    def test_a_column_that_is_not_there_is_named_with_the_nearest(self, overrides: dict):
+    def test_an_unknown_column_is_reported_with_the_nearest_name(self, overrides: dict):
         with pytest.raises(Misconfigured, match=r"did you mean (who|when|temp)\?"):
             planned(self.CSV, **overrides)
 
-    def test_a_name_no_metric_may_have_is_refused(self):
+    def test_an_invalid_metric_name_is_refused(self):
         with pytest.raises(Misconfigured, match="not a valid metric name"):
             planned(self.CSV, names={"temp": "9"})
 
@@ -74,7 +74,7 @@ class TestOverrides:
         with pytest.raises(Misconfigured, match="'x1' is not a valid time"):
             planned(self.CSV, time_column="who")
 
-    def test_the_decimal_mark_decides_only_where_both_can_be_meant(self):
+    def test_the_decimal_option_applies_only_to_ambiguous_numbers(self):
         content = b"device;speed;temp\na;1.234;5,5\n"
         assert readings(content, decimal=",")[0]["speed"] == 1234.0
         assert readings(content, decimal=".")[0] == {"device": "a", "speed": 1.234, "temp": 5.5}

@@ -44,7 +44,7 @@ from tributary.load.text import FORMATS, Number
         ("100:00:00,5", ".", 360000.5, text.CLOCK),
     ],
 )
-def test_a_number_is_read_however_it_is_written(written: str, mark: str, value: float, unit: str):
+def test_numbers_in_every_notation_are_parsed(written: str, mark: str, value: float, unit: str):
     assert text.number(written, mark) == Number(value, unit)
 
 
@@ -55,19 +55,19 @@ def test_a_number_is_read_however_it_is_written(written: str, mark: str, value: 
         "0x1F", "1e999", "P0133", "1A2B", "1 2", "12:5", "10.00.2020", "--1", "1" * 100,
     ],
 )  # fmt: skip
-def test_what_is_no_number_is_not_taken_for_one(written: str):
+def test_text_that_is_not_a_number_is_rejected(written: str):
     with pytest.raises(ValueError, match="number"):
         text.number(written)
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(".,"))
-def test_a_number_comes_back_as_it_was_written(value: float, mark: str):
+def test_a_formatted_number_is_parsed_to_the_same_value(value: float, mark: str):
     written = repr(value).replace(".", mark)
     assert text.number(written, mark).value == value
 
 
 @given(st.text(max_size=80), st.sampled_from(".,"))
-def test_no_text_gives_more_than_a_finite_number_or_a_value_error(written: str, mark: str):
+def test_any_text_is_a_finite_number_or_a_value_error(written: str, mark: str):
     with contextlib.suppress(ValueError):
         assert math.isfinite(text.number(written, mark).value)
 
@@ -88,18 +88,18 @@ def test_no_text_gives_more_than_a_finite_number_or_a_value_error(written: str, 
         ("11/06/2017", 5, 1_509_926_400_000),
     ],
 )
-def test_a_time_is_read_however_it_is_written(written: str, form: int, time_ms: int):
+def test_times_in_every_notation_are_parsed(written: str, form: int, time_ms: int):
     assert text.time_ms(written, FORMATS[form]) == time_ms
 
 
 @pytest.mark.parametrize("written", ["", "soon", "1969-12-31", "-5", "1e300", "31.02.2017"])
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_is_no_time_is_not_taken_for_one(written: str, form: text.Format):
+def test_text_that_is_not_a_time_is_rejected(written: str, form: text.Format):
     with pytest.raises(ValueError, match=r"."):
         text.time_ms(written, form)
 
 
 @given(st.text(max_size=40), st.sampled_from(FORMATS))
-def test_no_text_gives_more_than_a_time_or_a_value_error(written: str, form: text.Format):
+def test_any_text_is_a_time_or_a_value_error(written: str, form: text.Format):
     with contextlib.suppress(ValueError):
         assert text.time_ms(written, form) >= 0

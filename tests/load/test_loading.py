@@ -40,7 +40,7 @@ def interrupted_at(batch: int) -> Callable[[int], None]:
     return on_progress
 
 
-def test_an_interrupted_load_goes_on_where_it_stopped(deployment: Deployment, tmp_path: Path):
+def test_an_interrupted_load_is_resumed(deployment: Deployment, tmp_path: Path):
     path = table(tmp_path / "loading-stop.csv", 3500)
     with Tributary(deployment.url) as client:
         loader = Loader(client, Journal(tmp_path / "state", client.url))
@@ -75,7 +75,7 @@ def test_a_batch_has_the_same_key_whenever_it_is_sent(tmp_path: Path):
     assert len(set(runs[0])) == 3
 
 
-def test_a_batch_goes_on_with_the_same_keys_after_an_interruption(tmp_path: Path):
+def test_batches_have_the_same_keys_after_an_interruption(tmp_path: Path):
     path = table(tmp_path / "keys.csv", 2500)
     with scripted(accepted(1000)) as server, Tributary(server.url) as client:
         whole = Loader(client, Journal(tmp_path / "whole", client.url))
@@ -88,7 +88,7 @@ def test_a_batch_goes_on_with_the_same_keys_after_an_interruption(tmp_path: Path
     assert keys[:3] == keys[3:]
 
 
-def test_what_is_loaded_again_on_purpose_has_other_keys(tmp_path: Path):
+def test_an_intended_repetition_has_other_keys(tmp_path: Path):
     path = table(tmp_path / "again.csv", 10)
     with scripted(accepted(10)) as server, Tributary(server.url) as client:
         journal = Journal(tmp_path / "state", client.url)
@@ -98,7 +98,7 @@ def test_what_is_loaded_again_on_purpose_has_other_keys(tmp_path: Path):
         assert len({asked.headers["Idempotency-Key"] for asked in server.asked}) == 3
 
 
-def test_a_part_of_a_file_that_was_loaded_by_itself_stays_known(tmp_path: Path):
+def test_a_beginning_that_was_loaded_as_its_own_file_is_recognised(tmp_path: Path):
     part = table(tmp_path / "growing.csv", 10)
     beginning = part.read_bytes()
     with scripted(accepted(10)) as server, Tributary(server.url) as client:
@@ -110,7 +110,7 @@ def test_a_part_of_a_file_that_was_loaded_by_itself_stays_known(tmp_path: Path):
         assert begun(loader, part)[1].is_done
 
 
-def test_without_a_read_side_the_journal_is_believed(tmp_path: Path):
+def test_without_a_read_api_the_journal_is_trusted(tmp_path: Path):
     path = table(tmp_path / "ingest-only.csv", 10)
     nothing_there = Answer(404, {"success": False, "error": {"code": "not_found", "message": ""}})
     with scripted(accepted(10), nothing_there) as server, Tributary(server.url) as client:
@@ -128,7 +128,7 @@ def test_two_servers_have_journals_of_their_own(tmp_path: Path):
             loader.load(*begun(loader, path), Tally(), lambda _: None)
 
 
-def test_a_file_that_was_loaded_meanwhile_is_not_loaded_again(tmp_path: Path):
+def test_a_file_that_another_load_has_sent_is_not_loaded_again(tmp_path: Path):
     path = table(tmp_path / "meanwhile.csv", 10)
     with scripted(accepted(10)) as server, Tributary(server.url) as client:
         loader = Loader(client, Journal(tmp_path / "state", client.url))
@@ -149,14 +149,14 @@ def test_a_file_is_not_loaded_by_two_processes_at_once(run: Callable[..., Proces
     assert "another load of the same file is running; wait for it" in other.text
 
 
-def test_an_entry_that_cannot_be_read_is_named(tmp_path: Path):
+def test_an_invalid_journal_entry_is_reported(tmp_path: Path):
     journal = Journal(tmp_path, "http://there:8000")
     (tmp_path / "there_8000" / "0.json").write_text("{")
     with pytest.raises(Misconfigured, match=r"0\.json is not a valid journal entry"):
         journal.entries()
 
 
-def test_a_journal_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path):
+def test_an_unwritable_journal_is_reported_with_a_remedy(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Misconfigured, match="choose another with --state-dir"):
         Journal(tmp_path / "file", "http://there")

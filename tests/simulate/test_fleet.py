@@ -27,7 +27,7 @@ def test_the_same_seed_makes_the_same_drive():
     assert events() != events(SHAPE._replace(seed=2))
 
 
-def test_a_measurement_depends_on_nothing_but_car_and_time():
+def test_a_measurement_depends_only_on_car_and_time():
     car = Car(1, 3)
     first = car.measure(10.0)
     car.measure(99.0)
@@ -42,7 +42,7 @@ def test_the_rate_is_kept():
     assert all(abs(b.due_s - a.due_s) <= 0.2 for a, b in pairwise(on_time))
 
 
-def test_everything_is_sent_in_the_order_in_which_it_is_due():
+def test_readings_are_sent_in_the_order_they_are_due():
     due_s = [event.due_s for event in events()]
     assert due_s == sorted(due_s)
 
@@ -52,7 +52,7 @@ def test_the_cars_take_turns():
     assert {cars.count(car) for car in range(7)} <= set(range(400, 440))
 
 
-def test_every_engine_gets_warm_and_stays_so():
+def test_every_engine_warms_up_and_stays_warm():
     for number in range(20):
         car = Car(1, number)
         cold = car.measure(0.0)["engine_temperature"]
@@ -72,7 +72,7 @@ def test_a_cold_engine_warms_up_along_a_curve_that_flattens():
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_speed_and_revolutions_are_those_of_a_car_in_town(number: int):
+def test_speed_and_rpm_are_plausible_for_a_car_in_town(number: int):
     car = Car(1, number)
     drive = [car.measure(float(at)) for at in range(400)]
     assert all(0 <= at["speed"] <= 65 for at in drive)
@@ -83,7 +83,7 @@ def test_speed_and_revolutions_are_those_of_a_car_in_town(number: int):
     assert max(steps) < 8  # km/h in a second
 
 
-def test_a_late_reading_was_recorded_before_those_sent_before_it():
+def test_a_late_reading_is_older_than_those_sent_before_it():
     sent = events()
     late = [index for index, event in enumerate(sent) if event.is_late]
     assert late
@@ -92,13 +92,13 @@ def test_a_late_reading_was_recorded_before_those_sent_before_it():
         assert sent[index].reading["recorded_at"] < max(before)
 
 
-def test_only_the_last_car_is_broken_and_only_now_and_then():
+def test_only_some_readings_of_the_last_car_are_broken():
     broken = [event for event in events() if fleet.is_garbage(event.reading)]
     assert {event.car for event in broken} == {6}
     assert 0.1 < len(broken) / (SHAPE.readings / SHAPE.devices) < 0.2
 
 
-def test_the_server_refuses_what_is_broken_and_takes_the_rest():
+def test_the_server_refuses_the_broken_readings_only():
     rules = Rules(Settings())
     for event in events():
         body = json.dumps(event.reading).encode()
