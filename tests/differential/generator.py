@@ -6,7 +6,7 @@ import base64
 import random
 from collections.abc import Mapping
 
-from differential import bodies, malformed
+from differential import bodies
 from differential.wire import Request
 
 BODY_MAX_BYTES = 4096
@@ -128,10 +128,8 @@ class Generator:
         if kind < 0.82:
             method = self._rng.choice([b"GET", b"GET", b"GET", self._rng.choice(_METHODS)])
             return self._other(method, self._rng.choice(_API_PATHS))
-        if kind < 0.92:
-            return self._other(self._rng.choice(_METHODS), self._rng.choice(_PATHS))
         if kind < 0.995:
-            return malformed.request(self._rng, self._tokens["all"])
+            return self._other(self._rng.choice(_METHODS), self._rng.choice(_PATHS))
         return self._other(b"OPTIONS", b"*")
 
     def record(self) -> Request:
@@ -229,8 +227,6 @@ class Generator:
                     fields.append((b"Content-Length", b"%d" % len(content)))
             if waits:
                 fields.append((b"Expect", rng.choice([b"100-continue", b"100-Continue"])))
-            # Of a body that says it is too large nothing is read: the connection ends.
-            ends = ends or (len(content) > BODY_MAX_BYTES and not is_chunked)
         rest = fields[1:]
         rng.shuffle(rest)
         lines = b"".join(_line(rng, name, value) for name, value in (fields[0], *rest))

@@ -23,7 +23,6 @@ class Request(NamedTuple):
     ends: bool = False
     is_head: bool = False
     waits_at: int = 0  # the body is sent from here on, and only after a 100
-    is_malformed: bool = False
 
 
 class Answer(NamedTuple):

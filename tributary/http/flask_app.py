@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from flask import Blueprint, Flask, Response, current_app, g, request
+from gunicorn.http.errors import NoMoreData, ParseException
 from loguru import logger
 from werkzeug.exceptions import HTTPException
 
@@ -82,6 +83,8 @@ def make_app(name: str, *blueprints: Blueprint) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a device may be called a//b
     app.register_error_handler(HTTPException, _http_error)
+    for unreadable in (ParseException, NoMoreData):
+        app.register_error_handler(unreadable, _unreadable_body)
     app.register_error_handler(Exception, _on_error)
     app.after_request(_undated)
     for blueprint in blueprints:
@@ -230,6 +233,11 @@ def to_response(error: Exception) -> tuple[int, bytes, dict[str, str]]:
 def _on_error(error: Exception) -> Response:
     status, body, headers = to_response(error)
     return json_response(body, status, headers)
+
+
+def _unreadable_body(error: Exception) -> Response:
+    """400 for a body that is not HTTP: without the lane, gunicorn finds out when it is read."""
+    return json_response(error_body("malformed_http", f"the request is not HTTP: {error}"), 400)
 
 
 def _undated(response: Response) -> Response:

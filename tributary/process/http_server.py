@@ -15,7 +15,7 @@ from tributary import failpoints
 from tributary.auth import guard
 from tributary.auth.guard import Guard
 from tributary.errors import Misconfigured
-from tributary.http import flask_app, plain
+from tributary.http import flask_app
 from tributary.http.lane import head
 from tributary.http.lane.gunicorn_worker import Application, LaneWorker
 from tributary.http.lane.lane import Lane
@@ -86,9 +86,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         options: dict[str, Any] = {
             "bind": f"fd://{self._listener_fd}",
             "workers": self._settings.ingest_workers,
-            "worker_class": LaneWorker
-            if self._settings.lane
-            else plain.worker_class(self._settings.body_max_bytes),
+            "worker_class": LaneWorker if self._settings.lane else "gthread",
             "threads": self._settings.http_threads,
             "keepalive": 75,
             "graceful_timeout": 10,
@@ -122,7 +120,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         app = make_app(self._settings, guard, self._roles)
         flask_app.add_check(app, guard.readiness)
         if not self._settings.lane:
-            return plain.tell_faults(app)
+            return app
         lane = Lane(self._settings)
         for role in self._roles:
             role.attach(self._settings, lane, guard)
