@@ -83,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["memory", "aof", "fsync", "replicated"],
         _setting("what Redis must have done before a 200; checked against its own settings"),
     ] = "aof"
-    once_ttl_ms: Annotated[
+    idempotency_ttl_ms: Annotated[
         int, _setting("how long an Idempotency-Key is remembered", "ms", ge=1000)
     ] = 600_000
     rate_per_device: Annotated[

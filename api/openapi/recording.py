@@ -60,7 +60,7 @@ def _parameters(settings: Settings) -> list[Part]:
         parts.header(
             "Idempotency-Key",
             "A name for this request: sent again within "
-            f"{settings.once_ttl_ms // 1000} s, it is answered but not counted again",
+            f"{settings.idempotency_ttl_ms // 1000} s, it is answered but not counted again",
             {"type": "string", "minLength": 1, "maxLength": 255},
         ),
     ]

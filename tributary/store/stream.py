@@ -55,9 +55,9 @@ class Appending:
         self._max_entries = str(settings.stream_max_entries)
         self._unread_max = str(unread_max(settings) if settings.overflow == "refuse" else 0)
         self._partitions = settings.partitions
-        self._claim_ttl_ms = str(settings.once_ttl_ms)
+        self._claim_ttl_ms = str(settings.idempotency_ttl_ms)
         # A claim that outlived what a partition remembers would let a retry count twice.
-        self._once_ttl_ms = str(settings.once_ttl_ms + settings.once_ttl_ms // 10)
+        self._once_ttl_ms = str(settings.idempotency_ttl_ms + settings.idempotency_ttl_ms // 10)
         self._wait_ms = settings.redis_timeout_ms // 2  # it must answer before we give it up
         self.tail = Tail(settings.partitions)
         self.is_replicated = settings.durability == "replicated"

@@ -178,7 +178,7 @@ def test_a_key_outlives_the_process(start_web: Callable[..., Web], accepted: Acc
 def test_a_key_is_forgotten_after_its_time(
     start_web: Callable[..., Web], accepted: Accepted, web_client: redis.Redis
 ):
-    web, before, key = start_web(once_ttl_ms=1000), accepted(), new_key()
+    web, before, key = start_web(idempotency_ttl_ms=1000), accepted(), new_key()
     held = keys.once(keys.partition_of("default", web.settings.partitions), key)
     assert web.record({"a": 1}, Idempotency_Key=key).json == {"success": True}
     assert 0 < web_client.pttl(held) <= 1100
