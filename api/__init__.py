@@ -1,1 +1,1 @@
-"""The read side: what the aggregators keep ready, answered in O(1)."""
+"""The api role: serves what the aggregators have stored, in O(1)."""

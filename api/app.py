@@ -1,4 +1,4 @@
-"""The api role over Flask: complete by itself; the lane only makes it faster."""
+"""The routes of the api role in Flask. The lane serves some of them faster."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tributary.store import redis_client
 
 
 def blueprint(settings: Settings, guard: Guard) -> Blueprint:
-    """`/collect`, the read API behind the guard, and the documents of both.
+    """`/collect`, the read API, live updates, the dashboard and the OpenAPI document.
 
     Raises:
-        Misconfigured: the catalogue of metrics cannot be used.
+        Misconfigured: the catalogue of metrics is invalid.
     """
     client = redis_client.connect(settings)
     routes = Blueprint("api", __name__)

@@ -1,7 +1,7 @@
-"""`/collect` as pure functions: the stored answer of a device and the time in, JSON out.
+"""Builds the body of `/collect` from the body stored for a device. Pure.
 
-The aggregator writes `device` and `recorded_at` first and of known length, so the usual request
-needs no parsing.
+The aggregator writes `device` and `recorded_at` first and with a known length, so a request
+without parameters needs no parsing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tributary.errors import Refused
 from tributary.model import reading
 
 EMPTY_ETAG = 'W/"empty"'
-# An answer may be kept for a second; whoever asks again with its ETag gets 304 while it is true.
+# Clients may cache a response for a second, then revalidate it with its ETag.
 CACHE_CONTROL = "max-age=1"
 
 _HEAD = len('{"device":"","recorded_at":"')
@@ -32,26 +32,28 @@ Convert = Callable[[str, float | None], float | None]
 
 
 def empty(metrics: Sequence[str] = ("engine_temperature",)) -> bytes:
-    """What is answered while nothing is recorded and no device is named."""
+    """The body if nothing is recorded and the request names no device."""
     nulls = dict.fromkeys(part + name for name in metrics for part in (_CURRENT, _AVERAGE))
     head = {"device": reading.DEFAULT_DEVICE, "recorded_at": None, "age_ms": None, "stale": True}
     return _encode({**head, **nulls})
 
 
 def recorded_at_ms(device: str, latest: bytes) -> int:
-    """When the newest reading of the stored answer was recorded."""
+    """Time of the newest reading in a stored body, UTC."""
     begin = _HEAD + len(device)
-    # It is we who wrote it, so nothing is checked; a double holds milliseconds exactly.
+    # The aggregator wrote it, so it is not validated; a double holds milliseconds exactly.
     moment = datetime.fromisoformat(latest[begin : begin + _TIME].decode())
     return round(moment.timestamp() * 1000)
 
 
-def tagged(device: str, latest: bytes, now_ms: int, stale_after_ms: int) -> tuple[bytes, str]:
-    """The stored answer with its age and stale flag put in behind `recorded_at`, and its tag.
+def body_and_etag(
+    device: str, latest: bytes, now_ms: int, stale_after_ms: int
+) -> tuple[bytes, str]:
+    """Insert age and stale flag after `recorded_at` of a stored body; returns it with its ETag.
 
-    The tag changes when the stored answer or its stale flag does, and with nothing else. It is
-    weak: two answers with the same tag may differ in `age_ms`. The time of the newest reading
-    stands in it, so that the checksum decides only between answers of one time.
+    The ETag changes only with the stored body and the stale flag. It is weak: bodies with the
+    same ETag may differ in `age_ms`. It contains the time of the newest reading, so the checksum
+    only has to distinguish bodies of the same time.
     """
     recorded_ms = recorded_at_ms(device, latest)
     age_ms = max(0, now_ms - recorded_ms)
@@ -62,18 +64,13 @@ def tagged(device: str, latest: bytes, now_ms: int, stale_after_ms: int) -> tupl
     return body, f'W/"{recorded_ms:x}-{zlib.crc32(latest):x}-{is_stale:d}"'
 
 
-def answer(device: str, latest: bytes, now_ms: int, stale_after_ms: int) -> bytes:
-    """The body of `tagged`."""
-    return tagged(device, latest, now_ms, stale_after_ms)[0]
-
-
-def etag(device: str, latest: bytes, now_ms: int, stale_after_ms: int) -> str:
-    """The tag of `tagged`."""
-    return tagged(device, latest, now_ms, stale_after_ms)[1]
+def body(device: str, latest: bytes, now_ms: int, stale_after_ms: int) -> bytes:
+    """The body of `body_and_etag`."""
+    return body_and_etag(device, latest, now_ms, stale_after_ms)[0]
 
 
 def is_match(if_none_match: str, current: str) -> bool:
-    """Whether an If-None-Match names the current tag (RFC 9110 §13.1.2, weak comparison)."""
+    """Whether If-None-Match contains the current ETag (RFC 9110 §13.1.2, weak comparison)."""
     if current in if_none_match:
         return True
     opaque = current.removeprefix("W/")
@@ -82,19 +79,19 @@ def is_match(if_none_match: str, current: str) -> bool:
 
 
 def narrowed(latest: bytes, metrics: Sequence[str]) -> bytes:
-    """The stored answer with only some metrics in it; those it does not have are left out."""
+    """The stored body with only these metrics; unknown ones are left out."""
     fields = _fields(latest)
     names = [*_RESERVED, *(part + name for name in metrics for part in (_CURRENT, _AVERAGE))]
     return _encode({name: fields[name] for name in names if name in fields})
 
 
 def converted(latest: bytes, convert: Convert) -> bytes:
-    """The stored answer with the numbers of each metric put through `convert(metric, number)`."""
+    """The stored body with every value replaced by `convert(metric, value)`."""
     return _encode({name: _converted(name, v, convert) for name, v in _values(latest).items()})
 
 
 def metrics_of(latest: bytes) -> list[str]:
-    """The metrics of the stored answer."""
+    """The names of the metrics in a stored body."""
     return [name.removeprefix(_CURRENT) for name in _fields(latest) if name.startswith(_CURRENT)]
 
 
@@ -102,19 +99,19 @@ EMPTY = empty()
 
 
 def check_device(device: str) -> None:
-    """Let a valid name pass.
+    """Raise unless the name is valid.
 
     Raises:
-        Refused: 404, since no such device can exist.
+        Refused: 404: no such device can exist.
     """
     if not reading.is_device(device):
-        raise unknown(device)
+        raise unknown_device(device)
 
 
-def unknown(device: str) -> Refused:
-    """404 for a device that nothing was recorded of."""
+def unknown_device(device: str) -> Refused:
+    """404 for a device without readings."""
     return Refused(
-        f"nothing was recorded of device {device!r:.140}; see /api/v1/devices",
+        f"device {device!r:.140} has no readings; see /api/v1/devices",
         status=404,
         code="unknown_device",
         field="device",
@@ -122,9 +119,9 @@ def unknown(device: str) -> Refused:
 
 
 def unknown_metric(device: str, metric: str) -> Refused:
-    """404 for a metric that nothing was recorded of."""
+    """404 for a metric without readings."""
     return Refused(
-        f"nothing was recorded of metric {metric!r:.80} of device {device!r:.140}; "
+        f"metric {metric!r:.80} of device {device!r:.140} has no readings; "
         f"see /api/v1/devices/{device:.140}",
         status=404,
         code="unknown_metric",

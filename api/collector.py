@@ -1,4 +1,4 @@
-"""`GET|POST /collect` in the lane: one HGET, and its reply becomes the body of the answer."""
+"""Serves `/collect` in the lane: the reply to one HGET becomes the body of the response."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEVICE = len("device=")
 
 
 def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
-    """Put `/collect` and live updates into the lane of a process."""
+    """Add `/collect` and live updates to the lane of a process."""
     collector = Collector(settings, lane, guard)
     hub = Hub(settings)
     origins = cors.parse_origins(settings.cors_origins)
@@ -33,8 +33,8 @@ def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
     lane.add([route], collector.links)
 
 
-class _Asked(NamedTuple):
-    """What a query string asks for."""
+class _Query(NamedTuple):
+    """A parsed query string, and the command that reads its device."""
 
     device: str
     is_named: bool
@@ -43,7 +43,7 @@ class _Asked(NamedTuple):
 
 
 class Collector:
-    """Answers `/collect`; keep `links` open while serving."""
+    """Handles `/collect`. Keep `links` open while serving."""
 
     def __init__(self, settings: Settings, lane: Lane, guard: Guard) -> None:
         self._guard = guard
@@ -51,42 +51,42 @@ class Collector:
         self._stale_after_ms = settings.stale_after_ms
         self._responses = lane.responses
         self._headers = b"Cache-Control: %b\r\n" % collect.CACHE_CONTROL.encode()
-        if settings.cors_origins:  # a page's own request has an Origin, and Flask answers it
+        if settings.cors_origins:  # Flask handles requests with an Origin
             self._headers += b"Vary: Origin\r\n"
         self.links = Links(settings, (), "redis (collect)")
 
     def collect(self, request: Request) -> None:
-        """Answer one request, once Redis has said what is stored of the device.
+        """Handle one request; the response is sent when Redis replies.
 
         Raises:
-            Refused, Unavailable: the client may not see it, or not now.
+            Refused, Unavailable: the client may not read the device, or not now.
         """
-        asked: _Asked = request.query
-        device = asked.device
+        query: _Query = request.query
+        device = query.device
         token = self._guard.admit(request.head)
         if token is not None:
             token.check("collect", (device,))
 
-        def answered(reply: Reply) -> None:
+        def on_reply(reply: Reply) -> None:
             if type(reply) is bytes:
                 now_ms = time.time_ns() // 1_000_000
-                told = collect.tagged(device, reply, now_ms, self._stale_after_ms)
-                self._answer(request, *told)
-            elif reply is None and not asked.is_named:
-                self._answer(request, collect.EMPTY, collect.EMPTY_ETAG)
+                found = collect.body_and_etag(device, reply, now_ms, self._stale_after_ms)
+                self._respond(request, *found)
+            elif reply is None and not query.is_named:
+                self._respond(request, collect.EMPTY, collect.EMPTY_ETAG)
             else:
-                failure = pipe.failure(reply) or collect.unknown(device)
-                request.respond(self._responses.error(failure))
+                error = pipe.failure(reply) or collect.unknown_device(device)
+                request.respond(self._responses.error(error))
 
-        self.links.of(asked.partition).send(asked.command, answered)
+        self.links.of(query.partition).send(query.command, on_reply)
 
-    def prepare(self, query: bytes) -> _Asked:
-        """What a query string asks for."""
+    def prepare(self, query: bytes) -> _Query:
+        """Parse a query string. The lane caches the result."""
         device = query[_DEVICE:].decode() or reading.DEFAULT_DEVICE
         partition = keys.partition_of(device, self._partitions)
         command = pack(("HGET", keys.latest(partition), device))
-        return _Asked(device, bool(query), partition, command)
+        return _Query(device, bool(query), partition, command)
 
-    def _answer(self, request: Request, body: bytes, etag: str) -> None:
+    def _respond(self, request: Request, body: bytes, etag: str) -> None:
         headers = b"ETag: %b\r\n%b" % (etag.encode(), self._headers)
         request.respond(self._responses.json(200, body, headers))

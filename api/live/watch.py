@@ -43,7 +43,7 @@ class Watch:
         """What the device reads, with its age of now; None if nothing is known of it."""
         if self._latest is None:
             return None
-        answer = collect.answer(self.device, self._latest, now_ms, self._stale_after_ms)
+        answer = collect.body(self.device, self._latest, now_ms, self._stale_after_ms)
         return event.reading(self.device, self._stamp, answer)
 
     def _changed(self, now_ms: int) -> Event | None:

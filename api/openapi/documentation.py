@@ -1,4 +1,4 @@
-"""`/openapi.json`, and `/docs` to read it in a browser: nothing comes from another host."""
+"""Serves `/openapi.json`, and `/docs` to browse it without requests to other hosts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tributary.http import flask_app
 from tributary.settings import Settings
 
 _FILES = Path(__file__).with_name("viewer")
-# Scripts, styles and requests of our own only; the viewer draws its arrows as data: images.
+# Only files of this server; the viewer draws its arrows as data: images.
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -26,7 +26,7 @@ _MAX_AGE_S = 3600
 
 
 def blueprint(settings: Settings) -> Blueprint:
-    """The document and its viewer; both are the same for everybody, and need no token."""
+    """The document and its viewer. Neither contains data, so neither requires a token."""
     routes = Blueprint("documentation", __name__)
     version = importlib.metadata.version("tributary")
     document = msgspec.json.encode(openapi.document(settings, version))

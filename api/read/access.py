@@ -1,7 +1,7 @@
-"""Who may read what: the one place where a request of the read API meets the guard.
+"""Checks the token of a request against the devices it reads.
 
-Before each request `require_scope` keeps its token; `check` and `covers` then decide what may be read.
-Without a token everything may: the guard lets nobody pass so where tokens are asked for.
+`require_scope` keeps the token before each request; the other functions look at it. Without a
+token everything may be read: where tokens are required, the guard has rejected the request.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _SCOPE: Scope = "collect"
 
 
 def require_scope(guard: Guard) -> Callable[[], None]:
-    """A `before_request` that keeps the token of the request for `check` and `covers`."""
+    """A `before_request` that keeps the token of the request."""
     return flask_app.require_scope(guard, _SCOPE)
 
 
 def check(device: str) -> None:
-    """Let a request pass that may read a device.
+    """Raise unless the request may read the device.
 
     Raises:
         Refused: 403.
@@ -33,7 +33,7 @@ def check(device: str) -> None:
 
 
 def narrowed(prefix: str) -> str | None:
-    """The prefix of what a request may see of the devices with this prefix; None for nothing."""
+    """The prefix that covers all devices with this prefix that the token may read, or None."""
     if g.token is None:
         return prefix
     narrow: str | None = g.token.narrowed(prefix)
@@ -41,5 +41,5 @@ def narrowed(prefix: str) -> str | None:
 
 
 def covers() -> Callable[[str], bool] | None:
-    """Which devices the request may see in a list; None for all."""
+    """Whether the request may list a device; None if it may list all."""
     return None if g.token is None or g.token.is_for_all else g.token.covers

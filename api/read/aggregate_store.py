@@ -1,4 +1,4 @@
-"""What the read side asks of Redis; O(1) for a device, O(page) for a list."""
+"""Reads aggregates from Redis: O(1) for a device, O(page) for a list."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.redis_client import failures
 
-Packed = tuple[bytes | None, bytes | None]  # state and closed slots of a series
+Packed = tuple[bytes | None, bytes | None]  # state and closed slots of a series, as stored
 _PAGE_MIN = 100
 
 
-class Listed(NamedTuple):
-    """A device in the list, with its stored answer."""
+class StoredDevice(NamedTuple):
+    """A device, and the body stored for `/collect`."""
 
     device: str
     latest: bytes
 
 
 class Page(NamedTuple):
-    """Part of the list; `next` is where the following part begins, None at the end."""
+    """Part of the list; `next` is where the next page starts, None at the end."""
 
-    devices: list[Listed]
+    devices: list[StoredDevice]
     next: str | None
 
 
-class Store:
-    """Reads of the aggregates. Every method raises `Unavailable` when Redis cannot answer."""
+class AggregateStore:
+    """Reads aggregates. Every method raises `Unavailable` if Redis cannot reply."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._partitions = settings.partitions
 
     def latest(self, device: str) -> bytes | None:
-        """The stored answer of a device, or None."""
+        """The body stored for `/collect`, or None."""
         with failures():
             key = keys.latest(keys.partition_of(device, self._partitions))
             return self._client.hget(key, device)  # type: ignore[return-value]
@@ -46,13 +46,13 @@ class Store:
     def devices(
         self, prefix: str, after: str, limit: int, covers: Callable[[str], bool] | None = None
     ) -> Page:
-        """Up to `limit` devices that begin with `prefix` and come after `after`, in order.
+        """List devices in alphabetical order.
 
         Args:
             prefix: of their names; empty for all.
-            after: name that comes before the first of them; empty to begin at the beginning.
-            limit: most devices in the page.
-            covers: if given, others than those it is true for are passed over.
+            after: start after this name; empty for the first page.
+            limit: maximum number of devices in the page.
+            covers: skip devices for which it is false.
         """
         names = self._names(prefix.encode(), after.encode(), max(limit + 1, _PAGE_MIN))
         wanted = list(islice(filter(covers, names), limit + 1))
@@ -62,27 +62,27 @@ class Store:
             for name in shown:
                 values.hget(keys.latest(keys.partition_of(name, self._partitions)), name)
             found = zip(shown, values.execute() if shown else [], strict=True)
-        listed = [Listed(name, latest) for name, latest in found if latest is not None]
+        listed = [StoredDevice(name, latest) for name, latest in found if latest is not None]
         return Page(listed, shown[-1] if len(wanted) > limit else None)
 
     def device(self, device: str, metrics: Sequence[str]) -> tuple[bytes | None, list[Packed]]:
-        """The stored answer of a device, and state and closed slots of metrics, as of one moment.
+        """Read the `/collect` body of a device and the aggregates of its metrics atomically.
 
-        Both are packed, a pair for each metric.
+        Returns one pair of packed state and closed slots for each metric.
         """
         partition = keys.partition_of(device, self._partitions)
         fields = [keys.series(device, metric) for metric in metrics]
         with failures():
-            all_three = self._client.pipeline(transaction=True)
-            all_three.hget(keys.latest(partition), device)
+            transaction = self._client.pipeline(transaction=True)
+            transaction.hget(keys.latest(partition), device)
             if fields:
-                all_three.hmget(keys.state(partition), fields)
-                all_three.hmget(keys.windows(partition), fields)
-            latest, *both = all_three.execute()
+                transaction.hmget(keys.state(partition), fields)
+                transaction.hmget(keys.windows(partition), fields)
+            latest, *both = transaction.execute()
         return latest, list(zip(*both, strict=True)) if both else []
 
     def _names(self, prefix: bytes, after: bytes, page: int) -> Iterator[str]:
-        """Names of devices in order, read page by page as they are asked for."""
+        """Iterate over the names of devices in order, reading page by page."""
         last = b"(" + prefix + b"\xff"
         first = b"(" + after if after and after >= prefix else b"[" + prefix
         while True:

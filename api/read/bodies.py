@@ -1,159 +1,141 @@
-"""The answers of the read API from what is stored of a device, at a moment. Pure.
-
-Each has a tag that changes with what is stored, with a stale flag, and when a slot leaves a
-window; `age_ms` and the end of a window run on without it.
-"""
+"""The JSON bodies of the read API. The OpenAPI schemas are generated from these types."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated
 
-from api import collect
-from api.read import query, units
-from api.read.aggregate_store import Listed, Packed
-from api.read.parameters import Span
-from api.read.units import Wish
+import msgspec
+from msgspec import Meta
+
 from tributary.model import reading
-from tributary.model.aggregate import Layout
-from tributary.model.catalogue import Catalogue, Metric
+
+Count = Annotated[int, Meta(ge=0)]
+Device = Annotated[
+    str, Meta(pattern=f"^{reading.DEVICE_PATTERN}$", description=reading.DEVICE_RULE)
+]
+MetricName = Annotated[
+    str,
+    Meta(
+        pattern=f"^{reading.METRIC_PATTERN}$",
+        description=reading.METRIC_RULE,
+        extra_json_schema={"not": {"enum": sorted(reading.RESERVED)}},
+    ),
+]
+Duration = Annotated[
+    str,
+    Meta(
+        pattern="^[1-9][0-9]{0,8}[smhd]$",
+        description="A whole number of seconds, minutes, hours or days",
+    ),
+]
+Time = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z$",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+Age = Annotated[int, Meta(ge=0, description="Milliseconds since its newest reading was recorded")]
+Stddev = Annotated[float | None, Meta(description="Sample standard deviation (n - 1)")]
+Unit = Annotated[str | None, Meta(description="Unit of the values")]
+Description = Annotated[str | None, Meta(description="From the catalogue of metrics")]
 
 
-class View(NamedTuple):
-    """What the answers of a deployment depend on."""
-
-    layout: Layout
-    catalogue: Catalogue
-    stale_after_ms: int
-
-    def metric_stale_after_ms(self, metric: str) -> int:
-        """Age at which a value of a metric is stale."""
-        own = self.catalogue[metric].stale_after_ms
-        return self.stale_after_ms if own is None else own
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    """A JSON object with these fields and no others."""
 
 
-class Series(NamedTuple):
-    """One metric of a device: both names, what is stored, and that unpacked."""
+class Statistics(_Body):
+    """Statistics of readings; those that are undefined are null."""
 
-    device: str
-    metric: str
-    packed: Packed
-    unpacked: query.Series
+    count: Count
+    mean: float | None
+    stddev: Stddev
+    min: float | None
+    max: float | None
 
 
-def unpack(
-    view: View, device: str, metrics: Sequence[str], stored: Sequence[Packed]
-) -> list[Series]:
-    """The metrics that something is stored of."""
-    return [
-        Series(device, metric, packed, query.unpack(view.layout, packed[0], packed[1]))
-        for metric, packed in zip(metrics, stored, strict=True)
-        if packed[0] is not None
+class Window(Statistics):
+    """Statistics over the slots that overlap a window, and the time they cover."""
+
+    from_: Time = msgspec.field(name="from")
+    to: Time
+
+
+class Slot(_Body):
+    """Statistics of one slot; count is 0 if it has no readings."""
+
+    from_: Time = msgspec.field(name="from")
+    count: Count
+    mean: float | None
+    min: float | None
+    max: float | None
+
+
+class Metric(_Body):
+    """The current value of a metric, and its statistics in total and by window."""
+
+    current: float | None
+    average: Annotated[float | None, Meta(description="Mean of the newest readings")]
+    recorded_at: Time
+    age_ms: Age
+    stale: bool
+    plausible: Annotated[
+        bool | None,
+        Meta(description="Whether current is in the plausible range; null without a range"),
     ]
+    unit: Unit
+    description: Description
+    total: Statistics
+    windows: dict[str, Window]
 
 
-def listed(view: View, device: Listed, now_ms: int) -> dict[str, Any]:
-    """A device as it stands in the list."""
-    recorded_ms = collect.recorded_at_ms(*device)
-    return {"device": device.device, **_age(recorded_ms, now_ms, view.stale_after_ms)}
+class ListedDevice(_Body):
+    """A device, and the age of its newest reading."""
+
+    device: Device
+    recorded_at: Time
+    age_ms: Age
+    stale: bool
 
 
-def device(
-    view: View, shown: Listed, series: Iterable[Series], wish: Wish, now_ms: int
-) -> dict[str, Any]:
-    """A device with all that is known of its metrics."""
-    metrics = {one.metric: _metric(view, one, wish, now_ms) for one in series}
-    return {**listed(view, shown, now_ms), "metrics": metrics}
+class Devices(_Body):
+    """A page of the list of devices."""
+
+    devices: list[ListedDevice]
+    next: Annotated[str | None, Meta(description="Pass as `after` for the next page; null at end")]
 
 
-def statistics(view: View, one: Series, span: Span, wish: Wish, now_ms: int) -> dict[str, Any]:
-    """One metric of a device over a window."""
-    unit, way = wish.of(one.metric)
-    found = query.window(view.layout, one.unpacked, span.window, now_ms, span.length_ms)
-    return {
-        "device": one.device,
-        "metric": one.metric,
-        "window": span.name,
-        **_named(view.catalogue[one.metric], unit),
-        **units.applied(way, found),
-    }
+class WholeDevice(ListedDevice):
+    """A device with all its metrics."""
+
+    metrics: dict[str, Metric]
 
 
-def history(view: View, one: Series, span: Span, wish: Wish, now_ms: int) -> dict[str, Any]:
-    """One metric of a device, slot by slot."""
-    unit, way = wish.of(one.metric)
-    slots = query.history(view.layout, one.unpacked, span.window, now_ms, span.length_ms)
-    return {
-        "device": one.device,
-        "metric": one.metric,
-        "window": span.name,
-        **_named(view.catalogue[one.metric], unit),
-        "slot_ms": view.layout.windows[span.window].slot_ms,
-        "slots": [units.applied(way, slot) for slot in slots],
-    }
+class _OfMetric(_Body):
+    """What statistics and history of a metric have in common."""
+
+    device: Device
+    metric: MetricName
+    window: Duration
+    unit: Unit
+    description: Description
 
 
-def device_etag(view: View, shown: Listed, series: Iterable[Series], now_ms: int) -> str:
-    """The tag of `device`.
+class MetricWindow(_OfMetric):
+    """Statistics of a metric over a window, and the time they cover."""
 
-    Parameters stand in the URL, and a tag is compared only with those of the same URL.
-    """
-    is_stale = now_ms - collect.recorded_at_ms(*shown) > view.stale_after_ms
-    edges = [now_ms // window.slot_ms for window in view.layout.windows]
-    return _etag(view, [shown.latest, *_parts(view, series, now_ms)], [is_stale, *edges])
-
-
-def metric_etag(view: View, one: Series, span: Span, now_ms: int) -> str:
-    """The tag of `statistics` and of `history`."""
-    slot_ms = view.layout.windows[span.window].slot_ms
-    edges = [(now_ms - span.length_ms) // slot_ms, now_ms // slot_ms]
-    return _etag(view, _parts(view, [one], now_ms), edges)
+    count: Count
+    mean: float | None
+    stddev: Stddev
+    min: float | None
+    max: float | None
+    from_: Time = msgspec.field(name="from")
+    to: Time
 
 
-def _etag(view: View, parts: Iterable[bytes], numbers: Iterable[int]) -> str:
-    digest = hashlib.blake2b(view.catalogue.digest, digest_size=12)
-    for part in parts:
-        digest.update(part)
-    digest.update(b",".join(b"%d" % number for number in numbers))
-    return f'W/"{digest.hexdigest()}"'
+class History(_OfMetric):
+    """The slots of a metric, oldest first, including those without readings."""
 
-
-def _parts(view: View, series: Iterable[Series], now_ms: int) -> Iterator[bytes]:
-    for one in series:
-        age_ms = now_ms - one.unpacked.newest_ms
-        yield b"%d" % (age_ms > view.metric_stale_after_ms(one.metric))
-        yield from (stored or b"-" for stored in one.packed)
-
-
-def _metric(view: View, one: Series, wish: Wish, now_ms: int) -> dict[str, Any]:
-    known = view.catalogue[one.metric]
-    unit, way = wish.of(one.metric)
-    current = float(one.unpacked.state["values"][-1])
-    windows = {
-        width.name: units.applied(way, query.window(view.layout, one.unpacked, number, now_ms))
-        for number, width in enumerate(view.layout.windows)
-    }
-    stale_after_ms = view.metric_stale_after_ms(one.metric)
-    values = {"current": current, "average": query.average(one.unpacked)}
-    return {
-        **units.applied(way, values),
-        **_age(one.unpacked.newest_ms, now_ms, stale_after_ms),
-        "plausible": known.is_plausible(current),
-        **_named(known, unit),
-        "total": units.applied(way, query.total(one.unpacked)),
-        "windows": windows,
-    }
-
-
-def _named(known: Metric, unit: str | None) -> dict[str, Any]:
-    return {"unit": unit, "description": known.description}
-
-
-def _age(recorded_at_ms: int, now_ms: int, stale_after_ms: int) -> dict[str, Any]:
-    age_ms = max(0, now_ms - recorded_at_ms)
-    return {
-        "recorded_at": reading.rfc3339(recorded_at_ms),
-        "age_ms": age_ms,
-        "stale": age_ms > stale_after_ms,
-    }
+    slot_ms: Count
+    slots: list[Slot]

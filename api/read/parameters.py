@@ -1,22 +1,23 @@
-"""What the query of a request may say, each parameter checked by a function. Pure."""
+"""Parses the query parameters of a request. Pure."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from api.read import query
-from api.read.units import UNITS, Wish
+from api.read.units import UNITS, UnitPreference
 from tributary.errors import Refused
 from tributary.model import reading
 from tributary.model.aggregate import Layout
 from tributary.model.window import parse_duration_ms
 
 PAGE_MAX = 1000
-_PAGE_DEFAULT = "100"
+PAGE_DEFAULT = 100
+WINDOW_DEFAULT, HISTORY_DEFAULT = "15m", "1h"
 
 
 class Span(NamedTuple):
-    """A length of time as it was asked for, and the number of the window that has its slots."""
+    """A length of time as written in the request, and the index of the window that covers it."""
 
     name: str
     length_ms: int
@@ -24,12 +25,13 @@ class Span(NamedTuple):
 
 
 def limit(text: str | None) -> int:
-    """Most devices in a page.
+    """Maximum number of devices in a page.
 
     Raises:
         Refused: 400.
     """
-    text = _PAGE_DEFAULT if text is None else text
+    if text is None:
+        return PAGE_DEFAULT
     is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(PAGE_MAX))
     if not is_short or not 1 <= int(text) <= PAGE_MAX:
         raise _invalid("limit", text, f"a number from 1 to {PAGE_MAX}")
@@ -37,7 +39,7 @@ def limit(text: str | None) -> int:
 
 
 def metrics(text: str | None) -> list[str] | None:
-    """Names of metrics, each once and in the order given; None for all.
+    """Distinct metric names in the order given; None for all.
 
     Raises:
         Refused: 400.
@@ -46,12 +48,12 @@ def metrics(text: str | None) -> list[str] | None:
         return None
     names = list(dict.fromkeys(text.split(",")))
     if len(names) > reading.METRICS_MAX or not all(map(reading.is_metric, names)):
-        raise _invalid("metrics", text, f"1 to {reading.METRICS_MAX} names of metrics, like a,b")
+        raise _invalid("metrics", text, f"1 to {reading.METRICS_MAX} metric names, like a,b")
     return names
 
 
 def units(text: str | None) -> list[str]:
-    """Units to answer in, at most one of a kind.
+    """Units to convert to, at most one of each kind.
 
     Raises:
         Refused: 400.
@@ -61,23 +63,25 @@ def units(text: str | None) -> list[str]:
     names = text.split(",")
     kinds = {UNITS[name].kind for name in names if name in UNITS}
     if len(kinds) != len(names):
-        raise _invalid("unit", text, f"one unit of a kind, of {', '.join(UNITS)}")
+        raise _invalid("unit", text, f"one unit of each kind, from {', '.join(UNITS)}")
     return names
 
 
-def check_unit(metric: str, wish: Wish) -> None:
-    """Let units pass that one metric can be answered in.
+def check_unit(metric: str, preference: UnitPreference) -> None:
+    """Raise unless a metric has one of the preferred units or can be converted to one.
 
     Raises:
         Refused: 400.
     """
-    if wish.of(metric)[0] not in wish.units:
-        unit = wish.catalogue[metric].unit
-        raise _invalid("unit", ",".join(wish.units), f"a unit for {metric!r:.80}, which has {unit}")
+    if preference.for_metric(metric)[0] not in preference.units:
+        unit = preference.catalogue[metric].unit
+        raise _invalid(
+            "unit", ",".join(preference.units), f"a unit for {metric!r:.80}, whose unit is {unit}"
+        )
 
 
 def span(text: str, layout: Layout) -> Span:
-    """A length of time that some window covers.
+    """A duration that is not longer than the longest window.
 
     Raises:
         Refused: 400.

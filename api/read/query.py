@@ -1,12 +1,13 @@
-"""Statistics of a series from its packed aggregates, at a moment. Pure."""
+"""Computes statistics of a series from its packed aggregates. Pure; the time is an argument."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from api.read import bodies
 from tributary.model import reading
 from tributary.model.aggregate import (
     OVERFLOW_CELL,
@@ -19,7 +20,8 @@ from tributary.model.aggregate import (
 )
 from tributary.model.window import Window
 
-_NO_CELL = (0, 0.0, 0.0, 0.0, 0.0)
+_EMPTY_CELL = (0, 0.0, 0.0, 0.0, 0.0)
+_Values = tuple[int, float | None, float | None, float | None, float | None]
 
 
 class Series(NamedTuple):
@@ -27,7 +29,7 @@ class Series(NamedTuple):
 
     state: Records
     rings: Records
-    overflow: Records  # slots that the rings have no cell for
+    overflow: Records  # slots for which the rings have no cell
 
     @property
     def newest_ms(self) -> int:
@@ -36,7 +38,7 @@ class Series(NamedTuple):
 
 
 def unpack(layout: Layout, state: bytes, rings: bytes | None) -> Series:
-    """A series from the values of its two hash fields; a series without closed slots has one."""
+    """Unpack the two hash fields of a series; one without closed slots has no `rings`."""
     ring, overflow = (layout.no_rings, b"") if rings is None else layout.split(rings)
     beyond = np.frombuffer(overflow, OVERFLOW_CELL)
     return Series(np.frombuffer(state, layout.state)[0], ring, beyond)
@@ -48,12 +50,17 @@ def average(series: Series) -> float:
     return mean(series.state["values"][-count:].tolist())
 
 
-def statistics(cells: Records) -> dict[str, Any]:
-    """Count, mean, stddev (n - 1), min and max of summaries taken together."""
+def statistics(cells: Records) -> bodies.Statistics:
+    """Merge summaries."""
+    return bodies.Statistics(*_merged(cells))
+
+
+def _merged(cells: Records) -> _Values:
+    """Count, mean, stddev, min and max of summaries."""
     cells = cells[cells["count"] > 0]
     count = int(cells["count"].sum())
     if count == 0:
-        return {"count": 0, "mean": None, "stddev": None, "min": None, "max": None}
+        return 0, None, None, None, None
     low, high = float(cells["min"].min()), float(cells["max"].max())
     unit = exponents(low, high)
     means = np.ldexp(cells["mean"], -unit)
@@ -61,19 +68,13 @@ def statistics(cells: Records) -> dict[str, Any]:
     spread = means - middle
     within = relative_m2(cells["m2"], cells["min"], cells["max"], unit)
     m2 = float(within.sum() + (cells["count"] * spread * spread).sum())
-    return {
-        "count": count,
-        "mean": _within(
-            float(np.ldexp(middle, unit)) if len(cells) > 1 else float(cells["mean"][0]), low, high
-        ),
-        "stddev": _stddev(m2, count, int(unit)) if m2 > 0 or low == high else None,
-        "min": low,
-        "max": high,
-    }
+    mean_ = float(np.ldexp(middle, unit)) if len(cells) > 1 else float(cells["mean"][0])
+    stddev = _stddev(m2, count, int(unit)) if m2 > 0 or low == high else None
+    return count, _clamped(mean_, low, high), stddev, low, high
 
 
 def _stddev(m2: float, count: int, unit: int) -> float | None:
-    """Of a sum of squares in units of 4 ** unit; None if there is none or it is not a double."""
+    """From a sum of squares in units of 4 ** unit; None if undefined or not a finite double."""
     if count < 2 or not math.isfinite(m2):
         return None
     with np.errstate(over="ignore"):
@@ -81,74 +82,71 @@ def _stddev(m2: float, count: int, unit: int) -> float | None:
     return stddev if math.isfinite(stddev) else None
 
 
-def _within(middle: float, low: float, high: float) -> float:
-    """A mean without what rounding has added beyond the extremes."""
-    return min(max(middle, low), high)
+def _clamped(mean_: float, low: float, high: float) -> float:
+    """Remove the rounding error of a mean beyond the extremes."""
+    return min(max(mean_, low), high)
 
 
-def total(series: Series) -> dict[str, Any]:
-    """Statistics of every reading of the series."""
+def total(series: Series) -> bodies.Statistics:
+    """Statistics of all readings of the series."""
     return statistics(np.atleast_1d(series.state)[["count", "mean", "m2", "min", "max"]])
 
 
 def window(
     layout: Layout, series: Series, number: int, now_ms: int, length_ms: int | None = None
-) -> dict[str, Any]:
+) -> bodies.Window:
     """Statistics over the slots that overlap [now - length, now], and the time they cover.
 
-    Slots stand still while time goes on, so a silent sensor's window empties by itself. A slot
-    counts whole: that of `now` with readings of it that are ahead of the clock, up to its end.
+    Slots are aligned to the clock, so the window of a silent sensor empties over time. A slot
+    counts as a whole: that of `now` includes readings ahead of the clock, up to its end.
 
     Args:
         layout: of the deployment.
-        series: to look into.
-        number: of the window whose slots to take.
-        now_ms: the moment of asking.
-        length_ms: at most that of the window, which it is if not given.
+        series: to read.
+        number: index of the window whose slots to use.
+        now_ms: current time, UTC.
+        length_ms: at most the length of the window, which is the default.
     """
     width = layout.windows[number]
     length_ms = width.length_ms if length_ms is None else length_ms
     first, last = (now_ms - length_ms) // width.slot_ms, now_ms // width.slot_ms
     cells, held = _slots(series, width, number)
     covered = cells[(held >= first) & (held <= last)]
-    return {
-        **statistics(covered),
-        "from": reading.rfc3339(max(0, first * width.slot_ms)),
-        "to": reading.rfc3339(now_ms),
-    }
+    from_ = reading.rfc3339(max(0, first * width.slot_ms))
+    return bodies.Window(*_merged(covered), from_, reading.rfc3339(now_ms))
 
 
 def history(
     layout: Layout, series: Series, number: int, now_ms: int, length_ms: int
-) -> list[dict[str, Any]]:
-    """The slots that overlap [now - length, now] one by one, empty ones too, oldest first."""
+) -> list[bodies.Slot]:
+    """The slots that overlap [now - length, now], oldest first, including empty ones."""
     width = layout.windows[number]
     first, last = max(0, now_ms - length_ms) // width.slot_ms, now_ms // width.slot_ms
     cells, held = _slots(series, width, number)
     found = dict(zip(held.tolist(), cells.tolist(), strict=True))
     return [
-        {"from": reading.rfc3339(slot * width.slot_ms), **_slot(found.get(slot, _NO_CELL))}
+        _slot(reading.rfc3339(slot * width.slot_ms), found.get(slot, _EMPTY_CELL))
         for slot in range(first, last + 1)
     ]
 
 
 def narrowest(layout: Layout, length_ms: int) -> int | None:
-    """Number of the shortest window that is as long as that; None if there is none."""
+    """Index of the shortest window that is at least as long; None if all are shorter."""
     for number, width in enumerate(layout.windows):
         if width.length_ms >= length_ms:
             return number
     return None
 
 
-def _slot(cell: tuple[int, float, float, float, float]) -> dict[str, Any]:
-    count, middle, _m2, low, high = cell
+def _slot(from_: str, cell: tuple[int, float, float, float, float]) -> bodies.Slot:
+    count, mean_, _m2, low, high = cell
     if count == 0:
-        return {"count": 0, "mean": None, "min": None, "max": None}
-    return {"count": count, "mean": _within(middle, low, high), "min": low, "max": high}
+        return bodies.Slot(from_, 0, None, None, None)
+    return bodies.Slot(from_, count, _clamped(mean_, low, high), low, high)
 
 
 def _slots(series: Series, width: Window, number: int) -> tuple[Records, np.ndarray]:
-    """Every slot that is kept of a window, with its number."""
+    """All stored slots of a window, and their numbers."""
     open_slot = series.newest_ms // width.slot_ms
     held = np.arange(open_slot - width.slots, open_slot + 1)
     closed = series.rings[width.name][held[:-1] % width.slots]

@@ -1,28 +1,26 @@
-"""Units that can be had in place of those of the catalogue: temperatures and speeds. Pure."""
+"""Converts temperatures and speeds from the unit of the catalogue to a preferred one. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
+import msgspec
+
+from api.read.bodies import Slot, Statistics
 from tributary.model.catalogue import Catalogue
+
+Body = TypeVar("Body", bound=Statistics | Slot)
 
 
 class Unit(NamedTuple):
-    """A number of this unit is `number * factor + offset` of the first unit of its kind."""
+    """A value in this unit is `value * factor + offset` in the first unit of its kind."""
 
     kind: str
     factor: Fraction
     offset: Fraction = Fraction(0)
-
-
-class Line(NamedTuple):
-    """A conversion: `number * slope + intercept`."""
-
-    slope: float
-    intercept: float
 
 
 UNITS = {
@@ -34,59 +32,63 @@ UNITS = {
     "mph": Unit("speed", Fraction(1609344, 1000 * 3600)),
     "kn": Unit("speed", Fraction(1852, 3600)),
 }
-SAME = Line(1.0, 0.0)
-_SPREADS = frozenset(("stddev",))  # a difference: the zero of the unit does not matter
-_NUMBERS = frozenset(("current", "average", "mean", "min", "max")) | _SPREADS
+_VALUES = ("mean", "min", "max")
+
+
+class Conversion(NamedTuple):
+    """A linear conversion: `value * slope + intercept`."""
+
+    slope: float
+    intercept: float
+
+    def value(self, value: float) -> float:
+        """Convert one value."""
+        return value if self is SAME else value * self.slope + self.intercept
+
+    def apply(self, body: Body) -> Body:
+        """Convert statistics; counts and times do not change."""
+        if self is SAME:
+            return body
+        changes = {
+            name: None if (value := getattr(body, name)) is None else self.value(value)
+            for name in _VALUES
+        }
+        stddev = getattr(body, "stddev", None)
+        if stddev is not None:  # a difference: the zero of the unit does not matter
+            changes["stddev"] = stddev * self.slope
+        return msgspec.structs.replace(body, **changes)
+
+
+SAME = Conversion(1.0, 0.0)
 
 
 @lru_cache(maxsize=256)
-def line(given: str, wanted: str) -> Line | None:
-    """From one unit to another, or None if they measure different things.
+def conversion(given: str, wanted: str) -> Conversion | None:
+    """The conversion from one unit to another; None if they are of different kinds.
 
-    Exact fractions are rounded once, here; a conversion then costs a multiplication and an
-    addition.
+    The exact fractions are rounded once, here.
     """
     a, b = UNITS.get(given), UNITS.get(wanted)
     if a is None or b is None or a.kind != b.kind:
         return None
-    return Line(float(a.factor / b.factor), float((a.offset - b.offset) / b.factor))
+    return Conversion(float(a.factor / b.factor), float((a.offset - b.offset) / b.factor))
 
 
-class Wish(NamedTuple):
-    """The units that a request asks for, at most one of each kind."""
+class UnitPreference(NamedTuple):
+    """The units that a request prefers, at most one of each kind."""
 
     units: Collection[str]
     catalogue: Catalogue
 
-    def of(self, metric: str) -> tuple[str | None, Line]:
-        """The unit to answer a metric in, and the way there."""
+    def for_metric(self, metric: str) -> tuple[str | None, Conversion]:
+        """The unit of a metric in the response, and the conversion to it."""
         unit = self.catalogue[metric].unit
         for wanted in self.units if unit is not None else ():
-            found = line(unit, wanted)
+            found = conversion(unit, wanted)
             if found is not None:
                 return wanted, found
         return unit, SAME
 
-    def convert(self, metric: str, number: float | None) -> float | None:
-        """One number of a metric; null stays null."""
-        return None if number is None else _applied(self.of(metric)[1], number)
-
-
-def applied(way: Line, statistics: dict[str, Any]) -> dict[str, Any]:
-    """Statistics with every number that has the unit converted; counts and times stay."""
-    if way is SAME:
-        return statistics
-    return {
-        name: _spread_or_value(name, value, way) if name in _NUMBERS else value
-        for name, value in statistics.items()
-    }
-
-
-def _spread_or_value(name: str, value: float | None, way: Line) -> float | None:
-    if value is None:
-        return None
-    return value * way.slope if name in _SPREADS else _applied(way, value)
-
-
-def _applied(way: Line, number: float) -> float:
-    return number * way.slope + way.intercept
+    def convert(self, metric: str, value: float | None) -> float | None:
+        """Convert one value of a metric; null stays null."""
+        return None if value is None else self.for_metric(metric)[1].value(value)

@@ -6,6 +6,7 @@ import math
 from random import Random
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,16 +72,16 @@ def check(series: query.Series, now_ms: int, readings: list[tuple[int, float]]) 
         exact = brute.statistics(
             [value for time_ms, value in readings if first <= time_ms // window.slot_ms <= last]
         )
-        ours = query.window(LAYOUT, series, number, now_ms)
-        assert [ours[n] for n in ("count", "min", "max")] == [
+        found = msgspec.structs.asdict(query.window(LAYOUT, series, number, now_ms))
+        assert [found[n] for n in ("count", "min", "max")] == [
             exact[n] for n in ("count", "min", "max")
         ], window
         for name in ("mean", "stddev"):
-            assert (ours[name] is None) == (exact[name] is None)
-            if ours[name] is not None:
-                assert math.isclose(ours[name], exact[name], rel_tol=1e-6, abs_tol=1e-3)
+            assert (found[name] is None) == (exact[name] is None)
+            if found[name] is not None:
+                assert math.isclose(found[name], exact[name], rel_tol=1e-6, abs_tol=1e-3)
         slots = query.history(LAYOUT, series, number, now_ms, window.length_ms)
-        assert sum(slot["count"] for slot in slots) == exact["count"]
+        assert sum(slot.count for slot in slots) == exact["count"]
 
 
 arrivals = st.lists(

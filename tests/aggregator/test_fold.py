@@ -88,7 +88,7 @@ def test_any_split_into_batches_gives_the_definition(layout: Layout, batches: li
         assert state["max"] == exact["max"]
         if exact["stddev"] is not None:
             columns = ["count", "mean", "m2", "min", "max"]
-            stddev = query.statistics(folded.state[series : series + 1][columns])["stddev"]
+            stddev = query.statistics(folded.state[series : series + 1][columns]).stddev
             assert math.isclose(stddev or 0.0, exact["stddev"], rel_tol=1e-6, abs_tol=1e-4)
         kept = brute.newest(readings, layout.average_over)
         assert state["values"][-len(kept) :].tolist() == kept

@@ -15,6 +15,7 @@ from aggregator.fold import fold
 from aggregator.groups import Readings
 from aggregator.latest import averages
 from api.read import query
+from api.read.bodies import Statistics
 from tributary.model.aggregate import Layout
 from tributary.model.window import parse_windows
 
@@ -48,23 +49,23 @@ def statistics(values: list[float], random: Random) -> list[dict[str, object]]:
     return [query.total(series), *(query.window(LAYOUT, series, n, now_ms) for n in (0, 1))]
 
 
-def check(found: dict[str, object], values: list[float]) -> None:
+def check(found: Statistics, values: list[float]) -> None:
     exact = [Fraction(value) for value in values]
     mean = sum(exact) / len(exact)
-    assert (found["count"], found["min"], found["max"]) == (len(values), min(values), max(values))
-    assert isinstance(found["mean"], float)
-    assert min(values) <= found["mean"] <= max(values)
+    assert (found.count, found.min, found.max) == (len(values), min(values), max(values))
+    assert isinstance(found.mean, float)
+    assert min(values) <= found.mean <= max(values)
     magnitude = max(abs(value) for value in exact)
-    assert abs(Fraction(found["mean"]) - mean) <= magnitude / 10**14 + Fraction(5e-324)
+    assert abs(Fraction(found.mean) - mean) <= magnitude / 10**14 + Fraction(5e-324)
     if len(values) < 2:
-        assert found["stddev"] is None
+        assert found.stddev is None
         return
     variance = sum((value - mean) ** 2 for value in exact) / (len(exact) - 1)
     if variance > Fraction(1.7e308) ** 2:
-        assert found["stddev"] is None or math.isfinite(found["stddev"])  # type: ignore[arg-type]
+        assert found.stddev is None or math.isfinite(found.stddev)  # type: ignore[arg-type]
         return
-    assert isinstance(found["stddev"], float)
-    stddev = Fraction(found["stddev"])
+    assert isinstance(found.stddev, float)
+    stddev = Fraction(found.stddev)
     slack = magnitude / 10**14 + Fraction(5e-324)  # what means may be off by
     low, high = (
         stddev * Fraction(999_999, 10**6) - slack,
@@ -73,7 +74,7 @@ def check(found: dict[str, object], values: list[float]) -> None:
     assert low <= 0 or low**2 <= variance
     assert variance <= high**2
     if max(values) > min(values) and variance > (2 * slack) ** 2:
-        assert found["stddev"] > 0
+        assert found.stddev > 0
 
 
 @settings(max_examples=600, deadline=None)
@@ -89,19 +90,19 @@ def test_statistics_are_right_at_any_magnitude(values: list[float], random: Rand
 def test_a_deviation_has_no_range_of_its_own(scale: float):
     values = [scale, 2 * scale, 4 * scale, 3 * scale] * 5
     for found in statistics(values, Random(1)):
-        stddev = found["stddev"]
+        stddev = found.stddev
         assert isinstance(stddev, float)
         assert math.isclose(stddev / scale, 1.147, rel_tol=0.15)
 
 
 def test_a_deviation_beyond_the_doubles_is_null():
     for found in statistics([1.7e308, -1.7e308], Random(1)):
-        assert found["stddev"] is None
-        assert found["mean"] == 0
+        assert found.stddev is None
+        assert found.mean == 0
 
 
 def test_a_mean_is_within_the_extremes():
     for value in (0.1, 0.3, 1e-17, 1.7e308, 5e-324):
         for count in range(1, 30):
             for found in statistics([value] * count, Random(count)):
-                assert found["mean"] == value
+                assert found.mean == value

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import redis
 from support import folding
 
 from api.read import query
+from api.read.bodies import Window
 from tributary.errors import Misconfigured
 from tributary.model import reading
 from tributary.model.aggregate import Layout
@@ -35,7 +35,7 @@ class Recorded:
             folding.append(self.client, self.settings, [Block("d", time_ms, {"m": float(second)})])
         folding.aggregate(self.settings, self.client)
 
-    def window(self, name: str, second: float) -> dict[str, Any]:
+    def window(self, name: str, second: float) -> Window:
         """What a window says when asked at that time."""
         partition, field = keys.partition_of("d", self.settings.partitions), keys.series("d", "m")
         packed = self.client.hget(keys.state(partition), field)
@@ -44,7 +44,7 @@ class Recorded:
         return query.window(self.layout, series, number, START_MS + int(second * 1000))
 
     def counts(self, name: str, *seconds: float) -> list[int]:
-        return [self.window(name, second)["count"] for second in seconds]
+        return [self.window(name, second).count for second in seconds]
 
 
 @pytest.fixture
@@ -58,15 +58,15 @@ def test_silence_empties_every_window_slot_by_slot(recorded: Recorded):
     assert recorded.counts("15m", 70, 15 * 60 + 59, 16 * 60) == [3, 3, 0]
     assert recorded.counts("24h", 3600, 24 * 3600, 25 * 3600) == [3, 3, 0]
     empty = recorded.window("1m", 3600)
-    assert [empty[name] for name in ("mean", "stddev", "min", "max")] == [None] * 4
+    assert (empty.mean, empty.stddev, empty.min, empty.max) == (None, None, None, None)
 
 
 def test_an_answer_says_what_it_covers(recorded: Recorded):
     recorded.at(0)
     found = recorded.window("1m", 63.2)
-    assert found["from"] == reading.rfc3339(START_MS)  # the whole slot that 3.2 s falls into
-    assert found["to"] == reading.rfc3339(START_MS + 63_200)
-    assert recorded.window("1h", 1)["from"] == reading.rfc3339(START_MS - 3_600_000 - 240_000)
+    assert found.from_ == reading.rfc3339(START_MS)  # the whole slot that 3.2 s falls into
+    assert found.to == reading.rfc3339(START_MS + 63_200)
+    assert recorded.window("1h", 1).from_ == reading.rfc3339(START_MS - 3_600_000 - 240_000)
 
 
 def test_after_a_gap_only_what_is_recent_counts(recorded: Recorded):
@@ -83,7 +83,7 @@ def test_after_a_gap_only_what_is_recent_counts(recorded: Recorded):
 def test_a_late_reading_goes_to_its_slot(recorded: Recorded):
     recorded.at(0, 20, 40, 21)
     found = recorded.window("1m", 41)
-    assert (found["count"], found["min"], found["max"]) == (4, 0.0, 40.0)
+    assert (found.count, found.min, found.max) == (4, 0.0, 40.0)
     assert recorded.counts("1m", 79, 85) == [3, 1]
     assert status.read(recorded.client, recorded.settings).late == 0
     assert folding.latest(recorded.client, recorded.settings, "d")["current_m"] == 40.0

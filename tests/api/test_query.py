@@ -1,4 +1,4 @@
-"""Windows at any moment equal a brute-force recount of the slots that overlap them."""
+"""A window at any time equals a brute-force recount of the slots that overlap it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ START_MS = 1_700_000_000_000
 
 
 def folded(readings: list[Reading], random: Random) -> query.Series:
-    """A series after its readings have come in batches of any size."""
+    """A series whose readings were folded in batches of random size."""
     state, rings = np.full(1, LAYOUT.no_state), np.full(1, LAYOUT.no_rings)
     rest = list(readings)
     while rest:
@@ -47,7 +47,7 @@ readings_ = st.lists(
 
 @settings(max_examples=500, deadline=None)
 @given(readings_, st.integers(0, 100_000_000), st.randoms())
-def test_a_window_is_what_was_recorded_in_its_slots(
+def test_a_window_contains_the_readings_of_its_slots(
     readings: list[Reading], silence_ms: int, random: Random
 ):
     series = folded(readings, random)
@@ -56,23 +56,23 @@ def test_a_window_is_what_was_recorded_in_its_slots(
     for number, window in enumerate(LAYOUT.windows):
         first = (now_ms - window.length_ms) // window.slot_ms
         values = [r.value for r in readings if first <= r.time_ms // window.slot_ms]
-        exact, ours = brute.statistics(values), query.window(LAYOUT, series, number, now_ms)
-        assert (ours["count"], ours["min"], ours["max"]) == (
+        exact, found = brute.statistics(values), query.window(LAYOUT, series, number, now_ms)
+        assert (found.count, found.min, found.max) == (
             exact["count"],
             exact["min"],
             exact["max"],
         )
         if values:
-            assert math.isclose(ours["mean"], exact["mean"], rel_tol=1e-9, abs_tol=1e-6)
+            assert math.isclose(found.mean, exact["mean"], rel_tol=1e-9, abs_tol=1e-6)
         if len(values) > 1:
-            assert math.isclose(ours["stddev"], exact["stddev"], rel_tol=1e-6, abs_tol=1e-3)
+            assert math.isclose(found.stddev, exact["stddev"], rel_tol=1e-6, abs_tol=1e-3)
 
 
-def test_statistics_that_no_double_can_hold_are_null():
+def test_statistics_beyond_the_range_of_doubles_are_null():
     huge = [Reading(0, START_MS + n, v) for n, v in enumerate([1.7e308, -1.7e308, 1.7e308])]
     series = folded(huge, Random(1))
     total = query.total(series)
-    assert total["count"] == 3
-    assert total["stddev"] is None
-    assert math.isfinite(total["mean"])
+    assert total.count == 3
+    assert total.stddev is None
+    assert math.isfinite(total.mean)
     assert math.isfinite(query.average(series))
