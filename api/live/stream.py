@@ -15,7 +15,8 @@ from api.live.shares import Shares
 from tributary.auth import cors, tokens
 from tributary.auth.guard import Guard, RequestHeaders
 from tributary.errors import Refused, Unavailable
-from tributary.http.flask_app import error_body, to_response
+from tributary.http.error_body import error_body
+from tributary.http.flask_app import to_response
 
 PATH = "/api/v1/live"
 _SCOPE: tokens.Scope = "collect"

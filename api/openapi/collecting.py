@@ -1,31 +1,36 @@
-"""The routes of the read API."""
+"""The operations of the read API."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from api.live.subscription import DEVICES_MAX, PAGE_DEFAULT
+from api.live.subscription import DEVICES_MAX
+from api.live.subscription import PAGE_DEFAULT as LIVE_PAGE_DEFAULT
 from api.openapi import parts
-from api.openapi.parts import Part, query, ref
-from api.read.parameters import PAGE_MAX
+from api.openapi.parts import Part, query, schema
+from api.read import bodies
+from api.read.parameters import HISTORY_DEFAULT, PAGE_DEFAULT, PAGE_MAX, WINDOW_DEFAULT
+from api.read.units import UNITS
+from tributary.model import reading
 from tributary.settings import Settings
 
 _DEVICES = "/api/v1/devices"
 _DEVICE = f"{_DEVICES}/{{device}}"
 _METRIC = f"{_DEVICE}/metrics/{{metric}}"
 _COLLECT = """\
-What the aggregators keep ready, at the cost of one look-up.
-Without a device it is that of readings that named none, and null while there are none."""
+The current values as the aggregators store them, at the cost of one lookup.
+Without a device: those of readings without a device; null if there are none."""
 _WINDOW = """\
-Over the slots that overlap the window, counted back from the moment of asking; `from` and `to` say
-which time that is. So the window of a silent sensor empties by itself."""
+Covers the slots that overlap the window up to now; `from` and `to` are the covered time.
+The window of a silent sensor empties over time."""
 _LIVE = """\
-What the devices read already, then each change, at most 10 a second of a device; it has no end.
-Either devices by name, or a page of the list of devices with those that join it."""
+First the current values of the devices, then each change, at most 10 per second and device. The
+response does not end.
+Select devices by name, or a page of the list of devices, which new devices join."""
 
 
 def paths(settings: Settings) -> dict[str, Any]:
-    """The operations of the api role."""
+    """The operations, by path."""
     return {
         "/collect": {"get": _collect("collect"), "post": _collect("collectByPost")},
         _DEVICES: {"get": _devices()},
@@ -38,37 +43,32 @@ def paths(settings: Settings) -> dict[str, Any]:
 
 def _collect(operation_id: str) -> Part:
     is_get = operation_id == "collect"
-    meaning = "Its newest values"
-    told = parts.cached("Collected", meaning) if is_get else parts.answer("Collected", meaning)
-    asked = [query("device", "Name of a device", ref("Device")), _metrics(), _unit()]
+    ok = (parts.cached if is_get else parts.ok)("Collected", "The current values")
+    given = [query("device", "Name of a device", schema(bodies.Device)), _metrics(), _unit()]
     return parts.operation(
         operation_id,
         "collect",
-        "Current value and average of every metric" if is_get else "The same, as old clients ask",
-        {**told, **_errors()},
+        "Current value and average of every metric" if is_get else "The same, for old clients",
+        {**ok, **_errors()},
         description=_COLLECT,
-        parameters=[*asked, _if_none_match()] if is_get else asked,
+        parameters=[*given, _if_none_match()] if is_get else given,
     )
 
 
 def _devices() -> Part:
-    limit = {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": 100}
+    links = {
+        "following": _link("listDevices", after="next"),
+        "first": _link("getDevice", device="devices/0/device"),
+    }
     return parts.operation(
         "listDevices",
         "collect",
         "Devices in alphabetical order",
         {
-            **parts.answer(
-                "Devices",
-                "A page; pass `next` on as `after` until it is null",
-                links={
-                    "following": _link("listDevices", after="next"),
-                    "first": _link("getDevice", device="devices/0/device"),
-                },
-            ),
+            **parts.ok("Devices", "A page; pass `next` as `after` until it is null", links=links),
             **parts.errors(400, 401, 403, 503),
         },
-        parameters=_page(limit),
+        parameters=_page(PAGE_DEFAULT, PAGE_MAX),
     )
 
 
@@ -77,7 +77,7 @@ def _device() -> Part:
         "getDevice",
         "collect",
         "Every metric of a device: current, average, total and windows",
-        {**parts.cached("WholeDevice", "What is known of it"), **_errors()},
+        {**parts.cached("WholeDevice", "The device"), **_errors()},
         parameters=[_of_device(), _metrics(), _unit(), _if_none_match()],
     )
 
@@ -86,10 +86,10 @@ def _metric(settings: Settings) -> Part:
     return parts.operation(
         "getMetric",
         "collect",
-        "Statistics of one metric over a window",
+        "Statistics of a metric over a window",
         {**parts.cached("MetricWindow", "The statistics"), **_errors()},
         description=_WINDOW,
-        parameters=[*_of_metric(), _span("15m", settings), _unit(), _if_none_match()],
+        parameters=[*_of_metric(), _span(WINDOW_DEFAULT, settings), _unit(), _if_none_match()],
     )
 
 
@@ -97,19 +97,18 @@ def _history(settings: Settings) -> Part:
     return parts.operation(
         "getHistory",
         "collect",
-        "The slots of one metric, for a chart",
-        {**parts.cached("History", "Every slot, oldest first, empty ones too"), **_errors()},
-        parameters=[*_of_metric(), _span("1h", settings), _unit(), _if_none_match()],
+        "The slots of a metric, for a chart",
+        {**parts.cached("History", "All slots, oldest first, including empty ones"), **_errors()},
+        parameters=[*_of_metric(), _span(HISTORY_DEFAULT, settings), _unit(), _if_none_match()],
     )
 
 
 def _live() -> Part:
     events = {
-        "description": "Events `reading` with the `/collect` object as data; comments in between",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "Events `reading` with the `/collect` object as data, and comments",
+        **parts.content({"type": "string"}, "text/event-stream"),
     }
-    named = {"type": "array", "maxItems": DEVICES_MAX, "items": ref("Device")}
-    limit = {"type": "integer", "minimum": 1, "maximum": DEVICES_MAX, "default": PAGE_DEFAULT}
+    devices = {"type": "array", "maxItems": DEVICES_MAX, "items": schema(bodies.Device)}
     return parts.operation(
         "watch",
         "collect",
@@ -117,23 +116,24 @@ def _live() -> Part:
         {"200": events, **_errors(), **parts.errors(501)},
         description=_LIVE,
         parameters=[
-            query("device", "Devices by name, each in a field of its own", named),
-            *_page(limit),
-            parts.header("Last-Event-ID", "The last event that was seen", {"type": "string"}),
+            query("device", "Name of a device; may be repeated", devices),
+            *_page(LIVE_PAGE_DEFAULT, DEVICES_MAX),
+            parts.header("Last-Event-ID", "Id of the last event received", {"type": "string"}),
         ],
     )
 
 
-def _page(limit: Part) -> list[Part]:
+def _page(default: int, maximum: int) -> list[Part]:
+    limit = {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}
     return [
-        query("prefix", "Only devices whose names begin so", {"type": "string"}),
-        query("after", "Only devices that come after this name", {"type": "string"}),
-        query("limit", "Most devices in the page", limit),
+        query("prefix", "Only devices whose names start with it", {"type": "string"}),
+        query("after", "Only devices after this name", {"type": "string"}),
+        query("limit", "Maximum number of devices in the page", limit),
     ]
 
 
 def _link(operation_id: str, **parameters: str) -> Part:
-    """Where to go from an answer: parameters of another operation, by their place in it."""
+    """A link to another operation: its parameters by their location in the response."""
     found = {name: f"$response.body#/{place}" for name, place in parameters.items()}
     return {"operationId": operation_id, "parameters": found}
 
@@ -143,27 +143,37 @@ def _errors() -> Part:
 
 
 def _of_device() -> Part:
-    return parts.path("device", ref("Device"))
+    return parts.path("device", schema(bodies.Device))
 
 
 def _of_metric() -> list[Part]:
-    return [_of_device(), parts.path("metric", ref("MetricName"))]
+    return [_of_device(), parts.path("metric", schema(bodies.MetricName))]
 
 
 def _metrics() -> Part:
-    return query("metrics", "Only these metrics, in this order", ref("MetricNames"))
+    name = reading.METRIC_PATTERN
+    names = {"type": "string", "pattern": f"^{name}(,{name}){{0,7}}$"}
+    description = f"Only these metrics, in this order; up to {reading.METRICS_MAX} names"
+    return query("metrics", description, names)
 
 
 def _unit() -> Part:
-    return query("unit", "Units to convert to, from those of the catalogue", ref("Units"))
+    kinds: dict[str, list[str]] = {}
+    for name, unit in UNITS.items():
+        kinds.setdefault(unit.kind, []).append(name)
+    temperatures, speeds = ("|".join(names) for names in kinds.values())
+    pattern = f"^(({temperatures})(,({speeds}))?|({speeds})(,({temperatures}))?)$"
+    description = "Convert to a unit of temperature or speed, or one of each separated by a comma"
+    return query("unit", description, {"type": "string", "pattern": pattern})
 
 
 def _span(default: str, settings: Settings) -> Part:
-    longest = settings.parsed_windows[-1].name if settings.parsed_windows else "none is kept"
-    kept = ", ".join(window.name for window in settings.parsed_windows)
-    meaning = f"How far back, at most {longest}; the slots are finest for {kept}"
-    return query("window", meaning, {**ref("Duration"), "default": default})
+    windows = [window.name for window in settings.parsed_windows] or ["0s"]
+    description = (
+        f"Time up to now, at most {windows[-1]}; slots are finest for {', '.join(windows)}"
+    )
+    return query("window", description, {**schema(bodies.Duration), "default": default})
 
 
 def _if_none_match() -> Part:
-    return parts.header("If-None-Match", "ETag of the answer that is there", {"type": "string"})
+    return parts.header("If-None-Match", "ETag of the cached response", {"type": "string"})

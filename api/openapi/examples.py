@@ -1,7 +1,7 @@
-"""Requests and their answers, as the document shows them; a test makes each and compares.
+"""The example requests and responses of the document.
 
-They stand in `examples.json` and are made in its order on an empty deployment, with their times
-moved to the present.
+A test sends the requests in the order of `examples.json` to an empty deployment, with their
+times moved to the present, and compares the responses.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from api.openapi.parts import JSON
 
 When = Literal[
     "",
-    "redis is away",
-    "tokens are asked for",
+    "Redis is unavailable",
+    "tokens are required",
     "the rate is limited",
-    "somebody listens",
-    "there is no lane",
+    "a client listens",
+    "without the lane",
 ]
 
 
 class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One request, and what is answered; `name` is unique for its path."""
+    """A request and its response; `name` is unique within the path and method."""
 
     path: str
     method: str
     name: str
     summary: str
     status: int
-    answer: Any
+    response: Any
     parameters: dict[str, str] = {}
     body: Any = None
     content_type: str = JSON
     when: When = ""
-    token: str = ""  # of which devices, if it is sent at all
+    token: str = ""  # name of the token to send, if any
 
     @property
     def target(self) -> str:
-        """Path and query of the request."""
+        """Path and query string of the request."""
         named = {k: v for k, v in self.parameters.items() if f"{{{k}}}" in self.path}
         path = self.path.format(**{k: quote(v) for k, v in named.items()})
         query = {k: v for k, v in self.parameters.items() if k not in named and k[0].islower()}

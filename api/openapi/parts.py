@@ -1,30 +1,32 @@
-"""What operations are made of: parameters, answers, errors."""
+"""Parts of OpenAPI operations: parameters, responses, errors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 Part = dict[str, Any]
 JSON = "application/json"
+REF = "#/components/schemas/{name}"
 
 ERRORS = {
-    400: "Not JSON, a wrong shape, a bad encoding, or a parameter that is not known",
-    401: "No token, or one that is not valid",
-    403: "The token is not for this device or lacks the scope",
-    404: "Nothing was recorded of it",
+    400: "Malformed body or parameter",
+    401: "Missing or invalid token",
+    403: "The token does not cover this device or lacks the scope",
+    404: "The device or metric has no readings",
     413: "The body or the batch is too large",
-    415: "The content type, charset or content encoding is not known",
-    422: "A reading breaks a rule; nothing of the request is stored",
-    429: "Too many readings a second, from this device or with this token",
-    501: "The server runs on threads (`--no-lane`), which cannot hold listeners open",
-    503: "Redis cannot do it now, or the backlog is full; send it again later",
+    415: "Unsupported content type, charset or content encoding",
+    422: "A reading is invalid; nothing in the request is stored",
+    429: "Too many readings per second from this device or with this token",
+    501: "The server runs with `--no-lane`, which does not support live updates",
+    503: "Redis is unavailable or the backlog is full; retry later",
 }
 _RETRY = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
 _WITH_RETRY = (429, 503)
 _CACHED = {
     "ETag": {
-        "description": "Changes with what is stored, with a stale flag, and as slots leave windows",
+        "description": "Changes with the stored data, with a stale flag, and as slots leave windows",
         "required": True,
         "schema": {"type": "string", "pattern": '^W/"[^"]+"$'},
     },
@@ -32,52 +34,62 @@ _CACHED = {
 }
 
 
-def ref(schema: str) -> Part:
-    """A schema of the components."""
-    return {"$ref": f"#/components/schemas/{schema}"}
+def ref(name: str) -> Part:
+    """A reference to a schema of the components."""
+    return {"$ref": REF.format(name=name)}
+
+
+def schema(type_: Any) -> Part:
+    """The inline schema of a type."""
+    return msgspec.json.schema(type_)
 
 
 def operation(
     operation_id: str, tag: str, summary: str, responses: Part, **more: Any
 ) -> dict[str, Any]:
-    """One method of one path; a last part of `more` is its description, parameters or body."""
+    """One method of one path; `more` is its description, parameters or request body."""
     head = {"operationId": operation_id, "tags": [tag], "summary": summary}
     return {**head, **more, "responses": responses}
 
 
-def query(name: str, meaning: str, schema: Part) -> Part:
-    """A parameter of the query."""
-    return {"name": name, "in": "query", "description": meaning, "schema": schema}
+def query(name: str, description: str, schema_: Part) -> Part:
+    """A query parameter."""
+    return {"name": name, "in": "query", "description": description, "schema": schema_}
 
 
-def header(name: str, meaning: str, schema: Part) -> Part:
-    """A header field of the request."""
-    return {"name": name, "in": "header", "description": meaning, "schema": schema}
+def header(name: str, description: str, schema_: Part) -> Part:
+    """A request header."""
+    return {"name": name, "in": "header", "description": description, "schema": schema_}
 
 
-def path(name: str, schema: Part) -> Part:
-    """A part of the path."""
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+def path(name: str, schema_: Part) -> Part:
+    """A path parameter."""
+    return {"name": name, "in": "path", "required": True, "schema": schema_}
 
 
-def answer(schema: str, meaning: str, **more: Part) -> Part:
-    """A 200 with JSON, and what more is told of it: headers, links."""
-    return {"200": {"description": meaning, "content": {JSON: {"schema": ref(schema)}}, **more}}
+def content(schema_: Part, type_: str = JSON) -> Part:
+    """The content of a request or response."""
+    return {"content": {type_: {"schema": schema_}}}
 
 
-def cached(schema: str, meaning: str) -> Part:
-    """A 200 with JSON and its tag, and the 304 for whoever has it already."""
-    unchanged = {"description": "It is the answer with that ETag", "headers": _CACHED}
-    return {**answer(schema, meaning, headers=_CACHED), "304": unchanged}
+def ok(name: str, description: str, **more: Part) -> Part:
+    """A 200 response with JSON; `more` is its headers or links."""
+    return {"200": {"description": description, **content(ref(name)), **more}}
+
+
+def cached(name: str, description: str) -> Part:
+    """A 200 response with an ETag, and the 304 response to a matching If-None-Match."""
+    unchanged = {"description": "The client has the current response", "headers": _CACHED}
+    return {**ok(name, description, headers=_CACHED), "304": unchanged}
 
 
 def errors(*statuses: int) -> Part:
-    """The errors of an operation, and the fault that no operation should have."""
+    """The error responses of an operation."""
     return {str(status): _error(status) for status in statuses}
 
 
-def whole(required: dict[str, Any], **optional: Any) -> Part:
-    """An object of these fields and no other."""
+def closed(required: dict[str, Any], **optional: Any) -> Part:
+    """An object with these fields and no others."""
     return {
         "type": "object",
         "properties": {**required, **optional},
@@ -86,21 +98,6 @@ def whole(required: dict[str, Any], **optional: Any) -> Part:
     }
 
 
-def counted(meaning: str) -> Part:
-    """A number of things, and of which."""
-    return {"type": "integer", "minimum": 0, "description": meaning}
-
-
-def choice(*names: str) -> Part:
-    """One of some schemas."""
-    return {"oneOf": [ref(name) for name in names]}
-
-
-def words(values: Sequence[str]) -> Part:
-    """One of some strings."""
-    return {"type": "string", "enum": list(values)}
-
-
 def _error(status: int) -> Part:
-    told: Part = {"description": ERRORS[status], "content": {JSON: {"schema": ref("Error")}}}
-    return {**told, "headers": _RETRY} if status in _WITH_RETRY else told
+    response: Part = {"description": ERRORS[status], **content(ref("ErrorBody"))}
+    return {**response, "headers": _RETRY} if status in _WITH_RETRY else response

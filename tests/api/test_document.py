@@ -1,4 +1,4 @@
-"""The document is OpenAPI 3.1, has every route there is, and its viewer needs no other host."""
+"""The document is valid OpenAPI 3.1 and describes every route; its viewer loads no other host."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ ROOT = Path(__file__).resolve().parents[2]
 HTTP_ROLES = [role for role in roles.load() if isinstance(role, HttpRole)]
 
 
-def app_of(settings: Settings, *some: HttpRole) -> Flask:
-    return make_app(settings, Guard(settings, redis_client.connect(settings)), some)
+def app_of(settings: Settings, *served: HttpRole) -> Flask:
+    return make_app(settings, Guard(settings, redis_client.connect(settings)), served)
 
 
-# For people, not for programs.
+# Pages for a browser, which the document leaves out.
 PAGES = re.compile(r"/(docs(/.*)?|dashboard(/.*)?)?")
 
 
 def routes(app: Flask) -> set[tuple[str, str]]:
-    """Method and path, written as in the document, of every route but pages."""
+    """Method and path of every route except pages, in the notation of the document."""
     return {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
@@ -46,22 +46,22 @@ def documented(settings: Settings) -> set[tuple[str, str]]:
     return {(method.upper(), path) for path, methods in paths.items() for method in methods}
 
 
-def test_it_is_openapi_3_1():
+def test_is_valid_openapi_3_1():
     OpenAPIV31SpecValidator(openapi.document(Settings(), "0")).validate()
     OpenAPIV31SpecValidator(openapi.document(Settings(windows=""), "0")).validate()
 
 
-@pytest.mark.parametrize("some", [HTTP_ROLES, *([role] for role in HTTP_ROLES)])
-def test_every_route_is_in_it(some: list[HttpRole], settings: Settings):
-    missing = routes(app_of(settings, *some)) - documented(settings)
+@pytest.mark.parametrize("served", [HTTP_ROLES, *([role] for role in HTTP_ROLES)])
+def test_describes_every_route(served: list[HttpRole], settings: Settings):
+    missing = routes(app_of(settings, *served)) - documented(settings)
     assert not missing, "describe them in api/openapi"
 
 
-def test_everything_in_it_is_a_route(settings: Settings):
+def test_describes_only_routes_that_exist(settings: Settings):
     assert documented(settings) == routes(app_of(settings, *HTTP_ROLES))
 
 
-def test_what_it_names_exists():
+def test_references_exist_and_every_schema_is_used():
     document = openapi.document(Settings(), "0")
     text = str(document)
     for kind, name in re.findall(r"#/components/(\w+)/(\w+)", text):
@@ -72,14 +72,14 @@ def test_what_it_names_exists():
     assert len({o["operationId"] for o in operations}) == len(operations)
 
 
-def test_it_says_the_limits_of_this_deployment():
+def test_contains_the_limits_of_the_deployment():
     document = openapi.document(Settings(batch_max_readings=7, windows="2m/1m"), "0")
     schemas = document["components"]["schemas"]
     assert schemas["Batch"]["maxItems"] == 7
     assert list(schemas["Metric"]["properties"]["windows"]["properties"]) == ["2m"]
 
 
-def test_the_viewer_and_its_licence_are_ours_to_give():
+def test_the_viewer_has_no_external_links_and_includes_its_license():
     folder = ROOT / "api/openapi/viewer"
     for name in ("index.html", "page.js", "page.css"):
         assert "//" not in re.sub(r"(?m)^//.*$", "", (folder / name).read_text()), name

@@ -20,6 +20,7 @@ from tributary.auth.guard import Guard, RequestHeaders
 from tributary.auth.refusals import REFUSALS
 from tributary.auth.tokens import Scope, Token
 from tributary.errors import NotPermitted, Overloaded, Refused, Unavailable
+from tributary.http.error_body import error_body
 from tributary.settings import Settings
 from tributary.store.outage import Outage
 
@@ -34,18 +35,6 @@ def json_response(body: Any, status: int = 200, headers: dict[str, str] | None =
     """A JSON response; bytes are taken as JSON already."""
     content = body if isinstance(body, bytes) else _encode(body)
     return Response(content, status, headers, mimetype="application/json")
-
-
-def error_body(
-    code: str, message: str, field: str | None = None, index: int | None = None
-) -> bytes:
-    """The one shape of every error."""
-    error: dict[str, str | int] = {"code": code, "message": message}
-    if field is not None:
-        error["field"] = field
-    if index is not None:
-        error["index"] = index
-    return _encode({"success": False, "error": error})
 
 
 def request_headers() -> RequestHeaders:

@@ -7,6 +7,7 @@ from email.utils import formatdate
 
 from tributary.errors import Overloaded
 from tributary.http import flask_app
+from tributary.http.error_body import error_body
 from tributary.http.lane.head import Rejection
 from tributary.http.response import JSON, Response
 
@@ -67,9 +68,7 @@ class Responses:
 
     def rejection(self, rejection: Rejection) -> bytes:
         """The last response of a connection whose bytes cannot be followed any further."""
-        return self.json(
-            rejection.status, flask_app.error_body(rejection.code, rejection.message), _CLOSE
-        )
+        return self.json(rejection.status, error_body(rejection.code, rejection.message), _CLOSE)
 
     def overloaded(self) -> bytes:
         """503: the server holds as much as it may; the client shall come back."""
