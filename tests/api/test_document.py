@@ -20,7 +20,7 @@ from tributary.store import redis_client
 ROOT = Path(__file__).resolve().parents[2]
 
 
-HTTP_ROLES = [role for role in roles.load() if isinstance(role, HttpRole)]
+HTTP_ROLES = [role for role in roles.load_all() if isinstance(role, HttpRole)]
 
 
 def app_of(settings: Settings, *served: HttpRole) -> Flask:

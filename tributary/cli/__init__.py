@@ -32,13 +32,12 @@ class _Commands(click.Group):
         return list(_summaries())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in roles.ROLES:
-            return roles.command(name)
-        if name == "web":
-            return roles.web
-        if name not in _summaries():
-            return None
-        command: click.Command = importlib.import_module(f"tributary.cli.{name}").command
+        command: click.Command | None = None
+        if name in roles.ROLES or name == "web":
+            role = importlib.import_module("tributary.cli.role")
+            command = role.web if name == "web" else role.command(name)
+        elif name in _summaries():
+            command = importlib.import_module(f"tributary.cli.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -146,4 +146,4 @@ def _wait_until_ready(
 
 
 def _workers() -> list[WorkerRole]:
-    return [role for role in roles.load() if isinstance(role, WorkerRole)]
+    return [role for role in roles.load_all() if isinstance(role, WorkerRole)]
