@@ -19,6 +19,10 @@ class Misconfigured(TributaryError):
     """A setting, the data directory or the Redis server does not fit; an operator must act."""
 
 
+class NotRunning(TributaryError):
+    """There is no deployment for a command to look at."""
+
+
 class Unavailable(TributaryError):
     """Redis cannot take this now; the same request may succeed later."""
 

@@ -41,7 +41,7 @@ def command(settings: Settings) -> Command:
 def account(client: redis.Redis, settings: Settings) -> tuple[int, ...]:
     found = status.read(client, settings)
     assert found.accepted == sum(getattr(found, name) for name in COUNTS[1:])
-    return tuple(found[name] for name in COUNTS)
+    return tuple(getattr(found, name) for name in COUNTS)
 
 
 @pytest.fixture

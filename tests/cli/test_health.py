@@ -24,8 +24,8 @@ def asked(*arguments: str, **environ: str) -> tuple[int, str]:
     return process.end(), process.text
 
 
-def of_aggregator(server: Server) -> tuple[int, str]:
-    return asked("aggregator", "--redis-url", server.url)
+def of_aggregator(server: Server, **environ: str) -> tuple[int, str]:
+    return asked("aggregator", "--redis-url", server.url, **environ)
 
 
 def test_a_role_that_is_ready_is_well(server: Server, settings: Settings, run: Run):
@@ -76,7 +76,7 @@ def test_an_aggregator_of_this_machine_is_well_while_it_beats(
 
 def test_an_aggregator_elsewhere_says_nothing_of_this_one(server: Server, client: redis.Redis):
     client.eval(HEARTBEAT.source, 1, keys.WORKERS, "another-host-1234", 60_000)
-    code, text = of_aggregator(server)
+    code, text = of_aggregator(server, TRIBUTARY_HEARTBEAT_MS="60000")  # fresh for long
     assert code == 1
     assert "none of the 1 aggregators" in text
 

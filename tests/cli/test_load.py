@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.processes import Deployment, Process
+from support.processes import Deployment, Process, sigint_ignored
 from support.scripted import accepted, later, scripted
 from support.waiting import wait_until
 
@@ -285,7 +285,7 @@ class TestRepetition:
         tmp_path: Path,
         number: signal.Signals,
     ):
-        with scripted(accepted(0), later(retry_after="30")) as server:
+        with scripted(accepted(0), later(retry_after="30")) as server, sigint_ignored():
             process = run("load", str(table(10)), "--url", server.url, "--state-dir", str(tmp_path))
             wait_until(lambda: len(server.asked) == 2, "the first batch to be sent")
             process.signal(number)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.processes import Deployment, Process, Server
+from support.processes import Deployment, Process, Server, sigint_ignored
 from support.scripted import accepted, later, no, scripted
 from support.waiting import wait_until
 
@@ -113,11 +113,8 @@ def test_it_stops_cleanly_when_started_with_sigint_ignored(
     run: Run, deployment: Deployment, number: signal.Signals
 ):
     drive = ("--devices", "2", "--rate", "50", "--seconds", "600", "--seed", str(110 + number))
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a background job of a script
-    try:
+    with sigint_ignored():
         process = run("simulate", "--url", deployment.url, *drive)
-    finally:
-        signal.signal(signal.SIGINT, before)
     device = f"sim-{110 + number}/car-2"
     wait_until(lambda: deployment.get(f"/collect?device={device}")[0] == 200, "a reading")
     process.signal(number)

@@ -12,7 +12,7 @@ import pytest
 import redis
 from support import pipeline
 from support.account import post
-from support.processes import Process, Server, stopped, tributary
+from support.processes import Process, Server, sigint_ignored, stopped, tributary
 from support.terminals import Terminal
 from support.waiting import wait_until
 
@@ -111,10 +111,12 @@ def test_it_ends_at_a_key_and_leaves_the_terminal_as_it_was(top: Top, server: Se
     assert b"Traceback" not in terminal.written
 
 
-def test_sigterm_leaves_the_terminal_as_it_was(top: Top, server: Server):
-    terminal = top(server.url)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_the_terminal_as_it_was(top: Top, server: Server, number: signal.Signals):
+    with sigint_ignored():
+        terminal = top(server.url)
     terminal.wait_for("total")
-    terminal.popen.send_signal(signal.SIGTERM)
+    terminal.popen.send_signal(number)
     assert terminal.end() == 0
     wait_until(lambda: is_as_before(terminal), "the terminal to be as before")
 

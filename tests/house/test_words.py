@@ -37,9 +37,8 @@ def test_the_environment_is_read_in_one_place():
     allowed = {
         "tributary/settings.py",
         "tributary/standalone/supervisor.py",  # hands it down to children
-        "tributary/cli/up.py",  # whether a Redis was named at all
-        "tributary/cli/options.py",  # likewise
-        "tributary/load/journal.py",  # XDG_STATE_HOME
+        "tributary/cli/options.py",  # whether a Redis was named at all
+        "tributary/standalone/data_dir.py",  # XDG_STATE_HOME
     }
     assert not found(r"os\.environ|getenv", SOURCES, *allowed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 from faults import tree
 from support.pipeline import Load, environ
-from support.processes import Deployment, Process, Server, tributary
+from support.processes import Deployment, Process, Server, sigint_ignored, tributary
 from support.waiting import wait_until
 
 from tributary.settings import Settings
+from tributary.standalone.embedded_server import EmbeddedServer
 
 Run = Callable[..., Process]
 
@@ -53,14 +55,22 @@ def test_workers_of_a_role_end_with_their_master(
 def test_it_stops_in_order_when_started_with_sigint_ignored(
     run: Run, tmp_path: Path, number: signal.Signals
 ):
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a background job of a script
-    try:
+    with sigint_ignored():
         up = run("up", "--port", "0", "--data-dir", str(tmp_path / "data"))
-    finally:
-        signal.signal(signal.SIGINT, before)
     up.wait_for(tree.READY)
     up.signal(number)
     assert up.end() == 0, up.text
+
+
+def test_it_stops_while_it_starts_with_sigint_ignored(run: Run, tmp_path: Path):
+    with (
+        contextlib.closing(EmbeddedServer(str(tmp_path)).lock),
+        sigint_ignored(),
+    ):
+        up = run("up", "--port", "0", "--data-dir", str(tmp_path), "--log-level", "DEBUG")
+        wait_until(lambda: children(up.pid), "the guard")
+        up.signal(signal.SIGINT)
+        assert up.end() == 0, up.text
 
 
 def test_ctrl_c_reaches_only_up_itself_and_nothing_is_lost(tmp_path: Path):

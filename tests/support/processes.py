@@ -108,9 +108,11 @@ class Process:
                 self.output.append(line)
 
 
-def tributary(*arguments: str, environ: Mapping[str, str] | None = None, **popen: Any) -> Process:
+def tributary(
+    *arguments: str, environ: Mapping[str, str] | None = None, cwd: Path = ROOT, **popen: Any
+) -> Process:
     """`tributary …` in the background."""
-    return Process([sys.executable, "-m", "tributary", *arguments], environ, cwd=ROOT, **popen)
+    return Process([sys.executable, "-m", "tributary", *arguments], environ, cwd=cwd, **popen)
 
 
 class Server:
@@ -201,6 +203,16 @@ def request(
         return response.status, json.loads(text) if text else None
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def sigint_ignored() -> Iterator[None]:
+    """Start processes as scripts start background jobs, and nohup."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import click
 
 from tributary import __version__
 from tributary.cli import roles
-from tributary.errors import TributaryError
+from tributary.errors import NotRunning, TributaryError
 
 _UP = {"up": "everything on this machine, embedded server included"}
 _COMMANDS = {
@@ -66,4 +66,4 @@ def main() -> Any:
         return cli()
     except TributaryError as error:
         click.echo(f"tributary: {error}", err=True)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, NotRunning) else 2)

@@ -12,7 +12,7 @@ import click
 import redis
 from rich.table import Table
 
-from tributary.cli import options, terminal
+from tributary.cli import options, target, terminal
 from tributary.errors import BadFrame
 from tributary.model import reading
 from tributary.operate import dead_letters, status
@@ -114,7 +114,7 @@ def drop(names: tuple[str, ...], *, is_all: bool, yes: bool, as_json: bool, **gi
 
 
 def _deployment(given: dict[str, Any]) -> tuple[redis.Redis, Settings]:
-    settings = options.of_running(given)
+    settings = target.find(given)
     client = redis_client.connect(settings)
     return client, status.with_stored_partitions(client, settings)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tributary.cli import options
+from tributary.cli import options, target
 from tributary.errors import Misconfigured
 from tributary.operate import diagnostics
 from tributary.operate.diagnostics import Finding
@@ -32,7 +32,7 @@ def command(*, roles: tuple[str, ...], user: str, **given: Any) -> None:
     Nothing is changed, neither in Redis nor here.
     """
     try:
-        settings = options.of_running(given)
+        settings = target.find(given)
         client = redis_client.connect(settings)
     except Misconfigured as error:
         _say(Finding("settings", "error", str(error)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tributary.cli import options
+from tributary.cli import options, target
 from tributary.errors import TributaryError
 from tributary.operate import status
 from tributary.process import probe
@@ -30,11 +30,11 @@ def command(*, role: str, port: int | None, **given: Any) -> None:
     the name of this machine has a fresh heartbeat: one for each container.
     """
     try:
-        settings = options.of_running(given)
         if role == "http":
+            settings = options.load(given)
             reason = probe.why_not_ready(settings.host, port or settings.port, _TIMEOUT_S)
         else:
-            reason = _aggregator(settings)
+            reason = _aggregator(target.find(given))
     except TributaryError as error:
         reason = str(error)
     if reason is not None:

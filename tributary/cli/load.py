@@ -74,6 +74,7 @@ def command(files: tuple[Path, ...], *, dry_run: bool, **given: Any) -> None:
     Exits 0 if everything is loaded, 1 if rows were skipped or refused or the server is
     unavailable, and 2 if an option or a file must be corrected.
     """
+    interrupts.catch()
     out = terminal.console()
     overrides = _overrides(given)
     sources = [survey(path, overrides) for path in files]
@@ -84,7 +85,6 @@ def command(files: tuple[Path, ...], *, dry_run: bool, **given: Any) -> None:
             _read_only(source, tally)
         _show_result(out, tally, f"dry run: {tally.rows} rows read, nothing sent")
         sys.exit(1 if tally.skipped else 0)
-    interrupts.catch()
     with Tributary(given["url"], given["token"]) as client:
         journal = Journal(given["state_dir"].expanduser(), client.url)
         loader = Loader(client, journal, again=given["again"])

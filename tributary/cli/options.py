@@ -7,11 +7,9 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 import click
-import msgspec
 
 from tributary import settings
 from tributary.settings import PREFIX, Settings
-from tributary.standalone import embedded_server
 
 Function = Callable[..., Any]
 
@@ -39,19 +37,9 @@ def load(given: dict[str, Any]) -> Settings:
     return settings.load(overrides=given)
 
 
-def is_embedded(given: dict[str, Any]) -> bool:
-    """Whether no Redis is named, so that the server in the data directory is meant."""
-    return given["redis_url"] is None and f"{PREFIX}REDIS_URL" not in os.environ
-
-
-def of_running(given: dict[str, Any]) -> Settings:
-    """Settings of a deployment that runs: without a URL, of the one in the data directory."""
-    settings = load(given)
-    if is_embedded(given):
-        url = embedded_server.url_of(settings.data_dir)
-        if url is not None:
-            return msgspec.structs.replace(settings, redis_url=url)
-    return settings
+def is_named(given: dict[str, Any], name: str) -> bool:
+    """Whether a setting was given, as an option or in the environment."""
+    return given[name] is not None or f"{PREFIX}{name.upper()}" in os.environ
 
 
 def _option(name: str, default: Any, unit: str, meaning: str) -> Callable[[Function], Function]:

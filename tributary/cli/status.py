@@ -9,8 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from tributary.cli import options
-from tributary.cli.target import Target
+from tributary.cli import options, target
 from tributary.errors import TributaryError
 from tributary.operate import status
 from tributary.operate.status import Status
@@ -23,11 +22,11 @@ _COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending", "refused")
 @options.add(*options.RUNNING)
 def command(*, as_json: bool, **given: Any) -> None:
     """Show the counts of accepted, applied, pending and lost readings. Exit 1 if unhealthy."""
-    target = Target(options.of_running(given))
+    deployment = target.Target(target.find(given))
     try:
-        found = target.status()
+        found = deployment.status()
     except TributaryError as error:
-        click.echo(f"tributary: {target.place}: {error}", err=True)
+        click.echo(f"tributary: {deployment.place}: {error}", err=True)
         sys.exit(1)
     problems, warnings = status.problems(found), status.warnings(found)
     extra = {"faults": problems, "warnings": warnings}

@@ -9,6 +9,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -19,10 +20,10 @@ from rich.table import Table
 
 from tributary.auth import tokens
 from tributary.auth.tokens import SCOPES, Scope, Token
-from tributary.cli import options
-from tributary.errors import Misconfigured
+from tributary.cli import options, target
+from tributary.errors import Misconfigured, NotRunning
 from tributary.model import reading
-from tributary.standalone import embedded_server
+from tributary.standalone import data_dir, embedded_server
 from tributary.store import redis_client
 
 _UNITS_MS = {"h": 3_600_000, "d": 86_400_000}
@@ -73,7 +74,7 @@ def create(  # noqa: PLR0913 - one parameter per option
         series_max=series_max,
         devices_max=devices_max,
     )
-    with _client(given) as client:
+    with _client(given, creates=True) as client:
         secret = tokens.create(client, token)
     click.echo(f"token {token.id}, shown only now; send it as Authorization: Bearer …", err=True)
     click.echo(secret)
@@ -128,11 +129,21 @@ def revoke(token_id: str, **given: Any) -> None:
 
 
 @contextlib.contextmanager
-def _client(given: dict[str, Any]) -> Iterator[redis.Redis]:
-    """A client of the deployment; an embedded server that does not run is started meanwhile."""
-    settings = options.of_running(given)
+def _client(given: dict[str, Any], *, creates: bool = False) -> Iterator[redis.Redis]:
+    """A client of the deployment; on a data directory where no server runs, one is started.
+
+    Args:
+        given: options of the command.
+        creates: whether a data directory that was named and never used may be created.
+    """
     with contextlib.ExitStack() as stack:
-        if options.is_embedded(given) and not embedded_server.is_running(settings.data_dir):
+        try:
+            settings = target.find(given)
+        except NotRunning:
+            settings = options.load(given)
+            is_used = (Path(settings.data_dir) / data_dir.LOCK).exists()
+            if not is_used and not (creates and options.is_named(given, "data_dir")):
+                raise
             url = stack.enter_context(embedded_server.running(settings))
             settings = msgspec.structs.replace(settings, redis_url=url)
         client = redis_client.connect(settings)

@@ -19,7 +19,7 @@ import click
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from tributary.cli import interrupts, options, terminal
+from tributary.cli import interrupts, options, target, terminal
 from tributary.cli.target import Target
 from tributary.errors import Misconfigured, TributaryError, Unavailable
 from tributary.operate import top_view
@@ -85,14 +85,14 @@ class Watch:
 @options.add(*options.RUNNING)
 def command(*, interval_ms: int, once: bool, svg: str | None, **given: Any) -> None:
     """Watch rates, lag, workers, devices and losses. q or Ctrl-C ends it."""
+    interrupts.catch()
     if svg and not once:
         raise Misconfigured("--svg keeps one frame; give --once as well")
-    watch = Watch(Target(options.of_running(given)))
+    watch = Watch(Target(target.find(given)))
     if once:
         sys.exit(_once(watch, interval_ms / 1000, svg))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Misconfigured("there is no terminal to draw on; use --once, or tributary status")
-    interrupts.catch()
     with contextlib.suppress(KeyboardInterrupt):
         _keep_drawing(watch, interval_ms / 1000)
 

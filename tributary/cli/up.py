@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import time
 from typing import Any
@@ -17,7 +17,7 @@ from tributary.errors import Misconfigured, TributaryError
 from tributary.process import listener, probe
 from tributary.process.role import WorkerRole
 from tributary.settings import PREFIX, Settings
-from tributary.standalone import first_token, private
+from tributary.standalone import data_dir, first_token, private
 from tributary.standalone.embedded_server import EmbeddedServer
 from tributary.standalone.supervisor import Spec, Supervisor
 from tributary.store import redis_client, redis_url
@@ -34,59 +34,61 @@ _EXIT_MISCONFIGURED = 2  # of every command
 @options.add(*options.HTTP, "aggregators", *options.EMBEDDED, *options.COMMON)
 def command(**given: Any) -> None:
     """Start everything, print when it is ready, and run until Ctrl-C or SIGTERM."""
+    interrupts.catch()
     settings = options.load(given)
     log.configure(settings, "up")
+    with contextlib.suppress(KeyboardInterrupt):
+        supervisor = Supervisor()
+        try:
+            _run(supervisor, settings, is_embedded=not options.is_named(given, "redis_url"))
+        finally:
+            interrupts.end_at_once()  # at a second Ctrl-C
+            supervisor.stop()
+
+
+def _run(supervisor: Supervisor, settings: Settings, *, is_embedded: bool) -> None:
     listening = listener.listen(settings.host, settings.port)
-    is_embedded = given["redis_url"] is None and f"{PREFIX}REDIS_URL" not in os.environ
-    server = _embedded(settings) if is_embedded else None
-    if server is not None:
-        settings = msgspec.structs.replace(settings, redis_url=server.url)
     port = listening.getsockname()[1]
-    interrupts.catch()
-    supervisor = Supervisor()
-    try:
-        deadline_s = time.monotonic() + _READY_TIMEOUT_S
-        if server is not None:
-            lock = server.lock.fileno()
-            command_ = server.command()
-            supervisor.start(Spec(_SERVER, command_, rank=2, pass_fds=(lock,), umask=private.UMASK))
-            _wait_for_server(supervisor, server, deadline_s)
-        url = first_token.url(settings.host, port)
-        _prepare(settings, url, is_embedded=is_embedded)
-        for spec in _specs(settings, listening.detach()):
-            supervisor.start(spec)
-        _wait_until_ready(supervisor, settings, port, deadline_s)
-        click.echo(f"tributary: ready on {url}")
-        while True:
-            supervisor.watch()
-            time.sleep(_WATCH_S)
-    except KeyboardInterrupt:
-        interrupts.end_at_once()  # by a second Ctrl-C
-    finally:
-        supervisor.stop()
+    deadline_s = time.monotonic() + _READY_TIMEOUT_S
+    if is_embedded:
+        server = _start_server(supervisor, settings, deadline_s)  # it holds the lock
+        settings = msgspec.structs.replace(
+            settings, redis_url=server.url, data_dir=str(server.directory)
+        )
+    url = first_token.url(settings.host, port)
+    _prepare(settings, url, is_embedded=is_embedded)
+    for spec in _specs(settings, listening.detach()):
+        supervisor.start(spec)
+    _wait_until_ready(supervisor, settings, port, deadline_s)
+    click.echo(f"tributary: ready on {url}")
+    while True:
+        supervisor.watch()
+        time.sleep(_WATCH_S)
 
 
-def _embedded(settings: Settings) -> EmbeddedServer:
+def _start_server(supervisor: Supervisor, settings: Settings, deadline_s: float) -> EmbeddedServer:
+    """Start the embedded server and wait until it has loaded its data."""
     if settings.durability == "replicated":
         raise Misconfigured(
             "durability='replicated' needs a server with a replica, and the embedded one has none; "
-            "name a server with --redis-url, or ask for fsync"
+            "name a server with --redis-url, or use --durability fsync"
         )
-    return EmbeddedServer.of(settings)
-
-
-def _wait_for_server(supervisor: Supervisor, server: EmbeddedServer, deadline_s: float) -> None:
-    """Return when the server has loaded its data; one that was killed meanwhile is restarted."""
+    server = EmbeddedServer.of(settings)
+    data_dir.register(server.directory)
+    lock = server.lock.fileno()
+    spec = Spec(_SERVER, server.command(), rank=2, pass_fds=(lock,), umask=private.UMASK)
+    supervisor.start(spec)
     while not server.is_ready():
-        supervisor.watch()
-        status_ = supervisor.exit_status(_SERVER)
-        if status_ is not None and status_ > 0:
+        supervisor.watch()  # restarts it if it was killed
+        status = supervisor.exit_status(_SERVER)
+        if status is not None and status > 0:
             raise Misconfigured(
-                f"the embedded server exited with status {status_}; {server.last_words()}"
+                f"the embedded server exited with status {status}; {server.last_words()}"
             )
         if time.monotonic() > deadline_s:
             raise Misconfigured(f"the embedded server does not answer; {server.last_words()}")
         time.sleep(_SERVER_POLL_S)
+    return server
 
 
 def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> None:

@@ -24,9 +24,9 @@ from tributary.errors import Misconfigured
 from tributary.operate import machine_memory
 from tributary.process import lifeline
 from tributary.settings import Settings
-from tributary.standalone import private
+from tributary.standalone import data_dir, private
 
-_LOCK, _URL, _CONFIG, _LOG = "lock", "redis.url", "redis.conf", "redis.log"
+_CONFIG, _LOG = "redis.conf", "redis.log"
 _OURS = re.compile(
     r"lock|redis\.(url|conf|log|log\.1|sock)|dump\.rdb|temp-.*\.(aof|rdb)|appendonlydir|lost\+found"
 )  # all that is ever in a data directory
@@ -41,17 +41,17 @@ _POLL_S = 0.01
 
 
 class EmbeddedServer:
-    """A server that keeps its data in `data_dir` and listens on a Unix socket only."""
+    """A server that keeps its data in a directory and listens on a Unix socket only."""
 
     def __init__(
-        self, data_dir: str, binary: str = "", level: str = "aof", memory_bytes: int = 0
+        self, directory: str, binary: str = "", level: str = "aof", memory_bytes: int = 0
     ) -> None:
         self._level = level  # of durability
-        self._dir = Path(data_dir).resolve()
+        self.directory = Path(directory).resolve()
         self._binary = binary
         self._memory_bytes = memory_bytes or machine_memory.total_bytes() // 2
         self.lock = self._prepare()
-        self._socket = self._dir / "redis.sock"
+        self._socket = self.directory / "redis.sock"
         if len(str(self._socket)) > _SOCKET_PATH_MAX:
             self._socket = Path(tempfile.mkdtemp(prefix="tributary-")) / "redis.sock"
         self._client = redis.Redis.from_url(self.url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
@@ -74,13 +74,13 @@ class EmbeddedServer:
     def command(self) -> list[str]:
         """Write the configuration and return the command that runs the server in foreground."""
         self._rotate_log()
-        config = self._dir / _CONFIG
+        config = self.directory / _CONFIG
         lines = {
             "port": "0",
             "unixsocket": self._quoted(self._socket),
             "unixsocketperm": "700",
-            "dir": self._quoted(self._dir),
-            "logfile": self._quoted(self._dir / _LOG),
+            "dir": self._quoted(self.directory),
+            "logfile": self._quoted(self.directory / _LOG),
             "appendonly": "no" if self._level == "memory" else "yes",
             "appendfsync": "always" if self._level == "fsync" else "everysec",
             "save": '""',
@@ -88,15 +88,15 @@ class EmbeddedServer:
             "maxmemory-policy": "noeviction",
         }
         private.write_text(config, "".join(f"{name} {value}\n" for name, value in lines.items()))
-        private.write_text(self._dir / _URL, self.url + "\n")
+        private.write_text(self.directory / data_dir.URL, self.url + "\n")
         return [self._program(), str(config)]
 
     def _rotate_log(self) -> None:
         """Put a long log aside; the one before it goes. Redis never does so by itself."""
-        log = self._dir / _LOG
+        log = self.directory / _LOG
         with contextlib.suppress(FileNotFoundError):
             if log.stat().st_size > _LOG_MAX_BYTES:
-                log.replace(self._dir / _OLD_LOG)
+                log.replace(self.directory / _OLD_LOG)
 
     def is_ready(self) -> bool:
         """Whether the server answers and has loaded its data."""
@@ -107,7 +107,7 @@ class EmbeddedServer:
 
     def last_words(self) -> str:
         """The end of the server's log, where the log is, and the remedy if it is the AOF."""
-        log = self._dir / _LOG
+        log = self.directory / _LOG
         try:
             with log.open("rb") as file:
                 file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
@@ -121,24 +121,24 @@ class EmbeddedServer:
         if not _OF_AOF.search(words):
             return f"{log} ends with: {words}"
         return (
-            f"{log} ends with: {words}; restore {self._dir / 'appendonlydir'} from a backup, "
+            f"{log} ends with: {words}; restore {self.directory / 'appendonlydir'} from a backup, "
             "or move it away to start without the data in it"
         )
 
     def _prepare(self) -> IO[str]:
         """Make the directory and lock it; the lock goes with the last process that holds it."""
         try:
-            private.make_directory(self._dir)
-            is_private = private.tighten(self._dir, _is_ours)
-            lock = open(self._dir / _LOCK, "a+", opener=private.opener)  # noqa: SIM115
+            private.make_directory(self.directory)
+            is_private = private.tighten(self.directory, _is_ours)
+            lock = open(self.directory / data_dir.LOCK, "a+", opener=private.opener)  # noqa: SIM115
             os.set_inheritable(lock.fileno(), True)
         except OSError as error:
             raise Misconfigured(
-                f"cannot write to the data directory {self._dir}: {error.strerror}; "
+                f"cannot write to the data directory {self.directory}: {error.strerror}; "
                 "choose another with --data-dir"
             ) from None
         if not is_private:
-            logger.bind(action="data_dir_open", path=str(self._dir)).warning(
+            logger.bind(action="data_dir_open", path=str(self.directory)).warning(
                 "other users can list the data directory; its files are readable by their owner "
                 "only; run chmod 700 on it, or choose another with --data-dir"
             )
@@ -149,7 +149,7 @@ class EmbeddedServer:
             except OSError:
                 if time.monotonic() > deadline_s:
                     raise Misconfigured(
-                        f"another tributary uses the data directory {self._dir}; "
+                        f"another tributary uses the data directory {self.directory}; "
                         "stop it, or choose another with --data-dir"
                     ) from None
                 time.sleep(0.1)
@@ -168,18 +168,6 @@ class EmbeddedServer:
     def _quoted(path: Path) -> str:
         escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
-
-
-def is_running(data_dir: str) -> bool:
-    """Whether a process holds the lock of a data directory: its server answers, or soon will."""
-    try:
-        with (Path(data_dir) / _LOCK).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 @contextlib.contextmanager
@@ -222,11 +210,3 @@ def running(settings: Settings) -> Iterator[str]:
 
 def _is_ours(name: str) -> bool:
     return _OURS.fullmatch(name) is not None
-
-
-def url_of(data_dir: str) -> str | None:
-    """The URL of the server that keeps its data there, if one was ever started."""
-    try:
-        return (Path(data_dir) / _URL).read_text().strip()
-    except OSError:
-        return None
