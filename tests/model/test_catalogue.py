@@ -16,7 +16,7 @@ from tributary.model import catalogue, reading
 from tributary.model.catalogue import Range
 
 
-def test_the_one_that_came_along_knows_the_metrics_of_a_car():
+def test_the_bundled_catalogue_has_the_metrics_of_a_car():
     shipped = catalogue.load("")
     assert shipped["engine_temperature"].unit == "degC"
     assert shipped["speed"].unit == "km/h"
@@ -27,7 +27,7 @@ def test_the_one_that_came_along_knows_the_metrics_of_a_car():
         assert metric.description
 
 
-def test_a_metric_that_is_not_in_it_has_no_unit_no_range_and_no_age_of_its_own():
+def test_a_metric_outside_the_catalogue_has_no_unit_range_or_age():
     unknown = catalogue.parse("")["anything"]
     assert (unknown.unit, unknown.plausible, unknown.stale_after_ms) == (None, None, None)
     assert unknown.is_plausible(1e300) is None
@@ -39,7 +39,7 @@ def test_a_range_may_be_open_at_one_end():
     assert not parsed["depth"].is_plausible(-0.1)
 
 
-def test_every_fault_is_named_at_once_with_its_value():
+def test_all_errors_are_reported_at_once_with_their_values():
     with pytest.raises(Misconfigured) as caught:
         catalogue.parse(
             """
@@ -58,12 +58,12 @@ def test_every_fault_is_named_at_once_with_its_value():
         )
     message = str(caught.value)
     for part in (
-        "loose = 1: stands outside of a table",
-        "[speed] units = 'km/h': not known, did you mean unit?",
+        "loose = 1: is outside of a table",
+        "[speed] units = 'km/h': unknown field; did you mean unit?",
         "[speed] plausible = [10, 0]: the first must be smaller than the second",
         "[speed] stale_after_ms = 0: Expected `int` >= 1",
         'a name with a dot is quoted, ["accelerometer.x"]',
-        "[1st]: not the name of a metric",
+        "[1st]: not a valid metric name",
         "[1st] unit = 5: Expected `str",
         "[1st] plausible = [nan, 1]: the first must be smaller",
         "[1st] description = ''",
@@ -71,7 +71,7 @@ def test_every_fault_is_named_at_once_with_its_value():
         assert part in message
 
 
-def test_the_file_is_judged_with_all_other_settings(tmp_path: Path):
+def test_the_file_is_validated_with_all_other_settings(tmp_path: Path):
     broken = tmp_path / "metrics.toml"
     broken.write_text("[speed\n")
     for path, fault in ((broken, "not TOML"), (tmp_path / "none.toml", "No such file")):
@@ -103,22 +103,22 @@ def test_a_reading_is_plausible_if_no_value_of_it_is_refused(metrics: dict[str, 
 
 
 @given(st.sampled_from(["rpm", "t", "other"]), st.lists(numbers))
-def test_a_column_is_plausible_if_each_of_its_values_is(name: str, values: list[float]):
+def test_a_column_is_plausible_if_every_value_is(name: str, values: list[float]):
     one_by_one = all(catalogue.is_plausible({name: value}, RANGES) for value in values)
     assert catalogue.is_plausible_column(name, np.array(values), RANGES) is one_by_one
 
 
-def test_the_ends_of_a_range_belong_to_it():
+def test_a_range_includes_its_ends():
     for value, is_in in ((0.0, True), (8000.0, True), (math.nextafter(8000, 9000), False)):
         assert catalogue.is_plausible({"rpm": value}, RANGES) is is_in
 
 
-def test_what_is_refused_says_the_range_and_the_remedy():
-    with pytest.raises(Refused, match=r"'rpm' is -1.0, .* 0 to 8000; look at the sensor"):
+def test_a_refusal_has_the_range_and_a_remedy():
+    with pytest.raises(Refused, match=r"'rpm' is -1.0, .* 0 to 8000; check the sensor"):
         catalogue.check("rpm", -1.0, RANGES)
 
 
-def test_the_example_in_the_documents_is_a_catalogue():
+def test_the_example_in_the_documentation_is_valid():
     text = (Path(__file__).resolve().parents[2] / "docs" / "http.md").read_text()
     example = text.split("```toml\n")[1].split("```")[0]
     assert catalogue.parse(example)["cabin_temperature"].stale_after_ms == 60_000

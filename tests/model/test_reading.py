@@ -43,7 +43,7 @@ MOMENT_MS = 1_795_341_600_250
         ("2026-11-22T15:30:00.250+05:30", MOMENT_MS),
     ],
 )
-def test_the_unit_is_told_by_the_size(given: float | str, ms: int):
+def test_the_unit_of_a_number_follows_from_its_size(given: float | str, ms: int):
     assert reading.time_ms(given) == ms
 
 
@@ -51,7 +51,7 @@ def test_the_unit_is_told_by_the_size(given: float | str, ms: int):
     "given", ["2026-11-22T10:00:00", "2026-11-22", "10:00Z", "now", "", "1763805600", -1, -0.001,
               "1969-12-31T23:59:59Z", "2026-11-22T23:59:60Z"]
 )  # fmt: skip
-def test_what_is_no_time_is_refused(given: float | str):
+def test_invalid_times_are_rejected(given: float | str):
     with pytest.raises(ValueError, match=r".+"):
         reading.time_ms(given)
 
@@ -63,7 +63,7 @@ def test_what_is_no_time_is_refused(given: float | str):
      "2026-11-22T15:30:00+05:30", "2026-11-22T15:30:00+0530", "2026-11-22T10:00:00-00:00",
      "2026-11-22T04:30:00-0530", "2026-11-22T10:00:00." + "0" * 30 + "9Z"],
 )  # fmt: skip
-def test_what_is_certain_in_a_time_is_taken(text: str):
+def test_unambiguous_times_are_accepted(text: str):
     assert reading.time_ms(text) == MOMENT_MS - 250
 
 
@@ -76,18 +76,18 @@ def test_what_is_certain_in_a_time_is_taken(text: str):
      " 2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z\n", "2026-11-22_10:00:00Z",
      "2026-11-22T10:00:00.25000005:00Z", "\uff12026-11-22T10:00:00Z"],
 )  # fmt: skip
-def test_what_is_doubtful_in_a_time_is_refused(text: str):
+def test_ambiguous_times_are_rejected(text: str):
     with pytest.raises(ValueError, match=r".+"):
         reading.time_ms(text)
 
 
 @pytest.mark.parametrize("second", [0, 1, 1_763_805_600, 4_999_999_999])
-def test_seconds_keep_every_millisecond_that_was_written(second: int):
+def test_seconds_keep_their_milliseconds(second: int):
     for ms in range(1000):
         assert reading.time_ms(float(f"{second}.{ms:03}")) == second * 1000 + ms
 
 
-def test_times_are_written_with_milliseconds_and_zone():
+def test_times_are_formatted_with_milliseconds_and_zone():
     assert reading.rfc3339(MOMENT_MS) == "2026-11-22T10:00:00.250Z"
     assert reading.rfc3339(0) == "1970-01-01T00:00:00.000Z"
     assert reading.time_ms(reading.rfc3339(1)) == 1
@@ -96,20 +96,20 @@ def test_times_are_written_with_milliseconds_and_zone():
 @pytest.mark.parametrize(
     "name", ["a", "car-7", "building/room", "urn:dev:ow:10e2:", "A.b_c", "x" * 128]
 )
-def test_devices(name: str):
+def test_valid_device_names(name: str):
     assert reading.is_device(name)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 129, "a b", "{1}", "a\n", "ü", "a|b", "a%b"])
-def test_no_devices(name: str):
+def test_invalid_device_names(name: str):
     assert not reading.is_device(name)
 
 
 @pytest.mark.parametrize("name", ["a", "_x", "engine_temperature", "accelerometer.x", "x" * 64])
-def test_metrics(name: str):
+def test_valid_metric_names(name: str):
     assert reading.is_metric(name)
 
 
 @pytest.mark.parametrize("name", ["", "1a", ".a", "a-b", "x" * 65, "device", "recorded_at", "a\n"])
-def test_no_metrics(name: str):
+def test_invalid_metric_names(name: str):
     assert not reading.is_metric(name)

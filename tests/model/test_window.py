@@ -7,11 +7,11 @@ import pytest
 from tributary.model.window import parse_duration_ms, parse_windows
 
 
-def test_windows_come_shortest_first():
+def test_windows_are_sorted_by_length():
     assert [(w.name, w.slots) for w in parse_windows("1h/5m, 1m/5s,")] == [("1m", 12), ("1h", 12)]
 
 
-def test_no_windows_are_none():
+def test_an_empty_text_means_no_windows():
     assert parse_windows("") == ()
 
 
@@ -32,7 +32,7 @@ def test_no_windows_are_none():
         "1.5m/5s",
     ],
 )
-def test_what_is_no_window_is_refused(text: str):
+def test_invalid_windows_are_rejected(text: str):
     with pytest.raises(ValueError, match=r".+"):
         parse_windows(text)
 

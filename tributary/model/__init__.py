@@ -1,1 +1,1 @@
-"""What is recorded and what is kept of it. Pure: no socket, no clock, no Redis."""
+"""Readings, frames, windows and aggregates. Pure: no socket, no clock, no Redis."""

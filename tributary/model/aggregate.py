@@ -1,14 +1,14 @@
-"""What is kept of one series, and how it is packed in Redis.
+"""The aggregates of one series, and their binary format in Redis.
 
-`state` holds the totals, the newest readings by event time, and the open slot of each window.
-`windows` holds the closed slots of each window as a ring: the slot number s of a window with n
-slots stands in cell s % n, and the ring covers the n slots before the open one. The open slot
-is the one that holds the newest reading, so neither needs a number of its own. Behind the rings
-follow the slots that have left them early, because a reading was ahead of the clock: with their
-window and number, and only while a window needs them.
+`state` contains the totals, the newest readings by event time, and the open slot of each window.
+`windows` contains the closed slots of each window as a ring: slot number s of a window with n
+slots is in cell s % n, and the ring covers the n slots before the open one. The open slot is the
+one of the newest reading, so neither stores its number. The rings are followed by slots that
+left them early because a reading was ahead of the clock, with their window and number, as long
+as a window needs them.
 
-Both are numpy records, little endian and packed: what the aggregator computes with is what
-stands in Redis.
+Both are packed little-endian numpy records: the aggregator computes with the bytes that are
+stored in Redis.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from tributary.model.window import Window
 
 Records = NDArray[np.void]
 
-NO_TIME = -1  # before every time a reading can have
+NO_TIME = -1  # earlier than the time of any reading
 
-# Between these a sum of squares is kept as it is; beyond them, where it would overflow or lose
-# digits, as a negative number: relative to the square of `exponents`, see `packed_m2`.
+# Within these bounds a sum of squares is stored as is; outside them, where it would overflow or
+# lose digits, as a negative number relative to the square of `exponents`, see `packed_m2`.
 M2_MIN, M2_MAX = 1e-280, 1e290
 _DEVIATION_MIN, _DEVIATION_MAX = 1.2e-38, 3.4e38  # of single precision
 
 # A summary of some readings; see `merge` for the arithmetic.
 _SUMMARY = (("mean", "<f8"), ("m2", "<f8"), ("min", "<f8"), ("max", "<f8"))
 CELL = np.dtype([("count", "<u4"), *_SUMMARY])
-# A closed slot is merged again only by late readings, so it can do with less: of m2 its root, in
-# single precision (7 digits); beyond its range it is negative, in units of 2 ** `exponents`. 32
-# bytes are also what lets the closed slots of the usual windows fit the allocator's 2 KiB.
+# Only late readings are merged into a closed slot, so it stores the square root of m2 in single
+# precision (7 digits); outside its range it is negative, in units of 2 ** `exponents`. With 32
+# bytes per slot, the rings of the default windows also fit a 2 KiB block of the allocator.
 CLOSED_CELL = np.dtype(
     [("count", "<u4"), ("deviation", "<f4"), ("mean", "<f8"), ("min", "<f8"), ("max", "<f8")]
 )
-# A closed slot that the ring of its series has no cell for: see `Layout.split`.
+# A closed slot outside the ring of its series: see `Layout.split`.
 OVERFLOW_CELL = np.dtype([("window", "<u4"), ("slot", "<i8"), ("cell", CLOSED_CELL)])
 
 
 class Layout:
-    """The record types of a deployment with these windows and this average."""
+    """The record types for given windows and a given length of the average."""
 
     def __init__(self, windows: tuple[Window, ...], average_over: int) -> None:
         self.windows = windows
@@ -68,16 +68,16 @@ class Layout:
             clear(self.no_rings[window.name])
 
     def split(self, packed: bytes) -> tuple[Records, bytes]:
-        """The rings in the stored value of a series, and its `OVERFLOW_CELL` records, still packed.
+        """Split a stored value into the rings and its `OVERFLOW_CELL` records, still packed.
 
-        Most series have none of the latter: only a reading ahead of the clock makes some.
+        Most series have none of the latter, which only readings ahead of the clock create.
         """
         size = self.rings.itemsize
         return np.frombuffer(packed, self.rings, 1)[0], packed[size:]
 
 
 def clear(records: Records) -> None:
-    """Make summaries empty: no reading, and extremes that every reading replaces."""
+    """Reset summaries: no readings, and extremes that any reading replaces."""
     records["count"] = 0
     records["mean"] = 0.0
     records["deviation" if records.dtype == CLOSED_CELL else "m2"] = 0.0
@@ -86,14 +86,14 @@ def clear(records: Records) -> None:
 
 
 def closed(cells: Records) -> Records:
-    """Open slots as they are kept once time has left them."""
+    """Convert open slots to the format of closed ones."""
     kept = _copied(cells, CLOSED_CELL)
     deviation = np.sqrt(np.abs(cells["m2"]))
     is_wide = (cells["m2"] < 0) | (deviation > _DEVIATION_MAX)
     is_wide |= (deviation < _DEVIATION_MIN) & (deviation > 0)
     if is_wide.any():
         own = exponents(cells["min"], cells["max"])
-        with np.errstate(over="ignore", under="ignore"):  # of those that are kept as they are
+        with np.errstate(over="ignore", under="ignore"):  # of values that are stored as is
             relative = np.where(cells["m2"] < 0, deviation, np.ldexp(deviation, -own))
         deviation = np.where(is_wide, -relative, deviation)
     kept["deviation"] = deviation
@@ -101,7 +101,7 @@ def closed(cells: Records) -> Records:
 
 
 def opened(cells: Records) -> Records:
-    """Closed slots as something can be merged into them."""
+    """Convert closed slots to the format of open ones, to merge readings into them."""
     open_cells = _copied(cells, CELL)
     deviation = cells["deviation"].astype(np.float64)
     m2 = deviation * deviation
@@ -123,7 +123,7 @@ class Summary(NamedTuple):
 
     counts: NDArray[np.int64]
     mean: NDArray[np.float64]
-    m2: NDArray[np.float64]  # sum of the squared deviations from the mean; see `packed_m2`
+    m2: NDArray[np.float64]  # sum of squared deviations from the mean; see `packed_m2`
     min: NDArray[np.float64]
     max: NDArray[np.float64]
 
@@ -138,7 +138,7 @@ def merge(into: Records, more: Summary) -> None:
     """Merge summaries into the records of others, element by element.
 
     Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
-    variances" (1979). Nothing is ever subtracted again, so no error builds up.
+    variances" (1979). Nothing is subtracted, so errors do not accumulate.
     """
     before = into["count"].astype(np.float64)
     total = before + more.counts
@@ -146,7 +146,7 @@ def merge(into: Records, more: Summary) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         delta = more.mean - into["mean"]
         merged = into["mean"] + delta * share
-        if not np.isfinite(merged).all():  # two means further apart than the largest double
+        if not np.isfinite(merged).all():  # the difference of the means overflows
             merged = into["mean"] * (before / total) + more.mean * share
         held = into["m2"]
         m2 = held + more.m2 + delta * delta * (before * share)
@@ -161,7 +161,7 @@ def merge(into: Records, more: Summary) -> None:
 
 
 def is_beyond(m2: Any, low: Any, high: Any) -> bool:
-    """Whether a sum of squares has overflowed or lost digits; 0 is right if all are equal."""
+    """Whether a sum of squares has overflowed or lost digits; 0 is correct for equal values."""
     if m2.min() >= M2_MIN and m2.max() <= M2_MAX:
         return False
     is_plain = (m2 >= M2_MIN) & (m2 <= M2_MAX)
@@ -169,7 +169,7 @@ def is_beyond(m2: Any, low: Any, high: Any) -> bool:
 
 
 def _wide_m2(into: Records, more: Summary) -> NDArray[np.float64]:
-    """The sum of squares of `merge`, computed in units in which nothing over- or underflows."""
+    """The sum of squares of `merge`, in units that neither overflow nor underflow."""
     before = into["count"].astype(np.float64)
     units = np.maximum(exponents(into["min"], into["max"]), exponents(more.min, more.max))
     with np.errstate(over="ignore", under="ignore"):
@@ -181,7 +181,7 @@ def _wide_m2(into: Records, more: Summary) -> NDArray[np.float64]:
 
 
 def packed_m2(relative: NDArray[np.float64], units: Any) -> NDArray[np.float64]:
-    """A sum of squares as it is kept, from one in units of 4 ** units."""
+    """The stored form of a sum of squares given in units of 4 ** units."""
     with np.errstate(over="ignore", under="ignore"):
         plain = np.ldexp(relative, 2 * units)
     is_plain = ((plain >= M2_MIN) & (plain <= M2_MAX)) | (relative == 0)
@@ -189,7 +189,7 @@ def packed_m2(relative: NDArray[np.float64], units: Any) -> NDArray[np.float64]:
 
 
 def relative_m2(m2: Any, low: Any, high: Any, units: Any) -> NDArray[np.float64]:
-    """A sum of squares in units of 4 ** units, from one as it is kept."""
+    """The sum of squares in units of 4 ** units, from its stored form."""
     own = np.where(m2 < 0, exponents(low, high), 0)
     with np.errstate(over="ignore", under="ignore"):
         relative: NDArray[np.float64] = np.ldexp(np.abs(m2), 2 * (own - units))
@@ -197,19 +197,19 @@ def relative_m2(m2: Any, low: Any, high: Any, units: Any) -> NDArray[np.float64]
 
 
 def exponents(low: Any, high: Any) -> Any:
-    """Exponents of two of the largest magnitudes; of empty summaries the smallest there is."""
+    """Binary exponents of the largest magnitudes; the minimum for empty summaries."""
     magnitude = np.maximum(np.abs(low), np.abs(high))
     return np.where((magnitude > 0) & np.isfinite(magnitude), np.frexp(magnitude)[1], -1074)
 
 
-_SPARE = 8  # powers of two: 256 of the largest double, scaled down by so many, can be added
+_SPARE = 8  # scaled down by 2 ** 8, 256 of the largest double can be added
 
 
 def mean(values: list[float]) -> float:
-    """Mean of some numbers, rounded once for the sum and once for the division, within them."""
+    """Mean of numbers, rounded once for the sum and once for the division, within their range."""
     try:
         rounded = math.fsum(values) / len(values)
-    except OverflowError:  # the sum is beyond the doubles, the mean is not
+    except OverflowError:  # the sum overflows, the mean does not
         rounded = math.ldexp(
             math.fsum(math.ldexp(v, -_SPARE) for v in values) / len(values), _SPARE
         )

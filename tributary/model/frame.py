@@ -1,10 +1,10 @@
-"""Readings ⇄ the bytes that one stream entry carries.
+"""Readings ⇄ the bytes of one stream entry.
 
 A frame is a msgpack array of blocks `[device, recorded_at, {metric: value}]`.
 A block is one reading: a string, UTC milliseconds and float64 values. Or it is a column of
 readings: `recorded_at` and each value are then packed arrays (int64 and float64, little
-endian) of one length, and `device` may be an array of that length as well. One request's
-thousand samples so cost the aggregator one look-up per series, not a thousand.
+endian) of one length, and `device` may be an array of the same length. So a thousand
+samples in one request cost the aggregator one lookup per series instead of a thousand.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def unpack_all(frames: list[bytes]) -> list[list[RawBlock]]:
     """The blocks of many frames, decoded in one call.
 
     Raises:
-        BadFrame: at least one of them is not a frame; `unpack` tells which.
+        BadFrame: at least one of them is not a frame; `unpack` finds out which.
     """
     try:
         return _unpack_many(b"".join((_ARRAY_32, len(frames).to_bytes(4, "big"), *frames)))
@@ -57,7 +57,7 @@ def unpack_all(frames: list[bytes]) -> list[list[RawBlock]]:
 
 
 def readings_in(blocks: Iterable[Block | RawBlock]) -> int:
-    """How many readings the blocks hold."""
+    """The number of readings in the blocks."""
     return sum(_length(block) for block in blocks)
 
 

@@ -1,7 +1,4 @@
-"""What a reading is: one device at one moment with one or more named numbers.
-
-The rules of names, numbers and times, as pure functions.
-"""
+"""The rules of a reading: names of devices and metrics, numbers and times. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _DEVICE = re.compile(DEVICE_PATTERN)
 _METRIC = re.compile(METRIC_PATTERN)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_CUTTING = Context(prec=40, rounding=ROUND_DOWN)  # digits beyond are cut off as well
+_CUTTING = Context(prec=40, rounding=ROUND_DOWN)  # further digits are truncated, too
 _FINER_THAN_MS = re.compile(r"(\.[0-9]{3})[0-9]+")
 _LENGTH_WITH_MS = len("2026-11-22T10:00:00.250Z")
 
@@ -33,17 +30,17 @@ TIME_RULE = "RFC 3339 with a zone (2026-11-22T10:00:00.250Z), or a number of s, 
 
 
 def is_device(name: str) -> bool:
-    """Whether a device may be called so."""
+    """Whether this is a valid device name."""
     return _DEVICE.fullmatch(name) is not None
 
 
 def is_metric(name: str) -> bool:
-    """Whether a metric may be called so; `device` and `recorded_at` have their own meaning."""
+    """Whether this is a valid metric name; `device` and `recorded_at` are reserved."""
     return _METRIC.fullmatch(name) is not None and name not in RESERVED
 
 
 class Written(float):
-    """A JSON number with a fraction, as the double that it reads as, and as it was written."""
+    """A JSON number with a fraction: its double, and its text."""
 
     __slots__ = ("text",)
     text: str
@@ -58,9 +55,9 @@ class Written(float):
 def time_ms(given: float | str) -> int:
     """`recorded_at` in UTC epoch milliseconds.
 
-    A number's unit is told by its size: below 5e9 seconds, below 5e12 milliseconds, below
-    5e15 microseconds, else nanoseconds. Whole numbers never pass through a float.
-    What is finer than a millisecond is cut off, never rounded up.
+    The unit of a number follows from its size: below 5e9 seconds, below 5e12 milliseconds,
+    below 5e15 microseconds, else nanoseconds. Integers are never converted to a float.
+    Fractions of a millisecond are truncated, never rounded up.
 
     Raises:
         ValueError: a naive or malformed time, or one before 1970.
@@ -79,15 +76,15 @@ def time_ms(given: float | str) -> int:
 
 
 def texts_ms(given: list[str]) -> list[int]:
-    """`time_ms` of many texts, in a third of the time.
+    """`time_ms` of many texts, three times as fast.
 
     Raises:
-        ValueError, TypeError, OverflowError: one of them is not a valid time; `time_ms` tells why.
+        ValueError, TypeError, OverflowError: one of them is not a valid time; `time_ms` has the reason.
     """
     if max(map(len, given)) > _LENGTH_WITH_MS:
         return [_from_rfc3339_ms(text) for text in given]
     since_epoch = [moment - _EPOCH for moment in msgspec.convert(given, list[datetime])]
-    # As `// _MS`, in a third of the time.
+    # Like `// _MS`, but three times as fast.
     times_ms = [
         t.days * 86_400_000 + t.seconds * 1000 + t.microseconds // 1000 for t in since_epoch
     ]
@@ -103,9 +100,9 @@ def rfc3339(time_ms: int) -> str:
 
 
 def _seconds_to_ms(seconds: float) -> int:
-    """The last millisecond whose decimal reads as a double not above `seconds`.
+    """The last millisecond whose double is not greater than `seconds`.
 
-    So 1763805600.001 is .001, although its double is slightly below.
+    So 1763805600.001 is .001, although its double is slightly smaller.
     """
     ms = int(seconds * 1000)
     if (ms + 1) / 1000 <= seconds:
@@ -114,7 +111,7 @@ def _seconds_to_ms(seconds: float) -> int:
 
 
 def _from_rfc3339_ms(text: str) -> int:
-    # msgspec rounds what is finer than a microsecond, possibly into the next second.
+    # msgspec rounds to microseconds, possibly up into the next second.
     exact = _FINER_THAN_MS.sub(r"\1", text) if len(text) > _LENGTH_WITH_MS else text
     try:
         moment = msgspec.convert(exact, datetime)

@@ -1,4 +1,4 @@
-"""What a sliding window is: a length, cut into slots that are kept one by one."""
+"""Sliding windows: a length, divided into slots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 
 
 class Window(NamedTuple):
-    """A window of `length_ms`, kept in slots of `slot_ms`; `name` is its length as written."""
+    """A window of `length_ms` in slots of `slot_ms`; `name` is its length as configured."""
 
     name: str
     length_ms: int
@@ -18,7 +18,7 @@ class Window(NamedTuple):
 
     @property
     def slots(self) -> int:
-        """Closed slots that are kept behind the open one."""
+        """The number of closed slots, in addition to the open one."""
         return self.length_ms // self.slot_ms
 
 
@@ -35,7 +35,7 @@ def parse_duration_ms(text: str) -> int:
 
 
 def parse_windows(text: str) -> tuple[Window, ...]:
-    """`1m/5s,15m/1m` → windows, shortest first; an empty text is no windows.
+    """`1m/5s,15m/1m` → windows, shortest first; an empty text means no windows.
 
     Raises:
         ValueError: a part is malformed, repeated, or its slot does not divide its length.
@@ -44,11 +44,11 @@ def parse_windows(text: str) -> tuple[Window, ...]:
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, slash, slot = part.partition("/")
         if not slash:
-            raise ValueError(f"{part!r} is not written LENGTH/SLOT, like 15m/1m")
+            raise ValueError(f"{part!r} is not of the form LENGTH/SLOT, like 15m/1m")
         window = Window(name, parse_duration_ms(name), parse_duration_ms(slot))
         if window.length_ms % window.slot_ms or not 1 <= window.slots <= 1440:
             raise ValueError(f"{part!r}: the length must be 1 to 1440 whole slots")
         windows.append(window)
     if len({w.name for w in windows}) != len(windows):
-        raise ValueError(f"{text!r} names a window twice")
+        raise ValueError(f"{text!r} contains a window twice")
     return tuple(sorted(windows, key=lambda w: w.length_ms))
