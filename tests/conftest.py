@@ -1,4 +1,4 @@
-"""One real server for the suite, emptied for each test and checked for keys nobody declared."""
+"""A real server for the suite, emptied before each test and checked for undeclared keys after."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DECLARED = re.compile(
 )
 
 
-# Background jobs of scripts and some CI systems start us with it ignored, and children inherit that.
+# Background jobs of scripts and some CI systems start with SIGINT ignored, which children inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -45,11 +45,11 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def server(shared_server: Server) -> Iterator[Server]:
-    """The suite's server, empty; afterwards it holds only keys of the catalogue."""
+    """The server of the suite, empty; after the test it may have only keys of the catalogue."""
     shared_server.client.flushall()
     yield shared_server
     undeclared = undeclared_keys(shared_server.client)
-    assert not undeclared, f"keys that tributary/store/keys.py does not know: {undeclared}"
+    assert not undeclared, f"keys that are not in tributary/store/keys.py: {undeclared}"
 
 
 def undeclared_keys(client: redis.Redis) -> list[str]:
@@ -70,13 +70,13 @@ def settings(server: Server) -> Settings:
 
 @pytest.fixture
 def change(settings: Settings) -> Callable[..., Settings]:
-    """The test's settings with some of them changed."""
+    """Return the settings of the test with some of them changed."""
     return lambda **changes: msgspec.structs.replace(settings, **changes)
 
 
 @pytest.fixture
 def run() -> Iterator[Callable[..., Process]]:
-    """Run `tributary …` in the background; it does not outlive the test."""
+    """Run `tributary …` in the background until the end of the test."""
     started: list[Process] = []
 
     def start(*arguments: str, **options: object) -> Process:
@@ -91,7 +91,7 @@ def run() -> Iterator[Callable[..., Process]]:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start a server that only this test uses, to be killed or misconfigured."""
+    """Start a server for this test only, so that it can be killed or misconfigured."""
     started: list[Server] = []
 
     def start(**options: str) -> Server:
@@ -106,7 +106,7 @@ def own_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def own_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Start a whole site that only this test uses, to be restarted or changed."""
+    """Start a site for this test only, so that it can be restarted or changed."""
     started: list[Site] = []
 
     def start(**changes: Any) -> Site:
@@ -121,7 +121,7 @@ def own_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """`tributary up`, shared by tests that use devices of their own."""
+    """`tributary up`, shared by tests that use distinct devices."""
     running = Deployment(tmp_path_factory.mktemp("up"))
     yield running
     assert running.stop() == 0, running.process.text

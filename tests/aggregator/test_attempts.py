@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 from support import folding
-from support.allergic import DEADLY
+from support.dying_aggregator import DEADLY
 from support.pipeline import environ
 from support.processes import ROOT, Process
 from support.waiting import wait_until
@@ -56,10 +56,10 @@ def test_what_is_recorded_can_be_read():
     assert Attempt.parse(b"") is None
 
 
-def allergic(settings: Settings) -> Process:
+def dying_aggregator(settings: Settings) -> Process:
     """An aggregator that dies of one value."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    program = Path(__file__).parents[1] / "support/allergic.py"
+    program = Path(__file__).parents[1] / "support/dying_aggregator.py"
     variables = {**environ(settings), "PYTHONPATH": path}
     return Process([sys.executable, str(program)], variables, cwd=ROOT)
 
@@ -77,13 +77,13 @@ def test_a_frame_that_kills_the_process_is_buried_after_five_attempts_alone(
         id_ = folding.append(client, settings, [Block(f"d{number % 8}", number, {"m": value})])
         bad = id_ if value == DEADLY else bad
     deaths = itertools.count()
-    process = allergic(settings)
+    process = dying_aggregator(settings)
     try:
         while folding.behind(client, settings):
             if process.popen.poll() is not None:
                 assert next(deaths) < 20, process.text
                 process.kill()
-                process = allergic(settings)
+                process = dying_aggregator(settings)
             wait_until(
                 lambda p=process: (
                     p.popen.poll() is not None or not folding.behind(client, settings)

@@ -48,7 +48,7 @@ class Allergic:
 
 
 @pytest.fixture
-def allergic(monkeypatch: pytest.MonkeyPatch) -> Allergic:
+def dying_aggregator(monkeypatch: pytest.MonkeyPatch) -> Allergic:
     faulty = Allergic()
     monkeypatch.setattr(cycle, "fold", faulty)
     return faulty
@@ -80,7 +80,7 @@ def test_one_bad_entry_is_found_by_halves(entries: int):
 
 
 def test_what_fails_in_the_fold_is_buried_after_five_attempts(
-    change: Callable[..., Settings], client: redis.Redis, allergic: Allergic
+    change: Callable[..., Settings], client: redis.Redis, dying_aggregator: Allergic
 ):
     settings = change(partitions=2)
     bad = b""
@@ -101,13 +101,13 @@ def test_what_fails_in_the_fold_is_buried_after_five_attempts(
     assert found.lost == found.pending == 0
     counts = [int(folding.state(client, settings, f"d{n}", "m")["count"]) for n in range(8)]
     assert counts == [5, 4, 5, 5, 5, 5, 5, 5]
-    assert allergic.calls < 40
+    assert dying_aggregator.calls < 40
 
 
 def test_of_an_entry_that_fails_after_some_slices_only_the_rest_is_buried(
     change: Callable[..., Settings],
     client: redis.Redis,
-    allergic: Allergic,
+    dying_aggregator: Allergic,
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(pace, "VALUES_MAX", 512)
@@ -128,7 +128,7 @@ def test_of_an_entry_that_fails_after_some_slices_only_the_rest_is_buried(
 
 
 def test_a_stream_of_poison_holds_up_no_other_partition(
-    change: Callable[..., Settings], client: redis.Redis, allergic: Allergic
+    change: Callable[..., Settings], client: redis.Redis, dying_aggregator: Allergic
 ):
     settings = change(partitions=2)
     sick, well = keys.partition_of("d0", 2), keys.partition_of("d4", 2)
@@ -154,7 +154,7 @@ def test_a_stream_of_poison_holds_up_no_other_partition(
 
 
 def test_a_frame_that_does_not_decode_is_buried_at_once(
-    settings: Settings, client: redis.Redis, allergic: Allergic
+    settings: Settings, client: redis.Redis, dying_aggregator: Allergic
 ):
     partition = keys.partition_of("d", settings.partitions)
     folding.append(client, settings, [Block("d", 1, {"m": 1.0})])
@@ -172,7 +172,7 @@ def test_a_frame_that_does_not_decode_is_buried_at_once(
     assert folding.latest(client, settings, "d")["average_m"] == 1.5
     found = status.read(client, settings)
     assert (found.accepted, found.applied, found.dead) == (7, 2, 5)
-    assert allergic.calls <= 3
+    assert dying_aggregator.calls <= 3
 
 
 def test_state_that_no_longer_unpacks_fails_only_the_entries_that_need_it(

@@ -148,7 +148,7 @@ def test_a_worker_killed_while_one_stands_aside_leaves_nothing_uncounted(
 def test_the_bad_rest_of_one_that_stands_aside_is_buried_alone(
     change: Callable[..., Settings], client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ):
-    def allergic(
+    def dying_aggregator(
         layout: Layout, state: Records, rings: Records, readings: Readings, horizon: Horizon
     ) -> Folded:
         folded = fold(layout, state, rings, readings, horizon)
@@ -156,7 +156,7 @@ def test_the_bad_rest_of_one_that_stands_aside_is_buried_alone(
             raise FloatingPointError("cannot stand this")
         return folded
 
-    monkeypatch.setattr(cycle, "fold", allergic)
+    monkeypatch.setattr(cycle, "fold", dying_aggregator)
     settings = change(partitions=1)
     blocks = wide(800)
     blocks[700].metrics["m3"] = POISON

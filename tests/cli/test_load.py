@@ -38,7 +38,7 @@ def load(run: Callable[..., Process], deployment: Deployment, tmp_path: Path) ->
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    """Write a CSV of so many readings of a device of its own."""
+    """Write a CSV with `rows` readings of a new device."""
 
     def write(rows: int, device: str | None = None, suffix: str = "") -> Path:
         name = device or f"load-{next(_numbers)}"
@@ -51,13 +51,13 @@ def table(tmp_path: Path) -> Table:
 
 
 def total(deployment: Deployment, device: str, metric: str = "speed") -> int:
-    """How many readings of a metric the server has counted."""
+    """The number of readings of a metric that the server has counted."""
     status, answer = deployment.get(f"/api/v1/devices/{device}")
     return answer["metrics"][metric]["total"]["count"] if status == 200 else 0
 
 
 def settled(deployment: Deployment, device: str, count: int, metric: str = "speed") -> None:
-    """Wait until so many are counted, and nothing is on its way any more."""
+    """Wait until `count` readings are counted, and none is pending."""
     wait_until(
         lambda: total(deployment, device, metric) == count,
         f"{count} readings of {device}, not {total(deployment, device, metric)}",
@@ -287,7 +287,7 @@ class TestRepetition:
     ):
         with scripted(accepted(0), later(retry_after="30")) as server, sigint_ignored():
             process = run("load", str(table(10)), "--url", server.url, "--state-dir", str(tmp_path))
-            wait_until(lambda: len(server.asked) == 2, "the first batch to be sent")
+            wait_until(lambda: len(server.requests) == 2, "the first batch to be sent")
             process.signal(number)
             assert process.end() == 1
         assert "interrupted; run the same command again" in process.text

@@ -93,7 +93,9 @@ def test_the_token_may_be_in_the_environment(run: Run):
     with scripted(no(401, "unauthorized")) as server:
         process = run("simulate", "--url", server.url, *drive, environ=environ)
         process.end()
-        assert {a.headers["Authorization"] for a in server.asked} == {"Bearer trb_of_environment"}
+        assert {a.headers["Authorization"] for a in server.requests} == {
+            "Bearer trb_of_environment"
+        }
     assert "trb_of_environment" not in process.text
 
 

@@ -17,7 +17,7 @@ from tributary.process.listener import listen
 
 
 def keys(server: Scripted) -> list[str | None]:
-    return [asked.headers.get("Idempotency-Key") for asked in server.asked]
+    return [asked.headers.get("Idempotency-Key") for asked in server.requests]
 
 
 class TestAgainstTheRealServer:
@@ -111,9 +111,9 @@ class TestRepetition:
         with scripted(later(status), later(status), OK) as server:
             with Tributary(server.url) as tributary:
                 tributary.record(speed=1)
-            assert len(server.asked) == 3
+            assert len(server.requests) == 3
             assert len(set(keys(server))) == 1
-            assert server.asked[0] == server.asked[2]
+            assert server.requests[0] == server.requests[2]
 
     def test_a_request_is_retried_after_a_closed_connection(self):
         with scripted(Answer(HANG_UP), accepted(1)) as server:
@@ -138,7 +138,7 @@ class TestRepetition:
         with scripted(later(retry_after="3600")) as server:
             with Tributary(server.url) as tributary, pytest.raises(Unavailable, match="is away"):
                 tributary.record(speed=1)
-            assert len(server.asked) == 1
+            assert len(server.requests) == 1
 
     def test_retries_end_when_no_server_responds(self):
         with (
@@ -158,14 +158,14 @@ class TestRepetition:
         with scripted(no(status, "bad")) as server:
             with Tributary(server.url) as tributary, pytest.raises(Refused, match="because of bad"):
                 tributary.record(speed=1)
-            assert len(server.asked) == 1
+            assert len(server.requests) == 1
 
     @pytest.mark.parametrize("answer", [Answer(500), Answer(302), Answer(200, [1])])
     def test_a_server_other_than_tributary_is_reported(self, answer: Answer):
         with scripted(answer) as server:
             with Tributary(server.url) as tributary, pytest.raises(ServerError, match="Tributary"):
                 tributary.record(speed=1)
-            assert len(server.asked) == 1
+            assert len(server.requests) == 1
 
 
 class TestArrays:
@@ -174,7 +174,7 @@ class TestArrays:
         answer = Answer(200, {"success": True, "accepted": 2, "rejected": rejected})
         with scripted(answer) as server, Tributary(server.url) as tributary:
             receipt = tributary.record_all([{"speed": 1}, {"speed": "x"}, {"speed": 3}])
-            assert server.asked[0].path == "/record?on_error=skip"
+            assert server.requests[0].path == "/record?on_error=skip"
         assert (receipt.accepted, receipt.refused) == (2, 1)
         assert receipt.refusals[0].index == 1
 
@@ -182,7 +182,10 @@ class TestArrays:
         answers = (no(422, "bad", 0), no(422, "bad", 1), accepted(1))
         with scripted(*answers) as server, Tributary(server.url) as tributary:
             receipt = tributary.record_all([{"a": 0}, {"a": 1}, {"a": 2}], key="k")
-            assert [asked.body for asked in server.asked][1:] == [[{"a": 1}, {"a": 2}], [{"a": 1}]]
+            assert [asked.body for asked in server.requests][1:] == [
+                [{"a": 1}, {"a": 2}],
+                [{"a": 1}],
+            ]
         assert [refusal.index for refusal in receipt.refusals] == [0, 2]
         assert receipt.accepted == 1
 
@@ -192,7 +195,7 @@ class TestArrays:
             with scripted(no(413, "large"), accepted(1)) as server, Tributary(server.url) as client:
                 client.record_all([{"a": 0}, {"a": 1}], key="k")
                 runs.append(keys(server))
-                assert [asked.body for asked in server.asked] == [
+                assert [asked.body for asked in server.requests] == [
                     [{"a": 0}, {"a": 1}],
                     [{"a": 0}],
                     [{"a": 1}],
@@ -214,13 +217,13 @@ class TestArrays:
     def test_without_readings_no_request_is_sent(self):
         with scripted(OK) as server, Tributary(server.url) as tributary:
             assert tributary.record_all([]).sent == 0
-            assert server.asked == []
+            assert server.requests == []
 
     def test_the_token_is_sent_with_every_request(self):
         with scripted(OK) as server, Tributary(server.url, "secret") as tributary:
             tributary.record(a=1)
             tributary.collect("a")
-            sent = [asked.headers["Authorization"] for asked in server.asked]
+            sent = [asked.headers["Authorization"] for asked in server.requests]
         assert sent == ["Bearer secret", "Bearer secret"]
 
 
@@ -238,4 +241,4 @@ class TestAddress:
     def test_a_trailing_slash_is_ignored(self):
         with scripted(OK) as server, Tributary(server.url + "/") as tributary:
             tributary.record(a=1)
-            assert server.asked[0].path == "/record"
+            assert server.requests[0].path == "/record"

@@ -52,8 +52,8 @@ def test_a_key_is_kept_until_there_is_an_answer(ledger: Ledger):
         wire = Wire(script.url, ledger, Style(is_keyed=True))
         assert wire.send(SENT) == "dup"
         wire.close()
-    assert len(script.asked) == 4
-    assert len({asked.headers["Idempotency-Key"] for asked in script.asked}) == 1
+    assert len(script.requests) == 4
+    assert len({asked.headers["Idempotency-Key"] for asked in script.requests}) == 1
     assert ledger.acknowledged == 2
 
 

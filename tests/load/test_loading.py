@@ -18,7 +18,7 @@ from tributary.load.plan import Overrides
 
 
 def table(path: Path, rows: int) -> Path:
-    """A CSV of so many readings of a device that is called like the file."""
+    """A CSV with `rows` readings of a device named like the file."""
     lines = [f"{path.stem},{1_700_000_000 + number},{number}\n" for number in range(rows)]
     path.write_text("".join(["device,time,speed\n", *lines]))
     return path
@@ -30,7 +30,7 @@ def begun(loader: Loader, path: Path) -> tuple[Source, Start]:
 
 
 def interrupted_at(batch: int) -> Callable[[int], None]:
-    """A callback that stops the load after so many batches."""
+    """A callback that stops the load after `batch` batches."""
     batches = itertools.count(1)
 
     def on_progress(_: int) -> None:
@@ -70,7 +70,7 @@ def test_a_batch_has_the_same_key_whenever_it_is_sent(tmp_path: Path):
         with scripted(accepted(1000)) as server, Tributary(server.url) as client:
             loader = Loader(client, Journal(tmp_path / f"state-{number}", client.url))
             loader.load(*begun(loader, path), Tally(), lambda _: None)
-            runs.append([asked.headers["Idempotency-Key"] for asked in server.asked])
+            runs.append([asked.headers["Idempotency-Key"] for asked in server.requests])
     assert runs[0] == runs[1]
     assert len(set(runs[0])) == 3
 
@@ -84,7 +84,7 @@ def test_batches_have_the_same_keys_after_an_interruption(tmp_path: Path):
         with pytest.raises(KeyboardInterrupt):
             parts.load(*begun(parts, path), Tally(), interrupted_at(1))
         parts.load(*begun(parts, path), Tally(), lambda _: None)
-        keys = [a.headers["Idempotency-Key"] for a in server.asked if a.method == "POST"]
+        keys = [a.headers["Idempotency-Key"] for a in server.requests if a.method == "POST"]
     assert keys[:3] == keys[3:]
 
 
@@ -95,7 +95,7 @@ def test_an_intended_repetition_has_other_keys(tmp_path: Path):
         for again in (False, True, True):
             loader = Loader(client, journal, again=again)
             loader.load(*begun(loader, path), Tally(), lambda _: None)
-        assert len({asked.headers["Idempotency-Key"] for asked in server.asked}) == 3
+        assert len({asked.headers["Idempotency-Key"] for asked in server.requests}) == 3
 
 
 def test_a_beginning_that_was_loaded_as_its_own_file_is_recognised(tmp_path: Path):
@@ -136,7 +136,7 @@ def test_a_file_that_another_load_has_sent_is_not_loaded_again(tmp_path: Path):
         loader.load(*first, Tally(), lambda _: None)
         with pytest.raises(Misconfigured, match="another load has sent part of this file"):
             loader.load(*second, Tally(), lambda _: None)
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 def test_a_file_is_not_loaded_by_two_processes_at_once(run: Callable[..., Process], tmp_path: Path):

@@ -1,1 +1,1 @@
-"""What tests share: waiting, servers, processes, the ledger."""
+"""Shared by tests: waiting, servers, processes, the ledger."""

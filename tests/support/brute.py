@@ -1,4 +1,4 @@
-"""The definitions, to the letter, by brute force: what the fold must equal."""
+"""Brute-force implementations of the definitions, for comparison with the fold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tributary.model.window import Window
 
 
 class Reading(NamedTuple):
-    """One value of a series; its place in a sequence is its order of arrival."""
+    """One value of a series; the order of a sequence is the order of arrival."""
 
     series: int
     time_ms: int
@@ -18,13 +18,13 @@ class Reading(NamedTuple):
 
 
 def newest(readings: Sequence[Reading], count: int) -> list[float]:
-    """Values of the newest readings by event time, of equal times those that arrived last."""
+    """Values of the newest readings by event time; of equal times the last arrivals."""
     ordered = sorted(enumerate(readings), key=lambda pair: (pair[1].time_ms, pair[0]))
     return [reading.value for _, reading in ordered[-count:]]
 
 
 def late(readings: Sequence[Reading], windows: Sequence[Window]) -> list[int]:
-    """Places of the readings whose slot no window kept any more when they arrived."""
+    """Indexes of readings whose slot had left every window when they arrived."""
     found, newest_ms = [], -1
     for place, reading in enumerate(readings):
         newest_ms = max(newest_ms, reading.time_ms)
@@ -34,7 +34,7 @@ def late(readings: Sequence[Reading], windows: Sequence[Window]) -> list[int]:
 
 
 def slot_values(readings: Sequence[Reading], window: Window) -> dict[int, list[float]]:
-    """Values of each slot that is still kept, by slot number."""
+    """Values of each slot that is still in the window, by slot number."""
     last = max(r.time_ms for r in readings) // window.slot_ms
     slots: dict[int, list[float]] = {s: [] for s in range(last - window.slots, last + 1)}
     for reading in readings:

@@ -1,4 +1,4 @@
-"""A Redis Cluster of real servers on loopback: masters, and replicas if wanted."""
+"""A Redis Cluster of real servers on loopback: masters and optional replicas."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Node:
-    """One server of the cluster; once killed, it can be started again on its data."""
+    """One server of the cluster; after a kill it can be restarted on its data."""
 
     def __init__(self, folder: Path, port: int, config: Mapping[str, str] = _NOTHING) -> None:
         folder.mkdir(parents=True)
@@ -39,8 +39,8 @@ class Node:
         self.process = Process(self.command)
 
     def is_up(self) -> bool:
-        """Whether it answers; not if its port turned out to be somebody else's."""
-        wait_until(lambda: self.is_over or self._answers(), "the node to answer")
+        """Whether it responds; false if another process has taken its port."""
+        wait_until(lambda: self.is_over or self._answers(), "the node to respond")
         return not self.is_over
 
     @property
@@ -59,7 +59,7 @@ class Node:
 
 
 class Cluster:
-    """Masters that share the slots evenly, each with so many replicas."""
+    """Masters with equal shares of the slots, each with `replicas` replicas."""
 
     def __init__(
         self,
@@ -70,11 +70,11 @@ class Cluster:
         config: Mapping[str, str] = _NOTHING,
     ) -> None:
         self.nodes: list[Node] = []
-        self._config = config  # of each node, in addition to what a cluster needs
-        with contextlib.ExitStack() as if_it_fails:
-            if_it_fails.callback(self.close)
+        self._config = config  # of each node, in addition to the cluster options
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(self.close)
             self._build(folder, masters, replicas)
-            if_it_fails.pop_all()
+            cleanup.pop_all()
 
     def _build(self, folder: Path, masters: int, replicas: int) -> None:
         ports = _free_ports()
@@ -85,7 +85,7 @@ class Cluster:
                 self.nodes.pop().close()
         self.url = f"redis://127.0.0.1:{self.nodes[0].port}"
         self.masters, followers = self.nodes[:masters], self.nodes[masters:]
-        self.followers = followers  # at first: the one at place n follows the master at n % masters
+        self.followers = followers  # initially, number n replicates master n % masters
         for node in self.nodes[1:]:
             self.nodes[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
         for number, node in enumerate(self.masters):
@@ -107,8 +107,8 @@ class Cluster:
         return node.client.info("replication").get("master_link_status") == "up"
 
     def _is_whole(self, node: Node) -> bool:
-        told = node.client.execute_command("CLUSTER", "INFO").decode()
-        known = dict(line.split(":", 1) for line in told.split())
+        info = node.client.execute_command("CLUSTER", "INFO").decode()
+        known = dict(line.split(":", 1) for line in info.split())
         return known["cluster_state"] == "ok" and known["cluster_known_nodes"] == str(
             len(self.nodes)
         )

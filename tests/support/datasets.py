@@ -1,4 +1,4 @@
-"""Data sets given as bytes: how they are read, and what comes of it."""
+"""Data sets as bytes: their plans and readings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tributary.load.row import Reader, Row
 
 def planned(content: bytes, **overrides: Any) -> Plan:
     head = content.splitlines(keepends=True)
-    asked = Overrides(**overrides)
-    form = file_records.form_of(head, asked.delimiter)
-    return guess.plan(form, list(file_records.records(Lines(head), form)), asked)
+    chosen = Overrides(**overrides)
+    form = file_records.form_of(head, chosen.delimiter)
+    return guess.plan(form, list(file_records.records(Lines(head), form)), chosen)
 
 
 def read(content: bytes, **overrides: Any) -> list[Row]:

@@ -1,4 +1,4 @@
-"""A worker inside the test's process, and readings appended for it."""
+"""A worker in the process of the test, and entries for it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tributary.store import keys, redis_client
 
 
 def append(client: redis.Redis, settings: Settings, blocks: list[Block]) -> bytes:
-    """One entry in the partition of the first block's device, numbered as append does; its id."""
+    """Append an entry to the partition of the first device, numbered like append.lua; its id."""
     partition = keys.partition_of(str(blocks[0].device), settings.partitions)
     return append_packed(client, partition, pack(blocks), readings_in(blocks))
 
 
 def append_packed(client: redis.Redis, partition: int, packed: bytes, readings: int) -> bytes:
-    """One entry with these bytes; its id."""
+    """Append an entry with these bytes; its id."""
     entry = client.hincrby(keys.meta(partition), "entries", 1)
     accepted = client.hincrby(keys.meta(partition), "accepted", readings)
     fields: Any = {"e": entry, "n": accepted, "r": packed}
@@ -31,7 +31,7 @@ def append_packed(client: redis.Redis, partition: int, packed: bytes, readings: 
 
 
 def aggregate(settings: Settings, client: redis.Redis) -> None:
-    """Let a worker run until everything that was appended is accounted for."""
+    """Run a worker until every entry is accounted for."""
     redis_client.prepare(client, settings)
 
     async def work() -> None:
@@ -42,13 +42,13 @@ def aggregate(settings: Settings, client: redis.Redis) -> None:
                 await asyncio.sleep(0.005)
         stop.set()
         await running
-        await asyncio.sleep(0.01)  # closed connections are let go of by the loop
+        await asyncio.sleep(0.01)  # for the loop to release closed connections
 
     asyncio.run(work())
 
 
 def behind(client: redis.Redis, settings: Settings) -> bool:
-    """Whether an entry that was appended is not accounted for, or one is pending."""
+    """Whether an entry is pending or not accounted for."""
     for partition in range(settings.partitions):
         counts = client.hmget(keys.meta(partition), "entries", "done_entries", "begun_entry")
         entries, done, begun = (int(count or 0) for count in counts)
@@ -60,7 +60,7 @@ def behind(client: redis.Redis, settings: Settings) -> bool:
 
 
 def state(client: redis.Redis, settings: Settings, device: str, metric: str) -> np.void:
-    """What is kept of a series."""
+    """The stored state of a series."""
     layout = Layout(settings.parsed_windows, settings.average_over)
     partition = keys.partition_of(device, settings.partitions)
     packed = client.hget(keys.state(partition), keys.series(device, metric))
@@ -68,7 +68,7 @@ def state(client: redis.Redis, settings: Settings, device: str, metric: str) -> 
 
 
 def latest(client: redis.Redis, settings: Settings, device: str) -> dict[str, Any]:
-    """What /collect has of a device."""
+    """The stored response of /collect for a device."""
     partition = keys.partition_of(device, settings.partitions)
     found: dict[str, Any] = msgspec.json.decode(client.hget(keys.latest(partition), device))
     return found

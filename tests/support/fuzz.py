@@ -1,7 +1,7 @@
-"""Generated requests to every route of the document, each answer held against it.
+"""Generated requests to every route of the OpenAPI document, which every response must match.
 
-schemathesis makes what the document allows and what it does not, and checks statuses, schemas,
-headers and content types. The stream without an end is left out.
+schemathesis generates valid and invalid requests, and checks statuses, schemas, headers and
+content types. The endless event stream is excluded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TESTS = ROOT / "tests"
 
 
 class Outcome(NamedTuple):
-    """How many requests were made, and what schemathesis said in the end."""
+    """The number of requests, and the output of schemathesis."""
 
     cases: int
     is_clean: bool
@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
 
 def fuzz(url: str, examples: int, seed: int) -> Outcome:
-    """Up to so many generated requests to each operation, and those of the other phases."""
+    """Send up to `examples` generated requests per operation, and those of the other phases."""
     excluded = [word for path in EXCLUDED for word in ("--exclude-path", path)]
     command = [
         *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
@@ -42,7 +42,7 @@ def fuzz(url: str, examples: int, seed: int) -> Outcome:
         *("--request-timeout", "10"),
     ]
     environ = {"PYTHONPATH": str(_TESTS), "PATH": ""}
-    with tempfile.TemporaryDirectory() as folder:  # it leaves notes where it runs
+    with tempfile.TemporaryDirectory() as folder:  # it writes files to its working directory
         done = subprocess.run(
             command, cwd=folder, env=environ, capture_output=True, text=True, check=False
         )
@@ -52,10 +52,10 @@ def fuzz(url: str, examples: int, seed: int) -> Outcome:
 
 
 @click.command()
-@click.option("--cases", default=20_000, help="requests to make at least", show_default=True)
-@click.option("--seed", default=1, help="of the first round", show_default=True)
+@click.option("--cases", default=20_000, help="minimum number of requests", show_default=True)
+@click.option("--seed", default=1, help="seed of the first round", show_default=True)
 def main(cases: int, seed: int) -> None:
-    """Generated requests to every documented route, in rounds with a seed each."""
+    """Send generated requests to every documented route, in rounds with one seed each."""
     made = 0
     with tempfile.TemporaryDirectory() as folder:
         up = Deployment(Path(folder))
@@ -64,7 +64,7 @@ def main(cases: int, seed: int) -> None:
             while made < cases:
                 outcome = fuzz(up.url, _ROUND_EXAMPLES, seed)
                 made += outcome.cases
-                click.echo(f"seed {seed}: {outcome.cases} requests, {made} in all")
+                click.echo(f"seed {seed}: {outcome.cases} requests, {made} in total")
                 if not outcome.is_clean or outcome.cases == 0:
                     raise click.ClickException(outcome.text)
                 seed += 1

@@ -1,12 +1,12 @@
-"""The ledger oracle: what senders were told, held against what stands in Redis.
+"""A ledger of what senders sent and the responses they got, to be compared with Redis.
 
-A sender writes down what it is about to send before it sends it, and the answer after. In the
-end every reading has one of four outcomes: `ok` (200), `dup` (200, known already), `refused`
-(a 4xx or 503, not stored) or `maybe` (no answer, or a fault). The value of a reading is its
-sequence number, so the stream tells which readings were stored, and count, sum and sum of
-squares of the aggregates tell whether each was counted once.
+A sender records each request before it sends it, and its outcome afterwards. Finally every
+reading has one of four outcomes: `ok` (200), `dup` (200, a duplicate), `refused` (a 4xx or 503,
+not stored) or `maybe` (no response, or an internal error). The value of a reading is its sequence
+number, so the stream shows which readings were stored, and count, sum and sum of squares of the
+aggregates show whether each was counted once.
 
-The stream must be long enough to hold everything that was sent.
+The stream must be long enough for everything that was sent.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Sent(NamedTuple):
 
 
 class Ledger:
-    """A file of intents and outcomes; many senders may share it."""
+    """A file of requests and outcomes, shared by many senders."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -54,22 +54,22 @@ class Ledger:
         self._lock = threading.Lock()
         self._requests = 0
         self.counts: Counter[str] = Counter()  # readings by outcome
-        self.answers: Counter[str] = Counter()  # attempts by status, or by what came instead
+        self.answers: Counter[str] = Counter()  # attempts by status, or by exception
 
     @property
     def acknowledged(self) -> int:
-        """Readings answered with 200 so far."""
+        """Readings that got a 200 so far."""
         return self.counts["ok"] + self.counts["dup"]
 
     def intend(self, sent: Sent) -> int:
-        """Write down what is about to be sent; the number of the request."""
+        """Record a request before it is sent; its number."""
         with self._lock:
             self._requests += 1
             self._file.write(json.dumps([self._requests, "sent", *sent]) + "\n")
             return self._requests
 
     def settle(self, request: int, sent: Sent, outcome: str) -> None:
-        """Write down what became of it: ok, dup, refused or maybe."""
+        """Record the outcome of a request: ok, dup, refused or maybe."""
         with self._lock:
             self.counts[outcome] += len(sent.numbers)
             now_ms = time.time_ns() // 1_000_000
@@ -79,7 +79,7 @@ class Ledger:
         self._file.close()
 
     def outcomes(self) -> Iterator[tuple[Sent, str]]:
-        """Each request with its outcome; one that was never settled is a maybe."""
+        """Each request with its outcome, which is maybe if none was recorded."""
         sent: dict[int, Sent] = {}
         outcome: dict[int, str] = {}
         for line in self.path.read_text().splitlines():
@@ -87,24 +87,24 @@ class Ledger:
             if what == "sent":
                 sent[number] = Sent(*rest)
             else:
-                outcome[number] = what  # and when, for whoever reads the file
+                outcome[number] = what  # the time is for people who read the file
         for number, request in sent.items():
             yield request, outcome.get(number, "maybe")
 
 
 class Verdict(NamedTuple):
-    """In Jepsen's words: what was acknowledged, lost, duplicated, recovered, unexpected."""
+    """Counts of readings, named as in Jepsen."""
 
     acknowledged: int
     lost: int  # acknowledged, but not stored
-    duplicated: int  # stored more often than once
-    recovered: int  # not answered, but stored
-    indeterminate: int  # not answered, and not stored
+    duplicated: int  # stored more than once
+    recovered: int  # no response, but stored
+    indeterminate: int  # no response, and not stored
     refused: int
     unexpected: int  # refused, but stored
     stored: int
     miscounted: list[str]  # series whose aggregates differ from what is stored
-    uncounted: int  # stored, but missing in the aggregates
+    uncounted: int  # stored, but missing from the aggregates
     overcounted: int  # in the aggregates more often than stored
 
     @property
@@ -113,14 +113,14 @@ class Verdict(NamedTuple):
 
 
 def verify(ledger: Ledger, client: redis.Redis, settings: Settings) -> Verdict:
-    """Hold a ledger against the streams, and the aggregates against the streams."""
+    """Compare the ledger with the streams, and the streams with the aggregates."""
     held = {device: Counter(values) for device, values in stored(client, settings).items()}
-    told: dict[str, dict[str, set[int]]] = {}
+    outcomes: dict[str, dict[str, set[int]]] = {}
     for sent, outcome in ledger.outcomes():
-        told.setdefault(outcome, {}).setdefault(sent.device, set()).update(sent.numbers)
-    acknowledged = _pairs(told.get("ok", {})) | _pairs(told.get("dup", {}))
-    maybe = _pairs(told.get("maybe", {})) - acknowledged
-    refused = _pairs(told.get("refused", {})) - acknowledged - maybe
+        outcomes.setdefault(outcome, {}).setdefault(sent.device, set()).update(sent.numbers)
+    acknowledged = _pairs(outcomes.get("ok", {})) | _pairs(outcomes.get("dup", {}))
+    maybe = _pairs(outcomes.get("maybe", {})) - acknowledged
+    refused = _pairs(outcomes.get("refused", {})) - acknowledged - maybe
     there = {(device, int(value)) for device, values in held.items() for value in values}
     miscounted = _miscounted(client, settings, held)
     return Verdict(
@@ -132,7 +132,7 @@ def verify(ledger: Ledger, client: redis.Redis, settings: Settings) -> Verdict:
         refused=len(refused),
         unexpected=len(there - acknowledged - maybe),
         stored=len(there),
-        miscounted=[fault for fault, _ in miscounted],
+        miscounted=[text for text, _ in miscounted],
         uncounted=sum(max(0, -excess) for _, excess in miscounted),
         overcounted=sum(max(0, excess) for _, excess in miscounted),
     )
@@ -156,7 +156,7 @@ def stored(client: redis.Redis, settings: Settings) -> dict[str, list[float]]:
 
 
 def _unpacked(fields: dict[bytes, bytes]) -> list[Any]:
-    """The blocks of an entry; none if it is one that a test has spoiled on purpose."""
+    """The blocks of an entry; none for one that a test has corrupted."""
     try:
         return frame.unpack(fields[b"r"])
     except (BadFrame, LookupError):
@@ -181,22 +181,22 @@ def _add(
 def _miscounted(
     client: redis.Redis, settings: Settings, held: dict[str, Counter[float]]
 ) -> list[tuple[str, int]]:
-    """Series that are not counted as stored, and by how many readings too often."""
+    """Series whose count differs from what is stored, with the excess of readings."""
     layout = Layout(settings.parsed_windows, settings.average_over)
-    faults = []
+    differences = []
     for device, values in held.items():
         partition = keys.partition_of(device, settings.partitions)
         packed = client.hget(keys.state(partition), keys.series(device, METRIC))
         numbers = list(values.elements())
         if packed is None:
-            faults.append((f"{device}: {len(numbers)} stored, none counted", -len(numbers)))
+            differences.append((f"{device}: {len(numbers)} stored, none counted", -len(numbers)))
             continue
         state = np.frombuffer(packed, layout.state)[0]
         if not _agrees(state, numbers):
             counted, meta = int(state["count"]), client.hgetall(keys.meta(partition))
-            fault = f"{device}: {len(numbers)} stored, {counted} counted; {meta}"
-            faults.append((fault, counted - len(numbers)))
-    return faults
+            text = f"{device}: {len(numbers)} stored, {counted} counted; {meta}"
+            differences.append((text, counted - len(numbers)))
+    return differences
 
 
 def _agrees(state: np.void, numbers: list[float]) -> bool:
@@ -206,7 +206,7 @@ def _agrees(state: np.void, numbers: list[float]) -> bool:
     m2 = math.fsum((number - mean) ** 2 for number in numbers)
     return bool(
         state["count"] == count
-        # Another number instead of one of these would move the sum by at least 1.
+        # A different number would change the sum by at least 1.
         and abs(state["mean"] - mean) * count < 0.25
         and math.isclose(state["m2"], m2, rel_tol=1e-9, abs_tol=0.25)
     )

@@ -1,4 +1,4 @@
-"""What a process and its children hold of memory, as Linux counts it."""
+"""Memory of processes, from /proc."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def worker_of(pid: int) -> int:
 
 
 def resident_bytes(pid: int) -> int:
-    """How much memory it holds now."""
+    """Current resident memory."""
     return _read(pid, _RESIDENT)
 
 
 def peak_bytes(pid: int) -> int:
-    """How much it has held at most since it began, or since `forget_peak`."""
+    """Peak resident memory since the start, or since `forget_peak`."""
     return _read(pid, _PEAK)
 
 
 def forget_peak(pid: int) -> None:
-    """Let the peak begin again at what is held now."""
+    """Reset the peak to the current value."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 

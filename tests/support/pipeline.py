@@ -1,4 +1,4 @@
-"""The pipeline as separate processes: ingest, aggregators that may die, senders with a ledger."""
+"""The pipeline as separate processes: ingest, dying aggregators, senders with a ledger."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def ingest(run: Run, settings: Settings, fail: str = "") -> str:
 
 
 def serving(process: Process) -> str:
-    """The URL of a role that has been started, once it serves."""
+    """The URL of a role, once it serves."""
     return str(process.wait_for(SERVING)[1])
 
 
 class Aggregators:
-    """Some aggregators that keep dying: killed from outside, or at a fault point of their own."""
+    """Aggregators that keep dying: killed by the test, or at a fail point."""
 
     def __init__(self, run: Run, settings: Settings, *, count: int, seed: int) -> None:
         self._run = run
@@ -54,7 +54,7 @@ class Aggregators:
         self._processes = [self._start(number) for number in range(count)]
 
     def kill_one(self) -> None:
-        """SIGKILL one of them, or replace one that has died at its fault point."""
+        """Kill one of them, or replace one that has died at its fail point."""
         dead = [n for n, p in enumerate(self._processes) if p.popen.poll() is not None]
         number = dead[0] if dead else self._random.randrange(len(self._processes))
         self._processes[number].kill()
@@ -62,7 +62,7 @@ class Aggregators:
         self._processes[number] = self._start(number)
 
     def add_lasting_one(self) -> None:
-        """Start one that does not die: the others may all reach their fault points."""
+        """Start one that does not die, in case all others reach their fail points."""
         self._run("aggregator", environ=environ(self._settings))
 
     def _start(self, number: int) -> Process:
@@ -72,7 +72,7 @@ class Aggregators:
 
 
 def drained(settings: Settings) -> bool:
-    """Whether everything accepted is accounted for, and nothing of it lost or dead."""
+    """Whether all accepted readings are applied, and none is lost or dead."""
     client = redis_client.connect(settings)
     found = status.read(client, settings)
     client.close()
@@ -81,7 +81,7 @@ def drained(settings: Settings) -> bool:
 
 
 class Load:
-    """Senders that keep a ledger until so many readings are acknowledged."""
+    """Senders with a ledger that run until `readings` readings are acknowledged."""
 
     def __init__(
         self,
@@ -109,18 +109,18 @@ class Load:
             sender.start()
 
     def wait_for(self, readings: int, timeout_s: float = 120) -> None:
-        """Wait until so many are acknowledged."""
+        """Wait until this many readings are acknowledged."""
         wait_until(lambda: self.ledger.acknowledged >= readings, f"{readings} readings", timeout_s)
 
     def finish(self, timeout_s: float = 20) -> None:
-        """Let each sender finish the request it is at, and send no more."""
+        """Let each sender finish its current request, and stop."""
         for sender in self._senders:
             sender.giving_up.set()
         for sender in self._senders:
             sender.join(timeout_s)
 
     def close(self) -> None:
-        """Let the senders give up, and close the ledger."""
+        """Stop the senders, and close the ledger."""
         self.finish(5)
         for sender in self._senders:
             sender.wire.is_abandoned.set()
@@ -128,7 +128,7 @@ class Load:
         self.ledger.close()
 
     def verdict(self, settings: Settings, timeout_s: float = 60) -> Verdict:
-        """Let the senders finish and the aggregators drain, then judge."""
+        """Wait for the senders and the aggregators to finish, then verify."""
         for sender in self._senders:
             sender.join(timeout_s)
         wait_until(lambda: drained(settings), "everything accepted to be accounted for", timeout_s)

@@ -22,13 +22,13 @@ from tributary.settings import PREFIX
 from tributary.standalone.embedded_server import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parents[2]
-# Host names in requests that tests write as bytes; without tokens the server must know them.
+# Host names in raw requests of tests; without tokens they must be in `public_hosts`.
 HOSTS = "a,b,here,x"
 _READY = re.compile(r"tributary: ready on (http://\S+)")
 
 
 class Process:
-    """A command that runs in the background, with what it has printed so far."""
+    """A command that runs in the background, with its output so far."""
 
     def __init__(
         self, command: list[str], environ: Mapping[str, str] | None = None, **popen: Any
@@ -52,7 +52,7 @@ class Process:
 
     @property
     def text(self) -> str:
-        """Everything printed so far."""
+        """The output so far."""
         return "".join(self.output)
 
     def wait_for(self, pattern: re.Pattern[str], timeout_s: float = 30.0) -> re.Match[str]:
@@ -61,7 +61,7 @@ class Process:
         def found() -> re.Match[str] | None:
             has_ended = self.popen.poll() is not None
             if has_ended:
-                self._reader.join(5)  # it may not have read the last lines yet
+                self._reader.join(5)  # for the last lines to be read
             match = pattern.search(self.text)
             if match is None and has_ended:
                 raise AssertionError(f"ended with {self.popen.returncode}: {self.text}")
@@ -75,19 +75,19 @@ class Process:
         self.popen.send_signal(number)
 
     def stop(self, timeout_s: float = 30.0) -> int:
-        """SIGTERM, then the exit status."""
+        """Send SIGTERM and return the exit status."""
         if self.popen.poll() is None:
             self.popen.terminate()
         return self.end(timeout_s)
 
     def kill(self) -> int:
-        """SIGKILL, then the exit status."""
+        """Send SIGKILL and return the exit status."""
         if self.popen.poll() is None:
             self.popen.kill()
         return self.end(10)
 
     def end(self, timeout_s: float = 30.0) -> int:
-        """Wait for the end; the exit status."""
+        """Wait for the process to exit; its exit status."""
         is_late = False
         try:
             self.popen.wait(timeout_s)
@@ -116,7 +116,7 @@ def tributary(
 
 
 class Server:
-    """An embedded server of the test's own; it can be killed and started again on its data."""
+    """An embedded server for one test; it can be killed and restarted on its data."""
 
     def __init__(
         self,
@@ -132,15 +132,15 @@ class Server:
         self.start()
 
     def start(self, *, until_ready: bool = True) -> None:
-        """Start on whatever data is there; wait until it answers, unless told not to."""
+        """Start with the existing data, and wait until it responds if `until_ready`."""
         extra = [word for k, v in self._config.items() for word in ("--" + k.replace("_", "-"), v)]
         self.process = Process([*self._embedded.command(), *extra], self._environ)
         self.client = redis.Redis.from_url(self.url, socket_timeout=30)
         if until_ready:
             try:
-                wait_until(self._answers, "the server to answer")
+                wait_until(self._answers, "the server to respond")
             except AssertionError:
-                self.process.kill()  # nobody else knows of it yet
+                self.process.kill()  # nothing else would
                 raise
 
     def stop(self) -> None:
@@ -152,7 +152,7 @@ class Server:
         self.process.kill()
 
     def close(self) -> None:
-        """Stop for good, and let go of the data directory."""
+        """Stop, and release the data directory."""
         self.stop()
         self._embedded.lock.close()
 
@@ -207,7 +207,7 @@ def request(
 
 @contextlib.contextmanager
 def sigint_ignored() -> Iterator[None]:
-    """Start processes as scripts start background jobs, and nohup."""
+    """Start processes with SIGINT ignored, like nohup and background jobs of scripts."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -217,7 +217,7 @@ def sigint_ignored() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopped(process: Process) -> Iterator[None]:
-    """SIGSTOP a process for a while."""
+    """Suspend a process with SIGSTOP."""
     process.signal(signal.SIGSTOP)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Programs that a test needs and a bare machine has not."""
+"""Programs that tests need and that may not be installed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 
 def needed(program: str) -> str:
-    """Where a program is that not everybody has; without it a test is skipped, but not in CI."""
+    """The path of a program; without it the test is skipped, or fails in CI."""
     found = shutil.which(program)
     if found is None:
-        (pytest.fail if "CI" in os.environ else pytest.skip)(f"there is no {program} here")
+        (pytest.fail if "CI" in os.environ else pytest.skip)(f"{program} is not installed")
     return found

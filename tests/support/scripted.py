@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as a test has written down, and keeps what it was asked."""
+"""A real HTTP server with scripted responses, which records the requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-HANG_UP = 0  # instead of a status: close the connection without an answer
+HANG_UP = 0  # instead of a status: close the connection without a response
 
 
 class Answer(NamedTuple):
@@ -23,23 +23,23 @@ OK = Answer(200, {"success": True})
 
 
 def later(status: int = 503, retry_after: str = "0") -> Answer:
-    """Try again later."""
+    """A temporary failure."""
     error = {"code": "unavailable", "message": "Redis is away"}
     return Answer(status, {"success": False, "error": error}, {"Retry-After": retry_after})
 
 
 def no(status: int, code: str, index: int | None = None) -> Answer:
-    """A refusal for good."""
+    """A permanent refusal."""
     error = {"code": code, "message": f"because of {code}", "field": "x", "index": index}
     return Answer(status, {"success": False, "error": error})
 
 
 def accepted(count: int) -> Answer:
-    """All of an array, or some."""
+    """An accepted array."""
     return Answer(200, {"success": True, "accepted": count})
 
 
-class Asked(NamedTuple):
+class Received(NamedTuple):
     method: str
     path: str
     headers: dict[str, str]
@@ -47,10 +47,10 @@ class Asked(NamedTuple):
 
 
 class Scripted:
-    """Answers one after the other; the last one for ever."""
+    """Responses in order; the last one is repeated."""
 
     def __init__(self, answers: list[Answer]) -> None:
-        self.asked: list[Asked] = []
+        self.requests: list[Received] = []
         self.url = ""
         self._answers = answers
 
@@ -60,7 +60,7 @@ class Scripted:
 
 @contextmanager
 def scripted(*answers: Answer) -> Iterator[Scripted]:
-    """A server with these answers."""
+    """Serve these responses."""
     script = Scripted(list(answers))
 
     class Handler(BaseHTTPRequestHandler):
@@ -69,7 +69,7 @@ def scripted(*answers: Answer) -> Iterator[Scripted]:
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             body = json.loads(self.rfile.read(length)) if length else None
-            script.asked.append(Asked(self.command, self.path, dict(self.headers), body))
+            script.requests.append(Received(self.command, self.path, dict(self.headers), body))
             answer = script.next()
             if answer.status == HANG_UP:
                 self.close_connection = True
@@ -84,7 +84,7 @@ def scripted(*answers: Answer) -> Iterator[Scripted]:
         do_GET = do_POST  # noqa: N815 (the same)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: what was asked is in `asked`."""
+            """Log nothing: the requests are in `requests`."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

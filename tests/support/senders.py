@@ -1,4 +1,4 @@
-"""Senders that keep a ledger: several devices each, until so many readings are acknowledged."""
+"""Senders with a ledger: each sends readings of several devices until enough are acknowledged."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from urllib.parse import urlsplit
 from support.ledger import METRIC, Ledger, Sent
 
 _PAUSE_S = 0.01
-_PATIENCE_S = 60.0  # how long one request is sent again and again
-# Codes of a 503 given before anything is appended.
+_RETRY_FOR_S = 60.0  # of one request
+# Codes of a 503 that is sent before anything is appended.
 _NEVER_STORED = {"backlog_full", "overloaded", "too_many_new_series"}
 
 
 class Style(NamedTuple):
-    """How to send: readings a request, rest between two, and what to do without an answer."""
+    """How to send: readings per request, pause between requests, retries, timeout."""
 
     sizes: tuple[int, ...] = (1, 5, 20, 50)
     pause_s: float = 0.0
-    is_keyed: bool = False  # name each request by an Idempotency-Key and send it until answered
+    is_keyed: bool = False  # send an Idempotency-Key, and retry until there is a response
     timeout_s: float = 10.0
 
 
 class Wire:
-    """One keep-alive connection to `/record` that writes every request into a ledger."""
+    """One keep-alive connection to `/record` that enters every request in a ledger."""
 
     def __init__(self, url: str, ledger: Ledger, style: Style) -> None:
         self._address = urlsplit(url).netloc
         self._ledger = ledger
         self._style = style
         self._connection: http.client.HTTPConnection | None = None
-        self.is_abandoned = threading.Event()  # leave what has no answer in doubt
+        self.is_abandoned = threading.Event()  # leave requests without a response indeterminate
 
     def send(self, sent: Sent) -> str:
-        """Send readings, again and again if they have a key; the outcome, also for the ledger."""
+        """Send readings, with retries if they have a key, and enter the outcome in the ledger."""
         request = self._ledger.intend(sent)
         key = secrets.token_hex(16) if self._style.is_keyed else None
         body = _body(sent)  # the same in each attempt: one key has one body
         outcome, has_doubt = self._post(body, key), False
-        until_s = time.monotonic() + _PATIENCE_S
+        until_s = time.monotonic() + _RETRY_FOR_S
         while key and outcome in {"maybe", "later"} and time.monotonic() < until_s:
             has_doubt = has_doubt or outcome == "maybe"
             if self.is_abandoned.wait(_PAUSE_S):
@@ -56,13 +56,13 @@ class Wire:
         return outcome
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
 
     def _post(self, body: str, key: str | None) -> str:
-        """One attempt: ok, dup, refused (for good), later (not stored) or maybe (who knows)."""
+        """One attempt: ok, dup, refused (for good), later (not stored) or maybe (unknown)."""
         headers = {"Idempotency-Key": key} if key else {}
         try:
             if self._connection is None:
@@ -88,14 +88,14 @@ def _body(sent: Sent) -> str:
 
 
 def _outcome(status: int, body: bytes) -> str:
-    """What an answer says of the readings."""
+    """The outcome that a response implies."""
     if status == http.HTTPStatus.OK:
         return "dup" if json.loads(body).get("duplicate") else "ok"
     if status == http.HTTPStatus.TOO_MANY_REQUESTS:
         return "later"
     if status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return "refused"
-    # Any other 503 may follow a reply that was lost: the readings may be stored.
+    # Any other 503 may be due to a lost reply: the readings may be stored.
     is_certain = status == http.HTTPStatus.SERVICE_UNAVAILABLE and _code(body) in _NEVER_STORED
     return "later" if is_certain else "maybe"
 
@@ -110,7 +110,7 @@ def _code(body: bytes) -> str:
 class Sender(threading.Thread):
     """Sends batches of its devices over one keep-alive connection."""
 
-    def __init__(  # noqa: PLR0913 - all of it is asked for by name
+    def __init__(  # noqa: PLR0913 - keyword arguments
         self,
         url: str,
         ledger: Ledger,

@@ -1,4 +1,4 @@
-"""`tributary up` against a server of the test's own; it can be restarted on its port."""
+"""`tributary up` with a server of its own; it can be restarted on the same port."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _READY = re.compile(r"tributary: ready on (http://\S+)")
 
 
 class Site:
-    """A Redis server, and everything else in one command."""
+    """A Redis server and a `tributary up` that uses it."""
 
     def __init__(self, server: Server, **changes: Any) -> None:
         self.server = server
@@ -26,16 +26,16 @@ class Site:
         self.start()
 
     def start(self) -> None:
-        """Start all but Redis; always on the same port."""
+        """Start everything except Redis, always on the same port."""
         self.process = tributary("up", "--port", str(self._port), environ=environ(self.settings))
         self.url = self.process.wait_for(_READY)[1]
 
     def stop(self) -> None:
-        """Stop all but Redis."""
+        """Stop everything except Redis."""
         self.process.stop()
 
     def close(self) -> None:
-        """Stop it for good."""
+        """Stop it permanently."""
         self.process.stop()
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:

@@ -1,4 +1,4 @@
-"""A disk whose fsyncs take long: strace delays those of a server."""
+"""A slow disk: strace delays the fsyncs of a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.processes import Process, Server
 
 @contextlib.contextmanager
 def slow_fsyncs(server: Server, *, delay_ms: int) -> Iterator[None]:
-    """Delay every fdatasync and fsync of the server for a while; it may be killed meanwhile."""
+    """Delay every fdatasync and fsync of the server; it may be killed meanwhile."""
     inject = f"inject=fdatasync,fsync:delay_exit={delay_ms * 1000}"
     trace = ("-e", "trace=fdatasync,fsync", "-e", inject, "-e", "signal=none")
     tracer = Process(["strace", "-f", *trace, "-p", str(server.process.pid)])

@@ -1,4 +1,4 @@
-"""A listener for tests: reads an event stream in a thread, and keeps what came."""
+"""A listener for live updates: reads an event stream in a thread, and keeps the events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.waiting import wait_until
 
 
 class Heard(NamedTuple):
-    """An event, and when it came on the monotonic clock."""
+    """An event and its time of arrival on the monotonic clock."""
 
     type: str
     id: str

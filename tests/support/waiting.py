@@ -1,4 +1,4 @@
-"""Wait for a condition with a deadline and a description, never for a duration."""
+"""Wait for a condition with a deadline, never for a fixed time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PAUSE_S = 0.005
 
 
 def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 20.0) -> T:
-    """Return the first true value of `condition`; fail with `what` did not happen."""
+    """Poll until `condition` is true and return its value; `what` is for the failure message."""
     deadline_s = time.monotonic() + timeout_s
     while True:
         value = condition()

@@ -1,4 +1,4 @@
-"""HTTP processes for tests that put the same questions to the lane and to plain Flask."""
+"""HTTP processes for tests that send the same requests to the lane and to Flask."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Reply(NamedTuple):
 
     @property
     def code(self) -> str:
-        """Of an error."""
+        """The code of an error response."""
         return str(self.json["error"]["code"])
 
 
 class Web:
-    """`tributary web`: record and collect, with the lane or without it as the settings say."""
+    """`tributary web`: record and collect, with or without the lane, by the settings."""
 
     SERVING = re.compile("action=serving")
 
@@ -49,7 +49,7 @@ class Web:
     def ask(
         self, method: str, path: str, body: Any = None, token: str = "", **headers: str
     ) -> Reply:
-        """One request on a connection of its own; a body that is not bytes is sent as JSON."""
+        """Send one request on a new connection; a body that is not bytes is sent as JSON."""
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         if token:

@@ -1,4 +1,4 @@
-"""An aggregator as a process that is ended by SIGKILL when it folds a certain value."""
+"""An aggregator process that is killed by SIGKILL when it folds a certain value."""
 
 from __future__ import annotations
 
