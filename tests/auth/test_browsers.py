@@ -1,4 +1,4 @@
-"""Host names that no other site can own, and writes that no page of another site may send."""
+"""Protection against pages of other sites: host names and cross-site writes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POLICY = browsers.Policy(
         "tributary.example.com", "Tributary.Example.COM:443", "tributary.example.com.", "ingest:8000",
     ],
 )  # fmt: skip
-def test_a_host_that_no_other_site_can_own_passes(host: str | None):
+def test_accepts_a_host_that_no_other_site_can_own(host: str | None):
     POLICY.check_host(host)
 
 
@@ -41,7 +41,7 @@ def test_a_host_that_no_other_site_can_own_passes(host: str | None):
         "foo.localhost", " ", ":8000",
     ],
 )  # fmt: skip
-def test_any_other_host_is_refused_with_the_remedy(host: str):
+def test_rejects_any_other_host_and_names_the_setting(host: str):
     if host == "ingest.":
         POLICY.check_host(host)  # the same name, written as absolute
         return
@@ -72,7 +72,7 @@ def test_any_other_host_is_refused_with_the_remedy(host: str):
         ((None, "https://evil.example", None), True),
     ],
 )
-def test_a_write_of_another_site_is_recognised(
+def test_recognises_a_request_from_another_site(
     fields: tuple[str | None, str | None, str | None],
     is_cross: bool,  # noqa: FBT001 - a parameter of pytest
 ):
@@ -81,7 +81,7 @@ def test_a_write_of_another_site_is_recognised(
 
 
 @pytest.mark.parametrize("text", ["https://a.example", "a.example:80", "*", "a b", "ü.example"])
-def test_what_is_not_a_host_name_is_an_error_of_the_settings(text: str):
+def test_an_invalid_public_host_is_a_settings_error(text: str):
     with pytest.raises(Misconfigured, match="is not a host name"):
         settings.load({"TRIBUTARY_PUBLIC_HOSTS": f"fine.example,{text}"})
 
@@ -100,7 +100,7 @@ PATHS = (
 )  # fmt: skip
 
 
-def test_every_route_refuses_an_unknown_host(web: Web):
+def test_every_route_rejects_an_unknown_host(web: Web):
     for path in PATHS:
         reply = web.get(path, Host="evil.example")
         assert (reply.status, reply.code) == (421, "unknown_host"), path
@@ -110,31 +110,33 @@ def test_every_route_refuses_an_unknown_host(web: Web):
     assert web.get("/healthz", Host="known.example:80").status == 200
 
 
-def test_a_write_of_another_site_is_refused_and_a_read_is_not(web: Web):
+def test_rejects_writes_from_another_site_but_not_reads(web: Web):
     for fields in (
         {"Sec_Fetch_Site": "cross-site"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:1", "Sec_Fetch_Site": "same-site"},
     ):
-        for _ in range(2):  # the second time the lane knows the block of header fields
+        for _ in range(2):  # the second time, the lane has cached the header block
             reply = web.record({"a": 1}, **fields)
             assert (reply.status, reply.code) == (403, "cross_site"), fields
         assert web.get("/collect", **fields).status == 200
 
 
-def test_clients_that_are_no_browser_its_own_pages_and_listed_ones_pass(web: Web):
+def test_accepts_writes_from_non_browsers_own_pages_and_listed_origins(web: Web):
     own = f"http://127.0.0.1:{web.port}"
     for fields in (
         {},
         {"Origin": own, "Sec_Fetch_Site": "same-origin"},
         {"Origin": "https://app.example", "Sec_Fetch_Site": "cross-site"},
-        {"Host": "known.example", "Origin": "https://known.example"},  # a proxy ends TLS
+        {"Host": "known.example", "Origin": "https://known.example"},  # a proxy terminates TLS
     ):
         assert web.record({"a": 1}, **fields).status == 200, fields
 
 
-def test_with_tokens_neither_is_checked(client: redis.Redis, change: Callable[..., Settings]):
+def test_checks_neither_where_tokens_are_required(
+    client: redis.Redis, change: Callable[..., Settings]
+):
     secret = tokens.create(client, Token("t", "", "*", ("record", "collect"), 0))
     for lane in (True, False):
         web = Web(change(lane=lane))

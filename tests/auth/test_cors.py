@@ -1,4 +1,4 @@
-"""Which origins may read: those listed, letter by letter, and none by default."""
+"""CORS: only listed origins may read, and none by default."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tributary.errors import Misconfigured
 LISTED = cors.parse_origins("https://app.example, http://localhost:3000")
 
 
-def test_nothing_is_added_unless_origins_are_listed():
+def test_adds_no_headers_unless_origins_are_listed():
     assert cors.parse_origins(settings.load({}).cors_origins) == frozenset()
     assert cors.headers(frozenset(), "https://app.example", "GET") == {}
 
 
-def test_an_origin_that_is_listed_may_read():
+def test_a_listed_origin_may_read():
     for origin in LISTED:
-        told = cors.headers(LISTED, origin, "GET")
-        assert told["Access-Control-Allow-Origin"] == origin
-        assert told["Vary"] == "Origin"
-        assert "Access-Control-Allow-Methods" not in told
+        added = cors.headers(LISTED, origin, "GET")
+        assert added["Access-Control-Allow-Origin"] == origin
+        assert added["Vary"] == "Origin"
+        assert "Access-Control-Allow-Methods" not in added
 
 
 @pytest.mark.parametrize(
@@ -39,21 +39,21 @@ def test_an_origin_that_is_listed_may_read():
         "http://localhost",
     ],
 )
-def test_any_other_is_told_nothing(origin: str | None):
+def test_an_unlisted_origin_gets_no_permission(origin: str | None):
     for method in ("GET", "POST", "OPTIONS"):
         assert cors.headers(LISTED, origin, method) == {"Vary": "Origin"}
 
 
-def test_a_browser_that_asks_beforehand_is_told_what_it_may_send():
-    told = cors.headers(LISTED, "https://app.example", "OPTIONS")
+def test_a_preflight_lists_the_allowed_headers():
+    added = cors.headers(LISTED, "https://app.example", "OPTIONS")
     for name in ("Authorization", "Idempotency-Key", "If-None-Match"):
-        assert name in told["Access-Control-Allow-Headers"]
-    assert "Access-Control-Allow-Credentials" not in told
+        assert name in added["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Credentials" not in added
 
 
 @pytest.mark.parametrize(
     "text", ["*", "app.example", "https://app.example/", "https://*.example", "HTTPS://a", "null"]
 )
-def test_what_is_not_an_origin_is_a_fault_of_the_settings(text: str):
+def test_an_invalid_origin_is_a_settings_error(text: str):
     with pytest.raises(Misconfigured, match="is not an origin; write it as a browser does"):
         settings.load({"TRIBUTARY_CORS_ORIGINS": f"https://fine.example,{text}"})

@@ -1,4 +1,4 @@
-"""Safe by default: nobody else is let in without a token, and no secret stands in a log."""
+"""Safe defaults: other machines need a token, and secrets are not logged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def serving(role: str, process: Process, settings: Settings) -> Web:
 
 @pytest.mark.parametrize("role", ["up", "ingest", "api"])
 @pytest.mark.parametrize("lane", ["--lane", "--no-lane"])
-def test_a_role_does_not_start_for_others_without_tokens(
+def test_a_role_does_not_listen_on_other_addresses_without_tokens(
     run: Run, server: Server, role: str, lane: str
 ):
     process = start(run, role, server, lane)
@@ -49,7 +49,7 @@ def test_a_role_does_not_start_for_others_without_tokens(
 
 
 @pytest.mark.parametrize("role", ["up", "ingest", "api"])
-def test_with_a_token_it_starts_and_asks_for_it(
+def test_a_role_with_tokens_starts_and_requires_one(
     run: Run, server: Server, settings: Settings, role: str
 ):
     secret = tokens.create(server.client, Token("a", "", "*", SCOPES, 0))
@@ -62,7 +62,9 @@ def test_with_a_token_it_starts_and_asks_for_it(
 
 
 @pytest.mark.parametrize("role", ["up", "ingest", "api"])
-def test_with_open_it_starts_for_everybody(run: Run, server: Server, settings: Settings, role: str):
+def test_open_starts_without_requiring_a_token(
+    run: Run, server: Server, settings: Settings, role: str
+):
     for name in "ab":
         tokens.create(server.client, Token(name, "", "*", SCOPES, 0))
     process = start(run, role, server, "--open")
@@ -75,12 +77,12 @@ def test_with_open_it_starts_for_everybody(run: Run, server: Server, settings: S
 
 def with_password(url: str, password: str) -> str:
     parts = urlsplit(url)
-    place = f"{parts.hostname}:{parts.port}" if parts.hostname else ""
-    return urlunsplit(parts._replace(netloc=f"app:{password}@{place}"))
+    address = f"{parts.hostname}:{parts.port}" if parts.hostname else ""
+    return urlunsplit(parts._replace(netloc=f"app:{password}@{address}"))
 
 
 def provoke(web: Web, secret: str) -> None:
-    """Everything that could make a process log what a client has sent."""
+    """Send whatever could make a process log data of a client."""
     basic = base64.b64encode(f"user:{secret}".encode()).decode()
     for authorization in (f"Bearer {secret}", f"Token {secret}", f"Basic {basic}", secret):
         for path in ("/record", "/collect", "/nowhere", f"/{secret}", f"/collect?token={secret}"):
@@ -107,7 +109,7 @@ def provoke(web: Web, secret: str) -> None:
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
-def test_no_secret_is_ever_logged(own_server: Callable[..., Server], *, lane: bool):
+def test_secrets_are_never_logged(own_server: Callable[..., Server], *, lane: bool):
     server, password = own_server(), "pass-9f8e7d"
     server.client.acl_setuser(
         "app", enabled=True, passwords=[f"+{password}"], categories=["+@all"], keys=["*"]
@@ -116,7 +118,7 @@ def test_no_secret_is_ever_logged(own_server: Callable[..., Server], *, lane: bo
     settings = Settings(redis_url=url, lane=lane, log_level="DEBUG", redis_timeout_ms=300)
     web = Web(settings)
     secret = tokens.create(server.client, Token("a", "", "*", SCOPES, 0))
-    wait_until(lambda: web.get("/collect").status == 401, "tokens to be asked for")
+    wait_until(lambda: web.get("/collect").status == 401, "tokens to be required")
     assert web.record({"a": 1}, secret).status == 200
     provoke(web, secret)
     server.process.kill()
@@ -130,7 +132,7 @@ def test_no_secret_is_ever_logged(own_server: Callable[..., Server], *, lane: bo
         assert hidden not in log, [line for line in log.splitlines() if hidden in line][:3]
 
 
-def test_a_wrong_password_is_not_repeated(run: Run, server: Server):
+def test_a_wrong_password_is_not_printed(run: Run, server: Server):
     settings = Settings(redis_url=with_password(server.url, "pass-0a1b2c"), port=0)
     roles = ("ingest", "api", "aggregator", "up")
     for process in [run(role, environ=environ(settings)) for role in roles]:

@@ -1,4 +1,4 @@
-"""Tokens: what a pattern covers, what a header carries, and what Redis never holds."""
+"""Tokens: patterns, scopes, Authorization headers, and what Redis stores."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def token(device: str = "*", *scopes: Scope, expires_at_ms: int | None = None) -
         ("car-*", "Car-1", False),
     ],
 )
-def test_a_pattern_covers(pattern: str, device: str, *, is_covered: bool):
+def test_a_pattern_covers_devices(pattern: str, device: str, *, is_covered: bool):
     held = token(pattern)
     assert held.covers(device) is is_covered
-    assert held.covers(device) is is_covered  # remembered
+    assert held.covers(device) is is_covered  # cached
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_a_pattern_covers(pattern: str, device: str, *, is_covered: bool):
         ("x" * 61, "x" * 59 + "…"),
     ],
 )
-def test_a_name_is_shown_without_what_a_terminal_acts_on(name: str, shown: str):
+def test_printable_escapes_control_characters(name: str, shown: str):
     assert tokens.printable(name) == shown
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "a\u202eb", "x" * 129])
-def test_a_name_that_a_terminal_would_act_on_is_refused(client: redis.Redis, name: str):
-    with pytest.raises(Misconfigured, match="is not a valid name of a token"):
+def test_rejects_a_token_name_with_control_characters(client: redis.Redis, name: str):
+    with pytest.raises(Misconfigured, match="is not a valid token name"):
         tokens.create(client, Token("id", name, "*", ("record",), 0))
     assert not tokens.load(client).by_digest
 
@@ -81,15 +81,15 @@ def test_a_name_that_a_terminal_would_act_on_is_refused(client: redis.Redis, nam
         ("car-7", "car-77", "car-77"),
     ],
 )
-def test_a_list_begins_where_a_pattern_does(pattern: str, prefix: str, narrow: str | None):
+def test_narrows_a_prefix_to_the_pattern(pattern: str, prefix: str, narrow: str | None):
     assert token(pattern).narrowed(prefix) == narrow
 
 
-def test_what_is_remembered_of_a_pattern_is_bounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tokens, "_DEVICES_KEPT_MAX", 10)
+def test_the_cache_of_covered_devices_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tokens, "_DEVICES_CACHED_MAX", 10)
     held = token("car-*")
     assert all(held.covers(f"car-{n}") for n in range(100))
-    assert len(held._known) <= 10
+    assert len(held._covered) <= 10
 
 
 @pytest.mark.parametrize("has", tokens.SCOPES)
@@ -104,7 +104,7 @@ def test_a_scope_allows_itself_and_nothing_else(has: Scope, wants: Scope):
     assert (caught.value.status, caught.value.code) == (403, "wrong_scope")
 
 
-def test_one_device_that_is_not_covered_is_named():
+def test_the_error_names_the_device_that_is_not_covered():
     with pytest.raises(Refused) as caught:
         token("car-*").check("record", ["car-1", "van-1"])
     assert (caught.value.status, caught.value.code) == (403, "wrong_device")
@@ -120,7 +120,7 @@ def basic(text: str) -> str:
     ["Bearer s3", "bearer s3", "BEARER   s3 ", "Token s3", "token s3", basic("user:s3"),
      basic(":s3"), basic("u:s3").replace("Basic", "basic")],
 )  # fmt: skip
-def test_a_secret_is_found_in(authorization: str):
+def test_finds_the_secret_in_authorization(authorization: str):
     assert tokens.secret_of(authorization) == "s3"
 
 
@@ -128,18 +128,18 @@ def test_a_secret_is_found_in(authorization: str):
     "authorization",
     ["", "s3", "Bearer", "Bearer ", "Digest s3", "Basic !", "Basic czM", "Basic /w=="],
 )
-def test_no_secret_is_found_in(authorization: str):
+def test_rejects_authorization_without_a_secret(authorization: str):
     with pytest.raises(Refused) as caught:
         tokens.secret_of(authorization)
     assert caught.value.status == 401
     assert caught.value.headers == {"WWW-Authenticate": "Bearer"}
 
 
-def test_a_password_of_basic_may_hold_a_colon():
+def test_a_basic_password_may_contain_a_colon():
     assert tokens.secret_of(basic("user:a:b")) == "a:b"
 
 
-def test_a_table_finds_by_secret_until_the_token_expires():
+def test_finds_a_token_by_secret_until_it_expires():
     forever, brief = token(), token(expires_at_ms=NOW_MS)
     table = Table("1", {tokens.digest_of("a"): forever, tokens.digest_of("b"): brief})
     assert table.find("a", NOW_MS) is forever
@@ -150,14 +150,14 @@ def test_a_table_finds_by_secret_until_the_token_expires():
         assert caught.value.status == 401
 
 
-def test_half_a_digest_opens_nothing():
+def test_half_a_digest_is_not_enough():
     digest = tokens.digest_of("a")
     table = Table("1", {digest[:32] + "0" * 32: token()})
     with pytest.raises(Refused):
         table.find("a", NOW_MS)
 
 
-def test_redis_holds_the_hash_and_not_the_secret(client: redis.Redis):
+def test_redis_stores_the_hash_and_not_the_secret(client: redis.Redis):
     secret = tokens.create(client, token("car-*", "record", "collect"))
     held = repr(client.hgetall(keys.TOKENS))
     assert secret not in held
@@ -166,24 +166,24 @@ def test_redis_holds_the_hash_and_not_the_secret(client: redis.Redis):
     assert tokens.load(client).find(secret, NOW_MS).device == "car-*"
 
 
-def test_no_two_secrets_are_alike_and_each_has_256_bits(client: redis.Redis):
+def test_secrets_are_distinct_and_have_256_bits(client: redis.Redis):
     secrets = {tokens.create(client, token()) for _ in range(50)}
     assert len(secrets) == 50
     assert {len(base64.urlsafe_b64decode(s.removeprefix("trb_") + "=")) for s in secrets} == {32}
 
 
-def test_revoking_a_token_deletes_what_it_has_used(client: redis.Redis):
+def test_revoking_a_token_deletes_its_counts(client: redis.Redis):
     for name in ("one", "two"):
         tokens.create(client, Token(name, "", "*", ("record",), 0, series_max=5))
     used = {"one:series": 3, "one:devices": 2, "two:series": 1, "gone:series": 1}
-    client.hset(keys.TOKEN_USE, mapping=used)  # `gone`: added by a process after it was revoked
+    client.hset(keys.TOKEN_USE, mapping=used)  # `gone`: counted after it was revoked
     assert tokens.revoke(client, "one")
     assert client.hgetall(keys.TOKEN_USE) == {b"two:series": b"1"}
     assert tokens.revoke(client, "two")
     assert not client.exists(keys.TOKEN_USE)
 
 
-def test_a_token_is_revoked_also_by_whom_may_not_delete_what_it_used(client: redis.Redis):
+def test_revoking_works_without_permission_to_delete_the_counts(client: redis.Redis):
     tokens.create(client, token())
     client.hset(keys.TOKEN_USE, "id:series", 1)
     client.acl_setuser("old", enabled=True, nopass=True, keys=[keys.TOKENS], commands=["+@all"])
@@ -214,11 +214,11 @@ def test_every_change_changes_the_version(client: redis.Redis):
 
 
 @pytest.mark.parametrize("device", ["", "a b", "{x}", "x" * 129, "größe", "a?"])
-def test_a_pattern_that_no_device_could_match_is_refused(client: redis.Redis, device: str):
+def test_rejects_a_pattern_that_no_device_could_match(client: redis.Redis, device: str):
     with pytest.raises(Misconfigured, match="pattern"):
         tokens.create(client, token(device))
 
 
-def test_a_token_without_a_scope_is_refused(client: redis.Redis):
+def test_rejects_a_token_without_a_scope(client: redis.Redis):
     with pytest.raises(Misconfigured, match="scope"):
         tokens.create(client, Token("id", "", "*", (), NOW_MS))

@@ -1,4 +1,4 @@
-"""Each HTTP role by itself tells the pages of the listed origins that they may read, and once."""
+"""CORS header fields of each HTTP role, with and without the lane."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROUTES = {"ingest": ("POST", "/record", '{"speed": 72}'), "api": ("GET", "/colle
 
 
 def allowed(url: str, method: str, path: str, origin: str, body: str | None = None) -> list[str]:
-    """The origins that an answer names."""
+    """The origins that a response allows."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
     connection.request(method, path, body, {"Origin": origin})
     response = connection.getresponse()
@@ -27,7 +27,7 @@ def allowed(url: str, method: str, path: str, origin: str, body: str | None = No
 
 @pytest.mark.parametrize("lane", ["--lane", "--no-lane"])
 @pytest.mark.parametrize("role", ["ingest", "api"])
-def test_a_lone_role_tells_the_origins_that_are_listed(
+def test_each_role_alone_allows_the_listed_origins(
     role: str, lane: str, run: Callable[..., Process], change: Callable[..., Settings]
 ):
     environ = pipeline.environ(change(cors_origins=LISTED))

@@ -1,4 +1,4 @@
-"""What a page of another site tries through a real browser, and what comes of it.
+"""Attacks of a page of another site through a real browser, and their results.
 
 `python -m support.attacks URL` prints the table for a server that runs without tokens.
 """
@@ -18,14 +18,14 @@ from playwright.sync_api import Page, sync_playwright
 
 from support.processes import request
 
-# Both names lead to this machine: the attacker's site, and his name pointed at ours.
+# Both names resolve to this machine: the attacker's site, and a name rebound to the server.
 _RULES = "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP rebind.test 127.0.0.1"
 _POST = """([url, body]) => fetch(url, {method: "POST", mode: "no-cors", body}).then(
-    response => "answered " + (response.status || "opaquely"), error => "failed")"""
+    response => "response " + (response.status || "opaquely"), error => "failed")"""
 _BEACON = """([url, body]) => String(navigator.sendBeacon(url, body))"""
 _IMAGE = """url => new Promise(done => {
     const image = new Image();
-    image.onload = image.onerror = () => done("asked");
+    image.onload = image.onerror = () => done("requested");
     image.src = url;
 })"""
 _FORM = """([url, body]) => {
@@ -38,14 +38,14 @@ _FORM = """([url, body]) => {
 
 
 def stored(url: str) -> set[str]:
-    """The devices that the server has recorded something of."""
+    """The devices that the server has readings of."""
     status, body = request(url, "GET", "/api/v1/devices?limit=1000", None, {})
     assert status == 200, body
     return {each["device"] for each in body["devices"]}
 
 
 def play(url: str) -> dict[str, str]:
-    """Every attack on a server; attack → what came of it, as the browser sees it."""
+    """Run every attack on a server; attack → result, as the browser sees it."""
     port = urlsplit(url).port
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     seen = {}
@@ -88,7 +88,7 @@ def _evil_site() -> Iterator[str]:
             self.wfile.write(b"<!doctype html><title>evil</title><body>evil</body>")
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Do not log."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""HTTP as bytes on a socket, for requests that no client library would send."""
+"""HTTP as bytes on a socket, for requests that no client library sends."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """One response."""
 
     status: int
@@ -22,34 +22,34 @@ class Answer(NamedTuple):
 
 
 class Raw:
-    """A connection that sends what it is told and splits what comes back into answers."""
+    """A connection that sends bytes and splits what it receives into responses."""
 
     def __init__(self, url: str) -> None:
         address = urlsplit(url)
-        self.socket = socket.create_connection((address.hostname, address.port), PATIENCE_S)
+        self.socket = socket.create_connection((address.hostname, address.port), TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unread = b""
 
     def send(self, data: bytes) -> None:
-        """Send, as far as the other side still listens."""
+        """Send; ignore that the other side has closed."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(data)
 
     def send_in_pieces(self, data: bytes, size: int) -> None:
-        """Send piece by piece, each a segment of its own as far as the kernel plays along."""
+        """Send in pieces, if the kernel allows each as its own segment."""
         for at in range(0, len(data), size):
             self.send(data[at : at + size])
 
     def finish(self) -> None:
-        """Send no more, but go on reading."""
+        """Close the sending side, but keep reading."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
 
-    def answer(self, *, has_body: bool = True) -> Answer | None:
-        """The next answer; None at the end of the connection."""
+    def response(self, *, has_body: bool = True) -> Response | None:
+        """The next response; None at the end of the connection."""
         while (end := self._unread.find(b"\r\n\r\n")) < 0:
             if not self._receive():
-                assert not self._unread, f"the answer ends too early: {self._unread!r:.200}"
+                assert not self._unread, f"the response is incomplete: {self._unread!r:.200}"
                 return None
         head = self._unread[: end + 2]
         self._unread = self._unread[end + 4 :]
@@ -57,15 +57,15 @@ class Raw:
         length = _LENGTH.search(head)
         size = int(length[1]) if length and has_body and status >= 200 else 0
         while len(self._unread) < size:
-            assert self._receive(), f"the body ends too early: {self._unread!r:.200}"
+            assert self._receive(), f"the body is incomplete: {self._unread!r:.200}"
         body, self._unread = self._unread[:size], self._unread[size:]
-        return Answer(status, head, body)
+        return Response(status, head, body)
 
-    def answers(self) -> list[Answer]:
-        """Every answer until the server closes the connection."""
+    def responses(self) -> list[Response]:
+        """All responses until the server closes the connection."""
         found = []
-        while (answer := self.answer()) is not None:
-            found.append(answer)
+        while (response := self.response()) is not None:
+            found.append(response)
         return found
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Raw:
 
 @contextlib.contextmanager
 def connected(url: str) -> Iterator[Raw]:
-    """A raw connection, closed in the end."""
+    """A raw connection, closed on exit."""
     raw = Raw(url)
     try:
         yield raw
@@ -91,7 +91,7 @@ def connected(url: str) -> Iterator[Raw]:
 
 
 def request(line: str, body: bytes | None = None, *fields: str) -> bytes:
-    """A usual request as bytes; with a body, its Content-Length."""
+    """A request as bytes; if it has a body, with Content-Length."""
     lines = [f"{line} HTTP/1.1", "Host: here", *fields]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
@@ -99,5 +99,5 @@ def request(line: str, body: bytes | None = None, *fields: str) -> bytes:
 
 
 def post(device: str, *fields: str, target: str = "/record") -> bytes:
-    """A usual request that records one reading."""
+    """A request that records one reading."""
     return request(f"POST {target}", b'{"device":"%b","n":1}' % device.encode(), *fields)

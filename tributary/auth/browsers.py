@@ -1,9 +1,9 @@
-"""What a page of another site may do through a browser where no token is asked for. Pure.
+"""Checks against pages of other sites where no token is required. Pure.
 
-Without tokens, being able to connect is the only credential, and a browser on this machine has
-it whatever page it shows. Two checks take it away again: the name in `Host` must be one that no
-other site can own (DNS rebinding), and a request that writes must not come from another site.
-A request without these header fields comes from no browser and passes.
+Without tokens, the ability to connect is the only credential, and every page in a browser on
+this machine has it. Two checks protect the server: `Host` must be a name that no other site can
+own (DNS rebinding), and a request that writes must not come from a page of another site. A
+request without these header fields does not come from a browser and is accepted.
 
 Sources: RFC 9110 7.2 (Host), the Fetch standard (Origin, Sec-Fetch-Site),
 https://www.w3.org/TR/fetch-metadata/.
@@ -20,10 +20,10 @@ _NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
 
 
 def parse_hosts(text: str) -> frozenset[str]:
-    """`tributary.example.com, ingest` → host names in lower case; an empty text is none.
+    """`tributary.example.com, ingest` → host names in lower case; an empty text means none.
 
     Raises:
-        ValueError: one of them is not a host name without port.
+        ValueError: a part is not a host name without a port.
     """
     hosts = frozenset(filter(None, (part.strip().lower() for part in text.split(","))))
     for host in sorted(hosts):
@@ -43,10 +43,10 @@ class Policy:
         self._origins = origins
 
     def check_host(self, host: str | None) -> None:
-        """Raise unless no other site can own the name in the header field Host.
+        """Raise if another site could own the name in Host.
 
         Args:
-            host: the field as it was sent; a browser always names one, others may not.
+            host: the header field as sent; browsers always send one, other clients may not.
 
         Raises:
             Refused: 421 unknown_host.
@@ -57,35 +57,35 @@ class Policy:
         if name == "localhost" or name in self._hosts or _is_address(name):
             return
         raise Refused(
-            f"Host is {host!r:.80}, a name this server does not know; use its IP address or "
-            "localhost, or list the name in TRIBUTARY_PUBLIC_HOSTS (or ask for tokens)",
+            f"unknown host {host!r:.80}; use the IP address of the server or localhost, or list the "
+            "name in TRIBUTARY_PUBLIC_HOSTS (or require tokens)",
             status=421,
             code="unknown_host",
             field="Host",
         )
 
     def is_cross_site(self, host: str | None, origin: str | None, fetch_site: str | None) -> bool:
-        """Whether a browser says that a page of another site has sent the request.
+        """Whether a browser marks the request as sent by a page of another site.
 
         Args:
             host: the header field Host.
-            origin: the header field Origin; `null` is a page without an origin.
+            origin: the header field Origin; `null` for a page without one.
             fetch_site: the header field Sec-Fetch-Site.
         """
         if origin is None:
             return fetch_site is not None and fetch_site.strip().lower() == "cross-site"
         if origin in self._origins:
             return False
-        scheme, _, place = origin.lower().partition("://")
-        # A proxy in front may end TLS, so the scheme says nothing here.
-        return scheme not in ("http", "https") or host is None or place != host.lower()
+        scheme, _, address = origin.lower().partition("://")
+        # A proxy in front may terminate TLS, so the scheme need not match.
+        return scheme not in ("http", "https") or host is None or address != host.lower()
 
 
 def cross_site() -> Refused:
-    """403 for a request that writes and that a page of another site has sent."""
+    """403 for a write from a page of another site."""
     return Refused(
-        "a page of another site may not write here; list its origin in TRIBUTARY_CORS_ORIGINS, "
-        "or ask for tokens",
+        "a page of another site must not write; list its origin in TRIBUTARY_CORS_ORIGINS, "
+        "or require tokens",
         status=403,
         code="cross_site",
     )

@@ -1,7 +1,7 @@
-"""Which pages of other hosts may read the answers: none, unless their origins are listed. Pure.
+"""CORS: pages of other origins may read responses only if the origin is listed. Pure.
 
-Origins are compared letter by letter with those of the setting; there is no pattern and no `*`,
-and no credentials are shared: a page sends a token itself or has none.
+Origins are compared exactly; there are no patterns and no `*`. Credentials are not shared: a
+page sends its own token, or none.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _PREFLIGHT = {
 
 
 def parse_origins(text: str) -> frozenset[str]:
-    """`https://a.example, http://localhost:3000` → origins; an empty text is none.
+    """`https://a.example, http://localhost:3000` → origins; an empty text means none.
 
     Raises:
-        ValueError: one of them is not an origin.
+        ValueError: a part is not an origin.
     """
     origins = frozenset(filter(None, (part.strip() for part in text.split(","))))
     for origin in sorted(origins):
@@ -36,12 +36,12 @@ def parse_origins(text: str) -> frozenset[str]:
 
 
 def headers(origins: frozenset[str], origin: str | None, method: str) -> dict[str, str]:
-    """What an answer must carry so that a page from `origin` may read it.
+    """The header fields that allow a page from `origin` to read the response.
 
     Args:
-        origins: those allowed; empty is off, and then nothing is ever added.
-        origin: of the page that asks, None if no browser says so.
-        method: of the request; OPTIONS is the browser asking beforehand.
+        origins: those allowed; if empty, CORS is off and no field is added.
+        origin: the header field Origin of the request.
+        method: of the request; OPTIONS is a preflight.
     """
     if not origins:
         return {}

@@ -1,7 +1,7 @@
-"""The door of an HTTP process: it keeps the table of tokens and lets requests pass.
+"""Authentication of requests in an HTTP process.
 
-The table is in memory, so no request waits for Redis because of its token. A thread asks once
-a second whether it has changed: a revoked token is refused within two seconds.
+The table of tokens is in memory, so authentication never waits for Redis. A thread polls Redis
+for changes; a revoked token is rejected within `REVOKED_WITHIN_S`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from tributary.errors import Misconfigured, TributaryError, Unavailable
 from tributary.settings import Settings
 from tributary.store.outage import Outage
 
-_ASK_S = 1.0
+REVOKED_WITHIN_S = 5.0  # promised in docs/http.md; polling leaves room for a slow Redis
+_POLL_INTERVAL_S = 1.0
 
 
 def is_loopback(host: str) -> bool:
@@ -37,39 +38,39 @@ def is_loopback(host: str) -> bool:
 def check_exposure(
     settings: Settings, client: redis.Redis, command: str = "tributary token create"
 ) -> None:
-    """Let nobody but this machine in without a token, unless the operator has said so.
+    """Raise if other machines could connect without a token, unless `open` allows it.
 
     Args:
-        settings: host, and whether anybody may connect.
-        client: holds the tokens.
-        command: makes a token; named in the error.
+        settings: `host` and `open`.
+        client: reads the tokens.
+        command: creates a token; the error message recommends it.
 
     Raises:
-        Misconfigured: the address is reachable from elsewhere, and there are no tokens.
-        Unavailable: Redis cannot be asked for them.
+        Misconfigured: other machines can reach the address, and there are no tokens.
+        Unavailable: Redis is unavailable.
     """
     if settings.open or is_loopback(settings.host) or tokens.load(client).by_digest:
         return
     raise Misconfigured(
         f"host={settings.host!r} is reachable from other machines, and there are no tokens; "
-        f"make one with `{command}`, listen on 127.0.0.1, or let anybody in with --open"
+        f"create one with `{command}`, listen on 127.0.0.1, or allow everybody with --open"
     )
 
 
 def report_ignored_tokens(settings: Settings, client: redis.Redis) -> None:
-    """Warn at start of the tokens that `open` leaves without effect.
+    """Log a warning if `open` makes existing tokens ineffective.
 
     Raises:
-        Unavailable: Redis cannot be asked for them.
+        Unavailable: Redis is unavailable.
     """
     if settings.open and (ignored := len(tokens.load(client).by_digest)):
         logger.bind(action="open", ignored_tokens=ignored).warning(
-            "anyone who can connect is let in (--open); existing tokens are ignored"
+            "everybody may connect (--open); existing tokens are ignored"
         )
 
 
 class RequestHeaders:
-    """The header fields of a request that we look at; `memo` is for what follows from them."""
+    """The header fields that the handlers use; `memo` caches the result of authentication."""
 
     __slots__ = (
         "_find",
@@ -85,7 +86,7 @@ class RequestHeaders:
         "origin",
     )
 
-    def __init__(  # noqa: PLR0913 - it is a record of header fields
+    def __init__(  # noqa: PLR0913 - a record of header fields
         self,
         authorization: str = "",
         content_type: str = "",
@@ -105,17 +106,17 @@ class RequestHeaders:
         self.origin = origin
         self.fetch_site = fetch_site
         self._find = find
-        self.is_cross_site = False  # known once the guard has admitted it without a token
-        self.is_plain: bool | None = None  # for who records: whether nothing has to be undone
+        self.is_cross_site = False  # set by the guard where no token is required
+        self.is_plain: bool | None = None  # set by admission: JSON, no encoding, no key
         self.memo: tuple[tokens.Table, Token | None] | None = None
 
     def field(self, name: str) -> str | None:
-        """Any header field that a client sends at most once."""
+        """Another header field that a client sends at most once."""
         return None if self._find is None else self._find(name)
 
 
 class Guard:
-    """Who may pass; `None` as token means that everybody may do everything."""
+    """Authenticates requests; None as token means that no token is required."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._client = client
@@ -123,35 +124,35 @@ class Guard:
             browsers.parse_hosts(settings.public_hosts), cors.parse_origins(settings.cors_origins)
         )
         self._is_open = settings.open
-        self._demands = not is_loopback(settings.host)
+        self._is_exposed = not is_loopback(settings.host)
         self._outage = Outage("redis (tokens)")
         self._table: tokens.Table | None = None
         self._tasks: list[Callable[[redis.Redis], None]] = [REFUSALS.flush]
         self.refresh()
-        # The thread must not keep what it serves: it ends with the app that holds this guard.
-        of = weakref.ref(self)
-        threading.Thread(target=_keep, args=(of,), name="tokens", daemon=True).start()
+        # A weak reference, so that the thread ends with the app that owns this guard.
+        guard = weakref.ref(self)
+        threading.Thread(target=_poll, args=(guard,), name="tokens", daemon=True).start()
 
     def every_second(self, task: Callable[[redis.Redis], None]) -> None:
-        """Let the guard's thread call something with its client, now and once per second."""
-        with contextlib.suppress(TributaryError):  # the thread reports an outage
+        """Call a task now and then once per second, in the guard's thread with its client."""
+        with contextlib.suppress(TributaryError):  # the thread will log an outage
             task(self._client)
         self._tasks.append(task)
 
     def admit(
         self, headers: RequestHeaders, *, writes: bool = False, secret: str | None = None
     ) -> Token | None:
-        """The token of a request; None where no tokens are asked for.
+        """The token of a request; None where no token is required.
 
         Args:
             headers: its header fields.
-            writes: whether it changes what is stored.
+            writes: whether the request changes stored data.
             secret: the token, if it is not in the Authorization header; empty if there is none.
 
         Raises:
-            Refused: 401, there is no valid token; where no tokens are asked for, 421 for a host
-                name that is not known, 403 for a write that comes from a page of another site.
-            Unavailable: the tokens have not been read yet; nobody passes until they are.
+            Refused: 401 without a valid token; where no token is required, 421 for an unknown
+                host name and 403 for a write from a page of another site.
+            Unavailable: the tokens have not been read from Redis yet.
         """
         memo, table = headers.memo, self._table
         if table is None:
@@ -164,24 +165,24 @@ class Guard:
                 return None
             if token.expires_at_ms is None and secret is None:
                 return token
-        if not self._asks_for_tokens(table):
+        if not self._requires_token(table):
             self._check_browser(headers, writes=writes)
             headers.memo = (table, None)
             return None
         now_ms = time.time_ns() // 1_000_000
-        if secret is not None:  # equal header fields, but another token the next time
+        if secret is not None:  # not part of the header fields, so it must not be cached
             return table.find(secret, now_ms)
         token = table.find(tokens.secret_of(headers.authorization), now_ms)
         headers.memo = (table, token)
         return token
 
     def check_browser(self, headers: RequestHeaders, *, writes: bool) -> None:
-        """For routes that ask for no token: what `admit` checks where there are none.
+        """Check what `admit` checks without tokens; for routes that require none.
 
         Raises:
             Refused: 421 or 403.
         """
-        if self._table is None or not self._asks_for_tokens(self._table):
+        if self._table is None or not self._requires_token(self._table):
             self._check_browser(headers, writes=writes)
 
     def _check_browser(self, headers: RequestHeaders, *, writes: bool) -> None:
@@ -192,15 +193,15 @@ class Guard:
         if writes and headers.is_cross_site:
             raise browsers.cross_site()
 
-    def _asks_for_tokens(self, table: tokens.Table) -> bool:
-        return not self._is_open and (self._demands or bool(table.by_digest))
+    def _requires_token(self, table: tokens.Table) -> bool:
+        return not self._is_open and (self._is_exposed or bool(table.by_digest))
 
     def readiness(self) -> str | None:
-        """Why no request can be judged yet, or None."""
+        """Why no request can be authenticated yet, or None."""
         return "the tokens have not been read from Redis yet" if self._table is None else None
 
     def refresh(self) -> None:
-        """Read the tokens again if they have changed; called once per second."""
+        """Reload the tokens if they have changed, and run the tasks; called once per second."""
         try:
             table = self._table
             if table is None or tokens.version(self._client) != table.version:
@@ -215,7 +216,7 @@ class Guard:
             self._outage.end()
 
     def _failure(self, task: Callable[[redis.Redis], None]) -> TributaryError | None:
-        """Do a task; one that fails keeps no other from being done."""
+        """Run a task and return its error: the other tasks run in any case."""
         try:
             task(self._client)
         except TributaryError as error:
@@ -223,11 +224,11 @@ class Guard:
         return None
 
 
-def _keep(of: weakref.ref[Guard]) -> None:
+def _poll(guard: weakref.ref[Guard]) -> None:
     while True:
-        time.sleep(_ASK_S)
-        kept = of()
-        if kept is None:
+        time.sleep(_POLL_INTERVAL_S)
+        alive = guard()
+        if alive is None:
             return
-        kept.refresh()
-        del kept
+        alive.refresh()
+        del alive

@@ -1,8 +1,8 @@
-"""Requests that were refused, counted by code and logged now and then.
+"""Rejected requests, counted by code and logged from time to time.
 
-A process counts in memory, where a refusal costs nothing; the guard's thread adds the counts to
-Redis once per second, so that every process reports those of the deployment. What a process has
-not yet added is gone if it is killed: at most one second of it.
+A process counts in memory; the guard's thread adds the counts to Redis once per second, so that
+every process reports those of the whole deployment. A killed process loses at most the counts of
+one second.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _LOG_EVERY_S = 10.0
 
 
 def totals(client: redis.Redis) -> dict[str, int]:
-    """Requests refused so far in the whole deployment, by code.
+    """Requests rejected in the whole deployment, by code.
 
     Raises:
-        Unavailable: the server cannot answer now.
+        Unavailable: Redis is unavailable.
     """
     with failures():
         held: Any = client.hgetall(keys.REFUSALS)
@@ -36,7 +36,7 @@ def totals(client: redis.Redis) -> dict[str, int]:
 
 
 class Refusals:
-    """The counts of one process. Codes are those of Tributary itself, so they are few."""
+    """The counts of one process. Only Tributary defines codes, so there are few."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,17 +45,17 @@ class Refusals:
         self._logged_at_s = 0.0
 
     def note(self, refusal: Refused) -> None:
-        """Count a refusal that says something about who asks: 401, 403, 421, 429, a cap."""
+        """Count a rejection that is due to the client: 401, 403, 421, 429, a cap."""
         if refusal.status in _STATUSES or refusal.code in _CODES:
             with self._lock:
                 self._new[refusal.code] += 1
                 self._not_logged[refusal.code] += 1
 
     def flush(self, client: redis.Redis) -> None:
-        """Add what is new to the counts in Redis, and log it at most every ten seconds.
+        """Add new counts to Redis, and log them at most every ten seconds.
 
         Raises:
-            TributaryError: Redis was not asked; the counts are kept for the next time.
+            TributaryError: the counts could not be added, and are kept for the next call.
         """
         self._log()
         with self._lock:
@@ -80,7 +80,7 @@ class Refusals:
         with self._lock:
             counts, self._not_logged = dict(self._not_logged), Counter()
         self._logged_at_s = now_s
-        logger.bind(action="refused", **counts).warning("requests refused")
+        logger.bind(action="refused", **counts).warning("requests rejected")
 
 
 REFUSALS = Refusals()

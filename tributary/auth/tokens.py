@@ -1,7 +1,7 @@
-"""Who may do what: tokens, of which Redis holds only the SHA-256.
+"""Access tokens; Redis stores only their SHA-256.
 
-A token is 256 random bits: a fast hash is enough, and none can be guessed. It is for a pattern
-of device names and for some scopes.
+A secret is 256 random bits, so a fast hash is safe. A token is limited to a pattern of device
+names and to some scopes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _ANY = "*"  # the pattern of every device
 _VERSION = "version"
 _SELECTOR = 32
 _PATTERN = re.compile(r"[A-Za-z0-9._:/*-]{1,128}")
-_DEVICES_KEPT_MAX = 10_000
+_DEVICES_CACHED_MAX = 10_000
 _NAME_MAX = 128
-_SHOWN_MAX = 60
+_PRINTED_MAX = 60
 
 
 class Token(msgspec.Struct, frozen=True, dict=True):
-    """What Redis holds of a token; times are UTC milliseconds."""
+    """A token as stored in Redis; times are UTC milliseconds."""
 
     id: str
     name: str
@@ -45,12 +45,12 @@ class Token(msgspec.Struct, frozen=True, dict=True):
     scopes: tuple[Scope, ...]
     created_at_ms: int
     expires_at_ms: int | None = None
-    series_max: int = 0  # first recorded with it; 0: any number
+    series_max: int = 0  # that may be first recorded with it; 0: no limit
     devices_max: int = 0
 
     @property
     def is_capped(self) -> bool:
-        """Whether it may bring a limited number of series or devices only."""
+        """Whether the number of new series or devices is limited."""
         return bool(self.series_max or self.devices_max)
 
     @cached_property
@@ -58,7 +58,7 @@ class Token(msgspec.Struct, frozen=True, dict=True):
         return re.compile(re.escape(self.device).replace(r"\*", ".*"))
 
     @cached_property
-    def _known(self) -> dict[str, bool]:
+    def _covered(self) -> dict[str, bool]:
         return {}
 
     @property
@@ -67,7 +67,7 @@ class Token(msgspec.Struct, frozen=True, dict=True):
         return self.device == _ANY
 
     def narrowed(self, prefix: str) -> str | None:
-        """The prefix of all devices that begin with `prefix` and may be covered; None: none is."""
+        """The prefix shared by the covered devices that begin with `prefix`; None: there are none."""
         own = self.device.partition(_ANY)[0]
         if own.startswith(prefix):
             return own
@@ -75,15 +75,15 @@ class Token(msgspec.Struct, frozen=True, dict=True):
 
     def covers(self, device: str) -> bool:
         """Whether the token is for this device."""
-        covered = self._known.get(device)
+        covered = self._covered.get(device)
         if covered is None:
-            if len(self._known) >= _DEVICES_KEPT_MAX:
-                self._known.clear()
-            covered = self._known[device] = self._pattern.fullmatch(device) is not None
+            if len(self._covered) >= _DEVICES_CACHED_MAX:
+                self._covered.clear()
+            covered = self._covered[device] = self._pattern.fullmatch(device) is not None
         return covered
 
     def check(self, scope: Scope, devices: Iterable[str] = ()) -> None:
-        """Let pass what the token may do.
+        """Raise unless the token has the scope and covers the devices.
 
         Raises:
             Refused: 403, naming the scope or the device.
@@ -107,41 +107,41 @@ class Token(msgspec.Struct, frozen=True, dict=True):
 
 
 class Table:
-    """The tokens as of one moment; `version` changes with every change of any of them."""
+    """All tokens at one moment; `version` changes whenever a token does."""
 
     def __init__(self, version: str, by_digest: Mapping[str, Token]) -> None:
         self.version = version
         self.by_digest = by_digest
-        # Found by half of the digest, then compared whole and in constant time.
-        self._found = {d[:_SELECTOR]: (d, token) for d, token in by_digest.items()}
+        # Looked up by half of the digest, then compared in full and in constant time.
+        self._by_selector = {d[:_SELECTOR]: (d, token) for d, token in by_digest.items()}
 
     def find(self, secret: str, now_ms: int) -> Token:
         """The token with this secret.
 
         Raises:
-            Refused: 401, there is none, or it has expired.
+            Refused: 401, it is unknown or has expired.
         """
         digest = digest_of(secret)
-        held, token = self._found.get(digest[:_SELECTOR], ("", None))
+        held, token = self._by_selector.get(digest[:_SELECTOR], ("", None))
         if not hmac.compare_digest(held, digest) or token is None:
-            raise unauthorized("the token is not known")
+            raise unauthorized("unknown token")
         if token.expires_at_ms is not None and token.expires_at_ms <= now_ms:
             raise unauthorized("the token has expired")
         return token
 
 
-def printable(text: str, limit: int = _SHOWN_MAX) -> str:
-    """A text from outside as it may be shown on a terminal or logged.
+def printable(text: str, limit: int = _PRINTED_MAX) -> str:
+    """Make untrusted text safe for a terminal and for logs.
 
-    What a terminal would act on (control and direction characters, line ends) is escaped, and
-    what is longer than `limit` characters is cut.
+    Control and direction characters and line ends are escaped; text over `limit` characters is
+    truncated.
     """
     shown = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 def digest_of(secret: str) -> str:
-    """What stands in Redis instead of a secret."""
+    """The digest that Redis stores instead of the secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -149,7 +149,7 @@ def secret_of(authorization: str) -> str:
     """The secret in an Authorization header: Bearer, Token, or the password of Basic.
 
     Raises:
-        Refused: 401, there is none in it.
+        Refused: 401, it contains none.
     """
     scheme, _, value = authorization.strip().partition(" ")
     value = value.strip()
@@ -159,14 +159,14 @@ def secret_of(authorization: str) -> str:
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
-            raise unauthorized("the Basic authorization is not base64") from None
-    raise unauthorized("there is no token")
+            raise unauthorized("invalid base64 in Basic authorization") from None
+    raise unauthorized("missing token")
 
 
-def unauthorized(fault: str) -> Refused:
-    """401, with how to send a token."""
+def unauthorized(reason: str) -> Refused:
+    """401 with a message on how to send a token."""
     return Refused(
-        f"{fault}; send Authorization: Bearer TOKEN",
+        f"{reason}; send Authorization: Bearer TOKEN",
         status=401,
         code="unauthorized",
         headers={"WWW-Authenticate": "Bearer"},
@@ -174,10 +174,10 @@ def unauthorized(fault: str) -> Refused:
 
 
 def load(client: redis.Redis) -> Table:
-    """Every token.
+    """Read all tokens.
 
     Raises:
-        Unavailable: Redis cannot be asked.
+        Unavailable: Redis is unavailable.
     """
     with failures():
         held: Any = client.hgetall(keys.TOKENS)
@@ -188,30 +188,30 @@ def load(client: redis.Redis) -> Table:
 
 
 def version(client: redis.Redis) -> str:
-    """What tells whether the table has changed."""
+    """The current version of the table."""
     with failures():
         held: Any = client.hget(keys.TOKENS, _VERSION)
     return (held or b"").decode()
 
 
 def create(client: redis.Redis, token: Token) -> str:
-    """Store a token under a new secret, and return the secret: nobody can read it again.
+    """Store a token under a new secret, and return the secret, which is not stored.
 
     Raises:
         Misconfigured: the name, the pattern or the scopes are not valid.
     """
     if len(token.name) > _NAME_MAX or not token.name.isprintable():
         raise Misconfigured(
-            f"name={printable(token.name)!r} is not a valid name of a token; "
+            f"name={printable(token.name)!r} is not a valid token name; "
             f"use at most {_NAME_MAX} printable characters"
         )
     if _PATTERN.fullmatch(token.device) is None:
         raise Misconfigured(
-            f"device={token.device!r:.140} is no pattern of device names; "
+            f"device={token.device!r:.140} is not a valid device pattern; "
             "use A-Z a-z 0-9 . _ : / - and * for any characters"
         )
     if not token.scopes:
-        raise Misconfigured(f"a token needs a scope; there are {', '.join(SCOPES)}")
+        raise Misconfigured(f"a token needs a scope: {', '.join(SCOPES)}")
     secret = _PREFIX + secrets.token_urlsafe(32)
     with failures():
         both = client.pipeline(transaction=True)
@@ -222,7 +222,7 @@ def create(client: redis.Redis, token: Token) -> str:
 
 
 def revoke(client: redis.Redis, token_id: str) -> bool:
-    """Delete the token with this id, and what it has used; whether there was one."""
+    """Delete a token and its counts; False if there is no token with this id."""
     held = load(client).by_digest
     digests = [d for d, token in held.items() if token.id == token_id]
     if not digests:
@@ -232,20 +232,20 @@ def revoke(client: redis.Redis, token_id: str) -> bool:
         both.hdel(keys.TOKENS, *digests)
         both.hset(keys.TOKENS, _VERSION, secrets.token_hex(8))
         both.execute()
-    # Not in the transaction: in a cluster the two keys are on different nodes.
+    # In a cluster the two keys are on different nodes, so this is not part of the transaction.
     with contextlib.suppress(NotPermitted):
         _delete_use(client, {token.id for token in held.values()} - {token_id})
     return True
 
 
 def _delete_use(client: redis.Redis, kept: set[str]) -> None:
-    """Delete what all tokens but these have used.
+    """Delete the counts of all other tokens.
 
-    Also of those that were revoked before: a process may have added some in the second or two
-    until it noticed.
+    That includes tokens revoked earlier: a process may have added counts until it reloaded the
+    tokens.
     """
     with failures():
         fields: Any = client.hkeys(keys.TOKEN_USE)
-        gone = [field for field in fields if field.decode().rpartition(":")[0] not in kept]
-        if gone:
-            client.hdel(keys.TOKEN_USE, *gone)
+        others = [field for field in fields if field.decode().rpartition(":")[0] not in kept]
+        if others:
+            client.hdel(keys.TOKEN_USE, *others)

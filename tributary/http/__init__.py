@@ -1,1 +1,1 @@
-"""HTTP for both roles: Flask with its errors and checks, and the lane in front of it."""
+"""HTTP for ingest and api: the Flask app with errors and checks, and the lane in front of it."""

@@ -1,4 +1,4 @@
-"""What every Flask app of ours shares: answers, errors as JSON, health."""
+"""The parts of every Flask app: JSON responses and errors, health, tokens, CORS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tributary.http.error_body import error_body
 from tributary.settings import Settings
 from tributary.store.outage import Outage
 
-Check = Callable[[], str | None]  # the reason why not ready, or None
+Check = Callable[[], str | None]  # returns why the app is not ready, or None
 
 _CHECKS = "tributary.checks"  # where an app keeps its checks
 _PERMISSIONS = Outage("redis (permissions)")
@@ -32,13 +32,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON response; bytes are taken as JSON already."""
+    """A JSON response; a body of bytes is sent as it is."""
     content = body if isinstance(body, bytes) else _encode(body)
     return Response(content, status, headers, mimetype="application/json")
 
 
 def request_headers() -> RequestHeaders:
-    """What the header fields of the present request ask for."""
+    """The header fields of the current request."""
     fields = request.headers
     return RequestHeaders(
         fields.get("Authorization", ""),
@@ -53,21 +53,21 @@ def request_headers() -> RequestHeaders:
 
 
 def require_scope(guard: Guard, scope: Scope) -> Callable[[], None]:
-    """A `before_request` that lets pass who may do this, and keeps the token in `g.token`."""
+    """A `before_request` that authenticates a request and stores its token in `g.token`."""
 
-    def ask() -> None:
-        if request.method == "OPTIONS":  # a browser asks beforehand, without the token
+    def authenticate() -> None:
+        if request.method == "OPTIONS":  # a preflight has no token
             g.token = None
             return
         g.token = guard.admit(request_headers())
         if g.token is not None:
             g.token.check(scope)
 
-    return ask
+    return authenticate
 
 
 def make_app(name: str, *blueprints: Blueprint) -> Flask:
-    """A Flask app of these blueprints whose every error is JSON of one shape."""
+    """A Flask app of these blueprints that responds to every error in JSON."""
     app = Flask(name, static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a device may be called a//b
@@ -75,14 +75,14 @@ def make_app(name: str, *blueprints: Blueprint) -> Flask:
     for unreadable in (ParseException, NoMoreData):
         app.register_error_handler(unreadable, _unreadable_body)
     app.register_error_handler(Exception, _on_error)
-    app.after_request(_undated)
+    app.after_request(_remove_date)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app
 
 
 def health(checks: list[Check]) -> Blueprint:
-    """`/healthz`: the process is up. `/readyz`: it can serve, or the reasons why not."""
+    """`/healthz`: the process is up. `/readyz`: it can serve, or the reason why it cannot."""
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/healthz")
@@ -93,7 +93,7 @@ def health(checks: list[Check]) -> Blueprint:
     def readyz() -> Response:
         for check in current_app.extensions[_CHECKS]:
             reason = check()
-            if reason is not None:  # what comes behind it mostly follows from it
+            if reason is not None:  # later checks mostly fail for the same reason
                 return json_response(
                     {"ready": False, "reasons": [reason]}, 503, {"Retry-After": "1"}
                 )
@@ -105,26 +105,26 @@ def health(checks: list[Check]) -> Blueprint:
 
 
 def add_check(app: Flask, check: Check) -> None:
-    """Let `/readyz` of an app with `health` ask one thing more."""
+    """Add a check to `/readyz` of an app with the blueprint `health`."""
     app.extensions[_CHECKS].append(check)
 
 
 def cors_headers(settings: Settings) -> Blueprint:
-    """What every answer of an app must carry for the pages of the origins in the settings."""
+    """Add the CORS header fields for the origins in the settings to every response."""
     origins = cors.parse_origins(settings.cors_origins)
-    blueprint = Blueprint("sharing", __name__)
+    blueprint = Blueprint("cors", __name__)
 
     @blueprint.after_app_request
-    def share(response: Response) -> Response:
-        asking = request.headers.get("Origin")
-        response.headers.extend(cors.headers(origins, asking, request.method))
+    def add_headers(response: Response) -> Response:
+        origin = request.headers.get("Origin")
+        response.headers.extend(cors.headers(origins, origin, request.method))
         return response
 
     return blueprint
 
 
 def browser_checks(guard: Guard) -> Blueprint:
-    """What every route of an app checks of a browser's request, also those that ask no token."""
+    """Check the requests of browsers on every route, also where no token is required."""
     blueprint = Blueprint("browsers", __name__)
 
     @blueprint.before_app_request
@@ -135,34 +135,34 @@ def browser_checks(guard: Guard) -> Blueprint:
 
 
 class ConcurrencyLimit:
-    """At most `at_once_max` requests of a kind at once in this process, half of it per token.
+    """At most `at_once_max` concurrent requests of a kind in this process, half of that per token.
 
-    Routes of Flask share the threads of a process: without this, slow lists could take them all,
-    and the lists of one token could keep out those of all others.
+    Flask routes share the threads of a process: without this, slow lists could occupy all of
+    them, and the lists of one token could block those of all others.
     """
 
     def __init__(self, at_once_max: int) -> None:
         self._at_once_max = at_once_max
         self._per_token_max = max(1, at_once_max // 2)
-        self._taken = 0
+        self._running = 0
         self._by_token: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def acquire(self, token: Token | None = None) -> Iterator[None]:
-        """A place for the time of a request.
+        """Count a request while it runs.
 
         Args:
-            token: whose request it is; None: nobody's, and limited by all places only.
+            token: of the request; None: only the total limit applies.
 
         Raises:
-            Overloaded: all places are taken, or the token has half of them.
+            Overloaded: the limit in total, or of the token, is reached.
         """
         with self._lock:
-            if self._taken >= self._at_once_max:
-                raise Overloaded("too many lists are being read at once")
+            if self._running >= self._at_once_max:
+                raise Overloaded("too many concurrent list requests")
             if token is not None and self._by_token[token.id] >= self._per_token_max:
-                raise Overloaded("too many lists are being read at once with this token")
+                raise Overloaded("too many concurrent list requests with this token")
             self._count(token, 1)
         try:
             yield
@@ -171,7 +171,7 @@ class ConcurrencyLimit:
                 self._count(token, -1)
 
     def _count(self, token: Token | None, change: int) -> None:
-        self._taken += change
+        self._running += change
         if token is None:
             return
         self._by_token[token.id] += change
@@ -180,7 +180,7 @@ class ConcurrencyLimit:
 
 
 class HttpError(msgspec.Struct, frozen=True):
-    """What a client learns of an error."""
+    """An error as sent to a client."""
 
     status: int
     code: str
@@ -207,14 +207,14 @@ def http_error(error: Exception) -> HttpError:
     if isinstance(error, Unavailable):
         headers = {"Retry-After": str(error.retry_after_s)}
         return HttpError(503, error.code, f"{error}; send it again later", headers=headers)
-    fault = secrets.token_hex(8)
-    logger.bind(action="fault", fault=fault).opt(exception=error).error("a request failed")
-    message = f"a fault of the server; tell the operator its id, {fault}"
+    error_id = secrets.token_hex(8)
+    logger.bind(action="error", error_id=error_id).opt(exception=error).error("a request failed")
+    message = f"internal error {error_id}; report this id to the operator"
     return HttpError(500, "internal", message)
 
 
 def to_response(error: Exception) -> tuple[int, bytes, dict[str, str]]:
-    """Status, body and headers that tell an error; one that nobody expected is logged."""
+    """Status, body and header fields of an error."""
     converted = http_error(error)
     return converted.status, converted.body, converted.headers
 
@@ -229,8 +229,8 @@ def _unreadable_body(error: Exception) -> Response:
     return json_response(error_body("malformed_http", f"the request is not HTTP: {error}"), 400)
 
 
-def _undated(response: Response) -> Response:
-    response.headers.pop("Date", None)  # the server puts one in, and there may be only one
+def _remove_date(response: Response) -> Response:
+    response.headers.pop("Date", None)  # the server adds its own
     return response
 
 

@@ -1,4 +1,4 @@
-"""One deployment with one partition, so that what was recorded stands in one stream, in order."""
+"""A deployment with one partition, so that one stream has all readings in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tributary.store import keys
 
 
 class Watched:
-    """A deployment, and what has been recorded since somebody last asked."""
+    """A deployment, and the readings recorded since the last call."""
 
     def __init__(self, deployment: Deployment) -> None:
         self.url = deployment.url
@@ -22,10 +22,10 @@ class Watched:
         self._seen = b"-"
 
     def recorded(self) -> list[str]:
-        """The devices of the readings that are new, in order."""
-        with connected(self.url) as raw:  # what came before this one is recorded before it
+        """The devices of the new readings, in order."""
+        with connected(self.url) as raw:  # a fence: earlier readings precede it
             raw.send(post("fence", "Connection: close"))
-            assert [answer.status for answer in raw.answers()] == [200]
+            assert [response.status for response in raw.responses()] == [200]
         entries = self.redis.xrange(keys.readings(0), self._seen)
         self._seen = b"(" + entries[-1][0]
         frames = [fields[b"r"] for _, fields in entries]

@@ -1,4 +1,4 @@
-"""Requests that two servers in a row might read differently, and what becomes of each.
+"""Requests that two servers might interpret differently, with the expected result of each.
 
 `@T` stands for the target, `@B` for a body that records a reading, `@L` for its length, `@C` for
 the body in one chunk without the last one. A whole request that records `smuggled` follows each.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-PASSED = 0  # answered as one request; the one behind it is answered, too
-LAST = -1  # answered as one request; the connection ends, and what is behind it is not taken
+PASSED = 0  # gets a response; so does the request behind it
+LAST = -1  # gets a response; the connection ends, and what is behind it is ignored
 
 
 class Case(NamedTuple):

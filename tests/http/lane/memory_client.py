@@ -32,7 +32,7 @@ class Memory(asyncio.Transport):
         super().__init__()
         self.sent = b""
         self.is_reading = True
-        self.ended = ""  # how the connection has ended this side
+        self.ended = ""  # how the connection ended its side
         self.protocol: Connection | None = None
         self.is_slow = False  # every write fills the buffer
 
@@ -130,7 +130,7 @@ class Client:
         return self.connection.state
 
     def wait(self, seconds: float = 100_000) -> State | None:
-        """Let time pass, as the lane's clock sees it."""
+        """Advance the clock of the lane."""
         self.clock_s += seconds
         self.lane.context.tick(self.clock_s)
         return self.connection.state
@@ -142,7 +142,7 @@ class Client:
         return self.connection.state
 
     def exhaust(self) -> None:
-        """Let other connections hold the whole budget."""
+        """Have other connections hold the whole budget."""
         self.lane.context.budget.held_bytes = 2 * IN_FLIGHT_MAX_BYTES
 
     def prime(self) -> None:

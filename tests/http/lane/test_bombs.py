@@ -1,4 +1,4 @@
-"""Small requests that would like to become large ones: memory stays within bounds."""
+"""Small requests that expand: memory stays bounded."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ def bombed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 def zeros(count_mib: int) -> bytes:
-    """So many MiB of zeros, packed without ever being in memory."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    """`count_mib` MiB of zeros, compressed block by block."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     block = bytes(_MIB)
-    return b"".join(packer.compress(block) for _ in range(count_mib)) + packer.flush()
+    return b"".join(compressor.compress(block) for _ in range(count_mib)) + compressor.flush()
 
 
 def status(deployment: Deployment, data: bytes) -> int:
     with connected(deployment.url) as raw:
         raw.send(data)
-        (answer,) = raw.answers()
-        return answer.status
+        (response,) = raw.responses()
+        return response.status
 
 
 def recording(body: bytes) -> bytes:
     return request("POST /record", body, *_GZIP)
 
 
-PACKED = gzip.compress(b'{"device":"bomb","n":1}')
+COMPRESSED = gzip.compress(b'{"device":"bomb","n":1}')
 BOMBS = {
     "a gibibyte": (zeros(1024), 413),
     "one byte too many": (gzip.compress(bytes(_BODY_MAX_BYTES + 1)), 413),
     "a bomb in the second member": (gzip.compress(b"") + zeros(64), 413),
-    "a bomb packed twice": (gzip.compress(zeros(1024)), 400),
+    "a bomb compressed twice": (gzip.compress(zeros(1024)), 400),
     "too many empty members": (gzip.compress(b"") * 50_000, 400),
-    "truncated": (PACKED[:-9], 400),
-    "without its checksum": (PACKED[:-8], 400),
-    "with a wrong checksum": (PACKED[:-8] + bytes(8), 400),
-    "followed by something else": (PACKED + b"x", 400),
+    "truncated": (COMPRESSED[:-9], 400),
+    "without its checksum": (COMPRESSED[:-8], 400),
+    "with a wrong checksum": (COMPRESSED[:-8] + bytes(8), 400),
+    "followed by other data": (COMPRESSED + b"x", 400),
     "not gzip at all": (b'{"n":1}', 400),
     "nothing": (b"", 400),
     "several members": (gzip.compress(b'{"device":"bomb",') + gzip.compress(b'"n":1}'), 200),
@@ -61,7 +61,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_packed_body_takes_no_more_memory_than_a_plain_one_may(bombed: Deployment, name: str):
+def test_a_compressed_body_uses_no_more_memory_than_a_plain_one(bombed: Deployment, name: str):
     body, expected = BOMBS[name]
     worker = worker_of(bombed.process.pid)
     forget_peak(worker)
@@ -86,7 +86,7 @@ def test_a_packed_body_takes_no_more_memory_than_a_plain_one_may(bombed: Deploym
     ids=["arrays", "closed arrays", "objects", "value", "digits", "exponent", "name", "numbers"],
 )
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
-def test_deep_and_long_json_is_refused(bombed: Deployment, body: bytes, kind: str):
+def test_rejects_deep_and_long_json(bombed: Deployment, body: bytes, kind: str):
     assert status(bombed, request("POST /record", body, _CLOSE, f"Content-Type: {kind}")) in (
         400,
         413,
@@ -107,15 +107,15 @@ def test_deep_and_long_json_is_refused(bombed: Deployment, body: bytes, kind: st
     ],
     ids=["64", "66", "3000", "15 KB", "16 KiB", "10 MB", "name"],
 )
-def test_a_head_has_a_limit_in_fields_and_bytes(
+def test_limits_the_fields_and_bytes_of_a_head(
     bombed: Deployment, fields: list[str], expected: int
 ):
     assert status(bombed, request("GET /healthz", None, _CLOSE, *fields)) == expected
 
 
-def test_heads_that_are_never_alike_do_not_grow_the_process(bombed: Deployment):
+def test_distinct_heads_do_not_grow_the_process(bombed: Deployment):
     worker = worker_of(bombed.process.pid)
-    send_distinct_heads(bombed.url, range(6000))  # as many as are remembered, and more
+    send_distinct_heads(bombed.url, range(6000))  # more than are cached
     before = resident_bytes(worker)
     send_distinct_heads(bombed.url, range(6000, 30_000))
     assert resident_bytes(worker) - before < 16 * _MIB
@@ -126,5 +126,5 @@ def send_distinct_heads(url: str, numbers: range) -> None:
         for first in range(numbers.start, numbers.stop, 100):
             heads = [f"X: {number:01800d}" for number in range(first, first + 100)]
             raw.send(b"".join(request("GET /collect", None, head) for head in heads))
-            answers = [raw.answer() for _ in heads]
-            assert {answer and answer.status for answer in answers} == {200}
+            responses = [raw.response() for _ in heads]
+            assert {response and response.status for response in responses} == {200}

@@ -52,7 +52,7 @@ def test_only_the_transitions_of_the_table_are_legal():
                 check_transition(state, after)
 
 
-def test_every_state_can_end_and_no_end_is_taken_back():
+def test_every_state_can_end_and_no_transition_undoes_that():
     for state in set(State) - {State.CLOSED}:
         assert State.CLOSED in TRANSITIONS[state]
         assert state < State.DRAINING or min(TRANSITIONS[state]) > State.DRAINING

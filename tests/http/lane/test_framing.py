@@ -1,4 +1,4 @@
-"""The framer as a pure function: bytes in any pieces, always the same requests or fault out."""
+"""The framer: however the bytes are split, it yields the same requests or rejection."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Framed = list[tuple[bytes, bytes] | int]
 
 
 def framed(*pieces: bytes, heads: Heads | None = None) -> Framed:
-    """What comes of these pieces: (line, body) of each request, and the status of a fault."""
+    """The result for these pieces: (line, body) of each request, and the status of a rejection."""
     framer = Framer(heads or Heads(), BODY_MAX_BYTES)
     found: Framed = []
     for piece in pieces:
         framer.feed(piece)
         while (got := framer.next()) is not None:
-            fault = got if isinstance(got, Rejection) else check_line(got.line)
-            if fault is not None:
-                return [*found, fault.status]
+            rejection = got if isinstance(got, Rejection) else check_line(got.line)
+            if rejection is not None:
+                return [*found, rejection.status]
             assert isinstance(got, CompleteRequest)
             found.append((got.line, got.body))
     return found
@@ -39,7 +39,7 @@ def cut(raw: bytes, places: list[int]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
-def test_every_split_in_two_frames_alike(case: Case):
+def test_any_split_in_two_yields_the_same_requests(case: Case):
     raw = filled(case, "/record", "first") + post("second")
     heads = Heads()
     whole = framed(raw, heads=heads)
@@ -50,13 +50,13 @@ def test_every_split_in_two_frames_alike(case: Case):
 
 
 @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
-def test_single_bytes_frame_alike(case: Case):
+def test_single_bytes_yield_the_same_requests(case: Case):
     raw = filled(case, "/record", "first") + post("second")
     assert framed(*(raw[at : at + 1] for at in range(len(raw)))) == framed(raw)
 
 
 def requests() -> st.SearchStrategy[tuple[bytes, bytes, bytes]]:
-    """A request as bytes, with the line and the body that must come out."""
+    """A request as bytes, with the expected line and body."""
     bodies = st.binary(max_size=300)
     lines = st.sampled_from([b"POST /record", b"GET /collect?device=a", b"PUT /x", b"POST /"])
 
@@ -77,7 +77,7 @@ def requests() -> st.SearchStrategy[tuple[bytes, bytes, bytes]]:
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(requests(), min_size=1, max_size=5), st.lists(st.integers(1, 2000), max_size=20))
-def test_a_pipeline_in_any_pieces_comes_out_as_it_was_meant(
+def test_a_pipeline_in_any_pieces_yields_its_requests(
     sent: list[tuple[bytes, bytes, bytes]], places: list[int]
 ):
     raw = b"".join(one for one, _, _ in sent)
@@ -91,7 +91,7 @@ def test_a_pipeline_in_any_pieces_comes_out_as_it_was_meant(
     st.sampled_from([b"", b"\r", b"\n", b"\r\n", b" ", b"\x00", b":", b"0", b"\xff", b"\r\n\r\n"]),
     st.lists(st.integers(1, 400), max_size=8),
 )
-def test_a_damaged_request_frames_alike_in_any_pieces(
+def test_a_damaged_request_in_any_pieces_yields_the_same_result(
     case: Case, place: int, damage: bytes, places: list[int]
 ):
     raw = filled(case, "/record", "first") + post("second")
@@ -101,7 +101,7 @@ def test_a_damaged_request_frames_alike_in_any_pieces(
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(requests(), min_size=1, max_size=3), st.integers(0, 400), st.binary(max_size=3))
-def test_what_is_handed_over_is_one_request_to_another_parser(
+def test_another_parser_sees_one_request_in_what_is_handed_over(
     sent: list[tuple[bytes, bytes, bytes]], place: int, damage: bytes
 ):
     raw = b"".join(one for one, _, _ in sent)
@@ -113,7 +113,7 @@ def test_what_is_handed_over_is_one_request_to_another_parser(
 
 
 class Bodies:
-    """What llhttp by itself makes of bytes."""
+    """The bodies that llhttp alone finds."""
 
     def __init__(self) -> None:
         self.found: list[bytes] = []
@@ -135,13 +135,13 @@ def bodies_of(raw: bytes) -> list[bytes]:
     return bodies.found
 
 
-def test_a_body_beyond_the_limit_is_refused_before_it_comes_and_if_it_is_there():
+def test_rejects_a_body_over_the_limit_before_and_after_it_arrives():
     large = b"a" * (BODY_MAX_BYTES + 1)
     raw = request("POST /record", large)
     assert framed(raw[: -len(large)]) == framed(raw) == [413]
 
 
-def test_a_chunked_body_is_refused_once_it_is_beyond_the_limit_however_it_is_cut():
+def test_rejects_a_chunked_body_once_it_is_over_the_limit():
     head = request("POST /record", None, "Transfer-Encoding: chunked")
     chunk = b"10\r\n" + b"a" * 16 + b"\r\n"
     fitting = head + chunk * (BODY_MAX_BYTES // 16) + b"0\r\n\r\n"
@@ -152,7 +152,7 @@ def test_a_chunked_body_is_refused_once_it_is_beyond_the_limit_however_it_is_cut
     assert framed(padded + b"0\r\n\r\n") == framed(padded) == [413]
 
 
-def test_a_head_at_the_limit_is_taken_and_one_beyond_refused_in_any_pieces():
+def test_accepts_a_head_at_the_limit_and_rejects_one_over_it():
     def of_length(length: int) -> bytes:
         short = request("GET /healthz", None, "X: ")
         return request("GET /healthz", None, "X: " + "a" * (length - len(short) + 4))
@@ -165,7 +165,7 @@ def test_a_head_at_the_limit_is_taken_and_one_beyond_refused_in_any_pieces():
         assert framed(raw) == expected
 
 
-def test_blocks_that_never_come_again_are_not_kept_without_end():
+def test_the_cache_of_header_blocks_is_bounded():
     heads = Heads()
     for number in range(20_000):
         assert heads.get(b"Host: a\r\nX: %d\r\n\r\n" % number).rejection is None

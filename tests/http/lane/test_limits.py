@@ -1,4 +1,4 @@
-"""Limits of time, connections and bytes: whoever reaches one pays, and nobody else does."""
+"""Limits on time, connections and bytes: only the client that reaches one is affected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from support.memory import resident_bytes, worker_of
 from support.processes import Deployment
-from support.raw import Answer, Raw, connected, post, request
+from support.raw import Raw, Response, connected, post, request
 from support.waiting import wait_until
 
 CONNECTIONS_MAX = 60
@@ -37,11 +37,11 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """One that gives slow clients so much time that they meet the other limits first."""
+def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A deployment with long timeouts, so that slow clients reach the other limits first."""
     limits = {"BODY_MAX_BYTES": BODY_MAX_BYTES, "IN_FLIGHT_MAX_BYTES": IN_FLIGHT_MAX_BYTES}
     environ = {f"TRIBUTARY_{name}": str(value) for name, value in limits.items()}
-    deployment = Deployment(tmp_path_factory.mktemp("patient"), environ=environ)
+    deployment = Deployment(tmp_path_factory.mktemp("lenient"), environ=environ)
     yield deployment
     assert deployment.stop() == 0, deployment.process.text
 
@@ -52,117 +52,113 @@ def several(url: str, count: int) -> Iterator[list[Raw]]:
         yield [stack.enter_context(connected(url)) for _ in range(count)]
 
 
-def asked(url: str, data: bytes) -> list[Answer]:
-    """The answers on a connection of its own, until the server closes it."""
+def exchange(url: str, data: bytes) -> list[Response]:
+    """Send data on a new connection; the responses until the server closes it."""
     with connected(url) as raw:
         raw.send(data)
-        return raw.answers()
+        return raw.responses()
 
 
 def posts(url: str) -> bool:
-    answers = asked(url, post("honest", _CLOSE))
-    return [answer.status for answer in answers] == [200]
+    responses = exchange(url, post("honest", _CLOSE))
+    return [response.status for response in responses] == [200]
 
 
 @pytest.mark.parametrize("begun", [b"P", b"POST /record HTTP/1.1\r\nHost: a\r\n", b"\r"])
-def test_a_head_that_does_not_come_to_an_end_is_given_up(strict: Deployment, begun: bytes):
-    assert [answer.status for answer in asked(strict.url, begun)] == [408]
+def test_a_head_that_does_not_complete_times_out(strict: Deployment, begun: bytes):
+    assert [response.status for response in exchange(strict.url, begun)] == [408]
 
 
 @pytest.mark.parametrize(
     ("field", "body"), [("Content-Length: 10", b'{"n":'), ("Transfer-Encoding: chunked", b"5\r\n{")]
 )
-def test_a_body_that_does_not_come_to_an_end_is_given_up(
-    strict: Deployment, field: str, body: bytes
-):
+def test_a_body_that_does_not_complete_times_out(strict: Deployment, field: str, body: bytes):
     begun = post("before") + request("POST /record", None, field) + body
-    assert [answer.status for answer in asked(strict.url, begun)] == [200, 408]
+    assert [response.status for response in exchange(strict.url, begun)] == [200, 408]
 
 
-def test_bytes_that_trickle_do_not_move_the_deadline(strict: Deployment):
+def test_trickling_bytes_do_not_extend_the_deadline(strict: Deployment):
     with connected(strict.url) as raw:
         raw.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: ")
         raw.socket.settimeout(0.2)
-        answer = wait_until(lambda: trickled(raw), "the server to give up")
-        assert answer.status == 408
+        response = wait_until(lambda: trickled(raw), "the server to time out")
+        assert response.status == 408
 
 
-def trickled(raw: Raw) -> Answer | None:
+def trickled(raw: Raw) -> Response | None:
     raw.send(b"a")
     try:
-        return raw.answer()
+        return raw.response()
     except TimeoutError:
         return None
 
 
 @pytest.mark.parametrize("before", [b"", post("rests"), request("GET /healthz")])
-def test_a_connection_that_rests_too_long_ends_without_an_answer(strict: Deployment, before: bytes):
-    answers = asked(strict.url, before)
-    assert [answer.status for answer in answers] == [200] * bool(before)
+def test_an_idle_connection_is_closed_without_a_response(strict: Deployment, before: bytes):
+    responses = exchange(strict.url, before)
+    assert [response.status for response in responses] == [200] * bool(before)
 
 
-def test_beyond_the_cap_of_connections_clients_are_sent_away(strict: Deployment):
+def test_rejects_connections_over_the_limit(strict: Deployment):
     with several(strict.url, CONNECTIONS_MAX) as connections:
         for raw in connections:
             raw.send(request("GET /healthz"))
-        answers = [raw.answer() for raw in connections]
-        assert {answer and answer.status for answer in answers} == {200}
-        (refused,) = asked(strict.url, b"")
+        responses = [raw.response() for raw in connections]
+        assert {response and response.status for response in responses} == {200}
+        (refused,) = exchange(strict.url, b"")
         assert refused.status == 503
         assert b"Retry-After: 1" in refused.head
         connections[0].send(post("inside"))
-        answer = connections[0].answer()
-        assert answer is not None
-        assert answer.status == 200
-    assert wait_until(lambda: posts(strict.url), "room for others")
+        response = connections[0].response()
+        assert response is not None
+        assert response.status == 200
+    assert wait_until(lambda: posts(strict.url), "room for another client")
 
 
 @pytest.mark.parametrize("encoding", ["length", "chunked"])
-def test_bodies_that_wait_for_their_rest_leave_room_for_whole_requests(
-    patient: Deployment, encoding: str
-):
+def test_incomplete_bodies_leave_room_for_complete_requests(lenient: Deployment, encoding: str):
     if encoding == "length":
         begun = request("POST /record", None, f"Content-Length: {BODY_MAX_BYTES}") + b" " * 60_000
     else:
         head = request("POST /record", None, "Transfer-Encoding: chunked")
         begun = head + b"ea60\r\n" + b" " * 60_000
     fitting = IN_FLIGHT_MAX_BYTES // 2 // len(begun)
-    with several(patient.url, 2 * fitting) as connections:
+    with several(lenient.url, 2 * fitting) as connections:
         for raw in connections:
             raw.send(begun)
-        refused = [raw for raw in connections if sent_away(raw)]
+        refused = [raw for raw in connections if is_rejected(raw)]
         assert len(refused) > 0
-        assert posts(patient.url)
+        assert posts(lenient.url)
         large = request("POST /record", b'{"n":1}' + b" " * 40_000, _CLOSE)
-        assert [answer.status for answer in asked(patient.url, large)] in ([200], [503])
-    # Everything they held is given back, or later ones would find less room each time.
+        assert [response.status for response in exchange(lenient.url, large)] in ([200], [503])
+    # Everything they held is released, or later requests would find less room each time.
     for _ in range(3):
-        wait_until(lambda: all_taken(patient.url, begun), "room for large bodies")
-    assert posts(patient.url)
+        wait_until(lambda: all_accepted(lenient.url, begun), "room for large bodies")
+    assert posts(lenient.url)
 
 
-def sent_away(raw: Raw) -> bool:
+def is_rejected(raw: Raw) -> bool:
     raw.socket.settimeout(0.05)
     try:
-        answer = raw.answer()
+        response = raw.response()
     except TimeoutError:
         return False
-    assert answer is not None
-    assert answer.status == 503
-    assert b"Retry-After: 1" in answer.head
+    assert response is not None
+    assert response.status == 503
+    assert b"Retry-After: 1" in response.head
     return True
 
 
-def all_taken(url: str, begun: bytes) -> bool:
-    """Whether half of the budget can be filled, which it can only if nothing is missing."""
+def all_accepted(url: str, begun: bytes) -> bool:
+    """Whether half of the budget can be filled: only if all of it was released."""
     fitting = IN_FLIGHT_MAX_BYTES // 2 // (len(begun) + 1000)
     with several(url, fitting) as connections:
         for raw in connections:
             raw.send(begun)
-        return not any(sent_away(raw) for raw in connections)
+        return not any(is_rejected(raw) for raw in connections)
 
 
-def test_announcing_large_bodies_takes_nothing_away(strict: Deployment):
+def test_announcing_a_large_body_reserves_nothing(strict: Deployment):
     announced = request("POST /record", None, f"Content-Length: {BODY_MAX_BYTES}")
     with several(strict.url, CONNECTIONS_MAX - 5) as connections:
         for raw in connections:
@@ -171,7 +167,7 @@ def test_announcing_large_bodies_takes_nothing_away(strict: Deployment):
             assert posts(strict.url)
 
 
-def test_clients_that_read_no_answers_hold_little_and_are_let_go(strict: Deployment):
+def test_clients_that_read_no_responses_hold_little_and_are_disconnected(strict: Deployment):
     worker = worker_of(strict.process.pid)
     with several(strict.url, 20) as connections:
         before = resident_bytes(worker)
@@ -180,12 +176,12 @@ def test_clients_that_read_no_answers_hold_little_and_are_let_go(strict: Deploym
         assert posts(strict.url)
         assert resident_bytes(worker) - before < 20 * _MIB
         for raw in connections:
-            wait_until(lambda raw=raw: is_reset(raw), "the connection to be let go")
+            wait_until(lambda raw=raw: is_reset(raw), "the connection to be reset")
         assert posts(strict.url)
 
 
 def flood(raw: Raw) -> None:
-    """Send requests and read nothing, until nothing more is taken."""
+    """Send requests and read nothing, until the server stops reading."""
     requests = request("GET /collect?device=" + "x" * 100) * 2000
     raw.socket.settimeout(0.3)
     with contextlib.suppress(TimeoutError, ConnectionError):
@@ -203,9 +199,9 @@ def is_reset(raw: Raw) -> bool:
     return False
 
 
-def test_a_reader_that_is_only_slow_gets_every_answer(patient: Deployment):
+def test_a_slow_reader_receives_every_response(lenient: Deployment):
     count = 3000
-    with connected(patient.url) as raw:
+    with connected(lenient.url) as raw:
         raw.socket.settimeout(0.2)
         sent = request("GET /collect?device=" + "y" * 100) * count
         at = 0
@@ -213,12 +209,12 @@ def test_a_reader_that_is_only_slow_gets_every_answer(patient: Deployment):
             while at < len(sent):
                 at += raw.socket.send(sent[at:])
         raw.socket.settimeout(30)
-        answers = 0
-        while at < len(sent) or answers < count:
-            answer = raw.answer()
-            assert answer is not None
-            assert answer.status == 404
-            answers += 1
+        responses = 0
+        while at < len(sent) or responses < count:
+            response = raw.response()
+            assert response is not None
+            assert response.status == 404
+            responses += 1
             if at < len(sent):
                 at += raw.socket.send(sent[at : at + 1000])
-        assert posts(patient.url)
+        assert posts(lenient.url)

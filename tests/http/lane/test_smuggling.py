@@ -1,4 +1,4 @@
-"""Nothing that two servers might read differently is taken, and nothing behind it is executed."""
+"""Requests that two servers might interpret differently are rejected, and what follows is not run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lane.corpus import CORPUS, LAST, PASSED, Case, filled
 
 NORMAL = {"/record": 200, "/collect": 200, "/healthz": 405}
 _SHORT_BYTES = 110
-_NOT_LONG_BYTES = 4096
+_MEDIUM_BYTES = 4096
 _SMUGGLED = post("smuggled", "Connection: close")
 
 
 def expected(case: Case, target: str) -> tuple[list[int], list[str]]:
-    """The answers, and the devices that are recorded by them."""
+    """The statuses, and the devices recorded."""
     if case.outcome not in (PASSED, LAST):
         return [case.outcome], []
     statuses = [NORMAL[target]]
@@ -31,12 +31,12 @@ def statuses_of(watched: Watched, *pieces: bytes) -> list[int]:
     with connected(watched.url) as raw:
         for piece in pieces:
             raw.send(piece)
-        return [answer.status for answer in raw.answers()]
+        return [response.status for response in raw.responses()]
 
 
 @pytest.mark.parametrize("target", NORMAL)
 @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
-def test_what_is_ambiguous_is_refused_and_what_is_behind_it_not_taken(
+def test_rejects_ambiguous_requests_and_ignores_what_follows(
     watched: Watched, case: Case, target: str
 ):
     raw = filled(case, target, "first") + _SMUGGLED
@@ -48,12 +48,10 @@ def test_what_is_ambiguous_is_refused_and_what_is_behind_it_not_taken(
 @pytest.mark.parametrize("target", NORMAL)
 @pytest.mark.parametrize(
     "case",
-    [case for case in CORPUS if len(case.raw) <= _NOT_LONG_BYTES],
+    [case for case in CORPUS if len(case.raw) <= _MEDIUM_BYTES],
     ids=lambda case: case.name,
 )
-def test_it_makes_no_difference_that_every_byte_comes_by_itself(
-    watched: Watched, case: Case, target: str
-):
+def test_sending_single_bytes_makes_no_difference(watched: Watched, case: Case, target: str):
     raw = filled(case, target, "first") + _SMUGGLED
     statuses, recorded = expected(case, target)
     assert statuses_of(watched, *(raw[at : at + 1] for at in range(len(raw)))) == statuses
@@ -65,7 +63,7 @@ def test_it_makes_no_difference_that_every_byte_comes_by_itself(
     [case for case in CORPUS if len(filled(case, "/record", "first")) <= _SHORT_BYTES],
     ids=lambda case: case.name,
 )
-def test_it_makes_no_difference_where_the_bytes_are_split(watched: Watched, case: Case):
+def test_splitting_the_bytes_makes_no_difference(watched: Watched, case: Case):
     raw = filled(case, "/record", "first") + _SMUGGLED
     statuses, recorded = expected(case, "/record")
     splits = range(1, len(raw))
@@ -73,6 +71,6 @@ def test_it_makes_no_difference_where_the_bytes_are_split(watched: Watched, case
     assert watched.recorded() == list(itertools.chain(*[recorded] * len(splits)))
 
 
-def test_the_corpus_has_the_size_that_is_claimed():
+def test_the_corpus_has_the_documented_size():
     assert len(CORPUS) >= 60
     assert len({case.name for case in CORPUS}) == len(CORPUS)

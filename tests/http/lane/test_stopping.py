@@ -1,4 +1,4 @@
-"""SIGTERM: what is under way is answered, and what was answered with 200 is there, once."""
+"""SIGTERM: pending requests get responses, and what got a 200 is stored exactly once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SERVING = re.compile(r"at=(http://\S+)")
 
 
 def is_read(port: int) -> bool:
-    """Whether the server has taken everything out of the sockets of its port."""
+    """Whether the server has read everything from the sockets of its port."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     here = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] == _ESTABLISHED]
     return all(row[4].endswith(":00000000") for row in here)
@@ -33,12 +33,12 @@ def is_serving(url: str) -> bool:
     try:
         with connected(url) as raw:
             raw.send(request("GET /healthz", None, "Connection: close"))
-            return [answer.status for answer in raw.answers()] == [200]
+            return [response.status for response in raw.responses()] == [200]
     except OSError:
         return False
 
 
-def test_requests_that_wait_for_redis_are_answered_when_the_server_is_told_to_stop(
+def test_requests_that_wait_for_redis_are_answered_on_sigterm(
     own_server: Callable[..., Server], run: Callable[..., Process]
 ):
     server = own_server()
@@ -52,9 +52,9 @@ def test_requests_that_wait_for_redis_are_answered_when_the_server_is_told_to_st
         idle = stack.enter_context(connected(url))
         for number, client in enumerate(clients):
             client.send(post(f"before-{number}"))
-            answer = client.answer()
-            assert answer is not None
-            assert answer.status == 200
+            response = client.response()
+            assert response is not None
+            assert response.status == 200
         with stopped(server.process):
             for number, client in enumerate(clients):
                 client.send(post(f"under-way-{number}"))
@@ -62,9 +62,9 @@ def test_requests_that_wait_for_redis_are_answered_when_the_server_is_told_to_st
             assert is_serving(url)
             ingest.signal(signal.SIGTERM)
             wait_until(lambda: not is_serving(url), "the server to stop listening")
-            assert idle.answers() == []
+            assert idle.responses() == []
         for client in clients:
-            assert [answer.status for answer in client.answers()] == [200]
+            assert [response.status for response in client.responses()] == [200]
     assert ingest.end() == 0, ingest.text
     counts = server.client.hgetall(keys.meta(0))
     assert int(counts[b"accepted"]) == 2 * COUNT

@@ -1,4 +1,4 @@
-"""The fast lane: the hot routes answered on the event loop, everything else by uvicorn and Flask.
+"""The lane: hot routes served on the event loop, all others by uvicorn and Flask.
 
-Flask is complete without it; the lane calls the same pure functions and only saves the way.
+Flask serves the hot routes as well: the lane calls the same pure functions with less overhead.
 """

@@ -1,7 +1,7 @@
-"""Bytes of a connection → whole requests. Pure: no socket, no clock.
+"""The bytes of a connection → complete requests. Pure: no socket, no clock.
 
-Fast code: the usual request costs two searches for CRLF, one dict look-up and two slices, and
-no byte of a body is looked at.
+Fast path: a request with a cached header block costs two searches for CRLF, one dict lookup and
+two slices, whatever the size of its body.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import msgspec
 from tributary.http.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Head, Heads, Rejection
 
 HEAD_TOO_LARGE = Rejection(431, "head_too_large", f"the head exceeds {BLOCK_MAX_BYTES} bytes")
-UNKNOWN_VERSION = Rejection(505, "unknown_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
+UNKNOWN_VERSION = Rejection(
+    505, "unknown_version", "unsupported HTTP version; use HTTP/1.1 or HTTP/1.0"
+)
 HEAD_END = b"\r\n\r\n"
 _CHUNKED_HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-_ENCODED_MAX_TIMES = 2  # a chunked body may be so much longer with its chunk sizes
-# Of what llhttp would take, too: no version, more spaces, a target of no known form.
+_ENCODED_MAX_TIMES = 2  # the encoded size of a chunked body over its limit
+# Stricter than llhttp: exactly one space, a supported version, a target of a known form.
 _LINE = re.compile(
     rb"CONNECT [!-~]+ HTTP/1\.[01]|[A-Z-]{1,32} (?:/|https?://|(?<=OPTIONS )\*)[!-~]* HTTP/1\.[01]"
 )
@@ -26,7 +28,7 @@ _VERSION = re.compile(rb" HTTP/(?!1\.[01]\Z)[0-9]\.[0-9]\Z")
 
 
 class CompleteRequest(msgspec.Struct, gc=False):
-    """A request that has arrived completely; a chunked body is put together."""
+    """A request that has arrived completely; a chunked body is decoded."""
 
     line: bytes
     head: Head
@@ -34,33 +36,33 @@ class CompleteRequest(msgspec.Struct, gc=False):
 
     @property
     def raw(self) -> bytes:
-        """The request as bytes, without what only concerned its transport.
+        """The request as bytes, without header fields of this hop, chunks and trailers.
 
-        Chunks and trailers stay behind: nobody after us has to read them as we did.
+        So no second parser could decode chunks or trailers differently.
         """
         length = b"Content-Length: %d\r\n" % len(self.body) if self.head.is_chunked else b""
         return b"%b\r\n%b%b%b" % (self.line, length, self.head.plain_block, self.body)
 
 
 class Framer:
-    """Takes requests out of what a connection receives."""
+    """Splits the data that a connection receives into requests."""
 
     def __init__(self, heads: Heads, body_max_bytes: int) -> None:
-        self.awaited: Head | None = None  # the head of a request whose body is under way
+        self.awaited: Head | None = None  # of a request whose body is incomplete
         self._heads = heads
         self._body_max_bytes = body_max_bytes
         self._data: bytes | bytearray = b""  # a bytearray while it grows
         self._at = 0
-        self._missing_bytes = 0  # to come before looking again makes sense
+        self._missing_bytes = 0  # needed before another attempt can succeed
         self._chunked: _Chunked | None = None
 
     @property
     def unread_bytes(self) -> int:
-        """How much has come and is not part of a request given out."""
+        """Received bytes that are not part of a request returned by `next`."""
         return len(self._data) - self._at
 
     def feed(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Add received data."""
         self._missing_bytes -= len(data)
         if self._at == len(self._data):
             self._data, self._at = data, 0
@@ -70,7 +72,7 @@ class Framer:
         self._data += data
 
     def next(self) -> CompleteRequest | Rejection | None:
-        """The next request, the fault that ends the connection, or None if more must come."""
+        """The next request, a rejection that ends the connection, or None if data is missing."""
         if self._missing_bytes > 0 or self._at == len(self._data):
             return None
         if self._chunked is not None:
@@ -100,7 +102,7 @@ class Framer:
         if head.is_chunked:
             if line.endswith(b" HTTP/1.0"):
                 return CHUNKED_1_0
-            # Places in it stay the same while it grows.
+            # Drop what precedes it: offsets stay valid while it grows.
             self._data, begin, self._at = bytearray(data[self._at :]), begin - self._at, 0
             self._chunked = _Chunked(line, head, begin)
             return self._with_chunks(self._chunked)
@@ -110,7 +112,7 @@ class Framer:
             return None
         self.awaited = None
         if stop == len(data):
-            self._data, self._at = b"", 0  # a connection at rest keeps nothing
+            self._data, self._at = b"", 0  # an idle connection keeps no buffer
         else:
             self._at = stop
         return CompleteRequest(line, head, data[begin:stop])
@@ -121,9 +123,9 @@ class Framer:
             is_complete = chunked.read(self._data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             return malformed(error)
-        # Chunks of one byte are six on the way, and may be: what counts for memory is both.
-        long = max(len(chunked.body), (chunked.at - chunked.begin) // _ENCODED_MAX_TIMES)
-        if long > self._body_max_bytes:
+        # A chunk of one byte is encoded in six; the limit covers the body and, more loosely, that.
+        size = max(len(chunked.body), (chunked.at - chunked.begin) // _ENCODED_MAX_TIMES)
+        if size > self._body_max_bytes:
             return too_large(None, self._body_max_bytes)
         if not is_complete:
             return None
@@ -133,51 +135,53 @@ class Framer:
     def _partial_head(self, head: bytes) -> Rejection | None:
         begin = head[: BLOCK_MAX_BYTES + len(HEAD_END) - 1]
         if b"\n\n" in begin or b"\n\r\n" in begin:
-            return Rejection(400, "malformed_http", "the request is not HTTP: lines end in CRLF")
+            return Rejection(
+                400, "malformed_http", "the request is not HTTP: lines must end in CRLF"
+            )
         if len(head) > len(begin):
             return HEAD_TOO_LARGE
         return None
 
 
 def check_line(line: bytes) -> Rejection | None:
-    """Why a request line is not to be taken, if it is not.
+    """Why a request line is rejected, or None.
 
-    llhttp passes over more than one space, and knows HTTP/0.9, HTTP/2.0 and RTSP.
+    llhttp ignores additional spaces, and accepts HTTP/0.9, HTTP/2.0 and RTSP.
     """
     if _VERSION.search(line) is not None and _LINE.fullmatch(line) is None:
         return UNKNOWN_VERSION
     if _LINE.fullmatch(line) is None:
-        return malformed(f"{line!r:.80} is no request line")
+        return malformed(f"invalid request line {line!r:.80}")
     try:
-        httptools.HttpRequestParser(_Nobody()).feed_data(line + b"\r\nHost: a\r\n\r\n")
+        httptools.HttpRequestParser(_NoCallbacks()).feed_data(line + b"\r\nHost: a\r\n\r\n")
     except httptools.HttpParserUpgrade:
-        return Rejection(501, "not_implemented", "CONNECT is not known here")
+        return Rejection(501, "not_implemented", "unsupported method CONNECT")
     except httptools.HttpParserError as error:
         return malformed(error)
     return None
 
 
 def malformed(error: object) -> Rejection:
-    """400 for what llhttp does not take."""
+    """400 for what llhttp does not accept."""
     return Rejection(400, "malformed_http", f"the request is not HTTP: {error}")
 
 
-class _Nobody:
-    """Wants to know nothing of what is parsed."""
+class _NoCallbacks:
+    """Lets llhttp validate without reporting."""
 
 
 class _Chunked:
-    """Puts a chunked body together; llhttp decides, this only cuts where its end may be.
+    """Decodes a chunked body with llhttp, which does not report where the body ends.
 
-    A body ends in CRLF CRLF, whatever chunks and trailers come before. So bytes are given to
-    llhttp up to each such place, and the message is complete at one of them or not yet.
+    A body always ends in CRLF CRLF, so llhttp gets the data up to each such place, and after each
+    of them the message is either complete or not.
     """
 
     def __init__(self, line: bytes, head: Head, begin: int) -> None:
         self.line = line
         self.head = head
         self.begin = begin
-        self.at = begin  # so far it is read
+        self.at = begin  # decoded up to here
         self.body = bytearray()
         self._is_complete = False
         self._parser = httptools.HttpRequestParser(self)
@@ -190,16 +194,16 @@ class _Chunked:
         self._is_complete = True
 
     def read(self, data: bytes | bytearray) -> bool:
-        """Read on in what has come, which begins as it began before; whether that is all.
+        """Decode more of `data`, which has only grown since the last call; True at the end.
 
         Raises:
-            HttpParserError: it is not chunked as HTTP asks.
+            HttpParserError: invalid chunks.
         """
         while (end := data.find(HEAD_END, max(self.begin, self.at - 3))) >= 0:
             self._feed(data, end + 4)
             if self._is_complete:
                 return True
-        # The last three bytes may be the beginning of such a place: they are kept back.
+        # The last three bytes may be the start of CRLF CRLF: decode them later.
         if len(data) - 3 > self.at:
             self._feed(data, len(data) - 3)
         return False
@@ -210,6 +214,6 @@ class _Chunked:
 
 
 def too_large(length: int | None, limit: int) -> Rejection:
-    """413 for a body beyond the limit; a chunked one has no length before its end."""
-    long = "more bytes than allowed" if length is None else f"{length} bytes"
-    return Rejection(413, "body_too_large", f"the body has {long}; send at most {limit}")
+    """413 for a body over the limit; `length` is None if it is chunked."""
+    size = "more bytes than allowed" if length is None else f"{length} bytes"
+    return Rejection(413, "body_too_large", f"the body has {size}; send at most {limit}")

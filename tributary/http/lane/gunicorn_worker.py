@@ -14,14 +14,14 @@ from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 from tributary.http.lane.connection import Connection
 from tributary.http.lane.lane import Lane
 
-_COLLECT_AFTER = (20_000, 20, 20)  # Python: 700, 10, 10
+_GC_THRESHOLD = (20_000, 20, 20)  # Python's default: 700, 10, 10
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Application:
-    """What uvicorn serves: the lane as long as it lives, and Flask for what the lane leaves."""
+    """The ASGI application: the life of the lane, and Flask for all other routes."""
 
     def __init__(self, lane: Lane, flask: Flask, threads: int) -> None:
         self.lane = lane
@@ -29,16 +29,16 @@ class Application:
         def wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             for name, value in environ.items():
                 if name.startswith(("HTTP_", "CONTENT_TYPE")):
-                    # Space around a value is no part of it (RFC 9110 5.5); llhttp leaves it on.
+                    # Spaces around a value do not belong to it (RFC 9110 5.5); llhttp keeps them.
                     environ[name] = value.strip(" \t")
             return flask(environ, start_response)
 
         self._general = WSGIMiddleware(cast(Any, wsgi), workers=threads)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """One request, or the life of the process (ASGI 3)."""
+        """Serve one request, or the lifespan of the process (ASGI 3)."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
             return
         mounted = self.lane.mounts.get(scope["path"])
         if mounted is not None:
@@ -46,14 +46,14 @@ class Application:
         else:
             await self._general(cast(Any, scope), cast(Any, receive), cast(Any, send))
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self.lane.start()
-        # What is there now lives as long as the process, and what a request makes is mostly gone
-        # with it: the collector of cycles need not look at the one, nor often at the other.
+        # Objects that exist now live as long as the process, and those of a request are mostly
+        # freed with it: the garbage collector can skip the former and run rarely.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*_COLLECT_AFTER)
+        gc.set_threshold(*_GC_THRESHOLD)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.lane.stop()
@@ -61,7 +61,7 @@ class Application:
 
 
 class LaneWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
-    """gunicorn's part of one HTTP process whose protocol is the lane."""
+    """The gunicorn worker whose protocol is the lane."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
@@ -77,6 +77,6 @@ class LaneWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        said = logging.getLogger("uvicorn.error")  # where every other library's lines go
-        said.handlers, said.propagate = [], True
-        said.setLevel(logging.WARNING)
+        log = logging.getLogger("uvicorn.error")  # propagate to our log, like other libraries
+        log.handlers, log.propagate = [], True
+        log.setLevel(logging.WARNING)

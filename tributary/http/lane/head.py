@@ -1,9 +1,9 @@
-"""The header block of a request, judged once and remembered.
+"""The header block of a request, validated once and then cached.
 
-A sensor sends the same header block with every reading, so a block is parsed by llhttp and
-judged the first time it is seen, and found in a dict afterwards. Nothing is guessed from bytes
-that llhttp has not accepted. What two parsers might read differently is refused, since that is
-how requests are smuggled: see docs/decisions/0004-the-lane.md.
+A sensor sends the same header block with every reading, so llhttp parses a block the first time
+it is seen, and a dict returns its head afterwards. Only blocks that llhttp has accepted are used.
+Whatever two parsers might interpret differently is rejected, because that enables request
+smuggling: see docs/decisions/0004-the-lane.md.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tributary.auth.guard import RequestHeaders
 
 BLOCK_MAX_BYTES = 16_384
 FIELDS_MAX = 64
-_HOP = (
+_HOP_FIELDS = (
     b"expect:",
     b"upgrade:",
     b"transfer-encoding:",
-)  # for us alone: the general server must not see them
-_ONCE = frozenset(
+)  # fields of this hop, removed before a request is handed over
+_UNIQUE = frozenset(
     (
         b"host",
         b"content-type",
@@ -35,27 +35,29 @@ _ONCE = frozenset(
 )
 _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
 
-# What asks for more than the hot routes do: conditions, and answers for another origin's page.
+# Fields that the hot routes do not support: conditional requests, CORS, chunks.
 _GENERAL = (b"transfer-encoding", b"if-none-match", b"if-match", b"origin")
-_BLOCKS_KEPT_MAX = 4096
-_BLOCK_KEPT_MAX_BYTES = 2048
+_CACHED_BLOCKS_MAX = 4096
+_CACHED_BLOCK_MAX_BYTES = 2048
 _SIMPLE_MAX_BYTES = 1024  # of block and body each
 
 
 class Rejection(NamedTuple):
-    """Why a request is refused before it is looked at; the connection ends with it."""
+    """A response to a request that cannot be processed; the connection ends with it."""
 
     status: int
     code: str
     message: str
 
 
-NO_HOST = Rejection(400, "no_host", "there is no Host header; HTTP/1.1 demands one")
-CHUNKED_1_0 = Rejection(400, "malformed_http", "HTTP/1.0 has no chunks; send a Content-Length")
+NO_HOST = Rejection(400, "no_host", "missing Host header; HTTP/1.1 requires one")
+CHUNKED_1_0 = Rejection(
+    400, "malformed_http", "HTTP/1.0 does not support chunks; send a Content-Length"
+)
 
 
 class Head(RequestHeaders):
-    """What a header block says."""
+    """A parsed header block."""
 
     __slots__ = (
         "expects_continue",
@@ -73,8 +75,8 @@ class Head(RequestHeaders):
         super().__init__()
         self.length = 0
         self.is_chunked = False
-        self.is_general = False  # no lane answers it, whatever it asks for
-        self.is_simple = False  # small, and nothing in it asks for more than the next one will
+        self.is_general = False  # to be handed over, whatever its route
+        self.is_simple = False  # small, and nothing in it is specific to one request
         self.keep_alive = True
         self.has_host = False
         self.plain_block = b""
@@ -82,7 +84,7 @@ class Head(RequestHeaders):
         self.rejection: Rejection | None = None
 
     def field(self, name: str) -> str | None:
-        """Any header field that a client sends at most once."""
+        """Another header field that a client sends at most once."""
         for line in self.plain_block.split(b"\r\n"):
             found, _, value = line.partition(b":")
             if found.decode("latin-1").lower() == name.lower():
@@ -91,37 +93,37 @@ class Head(RequestHeaders):
 
 
 class Heads:
-    """Header block → head; bounded, since blocks come from outside."""
+    """A bounded cache: header block → head."""
 
     def __init__(self) -> None:
         self._cached: dict[bytes, Head] = {}
 
     def cached(self, block: bytes) -> Head | None:
-        """The head of a block that has been accepted before."""
+        """The head of a block that was accepted before."""
         return self._cached.get(block)
 
     def get(self, block: bytes) -> Head:
-        """The head of a block of header fields, the empty line included."""
+        """The head of a block of header fields, including the empty line."""
         head = self._cached.get(block)
         if head is None:
             head = parse(block)
-            # A block with a key of its own never comes again, and large ones are not usual.
-            is_kept = head.rejection is None and head.idempotency_key is None
-            if is_kept and len(block) <= _BLOCK_KEPT_MAX_BYTES:
-                if len(self._cached) >= _BLOCKS_KEPT_MAX:
+            # A block with an idempotency key is not sent again, and large blocks are rare.
+            is_cacheable = head.rejection is None and head.idempotency_key is None
+            if is_cacheable and len(block) <= _CACHED_BLOCK_MAX_BYTES:
+                if len(self._cached) >= _CACHED_BLOCKS_MAX:
                     self._cached.clear()
                 self._cached[block] = head
         return head
 
 
 def parse(block: bytes) -> Head:
-    """Judge a header block."""
+    """Parse and validate a header block."""
     head = Head()
     fields = _Fields(head)
     try:
         fields.parser.feed_data(b"POST / HTTP/1.1\r\n" + block)
     except httptools.HttpParserUpgrade:
-        fields.wants_upgrade = True  # a wish that a server may pass over, and we do
+        fields.wants_upgrade = True  # a server may ignore it
     except httptools.HttpParserError as error:
         head.rejection = Rejection(400, "malformed_http", f"the request is not HTTP: {error}")
         return head
@@ -131,7 +133,7 @@ def parse(block: bytes) -> Head:
         head.plain_block = block
         if fields.wants_upgrade or head.expects_continue or head.is_chunked:
             lines = block.split(b"\r\n")
-            kept = [line for line in lines if not line.lower().startswith(_HOP)]
+            kept = [line for line in lines if not line.lower().startswith(_HOP_FIELDS)]
             head.plain_block = b"\r\n".join(kept)
         head.is_simple = _is_simple(head)
     return head
@@ -144,7 +146,7 @@ def _is_simple(head: Head) -> bool:
 
 
 class _Fields:
-    """Collects what llhttp finds."""
+    """Collects the fields that llhttp reports."""
 
     def __init__(self, head: Head) -> None:
         self.found: list[tuple[bytes, bytes]] = []
@@ -165,29 +167,29 @@ def _rejection(found: list[tuple[bytes, bytes]]) -> Rejection | None:
         return Rejection(
             431, "too_many_headers", f"{len(names)} header fields; send at most {FIELDS_MAX}"
         )
-    for name in _ONCE:
+    for name in _UNIQUE:
         if names.count(name) > 1:
             return Rejection(
-                400, "repeated_header", f"header {name.decode()} stands twice; send it once"
+                400, "repeated_header", f"duplicate header {name.decode()}; send it once"
             )
     for name in names:
         if b"_" in name:
             text = name.decode("latin-1")
-            return Rejection(
-                400, "ambiguous_header", f"header {text!r:.80} holds a _; write it with -"
-            )
+            return Rejection(400, "ambiguous_header", f"header {text!r:.80} contains _; use -")
     return _reject_values(dict(found))
 
 
 def _reject_values(fields: dict[bytes, bytes]) -> Rejection | None:
     if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
-        return Rejection(417, "unknown_expectation", "only Expect: 100-continue is known")
+        return Rejection(417, "unknown_expectation", "unsupported Expect; use 100-continue")
     if fields.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
-        return Rejection(501, "not_implemented", "only Transfer-Encoding: chunked is known")
+        return Rejection(501, "not_implemented", "unsupported Transfer-Encoding; use chunked")
     host = fields.get(b"host", b"")
     if _HOST.fullmatch(host) is None:
         text = host.decode("latin-1")
-        return Rejection(400, "malformed_http", f"Host is {text!r:.80}; send a name and a port")
+        return Rejection(
+            400, "malformed_http", f"invalid Host {text!r:.80}; send a name and a port"
+        )
     return None
 
 

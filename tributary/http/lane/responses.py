@@ -1,4 +1,4 @@
-"""Responses as bytes, with the current date in them; what repeats is built once a second."""
+"""Responses as bytes, including the date; repeated parts are built once per second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLOSE = b"Connection: close\r\n"
 
 
 class Responses:
-    """Builds responses; `tick` must be called about once a second for the date."""
+    """Builds responses; call `tick` about once per second for the date."""
 
     def __init__(self) -> None:
         self._heads: dict[tuple[int, str], bytes] = {}
@@ -27,13 +27,13 @@ class Responses:
         self.tick()
 
     def tick(self) -> None:
-        """Take over the current date."""
+        """Update the date."""
         self._date = formatdate(usegmt=True).encode()
         self._heads.clear()
         self._complete.clear()
 
     def json(self, status: int, body: bytes, headers: bytes = b"") -> bytes:
-        """A response with a JSON body; more headers, each ending in CRLF, go in before it."""
+        """A response with a JSON body; each of the additional `headers` ends in CRLF."""
         head = self._heads.get((status, JSON)) or self._head(status, JSON)
         return b"%bContent-Length: %d\r\n%b\r\n%b" % (head, len(body), headers, body)
 
@@ -61,15 +61,15 @@ class Responses:
         return head
 
     def error(self, error: Exception) -> bytes:
-        """The response that tells an error, as Flask tells it."""
+        """The same response to an error as Flask sends."""
         status, body, headers = flask_app.to_response(error)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return self.json(status, body, lines.encode())
 
     def rejection(self, rejection: Rejection) -> bytes:
-        """The last response of a connection whose bytes cannot be followed any further."""
+        """The last response of a connection, because further data cannot be parsed."""
         return self.json(rejection.status, error_body(rejection.code, rejection.message), _CLOSE)
 
     def overloaded(self) -> bytes:
-        """503: the server holds as much as it may; the client shall come back."""
+        """503: the process has reached a limit; the client is to retry later."""
         return self.error(Overloaded())
