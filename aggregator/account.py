@@ -1,29 +1,28 @@
-"""Where every reading went: the counts of a partition, and entries sorted into them. Pure.
+"""The counts of a partition, and entries counted into them. Pure.
 
 Append numbers the entries of a partition (e) and counts its readings (n). Entries are applied
 in that order, so a gap in the numbers is exactly what was trimmed before it was read:
 accepted = applied + late + dead + lost + pending, at every commit.
-An entry that is applied in slices is passed with the first of them: `done` includes it from
-then on, and `begun` is what of it is still pending.
+An entry that is applied in slices is counted as done with the first slice; `begun` counts its
+readings that are still pending.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from aggregator.decode import Columns, columns
+from aggregator import decode
+from aggregator.decode import Columns, Entry
 from tributary.errors import BadFrame
 from tributary.model import frame
 
-Entry = tuple[bytes, list[bytes]]
-
 
 class Counts(msgspec.Struct, frozen=True):
-    """What `meta` says of a partition besides the epoch. Counts are of readings unless named."""
+    """The fields of `meta` besides the epoch. Counts are of readings unless named."""
 
     hwm: str = "0-0"  # the greatest entry applied
     done_entries: int = 0  # number of the last entry that is accounted for
@@ -34,18 +33,18 @@ class Counts(msgspec.Struct, frozen=True):
     dead_entries: int = 0
     lost: int = 0
     lost_entries: int = 0
-    foreign: int = 0  # entries that append did not write: dead, but never accepted
+    foreign: int = 0  # entries not written by append: dead, but never accepted
     begun: int = 0  # readings of the entry applied in slices that are not applied yet
     begun_entry: int = 0  # number of that entry; 0: there is none
 
     @classmethod
     def parse(cls, meta: Mapping[bytes, bytes]) -> Counts:
-        """From the fields of the hash; what is missing is 0."""
+        """Parse the fields of the hash; missing ones are 0."""
         given = {name: meta[name.encode()].decode() for name in COUNTS if name.encode() in meta}
         return msgspec.convert(given, cls, strict=False)
 
     def with_lost(self, entries: int, readings: int) -> Counts:
-        """The counts once everything still open is known to be lost."""
+        """The counts after entries that can no longer be read are counted as lost."""
         return msgspec.structs.replace(
             self,
             done_entries=self.done_entries + entries,
@@ -55,21 +54,21 @@ class Counts(msgspec.Struct, frozen=True):
         )
 
     def with_late(self, readings: int) -> Counts:
-        """The counts once some of the applied readings are known to be late."""
+        """The counts after some of the applied readings turn out to be late."""
         if readings == 0:
             return self
         return msgspec.structs.replace(
             self, applied=self.applied - readings, late=self.late + readings
         )
 
-    def not_yet(self, readings: int) -> Counts:
-        """The counts if the last entry, of so many readings, is passed but not applied yet."""
+    def with_begun(self, readings: int) -> Counts:
+        """The counts if the last entry, with this number of readings, is done but not applied yet."""
         return msgspec.structs.replace(
             self, applied=self.applied - readings, begun=readings, begun_entry=self.done_entries
         )
 
     def with_slice(self, readings: int, *, is_last: bool) -> Counts:
-        """The counts once so many readings of the entry that is begun are applied."""
+        """The counts after a slice of the entry that is begun is applied."""
         return msgspec.structs.replace(
             self,
             applied=self.applied + readings,
@@ -78,7 +77,7 @@ class Counts(msgspec.Struct, frozen=True):
         )
 
     def with_rest_dead(self) -> Counts:
-        """The counts once what is left of the entry that is begun is buried."""
+        """The counts after the rest of the entry that is begun is buried."""
         return msgspec.structs.replace(
             self,
             dead=self.dead + self.begun,
@@ -99,7 +98,7 @@ class Progress(NamedTuple):
 
     @classmethod
     def parse(cls, field: bytes | None) -> Progress | None:
-        """From the field `progress` of `meta`."""
+        """Parse the field `progress` of `meta`."""
         if not field:
             return None
         id_, readings = field.split()
@@ -107,7 +106,7 @@ class Progress(NamedTuple):
 
     @property
     def following_id(self) -> str:
-        """The least id that an entry behind it can have."""
+        """The smallest id that an entry behind it can have."""
         ms, _, number = self.id.decode().partition("-")
         return f"{ms}-{int(number) + 1}"
 
@@ -121,8 +120,8 @@ class Dead(NamedTuple):
 
     id: bytes
     reason: str
-    readings: int  # what it adds to the count of dead readings
-    fields: bytes  # the fields as they were, msgpack
+    readings: int  # counted as dead
+    fields: bytes  # its fields and values, msgpack
 
 
 class Sorted(NamedTuple):
@@ -132,39 +131,37 @@ class Sorted(NamedTuple):
     columns: Columns | None
     counts: Counts  # as if no reading were late
     dead: list[Dead]
-    progress: Progress | None = None  # of an entry that stays pending: its last slice is to come
+    progress: Progress | None = None  # of an entry that stays pending until its last slice
 
 
 def sort_out(entries: list[Entry], counts: Counts) -> Sorted:
-    """Decode the entries of one read, which follow those that `counts` stands for."""
-    return _usual(entries, counts) or _one_by_one(entries, counts)
+    """Decode and count the entries of one read, which follow those in `counts`."""
+    try:
+        found = _in_sequence(entries, decode.decode(entries), counts)
+    except (BadFrame, LookupError, TypeError, ValueError):
+        found = None
+    return found or _one_by_one(entries, counts)
 
 
 def bury(entry: Entry, counts: Counts, reason: str) -> Sorted:
-    """An entry that could be decoded but not applied, as one that is dead."""
+    """Count an entry that was decoded and could not be applied as dead."""
     return _one_by_one([entry], counts, reason)
 
 
 def bury_rest(entry: Entry, counts: Counts, reason: str, rest: bytes) -> Sorted:
-    """What is left of the entry that is begun, as dead; `rest` is its frame."""
+    """Count the rest of the entry that is begun as dead; `rest` is its frame."""
     dead = Dead(entry[0], reason, counts.begun, _packed([*entry[1][:5], rest]))
     return Sorted([entry[0]], None, counts.with_rest_dead(), [dead])
 
 
-def _usual(entries: list[Entry], counts: Counts) -> Sorted | None:
-    """All frames good and no gap: one decoding call for all, and two numbers looked at."""
-    try:
-        frames = [fields[5] for _, fields in entries]
-        first, last = entries[0][1], entries[-1][1]
-        blocks = [block for blocks in frame.unpack_all(frames) for block in blocks]
-        decoded = columns(blocks)
-        if int(first[1]) != counts.done_entries + 1:
-            return None
-        if int(last[1]) != counts.done_entries + len(entries):
-            return None
-        if int(last[3]) != counts.done + decoded.readings:
-            return None
-    except (BadFrame, LookupError, TypeError, ValueError):
+def _in_sequence(entries: list[Entry], decoded: Columns, counts: Counts) -> Sorted | None:
+    """The entries if none is missing before or between them: only two numbers are compared."""
+    first, last = entries[0][1], entries[-1][1]
+    if (
+        int(first[1]) != counts.done_entries + 1
+        or int(last[1]) != counts.done_entries + len(entries)
+        or int(last[3]) != counts.done + decoded.readings
+    ):
         return None
     after = msgspec.structs.replace(
         counts,
@@ -177,10 +174,12 @@ def _usual(entries: list[Entry], counts: Counts) -> Sorted | None:
 
 
 def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorted:
+    """Count entries with gaps, bad frames, or foreign fields; with `failed`, all are dead."""
     tally = {name: getattr(counts, name) for name in COUNTS}
     blocks: list[frame.RawBlock] = []
     dead: list[Dead] = []
-    for id_, fields in entries:
+    for entry in entries:
+        id_, fields = entry
         tally["hwm"] = id_.decode()
         numbered = _numbers(fields)
         if numbered is None:
@@ -189,35 +188,30 @@ def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorte
             tally["dead_entries"] += 1
             dead.append(Dead(id_, "not written by append", 1, _packed(fields)))
             continue
-        entry, reading = numbered
-        if entry <= tally["done_entries"]:
-            continue  # applied before; somebody has moved the group back
+        number, reading = numbered
+        if number <= tally["done_entries"]:
+            continue  # applied before: the group was set back
         try:
-            unpacked, readings = _decoded(fields[5], failed)
+            unpacked, readings = _unpacked(entry, failed)
             blocks += unpacked
             tally["applied"] += readings
         except BadFrame as error:
-            readings = max(0, reading - tally["done"]) if _follows(entry, tally) else 1
+            follows = number == tally["done_entries"] + 1
+            readings = max(0, reading - tally["done"]) if follows else 1
             dead.append(Dead(id_, str(error), readings, _packed(fields)))
             tally["dead"] += readings
             tally["dead_entries"] += 1
-        tally["lost_entries"] += entry - tally["done_entries"] - 1
+        tally["lost_entries"] += number - tally["done_entries"] - 1
         tally["lost"] += max(0, reading - readings - tally["done"])
-        tally["done_entries"], tally["done"] = entry, reading
-    decoded = columns(blocks) if blocks else None
+        tally["done_entries"], tally["done"] = number, reading
+    decoded = decode.columns(blocks) if blocks else None
     return Sorted([id_ for id_, _ in entries], decoded, Counts(**tally), dead)
 
 
-def _decoded(packed: bytes, failed: str) -> tuple[list[frame.RawBlock], int]:
-    """The blocks of a frame and how many readings they hold, unless it is known to fail."""
+def _unpacked(entry: Entry, failed: str) -> tuple[list[frame.RawBlock], int]:
     if failed:
         raise BadFrame(failed)
-    blocks = frame.unpack(packed)
-    return blocks, columns(blocks).readings
-
-
-def _follows(entry: int, tally: dict[str, Any]) -> bool:
-    return bool(entry == tally["done_entries"] + 1)
+    return decode.unpack(entry)
 
 
 def _numbers(fields: list[bytes]) -> tuple[int, int] | None:
@@ -234,5 +228,5 @@ def _packed(fields: list[bytes]) -> bytes:
 
 
 def late_readings(columns: Columns, late: np.ndarray) -> int:
-    """How many readings hold one of these positions of the batch, which the fold found late."""
+    """How many readings have a value at one of these positions, which the fold found late."""
     return len(np.unique(columns.reading[late])) if len(late) else 0

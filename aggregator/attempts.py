@@ -1,11 +1,11 @@
-"""Finding the entry that ends the process: what is tried, and how often, is recorded in Redis. Pure.
+"""Finding the entry that crashes the process: each attempt is recorded in Redis. Pure.
 
 A worker that finds entries which another process has read and not committed records them
-before it applies them. If that process ends as well, the next one finds the record, tries an
-eighth of the entries, down to one alone, and in the end that one is buried. A record counts
-only if the process that made it has ended, by its heartbeats: a lost connection, a full server
-or a partition that changes hands says nothing about an entry. So kills from outside must hit
-the few milliseconds of one and the same entry eight times in a row to bury a good one.
+before it applies them. If it crashes too, the next worker finds the record and tries an eighth
+of the entries, down to a single one, which is buried in the end. A record counts only if the
+heartbeats of its process have stopped: a lost connection, a full server or a partition that
+changes owners does not incriminate an entry. To bury a good entry, kills from outside would
+have to hit the few milliseconds in which it is applied many times in a row.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _FEWER = 8
 
 
 class Attempt(NamedTuple):
-    """The first of some entries, how many they are, and which attempt it is if it is one."""
+    """The first of some entries, their number, and for a single entry the number of the attempt."""
 
     id: bytes
     entries: int
     number: int
-    worker: bytes  # the process that tries; random per start
+    worker: bytes  # id of the process, random per start
 
     @classmethod
     def parse(cls, field: bytes | None) -> Attempt | None:
-        """From the field `attempt` of `meta`."""
+        """Parse the field `attempt` of `meta`."""
         if not field:
             return None
         id_, entries, number, worker = field.split()
@@ -39,12 +39,12 @@ class Attempt(NamedTuple):
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether the entry has ended the process often enough."""
+        """Whether the entry has crashed a process `ATTEMPTS` times."""
         return self.number > ATTEMPTS
 
 
 def following(found: Attempt | None, id_: bytes, entries: int, worker: bytes) -> Attempt:
-    """What to try of entries that begin with `id_`, after the attempt that was found, if any."""
+    """The next attempt at entries that begin with `id_`, after the recorded one, if any."""
     if found is None or found.id != id_:
         return Attempt(id_, entries, 1, worker)
     entries = min(entries, found.entries)

@@ -1,7 +1,8 @@
-"""What a folded batch changes in Redis, ready to be committed."""
+"""What a folded batch changes in Redis."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,61 +19,65 @@ class Changes(NamedTuple):
 
     ids: list[bytes]
     counts: Counts
-    state: list[str | bytes]
-    windows: list[str | bytes]
-    latest: list[str | bytes]
-    devices: list[str]
     dead: list[Dead]
-    progress: Progress | None = None  # after a slice that is not the last of its entry
+    progress: Progress | None  # after a slice that is not the last one of its entry
+    state: Sequence[str | bytes] = ()
+    windows: Sequence[str | bytes] = ()
+    latest: Sequence[str | bytes] = ()
+    devices: Sequence[str] = ()
 
     def meta(self) -> list[str | bytes]:
-        """Counts as fields and values of `meta`."""
+        """The counts as fields and values of `meta`."""
         return [part for name in COUNTS for part in (name, str(getattr(self.counts, name)))]
 
-    def arguments(self, meta: list[str | bytes], begun_id: bytes | None) -> list[str | bytes]:
-        """The lists of `commit.lua` behind their lengths, with these fields of `meta`.
-
-        `begun_id`: the entry that is begun and stays pending, if there is one.
-        """
-        begun = [] if begun_id is None else [begun_id]
+    def lists(self) -> dict[str, Sequence[str | bytes]]:
+        """The arguments of `scripts.commit` that do not depend on the tenure."""
         dead: list[str | bytes] = []
         for entry in self.dead:
             dead += (entry.id, entry.reason, str(entry.readings), entry.fields)
-        lists = (
-            begun, self.ids, meta, self.state, self.windows, self.latest, self.devices, dead
-        )  # fmt: skip
-        found: list[str | bytes] = [str(len(each)) for each in lists]
-        for each in lists:
-            found += each
-        return found
+        return {
+            "ids": self.ids,
+            "state": self.state,
+            "windows": self.windows,
+            "latest": self.latest,
+            "devices": self.devices,
+            "dead": dead,
+        }
 
 
-def none(sorted_: Sorted, late: int = 0) -> Changes:
-    """Only counts, and entries to acknowledge or bury; so many of the readings were late."""
+def counts_only(sorted_: Sorted, late: int = 0) -> Changes:
+    """Counts, and entries to acknowledge or bury; `late` of the readings were late."""
     counts = sorted_.counts.with_late(late)
-    return Changes(sorted_.ids, counts, [], [], [], [], sorted_.dead, sorted_.progress)
+    return Changes(sorted_.ids, counts, sorted_.dead, sorted_.progress)
 
 
-def of(table: Table, partition: int, folded: Folded, changes: Changes) -> Changes:
-    """`changes`, filled with the series and devices of one partition that the fold touched."""
+def from_fold(sorted_: Sorted, late: int, table: Table, partition: int, folded: Folded) -> Changes:
+    """The same, and the series and devices of the partition that the fold touched."""
     mine = table.partitions(folded.rows) == partition
     rows = folded.rows[mine]
     part = table.state[rows]
     series = [table.series[row] for row in rows.tolist()]
     names = [keys.series(device, metric) for device, metric in series]
+    state: list[str | bytes] = []
     for name, packed in zip(names, _records(part.tobytes(), len(rows)), strict=True):
-        changes.state.extend((name, packed))
+        state += (name, packed)
+    windows: list[str | bytes] = []
     changed = np.flatnonzero(folded.rings_changed[mine])
     for position, packed in zip(changed.tolist(), table.packed_rings(rows[changed]), strict=True):
-        changes.windows.extend((names[position], packed))
-    documents = [table.documents[device] for device, _ in series]
-    for document in latest.update(documents, [metric for _, metric in series], part):
+        windows += (names[position], packed)
+    documents: list[str | bytes] = []
+    devices: list[str] = []
+    touched = [table.documents[device] for device, _ in series]
+    for document in latest.update(touched, [metric for _, metric in series], part):
         device = str(document.body["device"])
-        changes.latest.extend((device, latest.encode(document.body)))
+        documents += (device, latest.encode(document.body))
         if document.is_new:
-            changes.devices.extend(("0", device))
+            devices += ("0", device)
             document.is_new = False
-    return changes
+    counts = sorted_.counts.with_late(late)
+    return Changes(
+        sorted_.ids, counts, sorted_.dead, sorted_.progress, state, windows, documents, devices
+    )
 
 
 def _records(packed: bytes, count: int) -> list[bytes]:

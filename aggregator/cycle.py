@@ -1,10 +1,10 @@
-"""The cycle: what has arrived from every owned partition is decoded, folded and committed.
+"""The cycle: entries from every owned partition are decoded, folded and committed.
 
-All partitions of a worker are folded together, since a fold costs much the same for one
+All partitions of a worker are folded together, since a fold costs about the same for one
 reading as for a hundred; each is committed by itself, on its own connection. A turn is bounded
 (aggregator/pace.py), and every partition has its share of it: what does not fit waits for the
 next turn, in which the others have their share again. Nothing else in this process waits for
-longer than a turn: heartbeats, reads and replies are handled between the steps of one.
+longer than one step of a turn: heartbeats, reads and replies are handled between the steps.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy as np
 from loguru import logger
 
 from aggregator import changes
-from aggregator.account import Entry, late_readings
-from aggregator.batch import Batch
+from aggregator.account import late_readings
+from aggregator.changes import Changes
+from aggregator.decode import Entry
 from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.pace import Pace, Share
+from aggregator.partition_batch import PartitionBatch
 from aggregator.parts import ATTEMPTS, FAILURES
 from aggregator.table import Table
 from aggregator.tenure import Tenure
@@ -29,25 +31,26 @@ from aggregator.work import Work
 from tributary import failpoints
 from tributary.errors import ConnectionGone, TributaryError
 from tributary.model.aggregate import Layout
+from tributary.model.clock import utc_ms
 from tributary.settings import Settings
 from tributary.store import keys
 
 _PARTS_PER_TURN = 8  # of entries that are applied alone
-_ASIDE_PART = 4  # of a turn: so much of it goes to entries that have stepped aside
-_SHARE_MIN_VALUES = 64  # of a turn for one partition; with too many for that, some wait
+_ASIDE_PART = 4  # one part in 4 of a turn is for entries that stepped aside
+_SHARE_MIN_VALUES = 64  # per partition and turn; with too many partitions, some wait
 _SLOW_TURN_S = 1.0
 _REPORT_EVERY_S = 10.0
 _CONFIRM_TIMEOUT_S = 5.0
 
 
 class Cycle:
-    """What waits to be applied, the table, and the turns that empty the one into the other."""
+    """The entries that wait to be applied, the table, and the turns that apply them to it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._layout = Layout(settings.parsed_windows, settings.average_over)
         self._table = Table(self._layout, settings.series_cached_max)
-        self._works: list[Work] = []  # at most one of each partition: it reads when it is done
+        self._works: list[Work] = []  # one read per partition, and what stepped aside
         self._is_due = asyncio.Event()
         self._void: set[int] = set()
         self._pace = Pace()
@@ -60,29 +63,29 @@ class Cycle:
         self._is_due.set()
 
     def void(self, partition: int) -> None:
-        """Forget a partition before the next turn; a turn under way may still hold its rows.
+        """Drop a partition before the next turn; the current turn may still use its rows.
 
-        Nothing is awaited here: a task that is cancelled while it gives up a partition must
+        Nothing is awaited here: a task that is cancelled while it releases a partition must
         not leave rows behind for the next tenure.
         """
         self._void.add(partition)
 
     def slow_down(self) -> None:
-        """A tenure has ended because its replies took too long: try with half as much."""
+        """A tenure has ended because its replies took too long: halve the next turn."""
         self._pace.halve()
 
     async def run(self) -> None:
-        """Turn until cancelled."""
+        """Run turns until cancelled."""
         while True:
             await self._is_due.wait()
             self._is_due.clear()
             await self._turn()
-            await asyncio.sleep(0)  # whatever else waits for the loop
+            await asyncio.sleep(0)  # let the loop handle everything else
 
     async def _turn(self) -> None:
         while self._void:
             self._table.drop(self._void.pop())
-        if self._table.is_outgrown:  # what it held stands in Redis
+        if self._table.is_outgrown:  # everything in it is in Redis
             self._table = Table(self._layout, self._settings.series_cached_max)
         works, self._works = [work for work in self._works if work.is_left], []
         if works:
@@ -91,14 +94,14 @@ class Cycle:
         together = self._chosen([work for work in ready if not (work.alone or work.is_aside)])
         if together:
             await self._apply_together(together, self._pace.turn())
-        # Asked again: the commits just sent may have to be confirmed first.
+        # Checked again: the commits just sent may have to be confirmed first.
         aside = [w for w in ready if w.is_aside and not w.alone and w.tenure.is_ready]
         if aside:
             await self._apply_together(aside, self._pace.turn().share(_ASIDE_PART))
         for work in ready:
             if work.alone:
                 await self._apply_alone(work)
-        # Those that have had their turn go to the end of the queue.
+        # Those that had their turn go to the end of the queue.
         had_turn = {id(work) for work in (*together, *aside)}
         works.sort(key=lambda work: id(work) in had_turn)
         left = [work for work in works if work.is_left]
@@ -107,18 +110,18 @@ class Cycle:
             self._is_due.set()
 
     def _chosen(self, works: list[Work]) -> list[Work]:
-        """Of the partitions whose turn it is, as many as can have a share worth the while."""
+        """The first partitions, as many as can have a share of at least `_SHARE_MIN_VALUES`."""
         return works[: max(1, self._pace.values_max // _SHARE_MIN_VALUES)]
 
     async def _apply_together(self, works: list[Work], share: Share) -> None:
         began_s, busy_s = time.monotonic(), time.thread_time()
         self._table.begin_batch()
-        batches: list[Batch] = []
+        batches: list[PartitionBatch] = []
         try:
             batches = self._decoded(works, share)
             await self._apply(batches)
         except FAILURES:
-            # Nothing is committed, but rows may be folded by half.
+            # Nothing was committed, but rows may be half folded.
             for work in works:
                 self._table.drop(work.tenure.partition)
                 work.failed()
@@ -126,10 +129,10 @@ class Cycle:
         self._pace.took(time.thread_time() - busy_s, values)
         self._report(time.monotonic() - began_s, batches)
 
-    def _decoded(self, works: list[Work], left: Share) -> list[Batch]:
-        """A share of the turn of each partition, and which of its series are not in memory."""
-        batches: list[Batch] = []
-        # A small one leaves the rest of its share to those that have more.
+    def _decoded(self, works: list[Work], left: Share) -> list[PartitionBatch]:
+        """Decode a share of the turn for each partition, and find the series not in memory."""
+        batches: list[PartitionBatch] = []
+        # A small one leaves the rest of its share to the larger ones behind it.
         for number, work in enumerate(sorted(works, key=lambda w: w.size_bytes)):
             may_begin = left.size_bytes > 0 or not batches
             batch = self._bounded(work, left.share(len(works) - number), may_begin=may_begin)
@@ -140,10 +143,12 @@ class Cycle:
         self._pace.decoded(taken_bytes, sum(batch.values for batch in batches))
         return batches
 
-    def _bounded(self, work: Work, share: Share, *, may_begin: bool = True) -> Batch | None:
-        """The next of a partition: less and less of it, until it does not exceed its share.
+    def _bounded(
+        self, work: Work, share: Share, *, may_begin: bool = True
+    ) -> PartitionBatch | None:
+        """Decode less and less of a partition until it does not exceed its share.
 
-        None: a large entry must wait, for another of its partition or for the next turn.
+        None: a large entry must wait for another of its partition, or for the next turn.
         """
         bytes_max, decoded_bytes = share.size_bytes, 0
         while True:
@@ -151,25 +156,25 @@ class Cycle:
             if sorted_ is None:
                 return None
             decoded_bytes = max(decoded_bytes, work.decoded_bytes)
-            batch = Batch(work, sorted_, decoded_bytes)
+            batch = PartitionBatch(work, sorted_, decoded_bytes)
             if batch.columns is None:
                 return batch
             batch.unseen = self._table.unseen(work.tenure.partition, batch.columns.series)
             unseen = len(batch.unseen.series)
             if share.excess(0, int(unseen * work.slices(batch.columns.readings))) > 1:
-                return Batch(work, work.step_aside(sorted_), decoded_bytes)
+                return PartitionBatch(work, work.step_aside(sorted_), decoded_bytes)
             excess = share.excess(batch.values, unseen)
             if excess <= 1 or batch.columns.readings == 1:
                 return batch
             bytes_max = max(work.first_bytes, int(min(bytes_max, work.taken_bytes) / excess))
 
-    async def _apply(self, batches: list[Batch]) -> None:
+    async def _apply(self, batches: list[PartitionBatch]) -> None:
         """Load, fold and commit."""
-        await asyncio.gather(*(self._load(batch) for batch in batches))
+        await asyncio.gather(*(self._load_missing(batch) for batch in batches))
         failpoints.reach("after_load")
         batches = [batch for batch in batches if not batch.tenure.is_over]
         for batch in batches:
-            self._seat(batch)
+            self._assign_rows(batch)
             await asyncio.sleep(0)
         folded = self._fold([batch for batch in batches if batch.columns is not None])
         failpoints.reach("after_fold")
@@ -182,13 +187,13 @@ class Cycle:
             self._commit(batch.work, change)
             await asyncio.sleep(0)  # it is sent while the next is packed
 
-    def _commit(self, work: Work, change: changes.Changes) -> None:
+    def _commit(self, work: Work, change: Changes) -> None:
         aside = work.commit(change)
         if aside is not None:
             self._works.append(aside)
 
     async def _apply_alone(self, work: Work) -> None:
-        """Apply a few of the entries that may be the ones which fail, apart from all others."""
+        """Apply a few entries that may fail, apart from all others."""
         for _ in range(_PARTS_PER_TURN):
             if not (work.alone and work.is_left and work.tenure.is_ready):
                 return
@@ -198,7 +203,7 @@ class Cycle:
                 self._table.drop(work.tenure.partition)
                 if work.failed():
                     reason = f"failed {ATTEMPTS} times: {type(error).__name__}: {error}"
-                    work.commit(changes.none(work.buried(reason)))
+                    work.commit(changes.counts_only(work.buried(reason)))
             except TributaryError as error:
                 work.tenure.end(error)
             await asyncio.sleep(0)
@@ -207,22 +212,22 @@ class Cycle:
         if work.is_recovered:
             attempt = await work.attempt()
             if attempt.is_hopeless:
-                reason = f"ended the process {ATTEMPTS} times, each time applied alone"
-                work.commit(changes.none(work.buried(reason)))
+                reason = f"crashed the process {ATTEMPTS} times, each time applied alone"
+                work.commit(changes.counts_only(work.buried(reason)))
                 return
         self._table.begin_batch()
         batch = self._bounded(work, self._pace.turn())
         await self._apply([] if batch is None else [batch])
         if work.is_recovered:
-            # Not before the record is gone: what is applied next might end the process as well.
+            # Until the record is removed: the next entry might crash the process as well.
             try:
                 async with asyncio.timeout(_CONFIRM_TIMEOUT_S):
                     await work.tenure.confirmed()
             except TimeoutError:
                 raise ConnectionGone(f"no reply to a commit in {_CONFIRM_TIMEOUT_S} s") from None
 
-    async def _load(self, batch: Batch) -> None:
-        """Load what is not in memory of the batch's series: one round trip."""
+    async def _load_missing(self, batch: PartitionBatch) -> None:
+        """Load the series of the batch that are not in memory, in one round trip."""
         partition = batch.tenure.partition
         if not batch.unseen.series:
             return
@@ -237,8 +242,8 @@ class Cycle:
         except TributaryError as error:
             batch.tenure.end(error)
 
-    def _seat(self, batch: Batch) -> None:
-        """Give every value of the batch the row of its series."""
+    def _assign_rows(self, batch: PartitionBatch) -> None:
+        """Assign every value of the batch the row of its series."""
         columns, partition = batch.columns, batch.tenure.partition
         if columns is None:
             return
@@ -247,7 +252,7 @@ class Cycle:
         batch.rows = np.repeat(np.fromiter(rows, np.int64), columns.repeats)
         self._table.use(batch.rows)
 
-    def _fold(self, batches: list[Batch]) -> Folded | None:
+    def _fold(self, batches: list[PartitionBatch]) -> Folded | None:
         columns = [batch.columns for batch in batches if batch.columns is not None]
         if not columns:
             return None
@@ -257,20 +262,20 @@ class Cycle:
             np.concatenate([column.values for column in columns]),
         )
         table = self._table
-        now_ms = time.time_ns() // 1_000_000
-        horizon = Horizon(table.overflow, now_ms, self._settings.future_max_ms)
+        horizon = Horizon(table.overflow, utc_ms(), self._settings.future_max_ms)
         return fold(self._layout, table.state, table.rings, readings, horizon)
 
-    def _changes(self, batch: Batch, folded: Folded | None, first: int) -> changes.Changes:
+    def _changes(self, batch: PartitionBatch, folded: Folded | None, first: int) -> Changes:
         columns = batch.columns
         if columns is None or folded is None:
-            return changes.none(batch.sorted)
+            return changes.counts_only(batch.sorted)
         late = folded.late[(folded.late >= first) & (folded.late < first + len(batch.rows))]
-        empty = changes.none(batch.sorted, late_readings(columns, late - first))
-        return changes.of(self._table, batch.tenure.partition, folded, empty)
+        readings = late_readings(columns, late - first)
+        partition = batch.tenure.partition
+        return changes.from_fold(batch.sorted, readings, self._table, partition, folded)
 
-    def _report(self, took_s: float, batches: list[Batch]) -> None:
-        """Log what was slow, now and then."""
+    def _report(self, took_s: float, batches: list[PartitionBatch]) -> None:
+        """Log a slow turn, at most every `_REPORT_EVERY_S`."""
         now_s = time.monotonic()
         if took_s < _SLOW_TURN_S or now_s < self._report_at_s:
             return
@@ -284,4 +289,4 @@ class Cycle:
             new_series=sum(len(batch.unseen.series) for batch in batches),
             partition=None if largest is None else largest.tenure.partition,
             partition_new_series=None if largest is None else len(largest.unseen.series),
-        ).warning("a turn of the aggregator was slow")
+        ).warning("slow turn")

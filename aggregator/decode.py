@@ -1,7 +1,7 @@
-"""Frames → columns of readings, for the fold. Pure.
+"""Entries → columns of readings, for the fold. Pure.
 
-Fast code: the usual frame holds plain readings, and for those every step over readings runs
-in C (msgspec, map, itertools, numpy).
+Fast code: most frames hold plain readings, and for those every step over readings runs in C
+(msgspec, map, itertools, numpy).
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import numpy as np
 
 from aggregator.groups import Floats, Ints
 from tributary.errors import BadFrame
+from tributary.model import frame
 from tributary.model.frame import RawBlock
 
-_TIME_MAX_MS = 253_402_300_800_000  # the year 10000: RFC 3339 cannot say it
+Entry = tuple[bytes, list[bytes]]  # id, and fields and values as they are in the stream
+_FRAME = 5  # position of the frame among the fields: e, number, n, number, r, frame
+_TIME_MAX_MS = 253_402_300_800_000  # the year 10000, beyond RFC 3339
 
 
 class Columns(NamedTuple):
@@ -33,11 +36,32 @@ class Columns(NamedTuple):
     readings: int
 
 
+def decode(entries: list[Entry]) -> Columns:
+    """The readings of entries as columns, in one pass over all frames.
+
+    Raises:
+        BadFrame: a frame is not valid.
+        LookupError, TypeError: an entry has other fields than append writes.
+    """
+    frames = [fields[_FRAME] for _, fields in entries]
+    return columns(list(chain.from_iterable(frame.unpack_all(frames))))
+
+
+def unpack(entry: Entry) -> tuple[list[RawBlock], int]:
+    """The blocks of one entry, and how many readings they hold.
+
+    Raises:
+        BadFrame: its frame is not valid.
+    """
+    blocks = frame.unpack(entry[1][_FRAME])
+    return blocks, columns(blocks).readings
+
+
 def columns(blocks: list[RawBlock]) -> Columns:
     """The readings of blocks as columns.
 
     Raises:
-        BadFrame: a block contradicts itself, or holds what is no time or number.
+        BadFrame: a block contradicts itself, or holds an invalid time or number.
     """
     try:
         parts = _parts(blocks)
@@ -47,7 +71,7 @@ def columns(blocks: list[RawBlock]) -> Columns:
         raise BadFrame(f"not the readings of a frame: {error}") from error
     part = parts[0]
     if len(part.values) == 0:
-        raise BadFrame("there is no reading in it")
+        raise BadFrame("the frame contains no readings")
     if not np.isfinite(part.values).all():
         raise BadFrame("a value is not finite")
     if not 0 <= part.times_ms.min() <= part.times_ms.max() < _TIME_MAX_MS:

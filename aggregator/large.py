@@ -1,9 +1,10 @@
 """An entry too large for one turn, applied in slices of whole readings. Pure.
 
-One frame can hold 10,000 readings of 64 metrics. Applied at once it would hold up every other
-partition, in the aggregator and, by the length of its commit, in Redis. So each slice is
-committed by itself, together with how far it reaches; the last one acknowledges the entry.
-Whoever reads the entry again, after a crash or as the next owner, goes on from there.
+One frame can hold 10,000 readings of 64 metrics. Applied at once it would delay every other
+partition, in the aggregator and, because its commit is long, in Redis. So each slice is
+committed by itself, together with the number of readings applied; the last one acknowledges
+the entry. A worker that reads the entry again, after a crash or as the next owner, continues
+from there.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import accumulate
 
-from aggregator.account import Counts, Entry, Progress, Sorted
-from aggregator.decode import columns
+from aggregator.account import Counts, Progress, Sorted
+from aggregator.decode import Entry, columns
 from tributary.model import frame
 from tributary.model.frame import RawBlock
 
@@ -21,14 +22,14 @@ class Large:
     """The entry, and how far it has been applied."""
 
     def __init__(
-        self, entry: Entry, progress: Progress | None, passed: Counts | None = None
+        self, entry: Entry, progress: Progress | None, begun: Counts | None = None
     ) -> None:
-        """`passed`: the counts once it is passed; None if it is."""
+        """`begun`: the counts once it is begun; None if it is."""
         self.progress = progress or Progress(entry[0])
         self._entry = entry
         self._blocks = frame.unpack(entry[1][5])
         self._firsts = [0, *accumulate(frame.readings_in([block]) for block in self._blocks)]
-        self._passed = passed
+        self._begun = begun
 
     @property
     def size_bytes(self) -> int:
@@ -37,36 +38,36 @@ class Large:
 
     @property
     def readings(self) -> int:
-        """How many are not applied yet."""
+        """How many readings are not applied yet."""
         return self._firsts[-1] - self.progress.readings
 
     def committed(self, progress: Progress) -> None:
-        """It is passed, and so much of it is applied."""
-        self.progress, self._passed = progress, None
+        """A commit has recorded this progress."""
+        self.progress, self._begun = progress, None
 
-    def passed(self, before: Counts) -> Sorted:
-        """Nothing of it, and the counts once it is passed."""
-        return Sorted([], None, self._passed or before, [], self.progress)
+    def step_aside(self, before: Counts) -> Sorted:
+        """Apply nothing of it, only count it as begun."""
+        return Sorted([], None, self._begun or before, [], self.progress)
 
     def next(self, bytes_max: int, before: Counts) -> Sorted:
-        """The next slice: about as many readings as fit `bytes_max`, at least one.
+        """The next slice: about as many readings as fit in `bytes_max`, at least one.
 
-        `before` are the counts of the partition, which entries behind this one may have changed.
+        `before`: the counts of the partition, which entries behind this one may have changed.
         """
         total, first = self._firsts[-1], self.progress.readings
         last = min(total, first + max(1, total * bytes_max // max(1, self.size_bytes)))
         decoded = columns(self._between(first, last))
-        counts = (self._passed or before).with_slice(last - first, is_last=last == total)
+        counts = (self._begun or before).with_slice(last - first, is_last=last == total)
         if last < total:
             return Sorted([], decoded, counts, [], Progress(self._entry[0], last))
         return Sorted([self._entry[0]], decoded, counts, [])
 
     def rest(self) -> bytes:
-        """A frame of the readings that have not been applied."""
+        """A frame of the readings that are not applied yet."""
         return frame.pack(self._between(self.progress.readings, self._firsts[-1]))
 
     def _between(self, first: int, last: int) -> list[RawBlock]:
-        """The blocks that hold the readings first … last - 1, the outer ones cut."""
+        """The blocks with the readings first … last - 1; the outer blocks are cut."""
         found: list[RawBlock] = []
         number = bisect_right(self._firsts, first) - 1
         while number < len(self._blocks) and self._firsts[number] < last:

@@ -1,24 +1,24 @@
 """Finding the entry that cannot be applied among those that can. Pure.
 
-A frame that does not decode is dead at once: no second look makes it better. One that decodes
-and still fails in the fold is a fault of ours, which may depend on what is in memory; it is
-given several attempts, each from what Redis holds, and nobody waits for them for long.
+A frame that does not decode is dead at once: decoding it again will not help. One that decodes
+and fails in the fold is a bug in Tributary, which may depend on what is in memory. It gets
+several attempts, each from the state in Redis, one per turn so that they delay nothing else.
 """
 
 from __future__ import annotations
 
-from aggregator.account import Entry
+from aggregator.decode import Entry
 
 ATTEMPTS = 5
-# What computing with somebody's bytes can raise. Anything else ends the process; so does want of
-# memory, which says nothing about the entry at hand, and must not bury it.
+# What computing with received bytes can raise. Anything else ends the process; so does
+# MemoryError, which is not caused by the entry at hand and must not bury it.
 FAILURES = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 class Parts:
-    """Entries in order, cut into parts: a part that fails is halved, down to one entry.
+    """Entries in order, split into parts: a part that fails is halved, down to one entry.
 
-    With one bad entry among a thousand, some twenty parts are tried.
+    Finding one bad entry among a thousand takes about twenty parts.
     """
 
     def __init__(self, entries: list[Entry]) -> None:
@@ -26,7 +26,7 @@ class Parts:
         self._failures = 0
 
     def __bool__(self) -> bool:
-        """Whether something is left."""
+        """Whether any entry is left."""
         return bool(self._parts)
 
     @property
@@ -35,23 +35,23 @@ class Parts:
         return self._parts[-1]
 
     def take(self, count: int) -> list[Entry]:
-        """Make the first entries of the oldest part a part of their own."""
+        """Split the first entries off the oldest part, and return them."""
         part = self._parts[-1]
         if count < len(part):
             self._parts[-1:] = [part[count:], part[:count]]
         return self._parts[-1]
 
     def progressed(self) -> None:
-        """A slice of the one entry of the oldest part is applied."""
+        """A slice of the only entry of the oldest part was applied."""
         self._failures = 0
 
     def done(self) -> None:
-        """The oldest part is dealt with."""
+        """Remove the oldest part: it was applied or buried."""
         self._parts.pop()
         self._failures = 0
 
     def failed(self) -> bool:
-        """The oldest part has failed; whether it is one entry that has done so often enough."""
+        """The oldest part has failed; return whether it is one entry that failed `ATTEMPTS` times."""
         part = self._parts[-1]
         if len(part) > 1:
             middle = len(part) // 2

@@ -1,8 +1,8 @@
 """One worker's time as owner of a partition: from reading its epoch to the first doubt.
 
-The order of things is the proof of exactly-once (docs/decisions): the epoch is read before any
-entry; entries are read, loaded for and committed on one connection; a refusal, an error or a
-lost connection ends the tenure, and everything remembered under it is void.
+The order of steps is the proof of exactly-once (docs/decisions): the epoch is read before any
+entry; entries are read, loaded for and committed on one connection; a rejection, an error or a
+lost connection ends the tenure, and everything in memory under it is void.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from aggregator.account import Counts, Entry, Progress
+from aggregator.account import Counts, Progress
 from aggregator.attempts import Attempt, following
 from aggregator.changes import Changes
+from aggregator.decode import Entry
 from tributary import failpoints
 from tributary.errors import ConnectionGone, Superseded, TributaryError
-from tributary.store import keys
+from tributary.store import keys, scripts
 from tributary.store.pipe import Pipe, Reply, checked, pack
-from tributary.store.scripts import ATTEMPT, COMMIT, FORGET, REGROUP, SETTLE
 
 BLOCK_MS = 1_000
-# About what a read brings: one large batch after the other, not a thousand. All partitions of a
-# worker together hold so much each, until it is applied.
+# About what one read returns: one large batch at a time, not a thousand. Each partition of a
+# worker holds this much until it is applied.
 READ_BYTES = 1_048_576
 _FIRST_READ_ENTRIES = 16
-_READ_GROWTH = 8  # entries are as large as their senders make them: ask for few more each time
-_PROCESS_REPLIES_S = 0.05
-_COMMITS_MAX = 2  # unconfirmed: a server that is slow is not sent more and more
+_READ_GROWTH = 8  # entries are as large as their senders make them, so reads grow step by step
+_READ_LATE_REPLIES_S = 0.05
+_COMMITS_MAX = 2  # unconfirmed: a slow server is not sent more and more
 DEAD_MAX_ENTRIES = 10_000
-_FORGET_EVERY_S = 10.0
+_REMOVE_CONSUMERS_EVERY_S = 10.0
 HasEnded = Callable[[str], Awaitable[bool]]
 _numbers = itertools.count(1)
 
 
 class Tenure:
-    """A partition in the hands of one worker, until it is over."""
+    """A partition owned by one worker, until it is over."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Tenure:
         self.was_slow = False
         self.progress: Progress | None = None  # of the entry that is applied in slices
         self._has_begun_entry = False  # whether this tenure has read the entry of `progress`
-        self._is_read_due = False  # behind the next slice of it
+        self._is_read_due = False  # behind its next slice
         self.on_committed: Callable[[], None] = lambda: None
         self._attempt: Attempt | None = None
         self._unconfirmed: deque[asyncio.Future[None]] = deque()
@@ -65,28 +65,21 @@ class Tenure:
         self._read_max_entries = read_max_entries
         self._read_entries = min(_FIRST_READ_ENTRIES, read_max_entries)
         self._epoch = ""
-        self._is_claiming = True
-        self._forget_at_s = 0.0  # of the loop
+        self.is_recovering = True  # what is read was delivered before, and not committed
+        self._remove_consumers_at_s = 0.0  # of the loop
         self._readings = keys.readings(partition)
-        self._meta = keys.meta(partition)
 
-    async def take_up(self, has_ended: HasEnded | None = None) -> None:
-        """Make sure there is a group, read the epoch and the counts, and start reading.
+    async def begin(self, has_ended: HasEnded | None = None) -> None:
+        """Ensure that the group exists, read the epoch and the counts, and start reading.
 
-        `has_ended`: whether another worker has ended; if not, its attempt says nothing.
+        `has_ended`: whether another worker has ended; if not, its attempt is ignored.
 
         Raises:
-            TributaryError: the server did not answer or refused.
+            TributaryError: the server did not reply, or rejected a command.
         """
-        # All at once: a server that syncs each write to a slow disk takes long for each turn.
-        scripts = (REGROUP, COMMIT, ATTEMPT, SETTLE, FORGET)
-        regroup = ("EVALSHA", REGROUP.sha, "2", self._readings, self._meta)
-        *_, reply = await asyncio.gather(
-            *(self.pipe.call("SCRIPT", "LOAD", script.source) for script in scripts),
-            self.pipe.call(*regroup, keys.GROUP, self._token()),
-            self.pipe.call("HGETALL", self._meta),
-        )
-        meta = dict(zip(reply[::2], reply[1::2], strict=True))
+        command = scripts.ensure_group(self.partition, new_epoch=self._new_epoch())
+        _, fields = await self.pipe.call(*command)
+        meta = dict(zip(fields[::2], fields[1::2], strict=True))
         self._epoch = meta.get(b"epoch", b"").decode()
         self.counts = Counts.parse(meta)
         self.progress = Progress.parse(meta.get(b"progress"))
@@ -94,7 +87,7 @@ class Tenure:
         if found is not None and not (has_ended and await has_ended(found.worker.decode())):
             found = found._replace(worker=self._worker.encode())
         self._attempt = found
-        failpoints.reach("after_take_up")
+        failpoints.reach("after_begin")
         self._read()
 
     @property
@@ -108,12 +101,12 @@ class Tenure:
         return self._over.done()
 
     async def reason(self) -> TributaryError:
-        """Wait for the end of the tenure, and say what ended it."""
+        """Wait for the end of the tenure, and return its reason."""
         timeout_s = BLOCK_MS / 1000 + 5
         while not self.is_over:
             await asyncio.wait([self._over], timeout=timeout_s)
-            # If it was this process that was busy, a reply may be there, not read yet.
-            await asyncio.sleep(_PROCESS_REPLIES_S)
+            # If this process was busy, a reply may have arrived and not been read yet.
+            await asyncio.sleep(_READ_LATE_REPLIES_S)
             # Entries that wait for their turn are not waiting for Redis.
             if self.pipe.is_waiting and not self.is_over:
                 silent_s = asyncio.get_running_loop().time() - self.pipe.waiting_since_s
@@ -123,17 +116,12 @@ class Tenure:
         return self._over.result()
 
     def end(self, reason: TributaryError) -> None:
-        """Give the partition up; what was read and not committed stays pending for the next."""
+        """Release the partition; entries read and not committed stay pending for the next owner."""
         if not self.is_over:
             self._over.set_result(reason)
         self.pipe.close()
         while self._unconfirmed:
             _resolve(self._unconfirmed.popleft())
-
-    @property
-    def is_recovering(self) -> bool:
-        """Whether what is read now was read by another process before, and not committed."""
-        return self._is_claiming
 
     @property
     def is_ready(self) -> bool:
@@ -149,12 +137,12 @@ class Tenure:
         """Record which entries are applied next, alone; fewer if they may have ended a process.
 
         Raises:
-            TributaryError: the server did not answer or refused.
+            TributaryError: the server did not reply, or rejected the command.
         """
         attempt = following(self._attempt, first, entries, self._worker.encode())
         if not attempt.is_hopeless:
-            call = ("EVALSHA", ATTEMPT.sha, "1", self._meta, self._epoch, attempt.packed())
-            if await self.pipe.call(*call) != b"ok":
+            command = scripts.attempt(self.partition, epoch=self._epoch, packed=attempt.packed())
+            if await self.pipe.call(*command) != b"ok":
                 raise Superseded(f"partition {self.partition} has another owner")
         self._attempt = attempt
         return attempt
@@ -163,45 +151,54 @@ class Tenure:
         """The values of hash fields, for several keys in one round trip.
 
         Raises:
-            TributaryError: the server did not answer or refused.
+            TributaryError: the server did not reply, or rejected a command.
         """
         calls = [self.pipe.call("HMGET", key, *fields) for key, fields in field_lists if fields]
         replies = iter(await asyncio.gather(*calls))
         return [next(replies) if fields else [] for _, fields in field_lists]
 
     def commit(self, changes: Changes) -> None:
-        """Send a batch's changes, and ask for the next batch behind it on the same connection."""
+        """Send the changes of a batch, and behind them the next read on the same connection."""
         self.commit_part(changes)
-        # The next batch is read knowing that this one will stand, or will void both.
+        # Either this batch is applied before the next one is read, or both are void.
         self._read()
         failpoints.reach("after_commit_sent")
 
     def commit_part(self, changes: Changes) -> None:
         """Send the changes of the first entries of a batch; the rest of it follows."""
-        token = self._token()
-        meta = ["epoch", token, *changes.meta()]
-        if changes.progress is not None or self.begun_id in changes.ids:
-            self.progress = changes.progress
-            self._has_begun_entry = changes.progress is not None
-            meta += ("progress", b"" if self.progress is None else self.progress.packed())
-        if self._attempt is not None:
-            self._attempt = None
-            meta += ("attempt", "")
+        epoch = self._new_epoch()
+        meta = ["epoch", epoch, *changes.meta(), *self._advance(changes)]
+        begun = () if self.begun_id is None else (self.begun_id,)
         for entry in changes.dead:
             buried = {"partition": self.partition, "entry": entry.id.decode()}
-            logger.bind(action="buried", reason=entry.reason, **buried).warning("entry buried")
-        p = self.partition
-        names = (self._readings, self._meta, keys.state(p), keys.windows(p), keys.latest(p))
-        command: list[str | bytes] = ["EVALSHA", COMMIT.sha, "7", *names]
-        command += (keys.devices(p), keys.dead(p), keys.GROUP, self._epoch, str(DEAD_MAX_ENTRIES))
-        command += changes.arguments(meta, self.begun_id)
+            logger.bind(action="buried", **buried, reason=entry.reason).warning("entry buried")
+        command = scripts.commit(
+            self.partition,
+            epoch=self._epoch,
+            dead_max_entries=DEAD_MAX_ENTRIES,
+            begun=begun,
+            meta=meta,
+            **changes.lists(),
+        )
         self._unconfirmed.append(self._over.get_loop().create_future())
-        self.pipe.send(pack(tuple(command)), self._committed)
-        self._epoch, self.counts = token, changes.counts
+        self.pipe.send(pack(command), self._on_commit)
+        self._epoch, self.counts = epoch, changes.counts
         if self._is_read_due:
             self._read()
 
-    def _committed(self, reply: Reply) -> None:
+    def _advance(self, changes: Changes) -> list[str | bytes]:
+        """Move on to the progress and the attempt after these changes; what changes in `meta`."""
+        fields: list[str | bytes] = []
+        if changes.progress is not None or self.begun_id in changes.ids:
+            self.progress = changes.progress
+            self._has_begun_entry = changes.progress is not None
+            fields += ("progress", b"" if self.progress is None else self.progress.packed())
+        if self._attempt is not None:
+            self._attempt = None
+            fields += ("attempt", "")
+        return fields
+
+    def _on_commit(self, reply: Reply) -> None:
         failpoints.reach("after_commit")
         if self._unconfirmed:
             _resolve(self._unconfirmed.popleft())
@@ -212,52 +209,55 @@ class Tenure:
             self._end_with(reply)
 
     def _read(self) -> None:
-        """Ask for entries: first all that is pending, whoever it was handed to, then new ones."""
+        """Request entries: first all that are pending with any consumer, then new ones."""
         self._is_read_due = False
         count = str(self._read_entries)
-        if self._is_claiming:
-            # What has been begun here stays here; everything behind it may be somebody else's.
+        if self.is_recovering:
+            # The entry begun here stays here; everything behind it may belong to another consumer.
             begun = self.progress if self._has_begun_entry else None
             first = "0-0" if begun is None else begun.following_id
-            command = ("XAUTOCLAIM", self._readings, keys.GROUP, self._worker, "0", first)
-            self.pipe.send(pack((*command, "COUNT", count)), self._claimed)
+            claim = ("XAUTOCLAIM", self._readings, keys.GROUP, self._worker, "0", first)
+            self.pipe.send(pack((*claim, "COUNT", count)), self._on_claimed)
         else:
-            self._forget_others()
+            self._remove_idle_consumers()
             group = ("XREADGROUP", "GROUP", keys.GROUP, self._worker, "COUNT", count)
             # The slices of an entry that has stepped aside must not wait behind a read.
             block = () if self._has_begun_entry else ("BLOCK", str(BLOCK_MS))
-            self.pipe.send(pack((*group, *block, "STREAMS", self._readings, ">")), self._were_read)
+            command = (*group, *block, "STREAMS", self._readings, ">")
+            self.pipe.send(pack(command), self._on_entries)
 
-    def _claimed(self, reply: Reply) -> None:
+    def _on_claimed(self, reply: Reply) -> None:
         if not isinstance(reply, list):
             self._end_with(reply)
         elif reply[1]:
             self._arrive(reply[1])
-        else:  # before 0-0 there are more: these had lost their data, and have left the list
-            self._is_claiming = reply[0] != b"0-0"
+        else:  # unless at 0-0 there are more: these were trimmed, and are no longer pending
+            self.is_recovering = reply[0] != b"0-0"
             self._read()
 
-    def _were_read(self, reply: Reply) -> None:
+    def _on_entries(self, reply: Reply) -> None:
         if isinstance(reply, list):
             self._arrive(reply[0][1])
         elif reply is None and self._has_begun_entry:
             self._is_read_due = True
         elif reply is None:
-            self._idle()
+            self._on_idle()
         else:
             self._end_with(reply)
 
-    def _forget_others(self) -> None:
-        """Now and then remove the consumers of workers that are gone, once they hold nothing."""
+    def _remove_idle_consumers(self) -> None:
+        """Now and then remove the consumers that ended workers have left."""
         now_s = self._over.get_loop().time()
-        if now_s < self._forget_at_s:
+        if now_s < self._remove_consumers_at_s:
             return
-        self._forget_at_s = now_s + _FORGET_EVERY_S
-        forget = ("EVALSHA", FORGET.sha, "1", self._readings, keys.GROUP, self._worker)
-        self.pipe.send(pack(forget), lambda r: None if type(r) is int else self._end_with(r))
+        self._remove_consumers_at_s = now_s + _REMOVE_CONSUMERS_EVERY_S
+        command = scripts.remove_idle_consumers(self.partition, worker=self._worker)
+        self.pipe.send(
+            pack(command), lambda reply: None if type(reply) is int else self._end_with(reply)
+        )
 
     def _arrive(self, entries: list[Entry]) -> None:
-        """Hand entries over, and ask for as many next time as should fit the bytes of a read."""
+        """Pass entries on, and adapt the size of the next read to `READ_BYTES`."""
         size_bytes = sum(len(fields[-1]) for _, fields in entries if fields)
         fitting = max(1, READ_BYTES * len(entries) // max(1, size_bytes))
         few_more = _READ_GROWTH * (len(entries) + _FIRST_READ_ENTRIES)
@@ -265,21 +265,20 @@ class Tenure:
         self._has_begun_entry |= entries[0][0] == self.begun_id
         self._arrived(self, entries)
 
-    def _idle(self) -> None:
-        """Nothing new for a while: look for entries handed to others, and for lost ones."""
-        token = self._token()
-        settle = ("EVALSHA", SETTLE.sha, "2", self._readings, self._meta, keys.GROUP)
-        command = pack((*settle, self._epoch, token))
-        self.pipe.send(command, lambda reply: self._settled(reply, token))
-        self._is_claiming = True
+    def _on_idle(self) -> None:
+        """Nothing new for a while: look for entries of other consumers, and for lost ones."""
+        epoch = self._new_epoch()
+        command = scripts.count_lost(self.partition, epoch=self._epoch, new_epoch=epoch)
+        self.pipe.send(pack(command), lambda reply: self._on_lost_counted(reply, epoch))
+        self.is_recovering = True
 
-    def _settled(self, reply: Reply, token: str) -> None:
+    def _on_lost_counted(self, reply: Reply, epoch: str) -> None:
         if not isinstance(reply, list):
             self._end_with(reply)
             return
         entries, readings = reply
         if entries:
-            self._epoch = token
+            self._epoch = epoch
             self.counts = self.counts.with_lost(entries, readings)
         self._read()
 
@@ -290,8 +289,8 @@ class Tenure:
         except TributaryError as error:
             self.end(error)
 
-    def _token(self) -> str:
-        """An epoch never used before: the worker's id is random per start."""
+    def _new_epoch(self) -> str:
+        """An epoch never used before: the worker id is random per start."""
         return f"{self._worker}:{next(_numbers)}"
 
 

@@ -1,4 +1,4 @@
-"""One aggregator process: alive among others, owner of some partitions, turning the cycle."""
+"""One aggregator process: its heartbeats, the partitions it owns, and the cycle."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from aggregator.cycle import Cycle
 from aggregator.tenure import Tenure
 from tributary.errors import ConnectionGone, Misconfigured, Superseded, TributaryError
 from tributary.settings import Settings
-from tributary.store import keys
+from tributary.store import keys, scripts
 from tributary.store.membership import MISSED_HEARTBEATS, owned
-from tributary.store.nodes import Nodes
 from tributary.store.outage import Outage
 from tributary.store.pipe import Pipe
-from tributary.store.scripts import HEARTBEAT
+from tributary.store.topology import Nodes
 
 FORGET_WORKER_MS = 60_000
 _REPLY_TIMEOUT_S = 5.0
@@ -25,7 +24,7 @@ _RETRY_S = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class Worker:
-    """Heartbeats, the partitions that follow from them, and the cycle."""
+    """Heartbeats, the partitions assigned by them, and the cycle."""
 
     def __init__(self, settings: Settings) -> None:
         self.id = f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
@@ -35,14 +34,14 @@ class Worker:
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage("redis")
         self._ages_ms: dict[str, int] = {}  # since the last heartbeat of each worker
-        self._beaten_at_s = 0.0  # when `_ages_ms` was true, of the loop
+        self._beaten_at_s = 0.0  # when `_ages_ms` was read, time of the loop
         self._doubt_s = (MISSED_HEARTBEATS + 2) * settings.heartbeat_ms / 1000
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, then hand over at once.
+        """Work until `stop` is set, then hand over immediately.
 
         Raises:
-            Exception: a fault of ours; the process should end and be started again.
+            Exception: a bug in Tributary; the process should exit and be restarted.
         """
         logger.bind(action="aggregator_started", worker=self.id).info("aggregator started")
         tasks = [
@@ -58,11 +57,11 @@ class Worker:
             for task in (*tasks, *self._owners.values()):
                 task.cancel()
             await asyncio.gather(*tasks, *self._owners.values(), return_exceptions=True)
-            await self._leave()
+            await self._deregister()
             logger.bind(action="aggregator_stopped", worker=self.id).info("aggregator stopped")
 
     async def _keep_membership(self) -> None:
-        """Heartbeat, and own exactly the partitions that are ours among those alive."""
+        """Send heartbeats, and own exactly the partitions assigned to this worker."""
         interval_s = self._settings.heartbeat_ms / 1000
         while True:
             try:
@@ -76,18 +75,17 @@ class Worker:
 
     async def _beat_on(self, pipe: Pipe, interval_s: float) -> None:
         try:
-            await pipe.call("SCRIPT", "LOAD", HEARTBEAT.source)
             while True:
-                self._settle_ownership(await self._beat(pipe))
+                self._assign(await self._beat(pipe))
                 await asyncio.sleep(interval_s)
         finally:
             pipe.close()
 
     async def _beat(self, pipe: Pipe) -> set[str]:
-        arguments = ("1", keys.WORKERS, self.id, str(FORGET_WORKER_MS))
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT_S):
-                reply = await pipe.call("EVALSHA", HEARTBEAT.sha, *arguments)
+                command = scripts.heartbeat(self.id, forget_after_ms=FORGET_WORKER_MS)
+                reply = await pipe.call(*command)
         except TimeoutError:
             pipe.close()
             raise ConnectionGone(f"no reply to a heartbeat in {_REPLY_TIMEOUT_S} s") from None
@@ -98,9 +96,9 @@ class Worker:
         return {id_ for id_, age_ms in self._ages_ms.items() if age_ms <= silent_ms}
 
     async def _has_ended(self, worker: str) -> bool:
-        """Whether a process that was an aggregator has ended; takes some heartbeats to tell.
+        """Whether another aggregator has ended; it takes some heartbeats to find out.
 
-        False in doubt, and of a process that is alive and has only lost a partition.
+        False if in doubt, and for a process that is alive and has only lost a partition.
         """
         if worker == self.id:
             return False
@@ -120,22 +118,22 @@ class Worker:
                 return False
         return False
 
-    def _settle_ownership(self, alive: set[str]) -> None:
-        ours = owned(self.id, alive, self._settings.partitions)
-        for partition in self._owners.keys() - ours:
+    def _assign(self, alive: set[str]) -> None:
+        mine = owned(self.id, alive, self._settings.partitions)
+        for partition in self._owners.keys() - mine:
             self._owners.pop(partition).cancel()
-        for partition in ours - self._owners.keys():
+        for partition in mine - self._owners.keys():
             self._owners[partition] = asyncio.create_task(self._own(partition))
         for owner in self._owners.values():
             if owner.done():
                 owner.result()
 
     async def _own(self, partition: int) -> None:
-        """Hold a partition until cancelled, one tenure after the other."""
+        """Own a partition until cancelled, one tenure after the other."""
         failures = 0
         while True:
             try:
-                tenure = await self._hold(partition)
+                tenure = await self._run_tenure(partition)
                 error = await tenure.reason()
                 failures = 0 if tenure.has_committed else failures + 1
                 if tenure.was_slow:
@@ -148,35 +146,37 @@ class Worker:
             if isinstance(error, Superseded):
                 failures = 0
                 logger.bind(action="superseded", partition=partition, reason=str(error)).debug(
-                    "tenure over"
+                    "tenure ended"
                 )
             else:
                 self._outage.begin(error)
             await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
 
-    async def _hold(self, partition: int) -> Tenure:
-        """One tenure, from its connection to its end."""
+    async def _run_tenure(self, partition: int) -> Tenure:
+        """Run one tenure, from its connection to its end."""
         pipe = await self._nodes.open(keys.meta(partition))
         tenure = Tenure(
             partition, pipe, self.id, self._cycle.arrive, self._settings.read_max_entries
         )
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT_S + self._doubt_s):
-                await tenure.take_up(self._has_ended)
+                await tenure.begin(self._has_ended)
             self._outage.end()
             await tenure.reason()
         except TimeoutError:
             raise ConnectionGone(f"no reply from Redis in {_REPLY_TIMEOUT_S} s") from None
         finally:
-            tenure.end(Superseded("given up"))
+            tenure.end(Superseded("released"))
             self._cycle.void(partition)
         return tenure
 
-    async def _leave(self) -> None:
-        """Take the heartbeat away, so that others need not wait for it to go stale."""
+    async def _deregister(self) -> None:
+        """Remove the heartbeat, so that others need not wait until it is too old."""
         try:
             pipe = await self._nodes.open(keys.WORKERS)
             await pipe.call("ZREM", keys.WORKERS, self.id)
             pipe.close()
         except TributaryError as error:
-            logger.bind(action="leave_failed", reason=str(error)).warning("left without notice")
+            logger.bind(action="deregister_failed", reason=str(error)).warning(
+                "could not deregister"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint
 
 from api import dashboard
-from api.live import mount
+from api.live import fallback
 from api.openapi import documentation
 from api.read import access, handlers
 from tributary.auth.guard import Guard
@@ -26,5 +26,5 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
     routes.register_blueprint(guarded)
     routes.register_blueprint(documentation.blueprint(settings))
     routes.register_blueprint(dashboard.blueprint(settings, client, guard))
-    routes.register_blueprint(mount.blueprint())
+    routes.register_blueprint(fallback.blueprint())
     return routes

@@ -6,8 +6,8 @@ import time
 from typing import NamedTuple
 
 from api import collect
-from api.live import Hub, Live, stream
-from api.live.shares import Shares
+from api.live import Hub, Live, asgi
+from api.live.quota import Quota
 from tributary.auth import cors
 from tributary.auth.guard import Guard
 from tributary.http.lane.lane import Lane
@@ -25,9 +25,9 @@ _DEVICE = len("device=")
 def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
     """Add `/collect` and live updates to the lane of a process."""
     collector = Collector(settings, lane, guard)
-    hub = Hub(settings)
+    hub = Hub(settings, collector.links)
     origins = cors.parse_origins(settings.cors_origins)
-    lane.mount(stream.PATH, Live(hub, stream.by(guard), origins, Shares(settings)), hub)
+    lane.mount(asgi.PATH, Live(hub, asgi.admit_by(guard), origins, Quota(settings)), hub)
     query = "device=[A-Za-z0-9._:/-]{1,128}"
     route = Route("/collect", ("GET", "POST"), query, collector.collect, collector.prepare)
     lane.add([route], collector.links)
@@ -53,7 +53,7 @@ class Collector:
         self._headers = b"Cache-Control: %b\r\n" % collect.CACHE_CONTROL.encode()
         if settings.cors_origins:  # Flask handles requests with an Origin
             self._headers += b"Vary: Origin\r\n"
-        self.links = Links(settings, (), "redis (collect)")
+        self.links = Links(settings, "redis (collect)")
 
     def collect(self, request: Request) -> None:
         """Handle one request; the response is sent when Redis replies.
@@ -78,7 +78,7 @@ class Collector:
                 error = pipe.failure(reply) or collect.unknown_device(device)
                 request.respond(self._responses.error(error))
 
-        self.links.of(query.partition).send(query.command, on_reply)
+        self.links.pipe(query.partition).send(query.command, on_reply)
 
     def prepare(self, query: bytes) -> _Query:
         """Parse a query string. The lane caches the result."""

@@ -57,7 +57,7 @@ class _Recorder:
         self._body_max_bytes = settings.body_max_bytes
         self._admission = Admission(settings, guard)
         self._appending = Appending(settings)
-        self._client = redis_client.connect(settings, greet=self._appending.tail.report_on)
+        self._client = redis_client.connect(settings, handshake=self._appending.tail.report_on)
 
     def respond(self, door: Door, methods: tuple[str, ...], **params: str) -> flask.Response:
         """The response of a door to Flask's current request."""

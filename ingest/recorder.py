@@ -26,16 +26,15 @@ from tributary.http.lane.request import Request
 from tributary.http.lane.router import Route
 from tributary.settings import Settings
 from tributary.store import pipe, stream
-from tributary.store.link import Link
 from tributary.store.links import Links
-from tributary.store.pipe import OnReply, Reply, pack
-from tributary.store.scripts import APPEND, REPORT_TAIL
+from tributary.store.pipe import OnReply, Pipe, Reply, pack
 from tributary.store.stream import Appending, Frame, Once
 
 
 class _Wave(msgspec.Struct, eq=False):
-    """What one WAIT confirms: the frames that are sent on one link in one tick."""
+    """What one WAIT confirms: the frames that are sent on one connection in one tick."""
 
+    partition: int  # one of those on the connection
     sent: dict[Sent, None]
     pending: int  # appends
     numbers: dict[int, list[int]]  # partition → what the last of them has replied
@@ -64,8 +63,9 @@ class Recorder:
     def __init__(self, settings: Settings, lane: Lane, guard: Guard) -> None:
         self._admission = Admission(settings, guard)
         self._appending = Appending(settings)
+        self._wait = pack(self._appending.wait_command())
         self._render = lane.responses.render
-        self.links = Links(settings, (APPEND, REPORT_TAIL), "redis (record)", self._appending.tail)
+        self.links = Links(settings, "redis (record)", self._appending.tail)
         self._tick = Tick()
         self._is_flush_due = False
 
@@ -110,8 +110,10 @@ class Recorder:
             sent.response, sent.joined = settled.response, settled.joined
             self._record(sent, settled)
 
-        for number, (partition, command) in enumerate(commands):
-            self.links.of(partition).send(pack(command), partial(on_reply, number))
+        self.links.write(
+            (partition, pack(command), partial(on_reply, number))
+            for number, (partition, command) in enumerate(commands)
+        )
 
     def _record(self, sent: Sent, admitted: Admitted) -> None:
         batch, once = admitted.batch, admitted.once
@@ -139,12 +141,11 @@ class Recorder:
         def answered(reply: Reply) -> None:
             if reply is None or reply == once.digest:
                 self._append(sent, frames, once, claims=False)
-                return
-            failure = pipe.failure(reply) or stream.key_reused()
-            self._fail(sent, failure)
+            else:
+                self._fail(sent, pipe.failure(reply) or stream.key_reused())
 
         command = pack(self._appending.claim_command(once))
-        self.links.of(self._appending.home(once)).evaluate(command, answered)
+        self.links.write([(self._appending.home(once), command, answered)])
 
     def _append(self, sent: Sent, frames: list[Frame], once: Once, *, claims: bool = True) -> None:
         if not self._is_flush_due:
@@ -156,36 +157,34 @@ class Recorder:
         failpoints.reach("before_append")
         self._is_flush_due = False
         closed = self._tick.end()
-        links = {self.links.of(whole.partition) for whole, _, _, _ in closed}
-        for link in links:
-            link.hold()
-        waits = self._waits(closed) if self._appending.is_replicated else {}
+        waves = self._waves(closed) if self._appending.is_replicated else {}
+        commands: list[tuple[int, bytes, OnReply]] = []
         for whole, several, once, claims in closed:
             command = (
                 self._appending.command(whole)
                 if once is None
-                else self._appending.command(whole, once, claims=claims)
+                else self._appending.once_command(whole, once, claims=claims)
             )
-            link = self.links.of(whole.partition)
-            link.evaluate(
-                pack(command), self._when_appended(whole.partition, several, waits.get(link))
-            )
-        for link, wave in waits.items():
-            self._wait(link, wave)
-        for link in links:
-            link.flush()
+            partition = whole[0]
+            wave = waves[self.links.pipe(partition)] if waves else None
+            on_reply = self._when_appended(partition, several, wave)
+            commands.append((partition, pack(command), on_reply))
+        for connection, wave in waves.items():
+            commands.append((wave.partition, self._wait, self._when_confirmed(connection, wave)))
+        self.links.write(commands)
 
-    def _waits(self, closed: list[Closed]) -> dict[Link, _Wave]:
-        """For each link what its WAIT confirms."""
-        waits: dict[Link, _Wave] = {}
+    def _waves(self, closed: list[Closed]) -> dict[Pipe, _Wave]:
+        """For each connection what its WAIT confirms."""
+        waves: dict[Pipe, _Wave] = {}
         for whole, several, _, _ in closed:
-            wave = waits.setdefault(self.links.of(whole.partition), _Wave({}, 0, {}))
+            connection = self.links.pipe(whole.partition)
+            wave = waves.setdefault(connection, _Wave(whole.partition, {}, 0, {}))
             wave.sent.update(dict.fromkeys(several))
             wave.pending += 1
-        for wave in waits.values():
+        for wave in waves.values():
             for sent in wave.sent:
                 sent.pending += 1
-        return waits
+        return waves
 
     def _when_appended(self, partition: int, several: list[Sent], wave: _Wave | None) -> OnReply:
         render, acknowledged = self._render, self._appending.tail.numbers
@@ -214,13 +213,13 @@ class Recorder:
 
         return answered
 
-    def _wait(self, link: Link, wave: _Wave) -> None:
-        """Answer the requests of a wave once a replica has confirmed it."""
+    def _when_confirmed(self, connection: Pipe, wave: _Wave) -> OnReply:
+        """Respond to the requests of a wave once a replica has confirmed it."""
 
         def answered(reply: Reply) -> None:
             failure = _not_replicated(reply)
             if failure is None and wave.pending:  # sent again behind this WAIT: a lost script
-                self._wait(link, wave)
+                connection.send(self._wait, self._when_confirmed(connection, wave))
                 return
             if failure is None:  # else it was not acknowledged, and cannot be lost
                 for partition, numbers in wave.numbers.items():
@@ -229,7 +228,7 @@ class Recorder:
                 sent.failure = sent.failure or failure
                 self._one_less(sent)
 
-        link.send(pack(self._appending.wait_command()), answered)
+        return answered
 
     def _one_less(self, sent: Sent) -> None:
         sent.pending -= 1

@@ -14,7 +14,7 @@ from tributary.errors import Misconfigured
 POINTS = (
     "before_append",
     "after_append",
-    "after_take_up",
+    "after_begin",
     "after_read",
     "after_load",
     "after_fold",

@@ -25,7 +25,7 @@ PREFIX = "TRIBUTARY_"
 TOKEN_VARIABLE = f"{PREFIX}TOKEN"
 # What a type cannot say; each raises an error that names the fault.
 _CHECKS: dict[str, Callable[[str], object]] = {
-    "redis_url": redis_url.check,
+    "redis_url": redis_url.seeds,
     "windows": parse_windows,
     "metrics_file": catalogue.load,
     "cors_origins": cors.parse_origins,

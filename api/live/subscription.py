@@ -1,4 +1,4 @@
-"""What a listener asks for: devices by name, or a page of the list of devices. Pure."""
+"""What a request subscribes to: devices by name, or a page of the list of devices. Pure."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Page(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    """Devices by name, or else the devices of a page, which may become others."""
+    """Devices by name, or else a page, whose devices change."""
 
     devices: frozenset[str]
     page: Page | None
 
 
 def parse(query: bytes) -> Subscription:
-    """The subscription of a query string; without any field, the first page of all devices.
+    """Parse a query string; without any field, the first page of all devices.
 
     Raises:
         Refused: 400 naming the field, or 404 for a name that no device can have.
@@ -37,16 +37,16 @@ def parse(query: bytes) -> Subscription:
     fields: dict[str, list[str]] = {name: [] for name in _NAMES}
     for name, value in _fields(query):
         if name not in fields:
-            raise _bad(name, f"{name!r:.40} is not a field; there are {', '.join(_NAMES)}")
+            raise _bad(name, f"{name!r:.40} is not a field; use {', '.join(_NAMES)}")
         fields[name].append(value)
     devices = frozenset(fields["device"])
     if not devices:
         prefix, after = _one(fields, "prefix"), _one(fields, "after")
         return Subscription(devices, Page(prefix, after, _limit(_one(fields, "limit"))))
     if given := [name for name in _NAMES[1:] if fields[name]]:
-        raise _bad(given[0], f"{given[0]} belongs to a page; give it or device, not both")
+        raise _bad(given[0], f"{given[0]} and device exclude each other; use one of them")
     if len(devices) > DEVICES_MAX:
-        raise _bad("device", f"{len(devices)} devices; listen to at most {DEVICES_MAX} at once")
+        raise _bad("device", f"{len(devices)} devices, and the limit is {DEVICES_MAX}")
     for device in devices:
         collect.check_device(device)
     return Subscription(devices, None)
@@ -62,7 +62,7 @@ def _fields(query: bytes) -> list[tuple[str, str]]:
 def _one(fields: dict[str, list[str]], name: str) -> str:
     values = fields[name]
     if len(values) > 1:
-        raise _bad(name, f"{name} is given {len(values)} times; give it once")
+        raise _bad(name, f"{name} appears {len(values)} times; use it once")
     return values[0] if values else ""
 
 

@@ -14,9 +14,10 @@ from support.processes import Process
 from support.waiting import wait_until
 
 from aggregator import pace
-from aggregator.account import Counts, Entry, Progress, sort_out
+from aggregator.account import Counts, Progress, sort_out
 from aggregator.changes import Changes
 from aggregator.cycle import Cycle
+from aggregator.decode import Entry
 from aggregator.large import Large
 from aggregator.pace import Pace, Share
 from aggregator.tenure import Tenure
@@ -123,7 +124,7 @@ def test_slices_hold_every_reading_once_and_in_order(bytes_max: int):
     ]
     given = entry(blocks, 111)
     whole = sort_out([given], Counts())
-    large = Large(given, None, whole.counts.not_yet(111))
+    large = Large(given, None, whole.counts.with_begun(111))
     found: list[tuple[str, str, int, float]] = []
     readings, counts = 0, Counts()
     while True:

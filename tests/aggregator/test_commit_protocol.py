@@ -17,18 +17,19 @@ from typing import Any, TypeVar
 
 import pytest
 import redis
+from support.folding import append_frame
 from support.processes import Server
 
 from aggregator import tenure as tenure_module
-from aggregator.account import Counts, Entry, Sorted
-from aggregator.changes import Changes, none
+from aggregator.account import Counts, Sorted
+from aggregator.changes import Changes, counts_only
+from aggregator.decode import Entry
 from aggregator.tenure import Tenure
 from aggregator.work import Work
 from tributary.errors import Superseded, TributaryError
 from tributary.model.frame import Block, pack, unpack
 from tributary.store import keys
 from tributary.store.pipe import Pipe
-from tributary.store.scripts import APPEND
 
 OWNERS = 3
 STEPS_ASIDE = 0.7
@@ -50,7 +51,7 @@ class Owner:
     async def begin(self) -> None:
         pipe = await Pipe.open(self._url)
         self.tenure = Tenure(0, pipe, self._worker, self._arrive, 4)
-        await self.tenure.take_up()
+        await self.tenure.begin()
 
     def end(self) -> None:
         if self.tenure is not None:
@@ -72,7 +73,7 @@ class Owner:
             self.cache.update(fields)
             self.cache["total"] += len(fields)
             state = [part for f in (*fields, "total") for part in (f, str(self.cache[f]))]
-            return none(sorted_)._replace(state=state)
+            return counts_only(sorted_)._replace(state=state)
         return None
 
     def commit(self, changes: Changes) -> None:
@@ -128,8 +129,7 @@ class History:
         for _ in range(self.random.randint(1, 3)):
             readings = self.random.randint(1, 4)
             blocks = [Block("d", 1, {"m": float(self.appended + n)}) for n in range(readings)]
-            names = (keys.readings(0), keys.meta(0))
-            self.client.eval(APPEND.source, 2, *names, 1_000_000, 0, readings, pack(blocks))
+            append_frame(self.client, 0, pack(blocks), readings)
             self.appended += readings
         self.wait(asyncio.sleep(0.0005))
 

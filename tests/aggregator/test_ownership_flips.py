@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import redis
+from support import folding
 
 from aggregator.tenure import Tenure
 from aggregator.worker import Worker
@@ -17,7 +18,6 @@ from tributary.model.aggregate import Layout
 from tributary.model.frame import Block, pack
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
-from tributary.store.scripts import APPEND
 
 PARTITIONS = 2
 FLIPS = 1000
@@ -37,8 +37,7 @@ def slow_loads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def append(client: redis.Redis, partition: int, number: int) -> None:
     frame = pack([Block(f"d{partition}", 1000 + number, {"m": float(number)})])
-    names = (keys.readings(partition), keys.meta(partition))
-    client.eval(APPEND.source, 2, *names, 1_000_000, 0, 1, frame)
+    folding.append_frame(client, partition, frame, 1)
 
 
 def counted(client: redis.Redis, settings: Settings, partition: int) -> int:

@@ -10,8 +10,8 @@ import redis
 from support import folding
 
 from aggregator import cycle, pace
-from aggregator.account import Entry
 from aggregator.changes import Changes
+from aggregator.decode import Entry
 from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
 from aggregator.overflow import Horizon

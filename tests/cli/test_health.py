@@ -13,8 +13,7 @@ from support.waiting import wait_until
 
 from tributary.operate import status
 from tributary.settings import Settings
-from tributary.store import keys
-from tributary.store.scripts import HEARTBEAT
+from tributary.store import scripts
 
 Run = Callable[..., Process]
 
@@ -75,7 +74,7 @@ def test_an_aggregator_of_this_machine_is_well_while_it_beats(
 
 
 def test_an_aggregator_elsewhere_says_nothing_of_this_one(server: Server, client: redis.Redis):
-    client.eval(HEARTBEAT.source, 1, keys.WORKERS, "another-host-1234", 60_000)
+    scripts.run(client, scripts.heartbeat("another-host-1234", forget_after_ms=60_000))
     code, text = of_aggregator(server, TRIBUTARY_HEARTBEAT_MS="60000")  # fresh for long
     assert code == 1
     assert "none of the 1 aggregators" in text

@@ -17,9 +17,9 @@ from support.senders import Style, Wire
 from support.waiting import wait_until
 
 from faults.rig import Stand
+from tributary.model.clock import utc_ms
 from tributary.model.frame import Block, pack
-from tributary.store import keys
-from tributary.store.scripts import APPEND
+from tributary.store import keys, scripts
 
 _THOUSAND = 1_000
 _DRAIN_TIMEOUT_S = 900.0
@@ -165,15 +165,17 @@ def _append(stand: Stand, numbers: range, entries: int) -> None:
     ledger, partitions = stand.load.ledger, stand.settings.partitions
     pipeline = stand.client.pipeline(transaction=False)
     noted: list[tuple[int, Sent]] = []
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = utc_ms()
     for number in numbers:
         turn, device = divmod(number, max(1, entries // _READINGS_PER_SERIES))
         sent = Sent(f"late-{device}", turn, turn)
         noted.append((ledger.intend(sent), sent))
         partition = keys.partition_of(sent.device, partitions)
-        names = (keys.readings(partition), keys.meta(partition))
         packed = pack([Block(sent.device, now_ms, {METRIC: float(turn)})])
-        pipeline.eval(APPEND.source.decode(), 2, *names, 10_000_000, 0, 1, packed)
+        command = scripts.append(
+            partition, max_entries="10000000", unread_max="0", readings=1, frame=packed
+        )
+        pipeline.execute_command(*scripts.with_source(command))  # type: ignore[no-untyped-call]
     pipeline.execute()
     for request, sent in noted:
         ledger.settle(request, sent, "ok")

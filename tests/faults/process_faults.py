@@ -49,7 +49,7 @@ def die_at_points(stand: Stand, times: int) -> None:
     for point in AGGREGATOR_POINTS:
         for _ in range(times):
             victim = stand.random.choice(stand.aggregators)
-            last = 4 if point == "after_take_up" else 20
+            last = 4 if point == "after_begin" else 20
             dying = stand.replace(victim, f"{point}:{stand.random.randint(1, last)}")
             wait_until(
                 lambda dying=dying: dying.popen.poll() is not None,  # type: ignore[misc]

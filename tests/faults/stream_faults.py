@@ -11,8 +11,7 @@ from support.processes import stopped
 from support.waiting import wait_until
 
 from faults.rig import Stand
-from tributary.store import keys
-from tributary.store.scripts import REGROUP
+from tributary.store import keys, scripts
 
 # Number an entry as append does, but put bytes into it that are no frame.
 _POISON = """
@@ -99,16 +98,13 @@ def race_for_groups(stand: Stand, times: int) -> None:
 
     def race(name: str) -> None:
         client = redis.Redis.from_url(stand.server.url)
-        regroup = client.register_script(REGROUP.source.decode())
         for number in range(times):
             starts.wait(30)
             if name == "first":
                 client.xgroup_destroy(keys.readings(partition), keys.GROUP)
             try:
-                regroup(
-                    [keys.readings(partition), keys.meta(partition)],
-                    [keys.GROUP, f"{name}:{stand.seed}:{number}"],
-                )
+                epoch = f"{name}:{stand.seed}:{number}"
+                scripts.run(client, scripts.ensure_group(partition, new_epoch=epoch))
             except redis.RedisError as error:
                 errors.append(error)
         client.close()

@@ -18,8 +18,7 @@ from tributary.model.frame import Block
 from tributary.operate import status
 from tributary.operate.status import Partition
 from tributary.settings import Settings
-from tributary.store import keys
-from tributary.store.scripts import REGROUP
+from tributary.store import keys, scripts
 from tributary.store.stream import Appending, Frame, append
 
 STREAM, META = keys.readings(0), keys.meta(0)
@@ -41,7 +40,7 @@ def account(client: redis.Redis, settings: Settings) -> Partition:
 
 
 def group(client: redis.Redis) -> None:
-    client.eval(REGROUP.source, 2, STREAM, META, keys.GROUP, "e1")
+    scripts.run(client, scripts.ensure_group(0, new_epoch="e1"))
 
 
 def settled(client: redis.Redis, settings: Settings) -> Partition:

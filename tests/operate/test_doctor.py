@@ -237,7 +237,7 @@ def test_every_command_of_the_scripts_is_among_those_asked_for():
 def test_settings_that_may_change_are_no_difference(client: redis.Redis):
     redis_client.prepare(client, Settings())
     stored: Any = client.hgetall(keys.CONFIG)
-    assert redis_client.differing(Settings(port=1, heartbeat_ms=50), stored) == []
-    assert redis_client.differing(Settings(partitions=3), stored) == [
+    assert redis_client.mismatches(Settings(port=1, heartbeat_ms=50), stored) == []
+    assert redis_client.mismatches(Settings(partitions=3), stored) == [
         "partitions is 16 in Redis, 3 here"
     ]

@@ -19,8 +19,7 @@ from tributary.http import flask_app
 from tributary.operate import metrics
 from tributary.operate.metrics import ALWAYS, CATALOGUE
 from tributary.settings import Settings
-from tributary.store import keys, redis_client
-from tributary.store.scripts import HEARTBEAT
+from tributary.store import keys, redis_client, scripts
 
 OPERATING = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text()
 Samples = dict[str, dict[tuple[str, ...], float]]
@@ -39,7 +38,7 @@ def http(client: redis.Redis, change: Callable[..., Settings]) -> FlaskClient:
 
 def beat(client: redis.Redis, worker: str) -> None:
     """The heartbeat of an aggregator."""
-    client.eval(HEARTBEAT.source, 1, keys.WORKERS, worker, 60_000)
+    scripts.run(client, scripts.heartbeat(worker, forget_after_ms=60_000))
 
 
 def scraped(http: FlaskClient, **headers: str) -> Samples:

@@ -23,7 +23,7 @@ from support.waiting import wait_until
 from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
-from tributary.store.nodes import Nodes
+from tributary.store.topology import Nodes
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server")
 DEVICES = [f"car-{number}" for number in range(40)]

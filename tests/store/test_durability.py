@@ -46,7 +46,7 @@ OFF = {"appendonly": "no"}
     ],
 )
 def test_a_server_that_keeps_the_promise_has_no_faults(level: str, config: dict, info: dict):
-    assert durability.faults(level, GOOD | config, INFO | info) == []
+    assert durability.violations(level, GOOD | config, INFO | info) == []
 
 
 @pytest.mark.parametrize(
@@ -89,30 +89,30 @@ def test_a_server_that_keeps_the_promise_has_no_faults(level: str, config: dict,
 def test_a_fault_says_what_which_value_and_the_remedy(
     level: str, config: dict, info: dict, said: str, remedy: str
 ):
-    (fault,) = durability.faults(level, GOOD | config, INFO | info)
+    (fault,) = durability.violations(level, GOOD | config, INFO | info)
     assert said in fault
     assert remedy in fault
 
 
 def test_all_faults_are_named_at_once():
     bad = GOOD | EVERYSEC | {"maxmemory-policy": "volatile-ttl"}
-    found = durability.faults("replicated", bad, INFO | {"redis_version": "6.0.1"})
+    found = durability.violations("replicated", bad, INFO | {"redis_version": "6.0.1"})
     assert len(found) == 4
 
 
 def test_an_unknown_level_is_an_error_that_names_the_known_ones():
-    with pytest.raises(Misconfigured, match=r"durability='disk': there are memory, aof"):
-        durability.faults("disk", GOOD, INFO)
+    with pytest.raises(Misconfigured, match=r"durability='disk': use one of memory, aof"):
+        durability.violations("disk", GOOD, INFO)
 
 
 def test_what_the_server_does_not_tell_is_taken_from_info_where_info_has_it():
     info = INFO | {"aof_enabled": 1, "maxmemory_policy": "noeviction"}
-    assert durability.faults("memory", {}, info) == []
-    (fault,) = durability.faults("aof", {}, info)
-    assert "appendfsync of the server is not told" in fault
-    (fault,) = durability.faults("aof", {}, info | {"aof_enabled": 0})
+    assert durability.violations("memory", {}, info) == []
+    (fault,) = durability.violations("aof", {}, info)
+    assert "appendfsync of the server is not reported" in fault
+    (fault,) = durability.violations("aof", {}, info | {"aof_enabled": 0})
     assert "appendonly of the server is no" in fault
-    assert len(durability.faults("aof", {}, INFO)) == 2
+    assert len(durability.violations("aof", {}, INFO)) == 2
 
 
 @pytest.fixture(params=["", "redis-server"], ids=["valkey", "redis"])
@@ -125,7 +125,7 @@ def start(
 
 
 def judged(client: redis.Redis, level: str) -> list[str]:
-    return durability.faults(level, *durability.facts(client))
+    return durability.violations(level, *durability.facts(client))
 
 
 def test_real_servers_are_judged_by_what_they_say(start: Callable[..., Server]):

@@ -1,4 +1,4 @@
-"""The pipelined connection: order, errors as values, loss told to everyone who waits."""
+"""The pipelined connection: order, errors as values, and what happens when it is lost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from support.processes import Server
 
 from tributary.errors import ConnectionGone, Misconfigured, TributaryError, Unavailable
+from tributary.store import scripts
 from tributary.store.pipe import Pipe, pack
 
 
@@ -21,7 +22,7 @@ async def opened(url: str) -> AsyncIterator[Pipe]:
     await asyncio.sleep(0)
 
 
-def test_replies_come_in_the_order_of_the_commands(server: Server):
+def test_replies_arrive_in_the_order_of_the_commands(server: Server):
     async def check() -> None:
         async with opened(server.url) as pipe:
             replies = await asyncio.gather(*(pipe.call("ECHO", str(n)) for n in range(1000)))
@@ -43,7 +44,7 @@ def test_an_error_is_a_value_for_callbacks_and_raised_for_callers(server: Server
     asyncio.run(check())
 
 
-def test_everyone_who_waits_learns_of_a_lost_connection(own_server: Callable[..., Server]):
+def test_a_lost_connection_fails_every_pending_command(own_server: Callable[..., Server]):
     server = own_server()
 
     async def check() -> None:
@@ -93,7 +94,7 @@ def test_it_logs_in_and_selects_the_database_of_the_url(own_server: Callable[...
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "unix:///nowhere"])
-def test_nobody_there_is_an_error_with_the_place(url: str):
+def test_no_server_is_an_error_with_the_address(url: str):
     with pytest.raises(ConnectionGone, match="no Redis at"):
         asyncio.run(Pipe.open(url))
 
@@ -101,3 +102,26 @@ def test_nobody_there_is_an_error_with_the_place(url: str):
 def test_another_scheme_is_misconfigured():
     with pytest.raises(Misconfigured, match="redis_url="):
         asyncio.run(Pipe.open("http://127.0.0.1"))
+
+
+def test_a_script_that_redis_has_forgotten_is_sent_with_its_source(server: Server):
+    async def check() -> None:
+        async with opened(server.url) as pipe:
+            await pipe.call("SCRIPT", "FLUSH")
+            assert await pipe.call(*scripts.alive()) == []
+            assert await pipe.call("SCRIPT", "EXISTS", scripts.ALIVE.sha) == [1]
+            assert pipe.rejection is None
+
+    asyncio.run(check())
+
+
+def test_writes_several_commands_behind_those_already_sent(server: Server):
+    async def check() -> None:
+        async with opened(server.url) as pipe:
+            seen: list[object] = []
+            pipe.send(pack(("ECHO", "1")), seen.append)
+            pipe.write([(pack(("ECHO", str(n))), seen.append) for n in (2, 3)])
+            await pipe.call("PING")
+            assert seen == [b"1", b"2", b"3"]
+
+    asyncio.run(check())

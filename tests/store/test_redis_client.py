@@ -1,4 +1,4 @@
-"""What the failures of redis-py mean to a role that starts."""
+"""Failures of redis-py at the start of a role."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tributary.store import redis_client
 
 
 @pytest.mark.parametrize("query", ["", "?password=wrong", "?username=nobody&password=s3cret"])
-def test_a_refused_login_is_told_as_one_and_not_retried(
+def test_a_rejected_login_is_reported_and_not_retried(
     own_server: Callable[..., Server],
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -24,12 +24,12 @@ def test_a_refused_login_is_told_as_one_and_not_retried(
     server.client.config_set("requirepass", "s3cret")
 
     def retry(pause_s: float) -> None:
-        raise AssertionError(f"a refused login is tried again after {pause_s} s")
+        raise AssertionError(f"a rejected login is retried after {pause_s} s")
 
     monkeypatch.setattr("tributary.store.redis_client.time.sleep", retry)
     settings = msgspec.structs.replace(settings, redis_url=server.url + query)
     try:
-        with pytest.raises(Misconfigured, match=r"refuses the login.*redis_url"):
+        with pytest.raises(Misconfigured, match=r"rejected the login.*redis_url"):
             redis_client.wait_and_prepare(settings)
     finally:
         server.client.config_set("requirepass", "")

@@ -26,13 +26,13 @@ def test_each_host_is_a_seed_with_the_same_login(url: str, expected: list[str]):
 @pytest.mark.parametrize(
     "url", ["redis://h1,,h2", "redis://h1:x,h2", "redis://,h2", "redis://h1,:7"]
 )
-def test_a_seed_that_cannot_be_reached_by_any_name_is_an_error_of_the_settings(url: str):
+def test_a_seed_without_a_host_or_port_is_misconfigured(url: str):
     with pytest.raises(Misconfigured):
         settings.load({"TRIBUTARY_REDIS_URL": url})
 
 
-def test_no_password_is_printed():
+def test_redacts_the_login():
     for url in ("redis://u:secret@h1:1,h2:2/0", "redis://:secret@h/0"):
-        assert "secret" not in redis_url.shown(url)
-        assert "h" in redis_url.shown(url)
-    assert redis_url.shown("redis://h:1/0") == "redis://h:1/0"
+        assert "secret" not in redis_url.redacted(url)
+        assert "h" in redis_url.redacted(url)
+    assert redis_url.redacted("redis://h:1/0") == "redis://h:1/0"

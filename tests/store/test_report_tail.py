@@ -1,4 +1,4 @@
-"""What a restarted server has lost is counted once, whichever processes report it and when."""
+"""What a restarted server lost is counted once, whichever processes report it and when."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import random
 
 import pytest
 import redis
+from support.folding import append_frame
 
-from tributary.store import keys
-from tributary.store.scripts import APPEND, REPORT_TAIL
+from tributary.store import keys, scripts
 
-STREAM, META = keys.readings(0), keys.meta(0)
+META = keys.meta(0)
 PROCESSES = 4
 
 
@@ -23,10 +23,14 @@ class Process:
         self.run = ""
 
     def append(self, readings: int) -> None:
-        self._numbers = self._client.eval(APPEND.source, 2, STREAM, META, 10_000, 0, readings, "f")
+        self._numbers = append_frame(self._client, 0, b"f", readings)
 
     def report(self, run: str) -> list[int]:
-        reply = self._client.eval(REPORT_TAIL.source, 1, META, run, self.run, *self._numbers)
+        entries, total = self._numbers
+        command = scripts.report_tail(
+            0, run=run, acknowledged_by=self.run, entries=entries, readings=total
+        )
+        reply = scripts.run(self._client, command)
         self._numbers, self.run = reply[:2], run
         return reply[2:]
 
@@ -38,7 +42,7 @@ def counts(client: redis.Redis) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_entries_that_a_restart_has_lost_are_numbered_exactly_once(client: redis.Redis, seed: int):
+def test_entries_lost_in_a_restart_are_numbered_exactly_once(client: redis.Redis, seed: int):
     """Crashes keep a prefix of all writes, reports included; every process reports again."""
     chance = random.Random(seed)
     processes = [Process(client) for _ in range(PROCESSES)]
@@ -62,7 +66,7 @@ def test_entries_that_a_restart_has_lost_are_numbered_exactly_once(client: redis
             client.hset(META, mapping=kept)
 
 
-def test_a_report_to_the_same_start_of_the_server_changes_nothing(client: redis.Redis):
+def test_a_report_to_a_server_that_did_not_restart_changes_nothing(client: redis.Redis):
     process = Process(client)
     assert process.report("one") == [0, 0]
     process.append(5)
@@ -71,7 +75,7 @@ def test_a_report_to_the_same_start_of_the_server_changes_nothing(client: redis.
     assert client.hgetall(META) == before
 
 
-def test_a_process_that_knows_less_adds_nothing(client: redis.Redis):
+def test_a_report_of_smaller_numbers_adds_nothing(client: redis.Redis):
     first, second, new = Process(client), Process(client), Process(client)
     for process in (first, second):
         process.report("one")

@@ -1,28 +1,19 @@
-"""The scripts that run inside Redis, one promise at a time."""
+"""Each script that runs inside Redis, one behavior per test."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
-from itertools import chain
 
 import pytest
 import redis
-from support.processes import Server
+from support.processes import ROOT, Server
 
-from tributary.store import keys
-from tributary.store.scripts import APPEND, COMMIT, FORGET, HEARTBEAT, REGROUP, SETTLE
+from tributary.store import keys, scripts
 
 STREAM, META = keys.readings(0), keys.meta(0)
-COMMIT_KEYS = (
-    STREAM,
-    META,
-    keys.state(0),
-    keys.windows(0),
-    keys.latest(0),
-    keys.devices(0),
-    keys.dead(0),
-)
+PACKAGES = ("ingest", "aggregator", "api", "tributary")
 
 
 @pytest.fixture(params=["", "redis-server"], ids=["valkey", "redis"])
@@ -35,11 +26,16 @@ def client(request: pytest.FixtureRequest, own_server: Callable[..., Server]) ->
 def append(
     client: redis.Redis, readings: int = 1, frame: bytes = b"f", cap: int = 1000
 ) -> list[int]:
-    return client.eval(APPEND.source, 2, STREAM, META, cap, 0, readings, frame)
+    command = scripts.append(
+        0, max_entries=str(cap), unread_max="0", readings=readings, frame=frame
+    )
+    return scripts.run(client, command)
 
 
-def regroup(client: redis.Redis, epoch: str = "e1") -> int:
-    return client.eval(REGROUP.source, 2, STREAM, META, keys.GROUP, epoch)
+def ensure_group(client: redis.Redis, epoch: str = "e1") -> int:
+    is_created, meta = scripts.run(client, scripts.ensure_group(0, new_epoch=epoch))
+    assert dict(zip(meta[::2], meta[1::2], strict=True)) == client.hgetall(META)
+    return is_created
 
 
 def read(client: redis.Redis, worker: str = "w", count: int = 100) -> list[bytes]:
@@ -48,21 +44,16 @@ def read(client: redis.Redis, worker: str = "w", count: int = 100) -> list[bytes
 
 
 def commit(client: redis.Redis, ids: list[bytes], epoch: str, new: str, **lists: list) -> bytes:
-    meta = ["epoch", new, *lists.get("meta", [])]
-    parts = [
-        lists.get("begun", []),
-        ids,
-        meta,
-        *(lists.get(k, []) for k in ("state", "windows", "latest", "devices", "dead")),
-    ]
-    arguments = [
-        keys.GROUP,
-        epoch,
-        100,
-        *(len(part) for part in parts),
-        *chain.from_iterable(parts),
-    ]
-    return client.eval(COMMIT.source, 7, *COMMIT_KEYS, *arguments)
+    meta = ["epoch", new, *lists.pop("meta", [])]
+    empty = dict.fromkeys(("begun", "state", "windows", "latest", "devices", "dead"), ())
+    command = scripts.commit(
+        0, epoch=epoch, dead_max_entries=100, ids=ids, meta=meta, **{**empty, **lists}
+    )
+    return scripts.run(client, command)
+
+
+def count_lost(client: redis.Redis, epoch: str, new: str) -> list[int] | bytes:
+    return scripts.run(client, scripts.count_lost(0, epoch=epoch, new_epoch=new))
 
 
 def test_append_numbers_entries_and_readings(client: redis.Redis):
@@ -81,7 +72,7 @@ def test_append_keeps_the_stream_near_its_cap(client: redis.Redis):
 
 def test_commit_applies_everything_at_once(client: redis.Redis):
     append(client)
-    regroup(client)
+    ensure_group(client)
     ids = read(client)
     lists = {
         "meta": ["hwm", ids[0]], "state": ["s", b"1"], "windows": ["s", b"2"],
@@ -99,19 +90,19 @@ def test_commit_applies_everything_at_once(client: redis.Redis):
     assert dead == {b"id": b"1-1", b"reason": b"why", b"readings": b"3", b"fields": b"x"}
 
 
-def test_commit_is_refused_after_somebody_else_has_committed(client: redis.Redis):
+def test_commit_is_rejected_after_another_owner_has_committed(client: redis.Redis):
     append(client)
-    regroup(client)
+    ensure_group(client)
     ids = read(client)
     assert commit(client, ids, "e1", "e2", state=["s", b"1"]) == b"ok"
     assert commit(client, ids, "e1", "e3", state=["s", b"2"]) == b"epoch"
     assert client.hget(keys.state(0), "s") == b"1"
 
 
-def test_commit_is_refused_while_an_older_entry_is_pending(client: redis.Redis):
+def test_commit_is_rejected_while_an_older_entry_is_pending(client: redis.Redis):
     append(client)
     append(client)
-    regroup(client)
+    ensure_group(client)
     read(client, "somebody", 1)
     ids = read(client)
     assert commit(client, ids, "e1", "e2", state=["s", b"1"]) == b"order"
@@ -121,7 +112,7 @@ def test_commit_is_refused_while_an_older_entry_is_pending(client: redis.Redis):
 def test_commit_takes_more_arguments_than_lua_can_spread(client: redis.Redis):
     for _ in range(9000):
         append(client, cap=100_000)
-    regroup(client)
+    ensure_group(client)
     ids = read(client, count=9000)
     state = [part for n in range(9000) for part in (f"s{n}", b"x")]
     assert commit(client, ids, "e1", "e2", state=state) == b"ok"
@@ -131,7 +122,7 @@ def test_commit_takes_more_arguments_than_lua_can_spread(client: redis.Redis):
 
 def test_commit_writes_nothing_when_a_key_is_of_another_type(client: redis.Redis):
     append(client)
-    regroup(client)
+    ensure_group(client)
     ids = read(client)
     client.set(keys.latest(0), "x")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
@@ -141,9 +132,9 @@ def test_commit_writes_nothing_when_a_key_is_of_another_type(client: redis.Redis
     assert client.xpending(STREAM, keys.GROUP)["pending"] == 1
 
 
-def test_a_full_server_refuses_to_append_and_still_commits(client: redis.Redis):
+def test_a_full_server_rejects_appends_and_still_commits(client: redis.Redis):
     append(client)
-    regroup(client)
+    ensure_group(client)
     ids = read(client)
     client.config_set("maxmemory", "1")
     with pytest.raises(redis.exceptions.OutOfMemoryError):
@@ -153,70 +144,91 @@ def test_a_full_server_refuses_to_append_and_still_commits(client: redis.Redis):
     assert client.hget(META, "entries") == b"1"
 
 
-def test_regroup_starts_where_the_aggregates_stand(client: redis.Redis):
+def test_a_new_group_starts_behind_the_last_entry_applied(client: redis.Redis):
     for _ in range(3):
         append(client)
     ids = [id_ for id_, _ in client.xrange(STREAM)]
     client.hset(META, "hwm", ids[1])
-    assert regroup(client) == 1
+    assert ensure_group(client) == 1
     assert read(client) == [ids[2]]
 
 
-def test_regroup_leaves_a_group_and_its_epoch_alone(client: redis.Redis):
-    assert regroup(client, "e1") == 1
-    assert regroup(client, "e2") == 0
+def test_an_existing_group_keeps_its_epoch(client: redis.Redis):
+    assert ensure_group(client, "e1") == 1
+    assert ensure_group(client, "e2") == 0
     assert client.hget(META, "epoch") == b"e1"
 
 
 def test_after_a_deleted_stream_no_id_is_issued_twice(client: redis.Redis):
     client.hset(META, "hwm", "99999999999999-7")
-    regroup(client)
+    ensure_group(client)
     append(client)
     ((id_, _),) = client.xrange(STREAM)
     assert id_ == b"99999999999999-8"
     assert read(client) == [id_]
 
 
-def test_settle_counts_what_was_trimmed_unread(client: redis.Redis):
+def test_entries_trimmed_unread_are_counted_as_lost(client: redis.Redis):
     for _ in range(5):
         append(client, 2)
-    regroup(client)
+    ensure_group(client)
     client.xtrim(STREAM, maxlen=0, approximate=False)
-    arguments = (2, STREAM, META, keys.GROUP)
-    assert client.eval(SETTLE.source, *arguments, "e1", "e2") == [5, 10]
+    assert count_lost(client, "e1", "e2") == [5, 10]
     assert client.hmget(META, "lost_entries", "lost", "done", "epoch") == [
         b"5",
         b"10",
         b"10",
         b"e2",
     ]
-    assert client.eval(SETTLE.source, *arguments, "e2", "e3") == [0, 0]
-    assert client.eval(SETTLE.source, *arguments, "e1", "e3") == b"epoch"
+    assert count_lost(client, "e2", "e3") == [0, 0]
+    assert count_lost(client, "e1", "e3") == b"epoch"
 
 
-def test_settle_counts_nothing_while_something_can_still_be_read(client: redis.Redis):
+def test_nothing_is_counted_as_lost_while_an_entry_can_be_read(client: redis.Redis):
     append(client)
     append(client)
-    regroup(client)
+    ensure_group(client)
     client.xtrim(STREAM, maxlen=1, approximate=False)
-    assert client.eval(SETTLE.source, 2, STREAM, META, keys.GROUP, "e1", "e2") == [0, 0]
+    assert count_lost(client, "e1", "e2") == [0, 0]
 
 
-def test_only_consumers_that_hold_nothing_are_forgotten(client: redis.Redis):
-    regroup(client)
+def test_removes_only_consumers_without_pending_entries(client: redis.Redis):
+    ensure_group(client)
     append(client)
     held = read(client, "holds one")
-    for name in ("asks", "gone", "gone before"):
+    for name in ("caller", "gone", "gone before"):
         client.xgroup_createconsumer(STREAM, keys.GROUP, name)
-    assert client.eval(FORGET.source, 1, STREAM, keys.GROUP, "asks") == 2
+    assert scripts.run(client, scripts.remove_idle_consumers(0, worker="caller")) == 2
     left = {c["name"]: c["pending"] for c in client.xinfo_consumers(STREAM, keys.GROUP)}
-    assert left == {b"asks": 0, b"holds one": 1}
+    assert left == {b"caller": 0, b"holds one": 1}
     assert client.xpending_range(STREAM, keys.GROUP, "-", "+", 9)[0]["message_id"] == held[0]
 
 
-def test_heartbeats_are_kept_by_the_clock_of_the_server(client: redis.Redis):
-    assert client.eval(HEARTBEAT.source, 1, keys.WORKERS, "a", 60_000) == [b"a", 0]
+def test_heartbeats_use_the_clock_of_the_server(client: redis.Redis):
+    def beat(worker: str) -> list:
+        return scripts.run(client, scripts.heartbeat(worker, forget_after_ms=60_000))
+
+    assert beat("a") == [b"a", 0]
     client.zadd(keys.WORKERS, {"long-gone": 1})
-    members = client.eval(HEARTBEAT.source, 1, keys.WORKERS, "b", 60_000)
+    members = beat("b")
     assert members[0::2] == [b"a", b"b"]
-    assert client.eval(HEARTBEAT.source, 1, keys.WORKERS, "", 0)[0::2] == [b"a", b"b"]
+    assert beat("")[0::2] == [b"a", b"b"]
+
+
+def test_a_script_that_redis_has_forgotten_is_sent_with_its_source(client: redis.Redis):
+    client.script_flush()
+    command = scripts.append(0, max_entries="9", unread_max="0", readings=1, frame=b"f")
+    replies = scripts.execute(client, [command, command], ("PING",))
+    assert replies == [[1, 1], [2, 2], True]
+    assert client.script_exists(scripts.APPEND.sha) == [True]
+
+
+def test_every_script_is_called_by_its_function_only():
+    """KEYS and ARGV have one order, and NOSCRIPT one rule."""
+    rule = re.compile(r"EVALSHA|evalsha|NOSCRIPT|NoScript")
+    code = [path for part in PACKAGES for path in (ROOT / part).rglob("*.py")]
+    found = {path.relative_to(ROOT) for path in code if rule.search(path.read_text())}
+    assert {str(path) for path in found} == {
+        "tributary/store/scripts.py",
+        "tributary/store/acl.py",  # the permission
+    }

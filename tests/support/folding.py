@@ -13,7 +13,7 @@ from aggregator.worker import Worker
 from tributary.model.aggregate import Layout
 from tributary.model.frame import Block, pack, readings_in
 from tributary.settings import Settings
-from tributary.store import keys, redis_client
+from tributary.store import keys, redis_client, scripts
 
 
 def append(client: redis.Redis, settings: Settings, blocks: list[Block]) -> bytes:
@@ -28,6 +28,14 @@ def append_packed(client: redis.Redis, partition: int, packed: bytes, readings: 
     accepted = client.hincrby(keys.meta(partition), "accepted", readings)
     fields: Any = {"e": entry, "n": accepted, "r": packed}
     return bytes(client.xadd(keys.readings(partition), fields))
+
+
+def append_frame(client: redis.Redis, partition: int, packed: bytes, readings: int) -> list[int]:
+    """One entry, with the script that ingest uses; its number and that of its last reading."""
+    limits = {"max_entries": "1000000", "unread_max": "0"}
+    command = scripts.append(partition, **limits, readings=readings, frame=packed)
+    numbers: list[int] = scripts.run(client, command)
+    return numbers
 
 
 def aggregate(settings: Settings, client: redis.Redis) -> None:

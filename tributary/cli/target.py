@@ -81,7 +81,7 @@ class Target:
     @property
     def place(self) -> str:
         """The URL, as it may be printed."""
-        return redis_url.shown(self.settings.redis_url)
+        return redis_url.redacted(self.settings.redis_url)
 
     def status(self) -> Status:
         """Its status, over as many partitions as its data has.

@@ -102,7 +102,9 @@ def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> None:
     except Misconfigured:
         raise
     except TributaryError as error:
-        raise Misconfigured(f"redis_url={redis_url.shown(settings.redis_url)}: {error}") from None
+        raise Misconfigured(
+            f"redis_url={redis_url.redacted(settings.redis_url)}: {error}"
+        ) from None
     finally:
         client.close()
 

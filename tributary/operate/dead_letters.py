@@ -13,9 +13,8 @@ import redis
 from tributary.errors import BadFrame
 from tributary.model import frame
 from tributary.settings import Settings
-from tributary.store import keys, stream
+from tributary.store import keys, scripts, stream
 from tributary.store.redis_client import failures
-from tributary.store.scripts import REPLAY
 
 _PAGE_ENTRIES = 500
 
@@ -110,12 +109,16 @@ def replay(
         except BadFrame as error:
             refused[entry.name] = str(error)
             continue
-        p = entry.partition
-        names = (keys.readings(p), keys.meta(p), keys.dead(p))
-        caps = (str(settings.stream_max_entries), str(stream.unread_max(settings)))
+        command = scripts.replay(
+            entry.partition,
+            max_entries=str(settings.stream_max_entries),
+            unread_max=str(stream.unread_max(settings)),
+            entry=entry.id,
+            readings=frame.readings_in(blocks),
+            frame=entry.packed(),
+        )
         with failures():
-            values = (*caps, entry.id, str(frame.readings_in(blocks)), entry.packed())
-            replayed, is_full = client.eval(REPLAY.source, len(names), *names, *values)  # type: ignore[arg-type]
+            replayed, is_full = scripts.run(client, command)
         if replayed:
             done += 1
         else:

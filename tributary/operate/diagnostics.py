@@ -13,7 +13,7 @@ from tributary.operate import machine_memory
 from tributary.operate.status import server as server_
 from tributary.operate.status.server import Server
 from tributary.settings import Settings
-from tributary.store import acl, durability, keys, redis_client, redis_url
+from tributary.store import acl, durability, keys, redis_client, redis_url, topology
 
 _SKEW_WARNS_MS = 1_000
 _PROBES = 5
@@ -47,7 +47,7 @@ def run(
         roles: whose permissions to check.
         user: of Redis whose permissions to check; by default that of the client.
     """
-    url = redis_url.shown(settings.redis_url)
+    url = redis_url.redacted(settings.redis_url)
     try:
         with redis_client.failures():
             config, info = durability.facts(client)
@@ -116,7 +116,7 @@ def check_durability(
     level: str, config: Mapping[str, str], info: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """Check that the server is configured for the durability level."""
-    violations = durability.faults(level, config, info)
+    violations = durability.violations(level, config, info)
     yield from (Finding("durability", "error", violation) for violation in violations)
     if not violations:
         text = f"the server keeps durability={level}, which may lose {durability.MAY_LOSE[level]}"
@@ -143,7 +143,7 @@ def _name(info: Mapping[str, Any]) -> str:
 
 def _disk(client: redis.Redis, _settings: Settings) -> Finding:
     """Check that fsyncs keep up, watching those of about a second."""
-    nodes = redis_client.servers(client)
+    nodes = topology.servers(client)
     took_ms = max(server_.longest_fsync_ms(node, _FSYNC_WATCH_MS) for node in nodes)
     if took_ms >= server_.SLOW_MS:
         return Finding("disk", "warning", server_.slow_fsync(took_ms))
@@ -168,7 +168,7 @@ def _data(client: redis.Redis, settings: Settings) -> Finding:
     stored: Any = client.hgetall(keys.CONFIG)
     if not stored:
         return Finding("data", "ok", "none yet")
-    differing = redis_client.differing(settings, stored)
+    differing = redis_client.mismatches(settings, stored)
     if not differing:
         return Finding("data", "ok", "written with these settings")
     return Finding(

@@ -9,7 +9,8 @@ import redis
 
 from tributary.errors import TributaryError
 from tributary.store import acl
-from tributary.store.redis_client import failures, servers
+from tributary.store.redis_client import failures
+from tributary.store.topology import servers
 
 _REPLICA_LAG_MAX_S = 3  # replicas confirm every second
 # Refused as every write is (READONLY, MISCONF, NOREPLICAS, OOM), because it lacks `no-writes`.

@@ -24,7 +24,7 @@ from tributary.process import lifeline
 from tributary.process.lifeline import Lifeline
 from tributary.process.role import HttpRole
 from tributary.settings import Settings
-from tributary.store import redis_client
+from tributary.store import redis_client, topology
 
 
 def serve(settings: Settings, roles: Sequence[HttpRole], listener_fd: int) -> None:
@@ -43,11 +43,7 @@ def serve(settings: Settings, roles: Sequence[HttpRole], listener_fd: int) -> No
     client = redis_client.connect(settings)
     guard.check_exposure(settings, client)
     guard.report_ignored_tokens(settings, client)
-    if (
-        settings.durability == "replicated"
-        and not settings.lane
-        and redis_client.is_cluster(client)
-    ):
+    if settings.durability == "replicated" and not settings.lane and topology.is_cluster(client):
         raise Misconfigured(
             "durability='replicated' on a Redis Cluster needs the lane; leave out --no-lane"
         )

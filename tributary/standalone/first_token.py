@@ -56,7 +56,7 @@ def command(settings: Settings, *, is_embedded: bool) -> str:
     place = (
         f"--data-dir {shlex.quote(settings.data_dir)}"
         if is_embedded
-        else f"--redis-url {shlex.quote(redis_url.shown(settings.redis_url))}"
+        else f"--redis-url {shlex.quote(redis_url.redacted(settings.redis_url))}"
     )
     return f"tributary token create --scope record --scope collect {place}"
 

@@ -1,6 +1,6 @@
-"""Whether a server keeps what a 200 promises: its settings against the level asked for.
+"""Whether the settings of a server satisfy a durability level, that is, what a 200 promises.
 
-What each level promises stands in the README; each demands what the one before it does.
+The README describes the levels; each requires what the one before it does, and more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import redis
 from tributary.errors import Misconfigured
 
 LEVELS = ("memory", "aof", "fsync", "replicated")
-# What a 200 of each level may still lose; the table in the README says the same.
+# What may be lost after a 200, by level; the README has the same table.
 MAY_LOSE = {
     "memory": "everything since the last save if Redis or its machine dies",
     "aof": (
@@ -24,15 +24,15 @@ MAY_LOSE = {
     "fsync": "nothing on one machine; the newest readings at an automatic failover",
     "replicated": "nothing at a failover to the replica that confirmed",
 }
-OLDEST_SERVER = (7, 0)  # Valkey says as `redis_version` which Redis it equals
+OLDEST_SERVER = (7, 0)  # Valkey reports the equivalent Redis as `redis_version`
 _CONFIG_NAMES = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy")
 
 
 def facts(client: redis.Redis) -> tuple[dict[str, str], dict[str, Any]]:
-    """What the judgement needs: CONFIG GET (empty if we may not ask) and INFO.
+    """The settings by CONFIG GET (empty without permission), and INFO.
 
     Raises:
-        redis.RedisError: the server did not answer.
+        redis.RedisError: the server did not reply.
     """
     try:
         config: Any = client.config_get(*_CONFIG_NAMES)
@@ -42,31 +42,31 @@ def facts(client: redis.Redis) -> tuple[dict[str, str], dict[str, Any]]:
     return config, info
 
 
-def faults(level: str, config: Mapping[str, str], info: Mapping[str, Any]) -> list[str]:
-    """Why a server cannot keep a durability level; nothing if it can.
+def violations(level: str, config: Mapping[str, str], info: Mapping[str, Any]) -> list[str]:
+    """Why a server does not satisfy a durability level; empty if it does.
 
-    Each says which setting, what its value is, and the remedy. What the server does not tell
-    is a fault too: a promise cannot rest on it.
+    Each names the setting, its value and the remedy. A setting that the server does not report
+    is a violation too: nothing can be promised without it.
 
     Args:
         level: one of `LEVELS`.
-        config: name → value, as CONFIG GET tells; names that it does not tell are absent.
+        config: name → value, as CONFIG GET reports; names that it does not report are absent.
         info: name → value, as redis-py parses INFO.
 
     Raises:
-        Misconfigured: there is no such level.
+        Misconfigured: the level is unknown.
     """
     if level not in LEVELS:
-        raise Misconfigured(f"durability={level!r}: there are {', '.join(LEVELS)}")
+        raise Misconfigured(f"durability={level!r}: use one of {', '.join(LEVELS)}")
     rank = LEVELS.index(level)
     found = [_version(info), _eviction(config, info)]
     if rank >= LEVELS.index("aof"):
         found.append(_append_only(level, config, info))
-    if rank >= LEVELS.index("aof") and found[-1] is None:  # else the rest says nothing new
+    if rank >= LEVELS.index("aof") and found[-1] is None:  # else the rest adds nothing
         found += [_fsync(level, config), _rewrite(level, config)]
     if level == "replicated":
         found.append(_replica(info))
-    return [fault for fault in found if fault is not None]
+    return [violation for violation in found if violation is not None]
 
 
 def _version(info: Mapping[str, Any]) -> str | None:
@@ -75,7 +75,7 @@ def _version(info: Mapping[str, Any]) -> str | None:
     if numbers and (int(numbers[1]), int(numbers[2])) >= OLDEST_SERVER:
         return None
     return (
-        f"the version of the server is {version}: it lacks commands we use; "
+        f"the version of the server is {version}: it lacks required commands; "
         "run Redis 7.0 or later, or Valkey 7.2 or later"
     )
 
@@ -85,7 +85,7 @@ def _eviction(config: Mapping[str, str], info: Mapping[str, Any]) -> str | None:
     if policy == "noeviction":
         return None
     if policy is None:
-        return _untold("maxmemory-policy", "noeviction")
+        return _not_reported("maxmemory-policy", "noeviction")
     return (
         f"maxmemory-policy of the server is {policy}: it may evict readings; "
         f"{_remedy('maxmemory-policy', 'noeviction')}"
@@ -93,42 +93,42 @@ def _eviction(config: Mapping[str, str], info: Mapping[str, Any]) -> str | None:
 
 
 def _append_only(level: str, config: Mapping[str, str], info: Mapping[str, Any]) -> str | None:
-    told = config.get("appendonly")
-    if told is None and "aof_enabled" in info:
-        told = "yes" if int(info["aof_enabled"]) else "no"
-    if told == "yes":
+    value = config.get("appendonly")
+    if value is None and "aof_enabled" in info:
+        value = "yes" if int(info["aof_enabled"]) else "no"
+    if value == "yes":
         return None
-    if told is None:
-        return f"{_untold('appendonly', 'yes')}, or ask for durability=memory"
+    if value is None:
+        return f"{_not_reported('appendonly', 'yes')}, or ask for durability=memory"
     return (
-        f"appendonly of the server is {told}, but durability={level} promises that a reading "
+        f"appendonly of the server is {value}, but durability={level} promises that a reading "
         f"outlives the server process; {_remedy('appendonly', 'yes')}, or ask for durability=memory"
     )
 
 
 def _fsync(level: str, config: Mapping[str, str]) -> str | None:
     allowed = ("everysec", "always") if level == "aof" else ("always",)
-    told = config.get("appendfsync")
-    if told in allowed:
+    value = config.get("appendfsync")
+    if value in allowed:
         return None
-    if told is None:
-        return f"{_untold('appendfsync', allowed[0])}, or ask for durability=memory"
+    if value is None:
+        return f"{_not_reported('appendfsync', allowed[0])}, or ask for durability=memory"
     promise, less = {
         "aof": ("that a dying machine takes two seconds at most", "memory"),
-        "fsync": ("that a reading is on disk", "aof" if told == "everysec" else "memory"),
+        "fsync": ("that a reading is on disk", "aof" if value == "everysec" else "memory"),
         "replicated": (
             "that a reading is on disk and on a replica",
-            "aof" if told == "everysec" else "memory",
+            "aof" if value == "everysec" else "memory",
         ),
     }[level]
     return (
-        f"appendfsync of the server is {told}, but durability={level} promises {promise}; "
+        f"appendfsync of the server is {value}, but durability={level} promises {promise}; "
         f"{_remedy('appendfsync', allowed[0])}, or ask for durability={less}"
     )
 
 
 def _rewrite(level: str, config: Mapping[str, str]) -> str | None:
-    """While the file is rewritten this would let half a minute pass without a flush."""
+    """During a rewrite of the file there may be no flush for half a minute."""
     if config.get("no-appendfsync-on-rewrite", "no") == "no":
         return None
     return (
@@ -160,8 +160,8 @@ def _remedy(name: str, value: str) -> str:
     return f"CONFIG SET {name} {value}, and write it into the server's configuration"
 
 
-def _untold(name: str, wanted: str) -> str:
+def _not_reported(name: str, wanted: str) -> str:
     return (
-        f"{name} of the server is not told: we may not ask, or it has no such setting; "
+        f"{name} of the server is not reported: CONFIG GET is denied, or it lacks the setting; "
         f"allow CONFIG GET (ACL +config|get) and make it {wanted}"
     )

@@ -1,23 +1,24 @@
-"""The links of a process: one, or one for each node of a Redis Cluster."""
+"""The connections of a process: one, or one to each node of a Redis Cluster."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from tributary.errors import TributaryError
 from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.link import Link
-from tributary.store.nodes import Nodes
 from tributary.store.outage import Outage
-from tributary.store.pipe import Pipe
+from tributary.store.pipe import OnReply, Pipe, Reply
 from tributary.store.redis_url import seeds
-from tributary.store.scripts import Script
+from tributary.store.scripts import Command
 from tributary.store.tail import Tail
+from tributary.store.topology import Nodes
 
-_ASK_AGAIN_S = 0.2
+_POLL_INTERVAL_S = 0.2
 
 
 class _Kept(NamedTuple):
@@ -26,29 +27,38 @@ class _Kept(NamedTuple):
 
 
 class Links:
-    """Partition → the link to the server that holds it; follows a cluster that changes."""
+    """Partition → the connection to the server that holds it; follows changes of a cluster."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        scripts: tuple[Script, ...],
-        name: str,
-        tail: Tail | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, name: str, tail: Tail | None = None) -> None:
         self._settings = settings
         self._tail = tail  # reported to each server before anything is appended there
-        self._scripts = scripts
         self._name = name
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage(name)
         self._kept: dict[str, _Kept] = {}
         self._urls: list[str] = []  # partition → the server that holds it
-        # Until the nodes are known, a link that fails everything at once.
+        # Until the nodes are discovered, a link that is never opened.
         self._links = [self._link(seeds(settings.redis_url)[0])] * settings.partitions
 
-    def of(self, partition: int) -> Link:
-        """The link of a partition."""
-        return self._links[partition]
+    def pipe(self, partition: int) -> Pipe:
+        """The connection to the server that holds a partition now."""
+        return self._links[partition].pipe
+
+    def write(self, commands: Iterable[tuple[int, bytes, OnReply]]) -> None:
+        """Send packed commands, each to the server of its partition, in one write per server."""
+        by_pipe: dict[Pipe, list[tuple[bytes, OnReply]]] = {}
+        for partition, command, on_reply in commands:
+            by_pipe.setdefault(self._links[partition].pipe, []).append((command, on_reply))
+        for pipe, several in by_pipe.items():
+            pipe.write(several)
+
+    async def call(self, commands: Iterable[tuple[int, Command]]) -> list[Reply]:
+        """Send commands, each to the server of its partition, and wait for all replies.
+
+        An error is returned as a value.
+        """
+        replies = [self.pipe(partition).request(*command) for partition, command in commands]
+        return await asyncio.gather(*replies)
 
     @property
     def is_cluster(self) -> bool:
@@ -58,24 +68,24 @@ class Links:
     @property
     def are_open(self) -> bool:
         """Whether every partition can be reached now."""
-        return all(link.is_open for link in set(self._links))
+        return all(link.pipe.is_open for link in set(self._links))
 
     async def open(self) -> None:
-        """Find the servers and connect to them, as far as they can be reached now."""
+        """Discover the servers and connect to those that can be reached now."""
         try:
             await self._follow()
         except TributaryError as error:
-            if not self._kept:  # else a link has told of this outage
+            if not self._kept:  # else a link has logged this outage
                 self._outage.begin(error)
         else:
             self._outage.end()
 
     async def keep(self) -> None:
-        """Ask again who holds what whenever a link does not work, until cancelled."""
+        """Discover the servers again whenever a connection does not work, until cancelled."""
         try:
             while True:
-                await asyncio.sleep(_ASK_AGAIN_S)
-                if not self.are_open or any(link.is_misled for link in self._links):
+                await asyncio.sleep(_POLL_INTERVAL_S)
+                if not self.are_open or any(link.pipe.was_redirected for link in self._links):
                     await self.open()
         finally:
             for _, task in self._kept.values():
@@ -90,18 +100,18 @@ class Links:
             self._kept[url] = _Kept(link, asyncio.create_task(link.keep()))
         links = [self._kept[url].link for url in self._urls]
         for link in {new for old, new in zip(self._links, links, strict=True) if new is not old}:
-            await link.greet()
+            await link.repeat_handshake()
         self._links = links
         for url in self._kept.keys() - set(self._urls):
             self._kept.pop(url).task.cancel()
         for link in self._links:
-            link.is_misled = False
+            link.pipe.was_redirected = False
 
-    async def _greet(self, url: str, pipe: Pipe) -> None:
+    async def _handshake(self, url: str, pipe: Pipe) -> None:
         if self._tail is not None:
             held = [partition for partition, at in enumerate(self._urls) if at == url]
             await self._tail.report(pipe, held)
 
     def _link(self, url: str) -> Link:
-        greet = functools.partial(self._greet, url)
-        return Link(url, self._settings.redis_timeout_ms, self._scripts, self._name, greet)
+        handshake = functools.partial(self._handshake, url)
+        return Link(url, self._settings.redis_timeout_ms, self._name, handshake)

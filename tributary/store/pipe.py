@@ -1,8 +1,8 @@
-"""One pipelined connection to Redis for asyncio: what is sent in a tick is one write.
+"""One pipelined connection to Redis for asyncio: commands sent in one tick are one write.
 
-redis-py is not used where exactly-once depends on the connection: it reconnects and repeats
-commands on its own. A pipe never does. When it is lost, every waiting command gets
-`ConnectionGone`, and it is for the caller to decide.
+redis-py is not used where exactly-once depends on the connection, because it reconnects and
+repeats commands on its own. A pipe never does. When it is lost, every pending command gets
+`ConnectionGone`, and the caller decides what to do.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import hiredis
 from redis.connection import SSLConnection, parse_url
 
 from tributary.errors import ConnectionGone, Misconfigured, TributaryError
-from tributary.store.redis_client import of_reply
-from tributary.store.redis_url import shown
+from tributary.store import scripts
+from tributary.store.redis_url import redacted
+from tributary.store.replies import error_of
 
 Reply = Any
 OnReply = Callable[[Reply], None]
@@ -29,126 +30,156 @@ _CONNECT_TIMEOUT_S = 5.0
 
 
 class Pipe(asyncio.Protocol):
-    """A connection whose commands are answered in the order they were sent."""
+    """A connection to Redis; replies arrive in the order of the commands.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    A new pipe is closed; `open` connects one.
+    """
+
+    def __init__(self, closed_because: TributaryError | None = None) -> None:
+        self.closed_because = closed_because or ConnectionGone("there is no connection to Redis")
+        self.was_redirected = False  # a command was rejected with MOVED
+        self.rejection: hiredis.ReplyError | None = None  # of the last script, if it was rejected
+        self.waiting_since_s = 0.0  # the last reply, or the first command after it
+        self._loop: asyncio.AbstractEventLoop
         self._reader = hiredis.Reader()
-        self._unsent: list[bytes] = []
-        self._waiting: deque[OnReply] = deque()
+        self._unsent: list[tuple[bytes, OnReply]] = []
+        self._pending: deque[tuple[bytes, OnReply]] = deque()
         self._transport: asyncio.Transport | None = None
         self._is_retired = False
-        self._is_held = False
-        self.heard_at_s = self._loop.time()
-        self.waiting_since_s = self.heard_at_s  # the last reply, or the first command after it
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """Connect, log in and choose the database that the URL names.
+        """Connect, log in and select the database of the URL.
 
         Raises:
-            ConnectionGone: nobody answers there.
-            Misconfigured: the URL is not one of Redis, or the login is refused.
+            ConnectionGone: no server is reachable there.
+            Misconfigured: the URL is not a Redis URL.
+            NotPermitted: the login was rejected.
         """
         target = _Target.parse(url)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 pipe = await target.connect(cls)
-                await _greet(pipe, target.greeting)
+                await _run_handshake(pipe, target.handshake)
         except (OSError, TimeoutError) as error:
-            raise ConnectionGone(f"no Redis at {target.place}: {error}") from error
+            raise ConnectionGone(f"no Redis at {target.address}: {error}") from error
         return pipe
 
     @property
     def is_open(self) -> bool:
-        """Whether commands can still be sent."""
+        """Whether commands can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
     @property
     def is_waiting(self) -> bool:
         """Whether a reply is outstanding."""
-        return bool(self._waiting)
+        return bool(self._pending)
 
     def send(self, command: bytes, on_reply: OnReply) -> None:
-        """Queue a packed command; `on_reply` gets the reply, or an exception as a value."""
-        if not self.is_open:
-            on_reply(ConnectionGone("the connection to Redis is closed"))
-            return
-        if not (self._unsent or self._is_held):
-            self._loop.call_soon(self.flush)
-        if not self._waiting:
-            self.waiting_since_s = self._loop.time()
-        self._unsent.append(command)
-        self._waiting.append(on_reply)
+        """Send a packed command at the end of this tick; `on_reply` gets the reply or an exception.
 
-    async def call(self, *arguments: Any) -> Reply:
+        Never sent again, since it may have been executed; except when Redis rejects a script
+        that it has not cached.
+        """
+        if self._transport is None:
+            on_reply(self.closed_because)
+            return
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append((command, on_reply))
+
+    def write(self, commands: Sequence[tuple[bytes, OnReply]]) -> None:
+        """Send packed commands now, in one write, behind those that wait for the end of the tick."""
+        if self._unsent:
+            commands, self._unsent = [*self._unsent, *commands], []
+        if self._transport is None or self._transport.is_closing():
+            for _, on_reply in commands:
+                on_reply(self.closed_because)
+            return
+        if not self._pending:
+            self.waiting_since_s = self._loop.time()
+        self._pending.extend(commands)
+        self._transport.write(b"".join([command for command, _ in commands]))
+
+    async def call(self, *command: Any) -> Reply:
         """Send one command and wait for its reply.
 
         Raises:
             TributaryError: the reply is an error, or the connection was lost before it.
         """
-        return checked(await self.ask(*arguments))
+        return checked(await self.request(*command))
 
-    def ask(self, *arguments: Any) -> asyncio.Future[Reply]:
+    def request(self, *command: Any) -> asyncio.Future[Reply]:
         """Send one command; the future gets its reply, or an exception as a value."""
-        future: asyncio.Future[Reply] = self._loop.create_future()
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
-        def answer(reply: Reply) -> None:
+        def set_result(reply: Reply) -> None:
             if not future.done():
                 future.set_result(reply)
 
-        self.send(pack(arguments), answer)
+        self.send(pack(command), set_result)
         return future
 
     def close(self) -> None:
-        """Close at once; what waits gets `ConnectionGone`."""
+        """Close immediately; pending commands get `ConnectionGone`."""
         if self._transport is not None:
             self._transport.abort()
 
-    def retire(self, patience_s: float) -> None:
-        """Close as soon as nothing waits for a reply, or when patience ends."""
+    def retire(self, timeout_s: float) -> None:
+        """Close as soon as no reply is outstanding, at the latest after `timeout_s`."""
         self._is_retired = True
-        if self._waiting:
-            self._loop.call_later(patience_s, self.close)
+        if self._pending or self._unsent:
+            self._loop.call_later(timeout_s, self.close)
         else:
             self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is connected (called by asyncio)."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        """Called by asyncio."""
+        self._loop = asyncio.get_running_loop()
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
 
     def data_received(self, data: bytes) -> None:
-        """Hand each complete reply to the one who waits for it (called by asyncio)."""
-        self.heard_at_s = self.waiting_since_s = self._loop.time()
-        reader, waiting = self._reader, self._waiting
+        """Pass each complete reply to its callback (called by asyncio)."""
+        self.waiting_since_s = self._loop.time()
+        reader, pending = self._reader, self._pending
         reader.feed(data)
         while (reply := reader.gets()) is not False:
-            waiting.popleft()(reply)
-        if self._is_retired and not waiting:
+            command, on_reply = pending.popleft()
+            if type(reply) is hiredis.ReplyError:
+                self._on_error(command, on_reply, reply)
+                continue
+            if self.rejection is not None and scripts.is_call(command):
+                self.rejection = None
+            on_reply(reply)
+        if self._is_retired and not (pending or self._unsent):
             self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell everyone who waits (called by asyncio)."""
+        """Fail everything that is pending (called by asyncio)."""
         self._transport = None
-        gone = ConnectionGone(f"the connection to Redis was lost: {error or 'closed'}")
-        while self._waiting:
-            self._waiting.popleft()(gone)
+        reason = error or "closed"
+        self.closed_because = ConnectionGone(f"the connection to Redis was lost: {reason}")
+        while self._pending:
+            self._pending.popleft()[1](self.closed_because)
 
-    def hold(self) -> None:
-        """Write nothing before `flush`: who sends several at once spares a turn of the loop."""
-        self._is_held = True
+    def _flush(self) -> None:
+        if self._unsent:
+            self.write(())
 
-    def flush(self) -> None:
-        """Write what was sent, in one piece."""
-        self._is_held = False
-        if self._unsent and self._transport is not None:
-            self._transport.write(b"".join(self._unsent))
-        self._unsent.clear()
+    def _on_error(self, command: bytes, on_reply: OnReply, error: hiredis.ReplyError) -> None:
+        text = str(error)
+        if (again := scripts.retry(command, text)) is not None:
+            self.write([(again, on_reply)])
+            return
+        if scripts.is_call(command):
+            self.rejection = error
+        self.was_redirected |= text.startswith("MOVED")
+        on_reply(error)
 
 
-async def _greet(pipe: Pipe, greeting: list[tuple[str, ...]]) -> None:
+async def _run_handshake(pipe: Pipe, handshake: list[tuple[str, ...]]) -> None:
     try:
-        for command in greeting:
+        for command in handshake:
             await pipe.call(*command)
     except BaseException:
         pipe.close()
@@ -156,17 +187,17 @@ async def _greet(pipe: Pipe, greeting: list[tuple[str, ...]]) -> None:
 
 
 def failure(reply: Reply) -> TributaryError | None:
-    """The error that a reply is, if it is one."""
+    """The exception for a reply that is an error."""
     if isinstance(reply, TributaryError):
         return reply
-    return of_reply(str(reply)) if isinstance(reply, hiredis.ReplyError) else None
+    return error_of(str(reply)) if isinstance(reply, hiredis.ReplyError) else None
 
 
 def checked(reply: Reply) -> Reply:
-    """A reply, if it is none of the errors.
+    """Return a reply.
 
     Raises:
-        TributaryError: it is one.
+        TributaryError: the reply is an error.
     """
     error = failure(reply)
     if error is not None:
@@ -175,34 +206,34 @@ def checked(reply: Reply) -> Reply:
 
 
 class _Target(NamedTuple):
-    """What a Redis URL says, as redis-py reads it."""
+    """A parsed Redis URL."""
 
     path: str
     host: str
     port: int
     tls: ssl.SSLContext | None
-    greeting: list[tuple[str, ...]]
+    handshake: list[tuple[str, ...]]
 
     @classmethod
     def parse(cls, url: str) -> Self:
         try:
-            said: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+            options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
         except ValueError as error:
-            raise Misconfigured(f"redis_url={shown(url)!r}: {error}") from None
+            raise Misconfigured(f"redis_url={redacted(url)!r}: {error}") from None
         tls = None
-        if issubclass(said.get("connection_class", object), SSLConnection):
-            tls = ssl.create_default_context(cafile=said.get("ssl_ca_certs"))
-        greeting: list[tuple[str, ...]] = []
-        if said.get("password"):
-            user = [said["username"]] if said.get("username") else []
-            greeting.append(("AUTH", *user, said["password"]))
-        if said.get("db"):
-            greeting.append(("SELECT", str(said["db"])))
-        host, port = said.get("host", "127.0.0.1"), said.get("port", 6379)
-        return cls(said.get("path", ""), host, port, tls, greeting)
+        if issubclass(options.get("connection_class", object), SSLConnection):
+            tls = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+        handshake: list[tuple[str, ...]] = []
+        if options.get("password"):
+            user = [options["username"]] if options.get("username") else []
+            handshake.append(("AUTH", *user, options["password"]))
+        if options.get("db"):
+            handshake.append(("SELECT", str(options["db"])))
+        host, port = options.get("host", "127.0.0.1"), options.get("port", 6379)
+        return cls(options.get("path", ""), host, port, tls, handshake)
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         return self.path or f"{self.host}:{self.port}"
 
     async def connect(self, factory: Callable[[], P]) -> P:

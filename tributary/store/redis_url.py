@@ -30,28 +30,19 @@ def address(url: str) -> tuple[str, int]:
     """Host and port of a URL with one host.
 
     Raises:
-        ValueError: there is no host, or the port is not a number.
+        ValueError: the host is missing, or the port is not a number.
     """
     parts = urlsplit(url)
     if not parts.hostname:
         raise ValueError(
-            f"{shown(url)!r} names no host; write redis://host:port/0, or for a cluster "
+            f"{redacted(url)!r} names no host; write redis://host:port/0, or for a cluster "
             "redis://host1:port,host2:port/0"
         )
     return parts.hostname, parts.port or DEFAULT_PORT
 
 
-def check(url: str) -> None:
-    """Whether a URL can be split into seeds.
-
-    Raises:
-        ValueError: it cannot.
-    """
-    seeds(url)
-
-
-def shown(url: str) -> str:
-    """A Redis URL as it may be printed: without its login."""
+def redacted(url: str) -> str:
+    """A Redis URL without its login, for messages and logs."""
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
     if ":" not in login:

@@ -1,13 +1,30 @@
-"""The scripts that run inside Redis, one file per operation, and how to call them by name."""
+"""The scripts that run inside Redis: one `.lua` file and one function for each.
+
+A function returns the command that calls its script, so the order of KEYS and ARGV is written
+once, here. All commands are EVALSHA. Redis forgets scripts when it restarts, fails over or
+executes SCRIPT FLUSH; it then rejects the command with NOSCRIPT before anything is executed, and
+the command is sent once more with the source of its script, which also caches it again.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from importlib import resources
+from itertools import chain
+from typing import Any
+
+import redis
+from redis.exceptions import NoScriptError
+
+from tributary.store import keys
+
+Command = tuple[str | bytes, ...]
+_PACKED = b"$7\r\nEVALSHA\r\n$40\r\n"  # how the name of a packed command begins
 
 
 class Script:
-    """One `.lua` file: its source and the SHA-1 under which Redis knows it."""
+    """One `.lua` file: its source and the SHA-1 digest that names it in Redis."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -15,18 +32,220 @@ class Script:
         self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
 
 
-APPEND = Script("append")
-REPORT_TAIL = Script("report_tail")
-COMMIT = Script("commit")
-ATTEMPT = Script("attempt")
-REGROUP = Script("regroup")
-SETTLE = Script("settle")
-FORGET = Script("forget")
-HEARTBEAT = Script("heartbeat")
-ALIVE = Script("alive")
 ACCOUNT = Script("account")
+ALIVE = Script("alive")
+APPEND = Script("append")
+ATTEMPT = Script("attempt")
+COMMIT = Script("commit")
+COUNT_LOST = Script("count_lost")
+ENSURE_GROUP = Script("ensure_group")
+HEARTBEAT = Script("heartbeat")
+REMOVE_IDLE_CONSUMERS = Script("remove_idle_consumers")
 REPLAY = Script("replay")
+REPORT_TAIL = Script("report_tail")
 
 SCRIPTS = (
-    APPEND, REPORT_TAIL, COMMIT, ATTEMPT, REGROUP, SETTLE, FORGET, HEARTBEAT, ALIVE, ACCOUNT, REPLAY
+    ACCOUNT, ALIVE, APPEND, ATTEMPT, COMMIT, COUNT_LOST, ENSURE_GROUP, HEARTBEAT,
+    REMOVE_IDLE_CONSUMERS, REPLAY, REPORT_TAIL,
 )  # fmt: skip
+_SOURCES = {script.sha: script.source for script in SCRIPTS}
+
+
+def account(partition: int, *, fields: Sequence[str]) -> Command:
+    """Read all counts of a partition as of one moment."""
+    p = partition
+    names = (keys.readings(p), keys.meta(p), keys.devices(p), keys.state(p))
+    return _call(ACCOUNT, names, keys.GROUP, *fields)
+
+
+def alive() -> Command:
+    """List the aggregators with the age of their heartbeats."""
+    return _call(ALIVE, (keys.WORKERS,))
+
+
+def append(
+    partition: int, *, max_entries: str, unread_max: str, readings: int, frame: bytes
+) -> Command:
+    """Append a frame to its stream, which is trimmed to about `max_entries`.
+
+    It is rejected if `unread_max` entries are unread; 0 means no limit.
+    """
+    names = (keys.readings(partition), keys.meta(partition))
+    # Not `_call`: this is the command of every request.
+    return ("EVALSHA", APPEND.sha, "2", *names, max_entries, unread_max, str(readings), frame)
+
+
+def append_once(
+    partition: int,
+    *,
+    max_entries: str,
+    unread_max: str,
+    readings: int,
+    frame: bytes,
+    key: str,
+    ttl_ms: str,
+    digest: bytes,
+    response: bytes,
+    claim: tuple[int, str] | None,
+) -> Command:
+    """Append a frame unless it was appended under this idempotency key before.
+
+    Args:
+        partition: of the readings.
+        max_entries: as for `append`.
+        unread_max: as for `append`.
+        readings: in the frame.
+        frame: packed.
+        key: the idempotency key.
+        ttl_ms: how long it is remembered.
+        digest: of the request body; another body under this key is rejected.
+        response: what a retry receives.
+        claim: partition and lifetime (ms) of the claim of the key; None: it is claimed already.
+    """
+    p = partition
+    names = [keys.readings(p), keys.meta(p), keys.once(p, key)]
+    values: list[str | bytes]
+    values = [max_entries, unread_max, str(readings), frame, ttl_ms, digest, response]
+    if claim is not None:
+        names.append(keys.claim(claim[0], key))
+        values.append(claim[1])
+    return _call(APPEND, names, *values)
+
+
+def attempt(partition: int, *, epoch: str, packed: bytes) -> Command:
+    """Record which entries are about to be applied alone."""
+    return _call(ATTEMPT, (keys.meta(partition),), epoch, packed)
+
+
+def commit(
+    partition: int,
+    *,
+    epoch: str,
+    dead_max_entries: int,
+    begun: Sequence[str | bytes],
+    ids: Sequence[str | bytes],
+    meta: Sequence[str | bytes],
+    state: Sequence[str | bytes],
+    windows: Sequence[str | bytes],
+    latest: Sequence[str | bytes],
+    devices: Sequence[str | bytes],
+    dead: Sequence[str | bytes],
+) -> Command:
+    """Apply a batch of entries and acknowledge them.
+
+    Args:
+        partition: whose entries they are.
+        epoch: expected; another one means another owner, and nothing is written.
+        dead_max_entries: the dead entries are trimmed to about this number.
+        begun: id of the entry that is applied in slices and stays pending, if there is one.
+        ids: to acknowledge.
+        meta: fields and values, alternating.
+        state: fields and values, alternating.
+        windows: fields and values, alternating.
+        latest: fields and values, alternating.
+        devices: scores and names, alternating.
+        dead: id, reason, readings and packed fields of each entry to bury.
+    """
+    p = partition
+    names = (
+        keys.readings(p), keys.meta(p), keys.state(p), keys.windows(p), keys.latest(p),
+        keys.devices(p), keys.dead(p),
+    )  # fmt: skip
+    lists = (begun, ids, meta, state, windows, latest, devices, dead)
+    lengths = [str(len(each)) for each in lists]
+    values = (keys.GROUP, epoch, str(dead_max_entries), *lengths)
+    return _call(COMMIT, names, *values, *chain.from_iterable(lists))
+
+
+def count_lost(partition: int, *, epoch: str, new_epoch: str) -> Command:
+    """Count entries as lost that were appended and can no longer be read."""
+    names = (keys.readings(partition), keys.meta(partition))
+    return _call(COUNT_LOST, names, keys.GROUP, epoch, new_epoch)
+
+
+def ensure_group(partition: int, *, new_epoch: str) -> Command:
+    """Create the consumer group unless it exists, and read the hash `meta`."""
+    names = (keys.readings(partition), keys.meta(partition))
+    return _call(ENSURE_GROUP, names, keys.GROUP, new_epoch)
+
+
+def heartbeat(worker: str, *, forget_after_ms: int) -> Command:
+    """Record a heartbeat and list all aggregators; an empty `worker` only lists them."""
+    return _call(HEARTBEAT, (keys.WORKERS,), worker, str(forget_after_ms))
+
+
+def remove_idle_consumers(partition: int, *, worker: str) -> Command:
+    """Remove the consumers other than `worker` that have no pending entry."""
+    return _call(REMOVE_IDLE_CONSUMERS, (keys.readings(partition),), keys.GROUP, worker)
+
+
+def replay(
+    partition: int, *, max_entries: str, unread_max: str, entry: str, readings: int, frame: bytes
+) -> Command:
+    """Append a dead entry again and remove it from the dead entries."""
+    names = (keys.readings(partition), keys.meta(partition), keys.dead(partition))
+    return _call(REPLAY, names, max_entries, unread_max, entry, str(readings), frame)
+
+
+def report_tail(
+    partition: int, *, run: str, acknowledged_by: str, entries: int, readings: int
+) -> Command:
+    """Report the last numbers that a server acknowledged, after it has restarted."""
+    values = (run, acknowledged_by, str(entries), str(readings))
+    return _call(REPORT_TAIL, (keys.meta(partition),), *values)
+
+
+def _call(script: Script, names: Sequence[str], *values: str | bytes) -> Command:
+    return ("EVALSHA", script.sha, str(len(names)), *names, *values)
+
+
+def with_source(command: Command) -> Command:
+    """The same call as EVAL; it works whether or not Redis has the script cached."""
+    _, sha, *rest = command
+    return ("EVAL", _SOURCES[str(sha)], *rest)
+
+
+def is_call(packed: bytes) -> bool:
+    """Whether a packed command calls a script."""
+    return b"\r\nEVAL" in packed[:32]
+
+
+def retry(packed: bytes, error: str) -> bytes | None:
+    """The packed command to send again after this error, or None if the error is final."""
+    begin = packed.find(_PACKED, 0, 32)
+    if begin < 0 or not error.startswith("NOSCRIPT"):
+        return None
+    sha = begin + len(_PACKED)
+    source = _SOURCES[packed[sha : sha + 40].decode()]
+    return b"%b$4\r\nEVAL\r\n$%d\r\n%b%b" % (
+        packed[:begin], len(source), source, packed[sha + 40 :]
+    )  # fmt: skip
+
+
+def run(client: redis.Redis, command: Command) -> Any:
+    """Execute one command with redis-py, with its source: for what is called rarely."""
+    return client.execute_command(*with_source(command))  # type: ignore[no-untyped-call]
+
+
+def execute(
+    client: redis.Redis, commands: Sequence[Command], then: Command | None = None
+) -> list[Any]:
+    """Execute commands in one pipeline with redis-py; an error is returned as a value.
+
+    `then` is executed behind them; it follows retried commands once more.
+    """
+    last = () if then is None else (then,)
+    replies = _pipelined(client, (*commands, *last))
+    retried = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if retried:
+        again = _pipelined(client, (*(with_source(commands[n]) for n in retried), *last))
+        for number, reply in zip((*retried, len(commands)), again, strict=False):
+            replies[number : number + 1] = [reply]
+    return replies
+
+
+def _pipelined(client: redis.Redis, commands: Iterable[Command]) -> list[Any]:
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+    return pipeline.execute(raise_on_error=False)

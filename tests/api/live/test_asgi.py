@@ -1,9 +1,8 @@
-"""The application by itself: tokens, other origins, methods, the hub's limits and clock."""
+"""The ASGI application without a server: tokens, origins, methods, limits and clock of the hub."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -15,10 +14,13 @@ from api.live import Hub, Live
 from api.live.hub import HEARTBEAT_MS
 from tributary.errors import Refused
 from tributary.model import reading
+from tributary.model.clock import utc_ms
 from tributary.settings import Settings
 from tributary.store import keys
+from tributary.store.links import Links
 
 Story = Callable[[], Awaitable[None]]
+Play = Callable[[Hub, Story], None]
 
 
 class Browser:
@@ -75,22 +77,34 @@ class OnlyCars:
 
 
 @pytest.fixture
-def hub(settings: Settings) -> Hub:
-    return Hub(msgspec.structs.replace(settings, live_listeners_max=2))
+def links(settings: Settings) -> Links:
+    return Links(settings, "redis (live)")
 
 
-def play(hub: Hub, story: Story) -> None:
-    async def whole() -> None:
+@pytest.fixture
+def hub(settings: Settings, links: Links) -> Hub:
+    return Hub(msgspec.structs.replace(settings, live_listeners_max=2), links)
+
+
+@pytest.fixture
+def play(links: Links) -> Play:
+    """Run a story while a hub runs and its connections are open."""
+
+    async def run(hub: Hub, story: Story) -> None:
+        await links.open()
+        keeping = asyncio.create_task(links.keep())
         await hub.start()
         try:
             await story()
         finally:
             await hub.stop()
+            keeping.cancel()
+            await asyncio.wait([keeping])
 
-    asyncio.run(whole())
+    return lambda hub, story: asyncio.run(run(hub, story))
 
 
-def test_no_more_listeners_than_allowed(hub: Hub):
+def test_rejects_listeners_over_the_limit(hub: Hub, play: Play):
     async def story() -> None:
         live = Live(hub)
         two = [Browser(live), Browser(live)]
@@ -110,7 +124,7 @@ def test_no_more_listeners_than_allowed(hub: Hub):
     play(hub, story)
 
 
-def test_a_hub_that_stops_lets_everybody_go(hub: Hub):
+def test_a_hub_that_stops_closes_every_stream(hub: Hub, play: Play):
     async def story() -> None:
         browser = Browser(Live(hub))
         assert await browser.status() == 200
@@ -123,7 +137,7 @@ def test_a_hub_that_stops_lets_everybody_go(hub: Hub):
     play(hub, story)
 
 
-def test_a_token_is_asked_for_and_asked_again(hub: Hub):
+def test_checks_the_token_at_the_start_and_again_later(hub: Hub, play: Play):
     async def story() -> None:
         valid = {"Bearer right"}
 
@@ -145,8 +159,10 @@ def test_a_token_is_asked_for_and_asked_again(hub: Hub):
     play(hub, story)
 
 
-def test_a_page_for_a_token_has_the_first_of_its_own_devices(hub: Hub, client: redis.Redis):
-    now = reading.rfc3339(time.time_ns() // 1_000_000)
+def test_a_page_holds_the_first_devices_that_the_token_covers(
+    hub: Hub, play: Play, client: redis.Redis
+):
+    now = reading.rfc3339(utc_ms())
     for device in (*(f"bus-{n:03}" for n in range(300)), "car-1", "car-2", "car-3"):
         partition = keys.partition_of(device, 16)
         stored = f'{{"device":"{device}","recorded_at":"{now}","current_x":1,"average_x":1}}'
@@ -164,7 +180,7 @@ def test_a_page_for_a_token_has_the_first_of_its_own_devices(hub: Hub, client: r
     play(hub, story)
 
 
-def test_another_origin_may_listen_only_if_it_is_listed(hub: Hub):
+def test_allows_only_listed_origins(hub: Hub, play: Play):
     async def story() -> None:
         live = Live(hub, origins=frozenset({"https://app.example"}))
         asked = Browser(live, "OPTIONS", origin="https://app.example")
@@ -180,7 +196,7 @@ def test_another_origin_may_listen_only_if_it_is_listed(hub: Hub):
     play(hub, story)
 
 
-def test_only_get_is_possible(hub: Hub):
+def test_allows_only_get(hub: Hub, play: Play):
     async def story() -> None:
         for method in ("POST", "PUT", "DELETE", "HEAD"):
             refused = Browser(Live(hub), method)
@@ -190,9 +206,9 @@ def test_only_get_is_possible(hub: Hub):
     play(hub, story)
 
 
-def test_a_quiet_connection_has_heartbeats(settings: Settings):
+def test_sends_heartbeats_on_an_idle_connection(settings: Settings, links: Links, play: Play):
     now_ms = 1_795_341_600_000
-    hub = Hub(settings, lambda: now_ms)
+    hub = Hub(settings, links, lambda: now_ms)
 
     async def story() -> None:
         nonlocal now_ms

@@ -1,4 +1,4 @@
-"""Live over HTTP, with a real server, a real aggregator and real listeners."""
+"""Live updates over HTTP, with a real server, aggregator and listeners."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from support.site import Site
 from support.sse import Ear
 from support.waiting import wait_until
 
-from api.live import mount
+from api.live import fallback
 from tributary.http import flask_app
 
 Listen = Callable[..., Ear]
 
 
-def test_a_reading_is_heard_as_collect_answers_it(site: Site, listen: Listen):
+def test_an_event_has_the_data_of_collect(site: Site, listen: Listen):
     ear = listen(site, "?device=heard")
     assert ear.response.status == 200
     assert ear.response.getheader("Content-Type") == "text/event-stream"
@@ -33,15 +33,13 @@ def test_a_reading_is_heard_as_collect_answers_it(site: Site, listen: Listen):
     assert heard.data | {"age_ms": 0} == collected | {"age_ms": 0}
 
 
-def test_what_was_recorded_before_is_heard_at_once(site: Site, listen: Listen):
+def test_sends_the_current_value_at_once(site: Site, listen: Listen):
     site.post({"device": "before", "speed": 1})
     wait_until(lambda: site.get("/collect?device=before")[0] == 200, "the reading")
     assert listen(site, "?device=before").wait_for("before").data["current_speed"] == 1
 
 
-def test_a_device_is_heard_at_most_ten_times_a_second_and_last_of_all_its_newest(
-    site: Site, listen: Listen
-):
+def test_sends_at_most_ten_events_per_second_and_the_newest_last(site: Site, listen: Listen):
     ear = listen(site, "?device=fast")
     began_s = time.monotonic()
     last = 0
@@ -56,7 +54,7 @@ def test_a_device_is_heard_at_most_ten_times_a_second_and_last_of_all_its_newest
     assert values == sorted(values)
 
 
-def test_what_the_client_has_is_not_sent_again(site: Site, listen: Listen):
+def test_does_not_send_again_what_the_client_has(site: Site, listen: Listen):
     first = listen(site, "?device=again")
     site.post({"device": "again", "speed": 1})
     had = first.wait_for("again", current_speed=1.0).id
@@ -67,9 +65,7 @@ def test_what_the_client_has_is_not_sent_again(site: Site, listen: Listen):
     assert [heard.data["current_speed"] for heard in second.events] == [2.0]
 
 
-def test_a_restart_does_not_send_again_what_the_client_has(
-    own_site: Callable[..., Site], listen: Listen
-):
+def test_does_not_send_it_again_after_a_restart(own_site: Callable[..., Site], listen: Listen):
     site = own_site(stale_after_ms=60_000)
     site.post({"device": "a", "speed": 1})
     had = listen(site, "?device=a").wait_for("a").id
@@ -81,7 +77,7 @@ def test_a_restart_does_not_send_again_what_the_client_has(
     assert [heard.data["current_speed"] for heard in ear.events] == [2.0]
 
 
-def test_silence_is_an_event(own_site: Callable[..., Site], listen: Listen):
+def test_sends_an_event_when_a_device_becomes_stale(own_site: Callable[..., Site], listen: Listen):
     site = own_site(stale_after_ms=500)
     ear = listen(site, "?device=mute")
     site.post({"device": "mute", "speed": 1})
@@ -89,7 +85,7 @@ def test_silence_is_an_event(own_site: Callable[..., Site], listen: Listen):
     assert ear.events[-1].data["age_ms"] > 500
 
 
-def test_several_devices_and_no_other_are_heard(site: Site, listen: Listen):
+def test_sends_only_the_devices_named(site: Site, listen: Listen):
     ear = listen(site, "?device=one&device=two%2F2")
     site.post([{"device": name, "speed": 1} for name in ("one", "three", "two/2")])
     ear.wait_for("one")
@@ -97,7 +93,7 @@ def test_several_devices_and_no_other_are_heard(site: Site, listen: Listen):
     assert {heard.data["device"] for heard in ear.events} == {"one", "two/2"}
 
 
-def test_a_page_is_one_subscription_that_new_devices_join(site: Site, listen: Listen):
+def test_new_devices_enter_a_page(site: Site, listen: Listen):
     site.post([{"device": f"page-{n}", "speed": n} for n in (1, 2, 9)])
     ear = listen(site, "?prefix=page-&limit=3")
     for number in (1, 2, 9):
@@ -112,7 +108,7 @@ def test_a_page_is_one_subscription_that_new_devices_join(site: Site, listen: Li
     ]
 
 
-def test_many_listeners_of_a_device_cost_one_read(own_site: Callable[..., Site], listen: Listen):
+def test_reads_a_device_once_for_all_listeners(own_site: Callable[..., Site], listen: Listen):
     site = own_site()
     ears = [listen(site, "?device=popular") for _ in range(40)]
     site.post({"device": "popular", "n": 0})
@@ -129,31 +125,31 @@ def test_many_listeners_of_a_device_cost_one_read(own_site: Callable[..., Site],
 
 
 def reads_of_latest(site: Site) -> int:
-    """How often the hub has read a device; an aggregator does so for devices new to it only."""
+    """How often the hub has read a device; an aggregator does so only for devices new to it."""
     commands = [entry["command"] for entry in site.server.client.slowlog_get(100_000)]
     return sum(command.startswith(b"HMGET ") and b":latest " in command for command in commands)
 
 
-def test_an_outage_of_redis_ends_no_connection(own_site: Callable[..., Site], listen: Listen):
+def test_streams_survive_an_outage_of_redis(own_site: Callable[..., Site], listen: Listen):
     site = own_site()
-    ear = listen(site, "?device=patient")
-    site.post({"device": "patient", "speed": 1})
-    ear.wait_for("patient", current_speed=1.0)
+    ear = listen(site, "?device=steady")
+    site.post({"device": "steady", "speed": 1})
+    ear.wait_for("steady", current_speed=1.0)
     site.server.kill()
     site.server.start()
 
     def posted() -> bool:
         with contextlib.suppress(AssertionError):
-            site.post({"device": "patient", "speed": 2})
+            site.post({"device": "steady", "speed": 2})
             return True
         return False
 
-    wait_until(posted, "ingest to come back")
-    ear.wait_for("patient", current_speed=2.0)
+    wait_until(posted, "ingest to recover")
+    ear.wait_for("steady", current_speed=2.0)
     assert not ear.has_ended
 
 
-def test_who_does_not_read_is_cut_off_and_disturbs_nobody(
+def test_disconnects_a_client_that_does_not_read_and_serves_the_others(
     own_site: Callable[..., Site], listen: Listen
 ):
     site = own_site()
@@ -165,34 +161,34 @@ def test_who_does_not_read_is_cut_off_and_disturbs_nobody(
     ear = listen(site, "?device=big-0")
     done = threading.Event()
 
-    def talk() -> None:
-        turn = 0
+    def post() -> None:
+        number = 0
         while not done.is_set():
-            turn += 1
-            metrics = {f"metric_{n:02}": turn + n / 7 for n in range(60)}
+            number += 1
+            metrics = {f"metric_{n:02}": number + n / 7 for n in range(60)}
             site.post([{"device": name, **metrics} for name in names])
 
-    talker = threading.Thread(target=talk)
-    talker.start()
+    poster = threading.Thread(target=post)
+    poster.start()
     try:
-        wait_until(lambda: connections(site) == 1, "the stuck listener to be cut off", 60)
+        wait_until(lambda: connections(site) == 1, "the stuck listener to be disconnected", 60)
         heard = len(ear.events)
-        wait_until(lambda: len(ear.events) > heard + 3, "the other to hear more")
+        wait_until(lambda: len(ear.events) > heard + 3, "the other listener to get more")
     finally:
         done.set()
-        talker.join()
+        poster.join()
         stuck.close()
 
 
 def connections(site: Site) -> int:
-    """Connections of listeners, as the process of the server sees them."""
+    """Connections of listeners that the server holds open."""
     port = f"{int(site.url.rsplit(':', 1)[1]):04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     established = [row for row in rows if row[3] == "01" and row[1].endswith(f":{port}")]
     return len([row for row in established if int(row[9]) > 0])
 
 
-def test_without_an_event_loop_the_route_says_so():
-    answer = flask_app.make_app("threads", mount.blueprint()).test_client().get("/api/v1/live")
-    assert answer.status_code == 501
-    assert "--no-lane" in answer.get_json()["error"]["message"]
+def test_responds_with_501_without_an_event_loop():
+    response = flask_app.make_app("threads", fallback.blueprint()).test_client().get("/api/v1/live")
+    assert response.status_code == 501
+    assert "--no-lane" in response.get_json()["error"]["message"]

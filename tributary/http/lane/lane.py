@@ -72,10 +72,10 @@ class Lane:
 
     async def stop(self) -> None:
         """Stop what `start` has started."""
+        await asyncio.gather(*(service.stop() for service in self._services))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(service.stop() for service in self._services))
 
     async def _keep_time(self) -> None:
         loop = asyncio.get_running_loop()

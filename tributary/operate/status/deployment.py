@@ -27,10 +27,10 @@ from tributary.operate.status.partition import (
 )
 from tributary.operate.status.server import Server
 from tributary.settings import Settings
-from tributary.store import keys
+from tributary.store import keys, scripts
 from tributary.store.membership import MISSED_HEARTBEATS, owner
-from tributary.store.redis_client import failures, servers
-from tributary.store.scripts import ALIVE
+from tributary.store.redis_client import failures
+from tributary.store.topology import servers
 
 
 class Aggregator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,7 +126,7 @@ def aggregators_alive(client: redis.Redis, settings: Settings) -> list[Aggregato
         Unavailable: Redis cannot reply now.
     """
     with failures():
-        reply: Any = client.eval(ALIVE.source.decode(), 1, keys.WORKERS)
+        reply: Any = scripts.run(client, scripts.alive())
     max_age_ms = MISSED_HEARTBEATS * settings.heartbeat_ms
     ages_ms = {
         id_.decode(): int(age)

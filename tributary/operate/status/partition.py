@@ -16,8 +16,7 @@ from msgspec import Meta
 
 from tributary.errors import BadFrame
 from tributary.model import frame
-from tributary.store import keys
-from tributary.store.scripts import ACCOUNT
+from tributary.store import scripts
 
 _FIELDS = (
     "accepted",
@@ -108,10 +107,7 @@ class Partition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def request(pipeline: redis.client.Pipeline, partition: int) -> None:
     """Queue the script for a partition; `parse` takes its reply."""
-    p = partition
-    names = (keys.readings(p), keys.meta(p), keys.devices(p), keys.state(p))
-    # Not `eval`: redis-py's pipelines for a cluster do not have it.
-    command = ("EVAL", ACCOUNT.source, len(names), *names, keys.GROUP, *_FIELDS)
+    command = scripts.with_source(scripts.account(partition, fields=_FIELDS))
     pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
 
 

@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- regroup: create the consumer group where the aggregates stand, if it is not there.
--- Never at $ (what came before would be lost) and never at 0 (it would be counted twice).
--- An entry that is begun is read again, and if nobody can, what is left of it is lost.
+-- ensure_group: create the consumer group unless it exists, behind the last entry applied.
+-- Never at $ (earlier entries would be lost) and never at 0 (they would be counted twice).
+-- An entry that is begun is read again; if it cannot be read, the rest of it is lost.
 --
 -- KEYS[1] readings, KEYS[2] meta
 -- ARGV[1] group, ARGV[2] new epoch
--- returns 1 if the group was created, 0 if it was there
--- atomic: two workers may try at once; a worker that still holds a batch of the group that is
--- gone must find a new epoch.
+-- returns {1 if the group was created, else 0; fields and values of meta}
+-- atomic: two workers may try at once; a worker that still holds a batch of a deleted group
+-- must find a new epoch; and the counts must be those of the epoch.
 -- allow-oom: a worker that starts while the server is full must be able to drain it.
 local readings, meta = KEYS[1], KEYS[2]
 local hwm = redis.call('HGET', meta, 'hwm') or '0-0'
@@ -47,14 +47,14 @@ if begun then
     begun = nil
   end
 end
-if has_group then return 0 end
+if has_group then return {0, redis.call('HGETALL', meta)} end
 redis.call('XGROUP', 'CREATE', readings, ARGV[1], begun and just_before(begun) or hwm, 'MKSTREAM')
 local info = redis.call('XINFO', 'STREAM', readings)
 for i = 1, #info, 2 do
-  -- A stream that was deleted begins anew: without this, ids below hwm could be issued again.
+  -- A stream that was deleted begins again at 0: without this, ids below hwm could be issued again.
   if info[i] == 'last-generated-id' and before(info[i + 1], hwm) then
     redis.call('XSETID', readings, hwm)
   end
 end
 redis.call('HSET', meta, 'epoch', ARGV[2])
-return 1
+return {1, redis.call('HGETALL', meta)}

@@ -8,8 +8,8 @@ from tributary.errors import Refused
 from tributary.settings import Settings
 
 
-class Shares:
-    """Counts listeners; as bounded as they are, since a count of 0 is not kept."""
+class Quota:
+    """Counts listeners by token and address; a count of 0 is not kept."""
 
     def __init__(self, settings: Settings) -> None:
         self._max = {
@@ -22,13 +22,13 @@ class Shares:
         """Count one more listener; an empty name is not counted.
 
         Raises:
-            Refused: 429, the token or the address has as many as it may.
+            Refused: 429, the token or the address is at its limit.
         """
         owners = [(kind, name) for kind, name in self._owners(token_id, address) if name]
         for kind, name in owners:
             if self._held[kind, name] >= self._max[kind]:
                 raise Refused(
-                    f"{kind} {name} has {self._max[kind]} listeners, and may have no more; close "
+                    f"{kind} {name} has {self._max[kind]} listeners, the limit; close "
                     f"some, or raise live_listeners_per_{kind}",
                     status=429,
                     code="too_many_listeners",

@@ -1,4 +1,4 @@
-"""The entries of one partition on their way through a turn."""
+"""The entries of one partition that are applied in one turn."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from aggregator.work import Work
 _NO_ROWS: Ints = np.empty(0, np.int64)
 
 
-class Batch:
-    """What a turn takes of the work of one partition."""
+class PartitionBatch:
+    """What one turn takes from the work of one partition."""
 
     def __init__(self, work: Work, sorted_: Sorted, decoded_bytes: int) -> None:
         self.work = work
@@ -22,7 +22,7 @@ class Batch:
         self.tenure = work.tenure
         self.sorted = sorted_
         self.unseen = Unseen([], [])
-        self.loaded: list[list[bytes | None]] = [[], [], []]  # of `unseen`: what Redis holds
+        self.loaded: list[list[bytes | None]] = [[], [], []]  # the stored values of `unseen`
         self.rows = _NO_ROWS  # of the table, one per value
 
     @property

@@ -1,4 +1,4 @@
-"""What needs no server: subscriptions, ids, the mailbox, the roster."""
+"""Without a server: subscriptions, ids, the mailbox, the roster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from api.live import event
 from api.live.event import Stamp
 from api.live.listener import Listener, every_device
-from api.live.roster import LINGER_MS, Roster, Sight
+from api.live.roster import LINGER_MS, PageKey, Roster
 from api.live.subscription import DEVICES_MAX, Page, Subscription, parse
 from tributary.errors import Refused
 from tributary.model import reading
@@ -29,16 +29,16 @@ def named(*devices: str) -> Subscription:
 
 
 def taken(listener: Listener) -> list[str]:
-    """The data of the events that a listener would be sent now."""
+    """The data of the events that are waiting for a listener."""
     lines = listener.drain().decode().splitlines()
     return [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
 
 
-def test_devices_are_named_once_each():
+def test_a_device_named_twice_counts_once():
     assert parse(b"device=car-7&device=a%2Fb&device=car-7") == named("car-7", "a/b")
 
 
-def test_nothing_named_is_the_first_page():
+def test_an_empty_query_subscribes_to_the_first_page():
     assert parse(b"") == Subscription(frozenset(), Page())
     assert parse(b"prefix=car-&after=car-6&limit=50").page == Page("car-", "car-6", 50)
 
@@ -60,13 +60,13 @@ def test_nothing_named_is_the_first_page():
         (b"&".join(b"device=d%d" % n for n in range(DEVICES_MAX + 1)), 400, "device"),
     ],
 )
-def test_what_cannot_be_listened_to_is_refused(query: bytes, status: int, field: str):
+def test_rejects_an_invalid_subscription(query: bytes, status: int, field: str):
     with pytest.raises(Refused) as refused:
         parse(query)
     assert (refused.value.status, refused.value.field) == (status, field)
 
 
-def test_an_id_says_what_the_client_has():
+def test_an_id_covers_what_the_client_has():
     held = event.reading("a", Stamp(5000, "0000000a"), b"{}")
     assert b"id: 5000-0000000a\n" in held.wire
     seen = Stamp.parse("5000-0000000a")
@@ -77,125 +77,125 @@ def test_an_id_says_what_the_client_has():
 
 
 @pytest.mark.parametrize("text", ["", "5000", "x-0000000a", "5000-0000000A", "1-2\n", "9" * 16])
-def test_an_id_of_somebody_else_is_none(text: str):
+def test_ignores_an_id_that_tributary_did_not_create(text: str):
     assert Stamp.parse(text) is None
 
 
-def test_a_newer_event_takes_the_place_of_the_older_and_goes_last():
+def test_a_newer_event_replaces_the_older_one_and_is_sent_last():
     listener = Listener(named("a", "b"))
     for device, moment in (("a", 1), ("b", 2), ("a", 3)):
         data = f"{device}{moment}".encode()
-        listener.hear(event.reading(device, Stamp(moment, "00000000"), data))
+        listener.send(event.reading(device, Stamp(moment, "00000000"), data))
     assert taken(listener) == ["b2", "a3"]
     assert taken(listener) == []
 
 
-def test_a_listener_is_told_once_of_a_change_and_not_of_a_standstill():
+def test_sends_a_change_once_and_nothing_without_a_change():
     roster = Roster(SETTINGS)
     listener = Listener(named("a"))
     roster.join(listener, NOW_MS)
     assert sum(map(len, roster.to_read([]).values())) == 1, "it was never read"
-    roster.tell({"a": stored("a", 1)}, NOW_MS)
+    roster.publish({"a": stored("a", 1)}, NOW_MS)
     assert len(taken(listener)) == 1
     assert roster.to_read([]) == {}
-    roster.tell({"a": stored("a", 1)}, NOW_MS + 100)
+    roster.publish({"a": stored("a", 1)}, NOW_MS + 100)
     assert taken(listener) == []
-    roster.tell({"a": stored("a", 2)}, NOW_MS + 200)
+    roster.publish({"a": stored("a", 2)}, NOW_MS + 200)
     assert '"current_speed":2' in taken(listener)[0]
 
 
-def test_every_device_of_a_partition_that_moved_is_read_and_new_ones_elsewhere():
+def test_reads_all_devices_of_a_changed_partition_and_new_ones_elsewhere():
     roster = Roster(Settings(partitions=2))
     devices = [f"d{n}" for n in range(20)]
     roster.join(Listener(named(*devices)), NOW_MS)
     assert sorted(name for names in roster.to_read([]).values() for name in names) == sorted(
         devices
     )
-    roster.tell(dict.fromkeys(devices, None), NOW_MS)
+    roster.publish(dict.fromkeys(devices, None), NOW_MS)
     assert roster.to_read([]) == {}
     assert list(roster.to_read([1])) == [1]
 
 
-def test_silence_is_told_once():
+def test_sends_once_that_a_device_is_stale():
     roster = Roster(SETTINGS)
     listener = Listener(named("a"))
     roster.join(listener, NOW_MS)
-    roster.tell({"a": stored("a", 1)}, NOW_MS)
+    roster.publish({"a": stored("a", 1)}, NOW_MS)
     assert '"stale":false' in taken(listener)[0]
-    roster.keep_up(NOW_MS + SETTINGS.stale_after_ms)
+    roster.maintain(NOW_MS + SETTINGS.stale_after_ms)
     assert taken(listener) == []
-    roster.keep_up(NOW_MS + SETTINGS.stale_after_ms + 1)
+    roster.maintain(NOW_MS + SETTINGS.stale_after_ms + 1)
     assert '"stale":true' in taken(listener)[0]
-    roster.keep_up(NOW_MS + SETTINGS.stale_after_ms + 1000)
+    roster.maintain(NOW_MS + SETTINGS.stale_after_ms + 1000)
     assert taken(listener) == []
 
 
-def test_who_comes_back_soon_is_sent_only_what_has_changed():
+def test_a_client_that_reconnects_soon_gets_only_what_has_changed():
     roster = Roster(SETTINGS)
     first = Listener(named("a", "b"))
     roster.join(first, NOW_MS)
-    roster.tell({"a": stored("a", 1), "b": stored("b", 1)}, NOW_MS)
-    roster.tell({"b": stored("b", 2)}, NOW_MS + 5000)
+    roster.publish({"a": stored("a", 1), "b": stored("b", 1)}, NOW_MS)
+    roster.publish({"b": stored("b", 2)}, NOW_MS + 5000)
     roster.leave(first, NOW_MS + 5000)
-    roster.tell({"a": stored("a", 3)}, NOW_MS + 6000)
+    roster.publish({"a": stored("a", 3)}, NOW_MS + 6000)
     again = Listener(named("a", "b"), Stamp(NOW_MS + 5000, "00000000"))
     roster.join(again, NOW_MS + 7000)
     assert ['"device":"a"' in data for data in taken(again)] == [False, True], (
-        "b is too near to tell"
+        "the change of b is within the clock skew"
     )
     later = Listener(named("a", "b"), Stamp(NOW_MS + 8000, "00000000"))
     roster.join(later, NOW_MS + 9000)
     assert taken(later) == []
 
 
-def test_a_device_nobody_listens_to_is_let_go():
+def test_drops_a_device_without_listeners():
     roster = Roster(SETTINGS)
     listener = Listener(named("a"))
     roster.join(listener, NOW_MS)
     roster.leave(listener, NOW_MS)
-    roster.keep_up(NOW_MS + LINGER_MS)
+    roster.maintain(NOW_MS + LINGER_MS)
     assert roster.devices == 1
-    roster.keep_up(NOW_MS + LINGER_MS + 1)
+    roster.maintain(NOW_MS + LINGER_MS + 1)
     assert roster.devices == 0
     assert roster.to_read(range(SETTINGS.partitions)) == {}
 
 
-def test_a_page_is_joined_and_left_by_devices():
+def test_devices_enter_and_leave_a_page():
     roster = Roster(SETTINGS)
     page = Page(limit=2)
     listener = Listener(Subscription(frozenset(), page))
     roster.join(listener, NOW_MS)
-    sight = Sight(page, every_device)
-    roster.turn(sight, frozenset({"b", "c"}), NOW_MS)
-    roster.tell({"b": stored("b", 1), "c": stored("c", 1)}, NOW_MS)
+    key = PageKey(page, every_device)
+    roster.update_page(key, frozenset({"b", "c"}), NOW_MS)
+    roster.publish({"b": stored("b", 1), "c": stored("c", 1)}, NOW_MS)
     assert len(taken(listener)) == 2
-    roster.turn(sight, frozenset({"a", "b"}), NOW_MS)
-    roster.tell({"a": stored("a", 1), "c": stored("c", 2)}, NOW_MS + 100)
+    roster.update_page(key, frozenset({"a", "b"}), NOW_MS)
+    roster.publish({"a": stored("a", 1), "c": stored("c", 2)}, NOW_MS + 100)
     assert ['"device":"a"' in data for data in taken(listener)] == [True]
     roster.leave(listener, NOW_MS)
-    assert not roster.sheets
+    assert not roster.pages
 
 
-def test_a_token_hears_only_of_its_devices():
+def test_a_token_gets_only_the_devices_it_covers():
     roster = Roster(SETTINGS)
     page = Page()
 
     def only_a(name: str) -> bool:
         return name == "a"
 
-    listener = Listener(Subscription(frozenset(), page), may_hear=only_a)
+    listener = Listener(Subscription(frozenset(), page), covers=only_a)
     roster.join(listener, NOW_MS)
-    roster.turn(Sight(page, only_a), frozenset({"a", "b"}), NOW_MS)
-    roster.tell({"a": stored("a", 1), "b": stored("b", 1)}, NOW_MS)
+    roster.update_page(PageKey(page, only_a), frozenset({"a", "b"}), NOW_MS)
+    roster.publish({"a": stored("a", 1), "b": stored("b", 1)}, NOW_MS)
     assert ['"device":"a"' in data for data in taken(listener)] == [True]
 
 
-def test_a_hub_that_has_just_begun_does_not_send_what_the_client_has():
+def test_a_new_hub_does_not_send_what_the_client_has():
     held = stored("a", 1)
     listener = Listener(named("a"), Stamp(1, event.digest(held, stale=False)))
     roster = Roster(SETTINGS)
     roster.join(listener, NOW_MS)
-    roster.tell({"a": held}, NOW_MS)
+    roster.publish({"a": held}, NOW_MS)
     assert taken(listener) == []
-    roster.tell({"a": stored("a", 2)}, NOW_MS + 100)
+    roster.publish({"a": stored("a", 2)}, NOW_MS + 100)
     assert len(taken(listener)) == 1

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- settle: count as lost what was appended but can no longer be read.
--- A gap in the numbers shows when the next entry is read; if there is none, only this shows it.
+-- count_lost: count entries as lost that were appended but can no longer be read.
+-- A gap in the numbers is found when the next entry is read; this finds one at the end.
 --
 -- KEYS[1] readings, KEYS[2] meta
 -- ARGV[1] group, ARGV[2] epoch expected, ARGV[3] new epoch
--- returns {entries, readings} found lost ({0, 0}: nothing was), or 'epoch'
--- atomic: an entry appended in between must not be taken for a lost one.
+-- returns {entries, readings} counted as lost ({0, 0}: none), or 'epoch'
+-- atomic: an entry appended in between must not be counted as lost.
 local readings, meta = KEYS[1], KEYS[2]
 if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[2] then return 'epoch' end
 local hwm = redis.call('HGET', meta, 'hwm') or '0-0'
