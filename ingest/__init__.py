@@ -1,1 +1,1 @@
-"""The front doors: request bodies become frames on partitioned streams."""
+"""The ingest role: requests at the front doors become frames on partitioned streams."""

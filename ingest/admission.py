@@ -15,7 +15,7 @@ from ingest.batch import Batch
 from ingest.caps import Caps
 from ingest.doors.door import Door, Request
 from ingest.limits import Rules
-from ingest.newcomers import Joined, Newcomers
+from ingest.new_series import NewSeries, NewSeriesRate
 from ingest.series import Lookup
 from tributary.auth.guard import Guard
 from tributary.auth.rate import Rate
@@ -37,7 +37,7 @@ class Admitted(msgspec.Struct, gc=False):
     response: Response
     once: Once | None = None  # for a request that may be retried
     lookup: Lookup | None = None  # must be settled before anything is appended
-    joined: Joined | None = None  # must be forgotten if the batch is not stored
+    new_series: NewSeries | None = None  # must be forgotten if the batch is not stored
 
 
 class Admission:
@@ -48,7 +48,7 @@ class Admission:
         self._guard = guard
         self._device_rate = Rate(settings.rate_per_device)
         self._token_rate = Rate(settings.rate_per_token)
-        self._newcomers = Newcomers(settings.new_series_per_second)
+        self._new_series_rate = NewSeriesRate(settings.new_series_per_second)
         self._caps = Caps(settings)
         guard.every_second(self._caps.refresh)
         self._is_rate_limited = bool(settings.rate_per_device or settings.rate_per_token)
@@ -82,52 +82,52 @@ class Admission:
                 response.body,
                 hashlib.blake2b(request.body, digest_size=_DIGEST_BYTES).digest(),
             )
-        # Last, since what joined here is counted: nothing may reject the request after it.
-        joined = None if batch.is_known else self._join(batch, token, now_ms / 1000)
+        # Last, since new series are counted here: nothing may reject the request after it.
+        new = None if batch.is_known else self._count_new(batch, token, now_ms / 1000)
         if not self._caps.is_near and (token is None or not token.is_capped):
-            return Admitted(batch, response, once, None, joined)
-        return Admitted(batch, response, once, self._caps.lookup(batch, token), joined)
+            return Admitted(batch, response, once, None, new)
+        return Admitted(batch, response, once, self._caps.lookup(batch, token), new)
 
     def _decompress(self, request: Request) -> None:
         request.body = decompress.decompress(
             request.body, request.head.content_encoding, self._rules.body_max_bytes
         )
 
-    def _join(self, batch: Batch, token: Token | None, now_s: float) -> Joined | None:
-        """Admit the series that are new to this process, within their rate."""
-        joined = self._newcomers.admit(batch, "" if token is None else token.id, now_s)
-        if joined is None:
+    def _count_new(self, batch: Batch, token: Token | None, now_s: float) -> NewSeries | None:
+        """Count the series that are new to this process, within their rate."""
+        new = self._new_series_rate.admit(batch, "" if token is None else token.id, now_s)
+        if new is None:
             if not batch.is_batch:
                 self._rules.remember(batch)
         elif token is None or not token.is_capped:  # else it is looked up, and counted then
-            self._caps.join(joined)
-        return joined
+            self._caps.add(new)
+        return new
 
-    def forget(self, joined: Joined | None, failure: Exception | None = None) -> None:
+    def forget(self, new: NewSeries | None, failure: Exception | None = None) -> None:
         """Forget series that were not stored, so that they count as new the next time.
 
         Args:
-            joined: the series.
+            new: the series.
             failure: the reason; a request that a cap rejected is not refunded its part of the
                 rate, since looking it up has a cost.
         """
-        if joined is not None:
-            self._newcomers.forget(joined, refund=not isinstance(failure, Refused))
-            for device, metrics in joined.shapes:
+        if new is not None:
+            self._new_series_rate.forget(new, refund=not isinstance(failure, Refused))
+            for device, metrics in new.shapes:
                 self._rules.seen.pop((device, *metrics), None)
 
     def settle(self, door: Door, admitted: Admitted, replies: list[Any]) -> Admitted:
         """Apply the replies to the lookup of a request.
 
         Raises:
-            Refused: 422, a cap leaves no room for its new series; then `forget` what joined.
+            Refused: 422, a cap leaves no room for its new series; then `forget` the new ones.
         """
         assert admitted.lookup is not None
         batch = self._caps.settle(admitted.batch, admitted.lookup, replies)
         if batch is admitted.batch:
-            return Admitted(batch, admitted.response, admitted.once, joined=admitted.joined)
+            return Admitted(batch, admitted.response, admitted.once, new_series=admitted.new_series)
         assert batch.rejected
-        self.forget(admitted.joined, batch.rejected[0])  # all, since only a part is stored
+        self.forget(admitted.new_series, batch.rejected[0])  # all, since only a part is stored
         response = door.ok(batch)
         once = None if admitted.once is None else admitted.once._replace(answer=response.body)
         return Admitted(batch, response, once)

@@ -88,7 +88,7 @@ class _Recorder:
                 return admitted.response
             first = stream.append(self._client, self._appending, frames, admitted.once)
         except TributaryError as error:
-            self._admission.forget(admitted.joined, error)
+            self._admission.forget(admitted.new_series, error)
             raise
         return admitted.response if first is None else door.duplicate(first)
 

@@ -1,18 +1,18 @@
-"""At most so many series and devices: beyond, new ones are refused, and known ones go on.
+"""Caps on the number of series and devices; at a cap, only readings of known series are accepted.
 
-Below nine tenths of a cap nothing is looked up: the totals are read from Redis once per second,
-and what this process has seen for the first time since is added. From there on, and always for a
-token with a cap of its own, the series of each request are looked up: first among those that
-this process knows to exist, then in Redis. What may still join is the cap less what Redis holds
-and less what this process has just admitted.
+Below 90 % of a cap nothing is looked up: the totals are read from Redis once per second, and what
+this process has seen for the first time since then is added. Above it, and always for a token
+with its own cap, the series of each request are looked up, first in a cache of those that exist,
+then in Redis. The room left is the cap minus the total in Redis and minus what this process
+admitted since.
 
-Every pair of a device and a metric that this process has not seen is counted at once, in
-whichever form it comes. Near a cap one HTTP process is exact. What other processes have admitted,
-and what this one had before it was started again, it knows when that is applied: several exceed
-a cap by at most what the others admit within the lag. What exists and is new only to this process
-takes room for a second at most.
-Requests and the thread that refreshes share what is counted under a lock, which is never held
-while Redis is asked.
+Each pair of a device and a metric that is new to this process counts as soon as it is admitted.
+Near a cap, a single HTTP process is exact. A process learns what others admitted, or what it
+admitted before a restart, when that is applied: several processes can exceed a cap by at most
+what the others admit within the lag. Existing series that are new to this process take room for
+about one second.
+Requests and the refreshing thread share the counts under a lock that is never held while
+waiting for Redis.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import redis
 
 from ingest import unapplied
 from ingest.batch import Batch
-from ingest.newcomers import Joined
+from ingest.new_series import NewSeries
 from ingest.series import Lookup, devices_of, without
 from ingest.unapplied import Unapplied
 from tributary.auth.tokens import Token
@@ -33,37 +33,37 @@ from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.redis_client import failures
 
-_LOOK_FROM = 0.9  # of a cap
-_KNOWN_MAX = 200_000  # series, some 100 bytes each
+_NEAR = 0.9  # of a cap
+_EXISTING_MAX = 200_000  # series, about 100 bytes each
 
 
 class _Room(NamedTuple):
-    """How many more devices and series there may be; None: any number."""
+    """The number of devices and series that may be added; None: any number."""
 
     devices: int | None
     series: int | None
 
 
 class Caps:
-    """What one process knows of the totals; `refresh` must be called about once per second."""
+    """The caps as one process sees them; call `refresh` about once per second."""
 
     def __init__(self, settings: Settings) -> None:
         self._partitions = settings.partitions
         self._series_max = settings.series_max
         self._devices_max = settings.devices_max
         self._series = self._devices = 0
-        self._use: dict[str, int] = {}  # of tokens with a cap
-        self._known: set[tuple[str, str]] = set()
+        self._use: dict[str, int] = {}  # series and devices of tokens with a cap
+        self._existing: set[tuple[str, str]] = set()
         self._unapplied = Unapplied()
-        self._not_counted: dict[str, int] = {}  # not in Redis yet, so also if it is away
+        self._not_counted: dict[str, int] = {}  # use that is not in Redis yet
         self._lock = threading.Lock()
         self.is_near = False  # whether the caps of the deployment are near
 
     def refresh(self, client: redis.Redis) -> None:
-        """Read the totals, and add what tokens with a cap have used.
+        """Read the totals, and write the use of tokens with a cap.
 
         Raises:
-            TributaryError: Redis was not asked; the totals of before stay.
+            TributaryError: Redis is unavailable; the previous totals remain.
         """
         with self._lock:
             used = dict(self._not_counted)
@@ -81,7 +81,7 @@ class Caps:
             self.is_near = self._is_near(0, 0)
 
     def _read(self, client: redis.Redis, used: dict[str, int]) -> tuple[list[Any], dict[Any, Any]]:
-        """Totals of each partition, and the use of tokens after this was added to it."""
+        """The totals of each partition, and the use of all tokens after adding `used`."""
         partitions = self._partitions if self._series_max or self._devices_max else 0
         with failures():
             pipeline = client.pipeline(transaction=False)
@@ -96,35 +96,34 @@ class Caps:
         return totals[: partitions * 3], use
 
     def _is_near(self, series: int, devices: int) -> bool:
-        """Whether a cap is near if so many may join."""
+        """Whether a cap is near if these are added."""
         return (
-            self._held_series() + series >= self._series_max * _LOOK_FROM > 0
-            or self._held_devices() + devices >= self._devices_max * _LOOK_FROM > 0
+            self._series_now() + series >= self._series_max * _NEAR > 0
+            or self._devices_now() + devices >= self._devices_max * _NEAR > 0
         )
 
-    def join(self, joined: Joined) -> None:
-        """These may be new; from nine tenths of a cap on they will be looked up."""
+    def add(self, new: NewSeries) -> None:
+        """Count series that may be new; near a cap they are looked up instead."""
         with self._lock:
-            self.is_near = self.is_near or self._is_near(joined.series, joined.devices)
+            self.is_near = self.is_near or self._is_near(new.series, new.devices)
             if not self.is_near:
-                self._unapplied.join(joined)
+                self._unapplied.add_unchecked(new)
 
-    def _held_series(self) -> int:
-        """Those that Redis holds, and those that were admitted and are not applied yet."""
+    def _series_now(self) -> int:
         return self._series + self._unapplied.series
 
-    def _held_devices(self) -> int:
+    def _devices_now(self) -> int:
         return self._devices + self._unapplied.devices
 
     def lookup(self, batch: Batch, token: Token | None) -> Lookup | None:
-        """What has to be asked of Redis before these readings are taken; None: nothing."""
+        """What to look up before these readings are accepted; None if nothing."""
         found = Lookup({}, {}, token)
         for partition, blocks in batch.blocks.items():
             series: dict[tuple[str, str], None] = {}
             for block in blocks:
                 for device in devices_of(block):
                     for metric in block.metrics:
-                        if (device, metric) not in self._known:
+                        if (device, metric) not in self._existing:
                             series[device, metric] = None
             if series:
                 found.series[partition] = series
@@ -156,7 +155,7 @@ class Caps:
         return batch if not refused else without(batch, refused)
 
     def _new(self, lookup: Lookup, replies: list[Any]) -> tuple[list[tuple[str, str]], set[str]]:
-        """The series and devices that were looked up and do not exist; others are remembered."""
+        """The series and devices that do not exist; those that do are cached."""
         new_series: list[tuple[str, str]] = []
         new_devices: set[str] = set()
         for number, (partition, series) in enumerate(lookup.series.items()):
@@ -167,7 +166,7 @@ class Caps:
                 if state is None:
                     new_series.append(each)
                 else:
-                    self._know(each)
+                    self._cache(each)
         return new_series, new_devices
 
     def _refused(
@@ -178,10 +177,10 @@ class Caps:
         *,
         first_only: bool,
     ) -> dict[tuple[str, str], Refused]:
-        """The new series that exceed a cap, each with its refusal."""
+        """The new series that exceed a cap, each with its error."""
         of_all = _Room(
-            _left(self._devices_max, self._held_devices()),
-            _left(self._series_max, self._held_series()),
+            _left(self._devices_max, self._devices_now()),
+            _left(self._series_max, self._series_now()),
         )
         of_token = self._room_of(token)
         refused: dict[tuple[str, str], Refused] = {}
@@ -189,11 +188,11 @@ class Caps:
         taken = 0
         for device, metric in series:
             count = len(seen) + (device in devices and device not in seen)
-            problem = _beyond("", of_all, count, taken + 1)
+            problem = _exceeded("", of_all, count, taken + 1)
             if problem is None and token is not None:
-                problem = _beyond(token.id, of_token, count, taken + 1)
+                problem = _exceeded(token.id, of_token, count, taken + 1)
             if problem is not None:
-                refused[device, metric] = _refusal(device, metric, *problem)
+                refused[device, metric] = _too_many(device, metric, *problem)
                 if first_only:
                     break
                 continue
@@ -214,26 +213,26 @@ class Caps:
         return self._use.get(field, 0) + self._not_counted.get(field, 0)
 
     def _count(self, series: list[tuple[str, str]], devices: set[str], token: Token | None) -> None:
-        """Remember what was admitted."""
+        """Count what was admitted."""
         if not series:
             return
-        joined = len(devices & {device for device, _ in series})
-        self._unapplied.add(len(series), joined)
+        added = len(devices & {device for device, _ in series})
+        self._unapplied.add(len(series), added)
         if token is not None and token.is_capped:
-            for kind, count in (("series", len(series)), ("devices", joined)):
+            for kind, count in (("series", len(series)), ("devices", added)):
                 field = f"{token.id}:{kind}"
                 self._not_counted[field] = self._not_counted.get(field, 0) + count
         for each in series:
-            self._know(each)
+            self._cache(each)
 
-    def _know(self, series: tuple[str, str]) -> None:
-        if len(self._known) >= _KNOWN_MAX:
-            self._known.clear()
-        self._known.add(series)
+    def _cache(self, series: tuple[str, str]) -> None:
+        if len(self._existing) >= _EXISTING_MAX:
+            self._existing.clear()
+        self._existing.add(series)
 
 
 def _applied(counts: list[bytes | None]) -> tuple[int, int]:
-    """How many entries of a partition were appended, and up to which one all are applied."""
+    """The numbers of the last appended entry of a partition, and of the last applied one."""
     entries, done, begun = (int(count or 0) for count in counts)
     return entries, begun - 1 if begun else done
 
@@ -242,7 +241,7 @@ def _left(cap: int, held: int) -> int | None:
     return cap - held if cap else None
 
 
-def _beyond(owner: str, room: _Room, devices: int, series: int) -> tuple[str, str] | None:
+def _exceeded(owner: str, room: _Room, devices: int, series: int) -> tuple[str, str] | None:
     if room.series is not None and series > room.series:
         return owner, "series"
     if room.devices is not None and devices > room.devices:
@@ -250,14 +249,14 @@ def _beyond(owner: str, room: _Room, devices: int, series: int) -> tuple[str, st
     return None
 
 
-def _refusal(device: str, metric: str, owner: str, kind: str) -> Refused:
+def _too_many(device: str, metric: str, owner: str, kind: str) -> Refused:
     where = f"token {owner} may" if owner else "this deployment may"
     remedy = (
         f"raise the {kind}_max of the token" if owner else f"raise TRIBUTARY_{kind.upper()}_MAX"
     )
     return Refused(
         f"{metric!r:.80} of device {device!r:.140} is new, and {where} have no more {kind}; "
-        f"{remedy}, or send known ones",
+        f"{remedy}, or send existing ones",
         status=422,
         code="too_many_series",
         field=metric[:80],

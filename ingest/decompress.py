@@ -1,4 +1,4 @@
-"""Bodies as they travel: plain or gzip, never larger unpacked than a plain one may be. Pure."""
+"""Content decoding: identity or gzip, limited to the size of an uncompressed body. Pure."""
 
 from __future__ import annotations
 
@@ -7,52 +7,52 @@ import zlib
 from tributary.errors import Refused
 
 _GZIP = 16 + zlib.MAX_WBITS
-_MEMBERS_MAX = 1000  # each costs some microseconds, however little is in it
-_PIECE_BYTES = 4096  # of each, the rest behind a member is copied: members may be tiny, and many
+_MEMBERS_MAX = 1000  # each costs some microseconds, even if it is empty
+_PIECE_BYTES = 4096  # after each member the rest of the piece is copied, and members may be tiny
 
 
 def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """A body without its content encoding.
+    """Remove the content encoding of a body.
 
     Raises:
-        Refused: 400 broken gzip, 413 too large unpacked, 415 another encoding.
+        Refused: 400 invalid gzip, 413 too large after decompression, 415 unsupported encoding.
     """
     if encoding in ("", "identity"):
         return body
     if encoding not in ("gzip", "x-gzip"):
         raise Refused(
-            f"content encoding {encoding!r:.40} is not known; send gzip, or send it plain",
+            f"unsupported content encoding {encoding!r:.40}; use gzip or none",
             status=415,
             code="unknown_content_encoding",
         )
     try:
-        return _unpacked(body, max_bytes)
+        return _gunzip(body, max_bytes)
     except zlib.error as error:
-        raise _broken(str(error)) from None
+        raise _invalid(str(error)) from None
 
 
-def _unpacked(body: bytes, max_bytes: int) -> bytes:
-    packed, at = memoryview(body), 0
-    unpacked = bytearray()
+def _gunzip(body: bytes, max_bytes: int) -> bytes:
+    compressed, at = memoryview(body), 0
+    content = bytearray()
     member, members = zlib.decompressobj(_GZIP), 1
     while at < len(body):
         if member.eof:  # RFC 1952 2.2: a file may have several members
             member, members = zlib.decompressobj(_GZIP), members + 1
             if members > _MEMBERS_MAX:
-                raise _broken(f"it has more than {_MEMBERS_MAX} members")
-        piece = packed[at : at + _PIECE_BYTES]
-        unpacked += member.decompress(piece, max_bytes + 1 - len(unpacked))
-        if len(unpacked) > max_bytes:
+                raise _invalid(f"more than {_MEMBERS_MAX} members")
+        piece = compressed[at : at + _PIECE_BYTES]
+        content += member.decompress(piece, max_bytes + 1 - len(content))
+        if len(content) > max_bytes:
             raise Refused(
-                f"the body unpacks to more than {max_bytes} bytes; send less at once",
+                f"the body has more than {max_bytes} bytes after decompression; send less at once",
                 status=413,
                 code="body_too_large",
             )
         at += len(piece) - len(member.unused_data)
     if body and not member.eof:
-        raise _broken("it ends too early")
-    return bytes(unpacked)
+        raise _invalid("unexpected end")
+    return bytes(content)
 
 
-def _broken(fault: str) -> Refused:
-    return Refused(f"the body is not gzip: {fault}", status=400, code="bad_gzip")
+def _invalid(problem: str) -> Refused:
+    return Refused(f"invalid gzip: {problem}", status=400, code="bad_gzip")

@@ -1,7 +1,7 @@
-"""`POST /record` in the lane: what arrives in one tick shares a frame per partition.
+"""The doors on the lane: requests that arrive in one tick share a frame per partition.
 
-Fast code: per reading one `Intake.take`, one `Sent`, and its answer when Redis has
-acknowledged the frame. Frames are packed and sent once per tick, in one write.
+Fast code: per request one `Admission.admit`, one `Sent`, and one response when Redis has
+acknowledged the frame. Frames are packed and written once per tick.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ class Recorder:
             return
         request.body = b""  # not kept until Redis has replied: with many large ones it is much
         if admitted.lookup is not None:
-            self._look_up(Sent(request, door, admitted.response, admitted.joined), admitted)
+            self._look_up(Sent(request, door, admitted.response, admitted.new_series), admitted)
         elif admitted.once is None and admitted.batch.blocks:  # fast code: most requests
             if not self._is_flush_due:
                 self._plan_flush()
-            sent = Sent(request, door, admitted.response, admitted.joined)
+            sent = Sent(request, door, admitted.response, admitted.new_series)
             self._tick.share(sent, admitted.batch)
         else:
-            self._record(Sent(request, door, admitted.response, admitted.joined), admitted)
+            self._record(Sent(request, door, admitted.response, admitted.new_series), admitted)
 
     def _look_up(self, sent: Sent, admitted: Admitted) -> None:
         """Look up which series exist, then record; near a cap only."""
@@ -107,7 +107,7 @@ class Recorder:
             except TributaryError as error:
                 self._fail(sent, error)
                 return
-            sent.response, sent.joined = settled.response, settled.joined
+            sent.response, sent.new_series = settled.response, settled.new_series
             self._record(sent, settled)
 
         self.links.write(
@@ -242,7 +242,7 @@ class Recorder:
         sent.request.respond(self._render(response))
 
     def _fail(self, sent: Sent, failure: Exception) -> None:
-        self._admission.forget(sent.joined, failure)
+        self._admission.forget(sent.new_series, failure)
         response = sent.door.error(flask_app.http_error(failure))
         sent.request.respond(self._render(response))
 

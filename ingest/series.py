@@ -1,4 +1,4 @@
-"""The series that a request brings: what to ask of Redis about them, and readings without some."""
+"""Looking up the series of a batch in Redis, and removing some of them from it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tributary.store import keys
 
 
 class Lookup(msgspec.Struct):
-    """Series and devices of a request that this process does not know, by partition."""
+    """Series and devices of a batch that are not cached, by partition."""
 
     devices: dict[int, dict[str, None]]
     series: dict[int, dict[tuple[str, str], None]]
     token: Token | None
 
     def commands(self) -> list[tuple[int, tuple[str, ...]]]:
-        """What to ask Redis, each with its partition; `Caps.settle` takes the replies in order."""
+        """Commands with their partitions; `Caps.settle` takes the replies in this order."""
         return [
             command
             for p, series in self.series.items()
@@ -35,12 +35,12 @@ class Lookup(msgspec.Struct):
 
 
 def devices_of(block: Block) -> list[str]:
-    """The devices of a block, each once."""
+    """The distinct devices of a block."""
     return [block.device] if isinstance(block.device, str) else list(dict.fromkeys(block.device))
 
 
 def without(batch: Batch, refused: dict[tuple[str, str], Refused]) -> Batch:
-    """A batch without the readings of refused series, which are added to the rejected ones."""
+    """A batch without the readings of refused series, which become rejected readings."""
     rejected = [*(batch.rejected or ())]
     kept: dict[int, list[Block]] = {}
     readings = begin = 0
@@ -74,7 +74,7 @@ def without(batch: Batch, refused: dict[tuple[str, str], Refused]) -> Batch:
 def _each_reading(
     block: Block, problems: dict[str, Refused], order: Iterable[int]
 ) -> Iterator[Refused]:
-    """The refusal of each reading of a block that has one, with its index in the request."""
+    """The rejected readings of a block, with their index in the request."""
     devices = repeat(block.device) if isinstance(block.device, str) else block.device
     for device, index in zip(devices, order, strict=False):
         if device in problems:
@@ -96,12 +96,12 @@ def _rest(block: Block, devices: Collection[str]) -> Block | None:
     if not rows:
         return None
 
-    def picked(column: float | bytes) -> bytes:
+    def select(column: float | bytes) -> bytes:
         assert isinstance(column, bytes)
         return b"".join(column[row * 8 : row * 8 + 8] for row in rows)
 
     return Block(
         [block.device[row] for row in rows],
-        picked(block.recorded_at_ms),
-        {name: picked(column) for name, column in block.metrics.items()},
+        select(block.recorded_at_ms),
+        {name: select(column) for name, column in block.metrics.items()},
     )

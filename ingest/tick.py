@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from ingest.batch import Batch
 from ingest.doors.door import Door
-from ingest.newcomers import Joined
+from ingest.new_series import NewSeries
 from tributary.http.lane.request import Request
 from tributary.http.response import Response
 from tributary.model import frame
@@ -24,7 +24,7 @@ class Sent(msgspec.Struct, gc=False, eq=False):
     request: Request
     door: Door
     response: Response
-    joined: Joined | None
+    new_series: NewSeries | None
     pending: int = 0  # replies
     failure: Reply = None
     replies: list[Reply] | None = None  # kept only for a request with a key

@@ -1,8 +1,9 @@
-"""What one process has admitted and the totals in Redis do not hold yet, second by second.
+"""Series admitted by one process that are not in the totals of Redis yet, counted per second.
 
-A second is forgotten when all that was in the streams one second after it is applied: until then
-what it admitted may be on its way. Below nine tenths of a cap whatever the process sees for the
-first time is admitted, and after its start that is also what exists: `check` takes that away.
+The count of a second is dropped once everything that the streams contained one second later is
+applied: until then, what was admitted may be in flight. Below 90 % of a cap, every series that a
+process sees for the first time counts, and after a start that includes existing ones: `check`
+finds them, so that they can be subtracted.
 """
 
 from __future__ import annotations
@@ -14,27 +15,27 @@ from typing import Any
 import msgspec
 import redis
 
-from ingest.newcomers import Joined
+from ingest.new_series import NewSeries
 from tributary.store import keys
 from tributary.store.redis_client import failures
 
-_SECONDS_MAX = 600  # of backlog; beyond, the two oldest become one
-_UNCHECKED_MAX = 20_000  # requests whose series are kept by name
-_AT_ONCE = 1_000  # series asked for in one command
+_SECONDS_MAX = 600  # of backlog; after that, the two oldest are merged
+_UNCHECKED_MAX = 20_000  # requests whose series can be checked
+_PER_COMMAND_MAX = 1_000
 
 
 class _Second(msgspec.Struct):
     series: int = 0
     devices: int = 0
-    unchecked: list[Joined] = []
+    unchecked: list[NewSeries] = []
     ends: list[int] | None = None  # numbers of the last entries by partition
 
 
-Unchecked = list[tuple[_Second, list[Joined]]]
+Unchecked = list[tuple[_Second, list[NewSeries]]]
 
 
 class Unapplied:
-    """Counts of one process. Its caller holds a lock, except for `check`."""
+    """The counts of one process; not thread-safe."""
 
     def __init__(self) -> None:
         self._seconds = deque([_Second()])
@@ -42,38 +43,37 @@ class Unapplied:
 
     @property
     def series(self) -> int:
-        """How many were admitted and may not be in the totals."""
+        """Series that may not be in the totals."""
         return sum(second.series for second in self._seconds)
 
     @property
     def devices(self) -> int:
-        """How many were admitted and may not be in the totals."""
+        """Devices that may not be in the totals."""
         return sum(second.devices for second in self._seconds)
 
     def add(self, series: int, devices: int) -> None:
-        """Admit what was looked up."""
+        """Count series and devices that do not exist in Redis."""
         self._seconds[-1].series += series
         self._seconds[-1].devices += devices
 
-    def join(self, joined: Joined) -> None:
-        """Admit what this process has not seen, though it may exist."""
-        self.add(joined.series, joined.devices)
+    def add_unchecked(self, new: NewSeries) -> None:
+        """Count series and devices that are new to this process, but may exist in Redis."""
+        self.add(new.series, new.devices)
         if self._unchecked < _UNCHECKED_MAX:
             self._unchecked += 1
-            self._seconds[-1].unchecked.append(joined)
+            self._seconds[-1].unchecked.append(new)
 
     def end_second(self, entries: list[tuple[int, int]]) -> None:
-        """Begin another second, and forget those that are in the totals.
+        """Start another second, and drop those that are in the totals.
 
         Args:
-            entries: how many were appended and how many are applied, by partition; read before
-                the totals.
+            entries: appended and applied entries of each partition, read before the totals.
         """
         seconds = self._seconds
         if len(seconds) > 1:
             seconds[-2].ends = [appended for appended, _ in entries]
         while seconds[0].ends is not None and all(
-            done >= min(end, appended)  # less was appended only if Redis was emptied
+            done >= min(end, appended)  # fewer are appended only if Redis was emptied
             for end, (appended, done) in zip(seconds[0].ends, entries, strict=False)
         ):
             self._unchecked -= len(seconds.popleft().unchecked)
@@ -85,7 +85,7 @@ class Unapplied:
         seconds.append(_Second())
 
     def take_unchecked(self) -> Unchecked:
-        """What `check` has to look up."""
+        """Remove and return what `check` has to look up."""
         taken = [(second, second.unchecked) for second in self._seconds if second.unchecked]
         for second, _ in taken:
             second.unchecked = []
@@ -93,7 +93,7 @@ class Unapplied:
         return taken
 
     def subtract(self, checked: list[tuple[_Second, int, int]]) -> None:
-        """Take away what `check` has found."""
+        """Subtract what `check` found."""
         for second, series, devices in checked:
             second.series -= series
             second.devices -= devices
@@ -102,10 +102,10 @@ class Unapplied:
 def check(
     client: redis.Redis, unchecked: Unchecked, partitions: int
 ) -> list[tuple[_Second, int, int]]:
-    """How many series and devices of each second exist in Redis.
+    """Count the series and devices of each second that exist in Redis.
 
     Raises:
-        TributaryError: Redis was not asked.
+        TributaryError: the lookup failed.
     """
     return [
         (
@@ -117,17 +117,17 @@ def check(
     ]
 
 
-def _series(several: list[Joined], partitions: int) -> Iterator[tuple[int, str]]:
-    for joined in several:
-        for device, metrics in joined.new:
+def _series(several: list[NewSeries], partitions: int) -> Iterator[tuple[int, str]]:
+    for added in several:
+        for device, metrics in added.new:
             partition = keys.partition_of(device, partitions)
             for metric in metrics:
                 yield partition, keys.series(device, metric)
 
 
-def _devices(several: list[Joined], partitions: int) -> Iterator[tuple[int, str]]:
-    for joined in several:
-        for device in joined.new_devices:
+def _devices(several: list[NewSeries], partitions: int) -> Iterator[tuple[int, str]]:
+    for added in several:
+        for device in added.new_devices:
             yield keys.partition_of(device, partitions), device
 
 
@@ -137,8 +137,8 @@ def _existing(client: redis.Redis, command: str, key: Any, names: Iterator[tuple
         by_partition.setdefault(partition, []).append(name)
     existing = 0
     for partition, several in by_partition.items():
-        for first in range(0, len(several), _AT_ONCE):
-            some = several[first : first + _AT_ONCE]
+        for first in range(0, len(several), _PER_COMMAND_MAX):
+            some = several[first : first + _PER_COMMAND_MAX]
             with failures():
                 replies: Any = client.execute_command(command, key(partition), *some)  # type: ignore[no-untyped-call]
             existing += sum(reply is not None for reply in replies)

@@ -153,7 +153,7 @@ class TestErrors:
         path.write_text("device,time,speed\nload-f,1700000000,1\nload-f,4102444800,2\n")
         status, text = load(path)
         assert status == 1
-        assert "future.csv:3: refused: recorded_at 4102444800000 lies in the future" in text
+        assert "future.csv:3: refused: recorded_at 4102444800000 is in the future" in text
         assert "sent 2, accepted 1, refused 1, skipped 0" in text
 
     def test_terminal_escapes_in_a_file_are_escaped(self, load: Load, tmp_path: Path):

@@ -23,7 +23,6 @@ NOT_YET = (
     "docs/metrics",
     "docs/reliability",
     "docs/settings",
-    "ingest/",
     "pyproject.toml",
     "scripts/",
     "tests/",

@@ -1,4 +1,4 @@
-"""The lane and plain Flask on one server of their own."""
+"""The lane and Flask alone, sharing a server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def web_client(web_server: Server) -> redis.Redis:
 
 @pytest.fixture(scope="module")
 def start_web(web_server: Server) -> Iterator[Callable[..., Web]]:
-    """Start an HTTP process with some settings changed."""
+    """Start an HTTP process with other settings."""
     started: list[Web] = []
 
     def start(**changes: Any) -> Web:
@@ -54,13 +54,13 @@ def flask(start_web: Callable[..., Web]) -> Web:
 
 @pytest.fixture(params=["lane", "flask"])
 def web(request: pytest.FixtureRequest) -> Web:
-    """Each test twice."""
+    """Runs each test with the lane and without it."""
     found: Web = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
 def accepted(web_server: Server) -> Callable[[], int]:
-    """How many readings have been accepted, ever."""
+    """Returns the number of readings accepted so far."""
     settings = Settings(redis_url=web_server.url)
     return lambda: int(status.read(web_server.client, settings).accepted)

@@ -121,7 +121,7 @@ def test_caches_single_readings_of_known_series(
     monkeypatch.setattr(f"ingest.limits.{bound}", held)
     admission = admission_of(settings, client)
     bodies = [b'{"device":"d%d","a":1,"b":2}' % n for n in range(10)]
-    assert [admit(admission, body).joined.series for body in bodies] == [2] * 10
+    assert [admit(admission, body).new_series.series for body in bodies] == [2] * 10
     for body in bodies:
         assert not admit(admission, body).batch.is_known
         assert admit(admission, body).batch.is_known
@@ -130,8 +130,8 @@ def test_caches_single_readings_of_known_series(
 
 def test_forgets_series_that_were_not_stored(settings: Settings, client: redis.Redis):
     admission = admission_of(settings, client)
-    joined = admit(admission, GOOD).joined
-    assert (joined.series, joined.devices) == (1, 1)
+    new = admit(admission, GOOD).new_series
+    assert (new.series, new.devices) == (1, 1)
     assert [admit(admission, GOOD).batch.is_known for _ in range(2)] == [False, True]
-    admission.forget(joined)
-    assert admit(admission, GOOD).joined == joined
+    admission.forget(new)
+    assert admit(admission, GOOD).new_series == new

@@ -1,4 +1,4 @@
-"""Caps on series and devices: new ones are refused beyond, known ones never."""
+"""Caps on series and devices: at a cap new ones are rejected, existing ones never."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def series_of(client: redis.Redis) -> int:
     return sum(client.hlen(keys.state(p)) for p in range(4))
 
 
-def is_refused(reply: Reply) -> bool:
+def is_rejected(reply: Reply) -> bool:
     assert reply.status in (200, 422), reply
     if reply.status == 422:
         assert reply.code == "too_many_series"
@@ -57,18 +57,18 @@ def is_refused(reply: Reply) -> bool:
     return reply.status == 422
 
 
-def test_series_beyond_the_cap_are_refused_and_known_ones_go_on(start: Start, client: redis.Redis):
+def test_rejects_series_over_the_cap_but_no_existing_ones(start: Start, client: redis.Redis):
     web = start(series_max=10)
     replies = [web.record({"device": f"d-{n}", "a": n, "b": n}) for n in range(12)]
-    assert [is_refused(reply) for reply in replies] == [False] * 5 + [True] * 7
+    assert [is_rejected(reply) for reply in replies] == [False] * 5 + [True] * 7
     wait_until(lambda: series_of(client) == 10, "ten series")
     for n in range(5):
         assert web.record({"device": f"d-{n}", "a": 1, "b": 2}).status == 200
-    assert is_refused(web.record({"device": "d-0", "c": 1}))
+    assert is_rejected(web.record({"device": "d-0", "c": 1}))
     assert web.record({"device": "d-0", "a": 1}).status == 200
 
 
-FORMS: dict[str, Callable[[str, list[str]], tuple[Any, str]]] = {
+FORMATS: dict[str, Callable[[str, list[str]], tuple[Any, str]]] = {
     "single": lambda device, names: (
         {"device": device} | dict.fromkeys(names, 1),
         "application/json",
@@ -88,61 +88,63 @@ FORMS: dict[str, Callable[[str, list[str]], tuple[Any, str]]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_known_metrics_of_known_devices_in_new_pairs_count(
-    start: Start, client: redis.Redis, form: str
+@pytest.mark.parametrize("format_", FORMATS)
+def test_counts_new_pairs_of_known_devices_and_metrics(
+    start: Start, client: redis.Redis, format_: str
 ):
-    """Sent while the aggregator is behind, so that only the process that accepts can know."""
+    """The aggregator lags behind, so that only the accepting process can count them."""
     web = start(series_max=200)
     assert web.record([{"device": f"d-{n}", "m0": 1} for n in range(20)]).status == 200
     assert web.record({"device": "all"} | {f"m{n}": 1 for n in range(50)}).status == 200
-    wait_until(lambda: series_of(client) == 70, "the devices and the metrics to be known")
+    wait_until(lambda: series_of(client) == 70, "the devices and the metrics to exist")
     accepted: set[tuple[int, int]] = set()
 
     def send() -> bool:
         for first in range(1, 50, 3):
             for device in range(20):
-                body, kind = FORMS[form](f"d-{device}", [f"m{n}" for n in range(first, first + 3)])
-                if not is_refused(web.record(body, Content_Type=kind)):
+                body, kind = FORMATS[format_](
+                    f"d-{device}", [f"m{n}" for n in range(first, first + 3)]
+                )
+                if not is_rejected(web.record(body, Content_Type=kind)):
                     accepted.add((device, first))
         return len(accepted) >= 43  # three series each, of the 130 that there is room for
 
-    # What was admitted in the last second counts twice until the totals are read again.
+    # Series admitted in the last second count twice until the next refresh.
     wait_until(send, "the room to be filled")
     assert len(accepted) == 43
     wait_until(lambda: series_of(client) == 199, "what was accepted")
 
 
-def test_what_was_not_stored_is_new_when_it_comes_again(start: Start, client: redis.Redis):
+def test_series_that_were_not_stored_are_new_the_next_time(start: Start, client: redis.Redis):
     for partition in range(4):
         client.hset(keys.meta(partition), mapping={"entries": 100, "done_entries": 0})
     web = start(overflow="refuse", stream_max_entries=100, new_series_per_second=1)
     for _ in range(2):
-        for n in range(3):  # with what the first has used up of its rate, the others had to wait
+        for n in range(3):  # if the first used up its rate, the others would have to wait
             assert web.record({"device": "d", f"m{n}": 1}).code == "backlog_full"
 
 
-def test_devices_beyond_the_cap_are_refused(start: Start, client: redis.Redis):
+def test_rejects_devices_over_the_cap(start: Start, client: redis.Redis):
     web = start(devices_max=3)
     replies = [web.record({"device": f"d-{n}", "a": n}) for n in range(6)]
-    assert [is_refused(reply) for reply in replies] == [False] * 3 + [True] * 3
+    assert [is_rejected(reply) for reply in replies] == [False] * 3 + [True] * 3
     wait_until(lambda: series_of(client) == 3, "three series")
     assert web.record({"device": "d-1", "another": 1}).status == 200
 
 
-def test_a_batch_is_refused_whole_or_loses_only_the_new(start: Start, client: redis.Redis):
+def test_rejects_a_whole_batch_or_skips_only_its_new_series(start: Start, client: redis.Redis):
     web = start(series_max=4)
     known = [{"device": f"d-{n}", "a": n} for n in range(4)]
     assert web.record(known).status == 200
     wait_until(lambda: series_of(client) == 4, "four series")
     both = [*known, {"device": "new", "a": 1}]
-    assert is_refused(web.record(both))
+    assert is_rejected(web.record(both))
     skipped = web.record(both, query="?on_error=skip")
     assert skipped.status == 200
     assert skipped.json["accepted"] == 4
     assert [each["code"] for each in skipped.json["rejected"]] == ["too_many_series"]
     assert web.record({"device": "d-1", "recorded_at": [1, 2], "a": [1, 2]}).status == 200
-    assert is_refused(web.record({"device": "d-1", "recorded_at": [1, 2], "z": [1, 2]}))
+    assert is_rejected(web.record({"device": "d-1", "recorded_at": [1, 2], "z": [1, 2]}))
     assert series_of(client) == 4
 
 
@@ -152,7 +154,7 @@ SKIPPED: dict[str, tuple[Any, str, list[int]]] = {
         "application/json",
         [0, 3, 5],
     ),
-    "array with another refusal": (
+    "array with another error": (
         [{"device": "d-0", "a": None}, {"device": "new", "a": 1}, {"b": "x"}, {"a": 1}],
         "application/json",
         [0, 1, 2, 3],
@@ -172,7 +174,7 @@ SKIPPED: dict[str, tuple[Any, str, list[int]]] = {
 }
 
 
-def test_each_refused_reading_has_its_index(start: Start, client: redis.Redis):
+def test_each_rejected_reading_has_its_index(start: Start, client: redis.Redis):
     web = start(series_max=4)
     assert web.record([{"device": f"d-{n}", "a": n} for n in range(4)]).status == 200
     wait_until(lambda: series_of(client) == 4, "four series")
@@ -181,35 +183,37 @@ def test_each_refused_reading_has_its_index(start: Start, client: redis.Redis):
         assert [each["index"] for each in reply.json["rejected"]] == indices, name
 
 
-def test_a_token_with_a_cap_brings_no_more_than_it_may(start: Start, client: redis.Redis):
+def test_limits_a_token_with_a_cap(start: Start, client: redis.Redis):
     token = Token("capped", "", "*", ("record",), 0, series_max=3, devices_max=2)
     secret = tokens.create(client, token)
     other = tokens.create(client, Token("other", "", "*", ("record",), 0))
     web = start()
-    assert not is_refused(web.record({"device": "a", "m": 1, "n": 1}, secret))
-    assert not is_refused(web.record({"device": "b", "m": 1}, secret))
-    assert is_refused(web.record({"device": "b", "n": 1}, secret))
-    assert is_refused(web.record({"device": "c", "m": 1}, secret))
-    assert not is_refused(web.record({"device": "c", "m": 1}, other))
+    assert not is_rejected(web.record({"device": "a", "m": 1, "n": 1}, secret))
+    assert not is_rejected(web.record({"device": "b", "m": 1}, secret))
+    assert is_rejected(web.record({"device": "b", "n": 1}, secret))
+    assert is_rejected(web.record({"device": "c", "m": 1}, secret))
+    assert not is_rejected(web.record({"device": "c", "m": 1}, other))
     wait_until(lambda: series_of(client) == 4, "four series")
-    assert not is_refused(web.record({"device": "c", "m": 2}, secret))
+    assert not is_rejected(web.record({"device": "c", "m": 2}, secret))
     wait_until(
         lambda: client.hget(keys.TOKEN_USE, "capped:series") == b"3", "its use to be counted"
     )
     again = Web(web.settings)
     try:
-        assert is_refused(again.record({"device": "new", "m": 1}, secret))
-        assert not is_refused(again.record({"device": "a", "m": 3}, secret))
+        assert is_rejected(again.record({"device": "new", "m": 1}, secret))
+        assert not is_rejected(again.record({"device": "a", "m": 3}, secret))
     finally:
         again.close()
 
 
-def test_refusals_are_counted_for_the_whole_deployment(start: Start, client: redis.Redis):
+def test_counts_rejections_across_the_deployment(start: Start, client: redis.Redis):
     web = start(series_max=1)
-    assert not is_refused(web.record({"device": "a", "m": 1}))
+    assert not is_rejected(web.record({"device": "a", "m": 1}))
     for n in range(3):
-        assert is_refused(web.record({"device": f"b-{n}", "m": 1}))
-    wait_until(lambda: refusals.totals(client).get("too_many_series") == 3, "them to be counted")
+        assert is_rejected(web.record({"device": f"b-{n}", "m": 1}))
+    wait_until(
+        lambda: refusals.totals(client).get("too_many_series") == 3, "the rejections to be counted"
+    )
     assert b'tributary_requests_refused_total{code="too_many_series"} 3.0' in scraped(web)
 
 
@@ -222,13 +226,13 @@ def scraped(web: Web) -> bytes:
 
 
 class Gone:
-    """A client without a server."""
+    """A client whose server is gone."""
 
     def pipeline(self, *, transaction: bool) -> None:
         raise redis.ConnectionError("gone")
 
 
-def test_what_a_token_used_is_kept_while_redis_is_away(
+def test_keeps_the_use_of_a_token_while_redis_is_unavailable(
     change: Callable[..., Settings], client: redis.Redis
 ):
     caps = Caps(change(partitions=4))
@@ -244,9 +248,7 @@ def test_what_a_token_used_is_kept_while_redis_is_away(
     assert client.hget(keys.TOKEN_USE, "t:series") == b"1"
 
 
-def test_totals_may_be_read_while_requests_are_judged(
-    change: Callable[..., Settings], client: redis.Redis
-):
+def test_refreshes_while_requests_are_checked(change: Callable[..., Settings], client: redis.Redis):
     caps = Caps(change(partitions=4, series_max=1))
     for partition in range(4):
         client.hset(keys.meta(partition), mapping={"entries": 5, "done_entries": 0})
@@ -269,7 +271,7 @@ def test_totals_may_be_read_while_requests_are_judged(
 
 
 def admit(caps: Caps, device: str, token: Token | None) -> None:
-    """A reading of a device that Redis does not know."""
+    """Admit a reading of a device that does not exist in Redis."""
     accepted = Batch({0: [Block(device, 1, {"m": 1.0})]}, 1, is_batch=False)
     lookup = caps.lookup(accepted, token)
     assert lookup is not None

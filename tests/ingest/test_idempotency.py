@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is sent again counts once, whoever answers it."""
+"""`Idempotency-Key`: a retried request counts once, whichever process handles it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def new_key() -> str:
     return f"key-{next(_NUMBERS)}"
 
 
-def test_retries_at_the_same_time_count_once(web: Web, accepted: Accepted):
+def test_concurrent_retries_count_once(web: Web, accepted: Accepted):
     before, key = accepted(), new_key()
     with ThreadPoolExecutor(16) as pool:
-        asked = [pool.submit(web.record, {"a": 1}, Idempotency_Key=key) for _ in range(32)]
-        replies = [future.result() for future in asked]
+        futures = [pool.submit(web.record, {"a": 1}, Idempotency_Key=key) for _ in range(32)]
+        replies = [future.result() for future in futures]
     assert {reply.status for reply in replies} == {200}
     assert [reply.json for reply in replies].count({"success": True}) == 1
     assert [reply.json for reply in replies].count({"success": True, "duplicate": True}) == 31
@@ -41,7 +41,7 @@ def test_a_retry_for_several_partitions_counts_once(web: Web, accepted: Accepted
     assert accepted() == before + 40
 
 
-def test_a_retry_stores_what_is_missing_of_a_request_stored_in_part(
+def test_a_retry_completes_a_partly_stored_request(
     web: Web, accepted: Accepted, web_client: redis.Redis
 ):
     before, key = accepted(), new_key()
@@ -51,13 +51,13 @@ def test_a_retry_stores_what_is_missing_of_a_request_stored_in_part(
         keys.partition_of(f"car-{n}", web.settings.partitions) == missing for n in range(40)
     )
     web.record(readings, Idempotency_Key=key)
-    web_client.delete(keys.once(missing, key))  # as if this partition had not taken its part
+    web_client.delete(keys.once(missing, key))  # as if this partition had not stored its part
     assert web.record(readings, Idempotency_Key=key).json == {"success": True, "accepted": 40}
     assert accepted() == before + 40 + in_it
     assert web.record(readings, Idempotency_Key=key).json["duplicate"] is True
 
 
-def both_partitions(web: Web) -> tuple[str, str]:
+def devices_of_two_partitions(web: Web) -> tuple[str, str]:
     """Two devices of different partitions."""
     names = [f"car-{n}" for n in range(40)]
     of = {keys.partition_of(name, web.settings.partitions): name for name in names}
@@ -69,8 +69,8 @@ def assert_reused(reply: Reply) -> None:
     assert (reply.status, reply.code) == (422, "key_reused")
 
 
-def test_a_key_is_for_one_body_whatever_the_partition(web: Web, accepted: Accepted):
-    first, second = both_partitions(web)
+def test_a_key_is_for_one_body_in_every_partition(web: Web, accepted: Accepted):
+    first, second = devices_of_two_partitions(web)
     for other in (
         {"device": second, "a": 1},
         {"device": first, "a": 2},
@@ -85,7 +85,7 @@ def test_a_key_is_for_one_body_whatever_the_partition(web: Web, accepted: Accept
 
 
 def test_a_batch_does_not_share_its_key_with_a_part_of_it(web: Web, accepted: Accepted):
-    first, second = both_partitions(web)
+    first, second = devices_of_two_partitions(web)
     before, key = accepted(), new_key()
     batch = [{"device": first, "a": 1}, {"device": second, "a": 1}]
     assert web.record(batch, Idempotency_Key=key).json == {"success": True, "accepted": 2}
@@ -94,8 +94,8 @@ def test_a_batch_does_not_share_its_key_with_a_part_of_it(web: Web, accepted: Ac
     assert accepted() == before + 2
 
 
-def test_of_two_bodies_at_the_same_time_one_gets_the_key(lane: Web, flask: Web, accepted: Accepted):
-    first, second = both_partitions(lane)
+def test_one_of_two_concurrent_bodies_gets_the_key(lane: Web, flask: Web, accepted: Accepted):
+    first, second = devices_of_two_partitions(lane)
     for _ in range(10):
         before, key = accepted(), new_key()
         bodies = [
@@ -103,13 +103,13 @@ def test_of_two_bodies_at_the_same_time_one_gets_the_key(lane: Web, flask: Web, 
             [{"device": first, "a": 1}, {"device": second, "a": 2}],
         ]
         with ThreadPoolExecutor(8) as pool:
-            asked = [
+            futures = [
                 pool.submit(web.record, body, Idempotency_Key=key)
                 for web in (lane, flask)
                 for body in bodies
                 for _ in range(2)
             ]
-            replies = [future.result() for future in asked]
+            replies = [future.result() for future in futures]
         assert sorted(reply.status for reply in replies) == [200] * 4 + [422] * 4
         stored = {
             1 if "accepted" not in reply.json else 2 for reply in replies if reply.status == 200
@@ -118,7 +118,7 @@ def test_of_two_bodies_at_the_same_time_one_gets_the_key(lane: Web, flask: Web, 
         assert accepted() == before + stored.pop()
 
 
-def test_what_a_partition_remembers_outlives_the_claim(
+def test_the_stored_response_outlives_the_claim(
     web: Web, accepted: Accepted, web_client: redis.Redis
 ):
     before, key, partitions = accepted(), new_key(), web.settings.partitions
@@ -133,23 +133,23 @@ def test_what_a_partition_remembers_outlives_the_claim(
     assert accepted() == before + 2
 
 
-def test_a_body_is_the_same_however_it_is_compressed(web: Web, accepted: Accepted):
+def test_compression_does_not_change_a_body(web: Web, accepted: Accepted):
     before, key, body = accepted(), new_key(), b'{"a":1}'
     assert web.record(body, Idempotency_Key=key).json == {"success": True}
-    packed = gzip.compress(body)
-    again = web.record(packed, Content_Encoding="gzip", Idempotency_Key=key)
+    compressed = gzip.compress(body)
+    again = web.record(compressed, Content_Encoding="gzip", Idempotency_Key=key)
     assert again.json["duplicate"] is True
     assert accepted() == before + 1
 
 
-def test_a_refused_request_does_not_use_its_key_up(web: Web, accepted: Accepted):
+def test_a_rejected_request_does_not_use_its_key(web: Web, accepted: Accepted):
     before, key = accepted(), new_key()
     assert web.record({"a": "x"}, Idempotency_Key=key).status == 422
     assert web.record({"a": 1}, Idempotency_Key=key).json == {"success": True}
     assert accepted() == before + 1
 
 
-def test_the_answer_of_the_first_time_is_given_again(web: Web):
+def test_a_retry_gets_the_first_response(web: Web):
     key, readings = new_key(), [{"a": 1}, {"a": None}]
     first = web.record(readings, query="?on_error=skip", Idempotency_Key=key).json
     again = web.record(readings, query="?on_error=skip", Idempotency_Key=key).json
@@ -157,7 +157,7 @@ def test_the_answer_of_the_first_time_is_given_again(web: Web):
     assert again == {**first, "duplicate": True}
 
 
-def test_the_lane_and_flask_know_each_others_keys(lane: Web, flask: Web, accepted: Accepted):
+def test_the_lane_and_flask_share_keys(lane: Web, flask: Web, accepted: Accepted):
     for first, second in ((lane, flask), (flask, lane)):
         before = accepted()
         for key in (new_key(), f"odd key, with \xe9 {new_key()}", "x" * 200 + new_key()):
@@ -166,7 +166,7 @@ def test_the_lane_and_flask_know_each_others_keys(lane: Web, flask: Web, accepte
         assert accepted() == before + 3
 
 
-def test_a_key_outlives_the_process(start_web: Callable[..., Web], accepted: Accepted):
+def test_a_key_survives_a_restart(start_web: Callable[..., Web], accepted: Accepted):
     before, key = accepted(), new_key()
     first = start_web()
     assert first.record({"a": 1}, Idempotency_Key=key).json == {"success": True}
@@ -175,19 +175,17 @@ def test_a_key_outlives_the_process(start_web: Callable[..., Web], accepted: Acc
     assert accepted() == before + 1
 
 
-def test_a_key_is_forgotten_after_its_time(
-    start_web: Callable[..., Web], accepted: Accepted, web_client: redis.Redis
-):
+def test_a_key_expires(start_web: Callable[..., Web], accepted: Accepted, web_client: redis.Redis):
     web, before, key = start_web(idempotency_ttl_ms=1000), accepted(), new_key()
     held = keys.once(keys.partition_of("default", web.settings.partitions), key)
     assert web.record({"a": 1}, Idempotency_Key=key).json == {"success": True}
     assert 0 < web_client.pttl(held) <= 1100
-    wait_until(lambda: not web_client.exists(held), "the key to be forgotten")
+    wait_until(lambda: not web_client.exists(held), "the key to expire")
     assert web.record({"a": 1}, Idempotency_Key=key).json == {"success": True}
     assert accepted() == before + 2
 
 
-def test_a_key_without_characters_or_with_too_many_is_refused(web: Web):
+def test_rejects_an_empty_or_overlong_key(web: Web):
     for key in ("", "x" * 256):
         reply = web.record({"a": 1}, Idempotency_Key=key)
         assert (reply.status, reply.code) == (400, "invalid_idempotency_key")

@@ -1,4 +1,4 @@
-"""Every class of JSON that has broken a server somewhere: refused with 4xx, never a fault."""
+"""Classes of JSON that are known to break servers: each is a 4xx, never a 500."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tributary.settings import Settings
 
 NOW_MS = int(time.time() * 1000)
 
-# What may stand where a number belongs, and is none that we take.
+# In the place of a number, but not an accepted one.
 BAD_VALUES = {
     "nan": b"NaN",
     "infinity": b"Infinity",
@@ -52,7 +52,7 @@ BAD_VALUES = {
     "comment": b"1/*c*/",
 }
 
-# Where it may stand.
+# The places.
 POSITIONS = {
     "only_value": b'{"engine_temperature":%b}',
     "second_value": b'{"engine_temperature":1,"engine_rpm":%b}',
@@ -158,27 +158,27 @@ CASES = {
 }  # fmt: skip
 
 
-def test_the_table_is_as_large_as_promised():
+def test_has_at_least_200_cases():
     assert len(CASES) >= 200
 
 
 @pytest.mark.parametrize("body", CASES.values(), ids=CASES.keys())
-def test_bad_json_is_refused(body: bytes):
-    with pytest.raises(Refused) as refused:
+def test_rejects_invalid_json(body: bytes):
+    with pytest.raises(Refused) as rejected:
         record.decode(body, "application/json", NOW_MS, Rules(Settings()))
-    assert 400 <= refused.value.status < 500
-    assert refused.value.code
-    assert "\n" not in refused.value.message
+    assert 400 <= rejected.value.status < 500
+    assert rejected.value.code
+    assert "\n" not in rejected.value.message
 
 
 LINES = {name: body for name, body in CASES.items() if name != "two_lines"}
 
 
 @pytest.mark.parametrize("body", LINES.values(), ids=LINES.keys())
-def test_bad_json_is_refused_as_lines_too(body: bytes):
-    with pytest.raises(Refused) as refused:
+def test_rejects_invalid_lines(body: bytes):
+    with pytest.raises(Refused) as rejected:
         record.decode(body, "application/x-ndjson", NOW_MS, Rules(Settings()))
-    assert 400 <= refused.value.status < 500
+    assert 400 <= rejected.value.status < 500
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_bad_json_is_refused_as_lines_too(body: bytes):
         (b'{"a":123456789012345678901234567890}', 1.2345678901234568e29),
     ],
 )
-def test_odd_but_right_json_is_accepted(body: bytes, value: float):
+def test_accepts_unusual_but_valid_json(body: bytes, value: float):
     accepted = record.decode(body, "", NOW_MS, Rules(Settings()))
     ((block,),) = accepted.blocks.values()
     assert block.metrics == {"a": value}

@@ -1,4 +1,4 @@
-"""What is not plausible is stored by default, and refused where the setting says so."""
+"""Implausible values are stored by default, and rejected with `implausible=refuse`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tributary.errors import Refused
 from tributary.settings import Settings
 
 NOW_MS = int(time.time() * 1000)
-FLAGGING, REFUSING = Rules(Settings()), Rules(Settings(implausible="refuse"))
+STORING, REJECTING = Rules(Settings()), Rules(Settings(implausible="refuse"))
 HOT: list[Any] = [
     {"engine_temperature": 1000},
     [{"engine_temperature": 90}, {"engine_temperature": 1000}],
@@ -29,20 +29,20 @@ def accepted(body: Any, rules: Rules, rejected: list[Refused] | None = None) -> 
 
 
 @pytest.mark.parametrize("body", HOT)
-def test_it_is_stored_unless_it_is_to_be_refused(body: Any):
-    assert accepted(body, FLAGGING) >= 1
+def test_rejects_implausible_values_only_if_configured(body: Any):
+    assert accepted(body, STORING) >= 1
     with pytest.raises(Refused, match=r"1000\.0, which is not plausible") as caught:
-        accepted(body, REFUSING)
+        accepted(body, REJECTING)
     assert (caught.value.status, caught.value.code) == (422, "implausible")
     assert caught.value.field == "engine_temperature"
     assert caught.value.index == (1 if len(body) > 1 else None)
 
 
-def test_a_batch_can_go_on_without_it():
+def test_a_batch_is_stored_without_them():
     rejected: list[Refused] = []
-    assert accepted(HOT[1], REFUSING, rejected) == 1
+    assert accepted(HOT[1], REJECTING, rejected) == 1
     assert [(refusal.index, refusal.code) for refusal in rejected] == [(1, "implausible")]
 
 
-def test_a_metric_without_a_range_may_be_anything():
-    assert accepted({"seq": 1e300}, REFUSING) == 1
+def test_a_metric_without_a_range_accepts_any_value():
+    assert accepted({"seq": 1e300}, REJECTING) == 1

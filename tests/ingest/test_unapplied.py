@@ -1,4 +1,4 @@
-"""What was admitted and is not applied yet takes room once, however long that lasts."""
+"""Series that were admitted but are not applied yet count once against a cap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import redis
 
 from ingest.batch import Batch
 from ingest.caps import Caps
-from ingest.newcomers import Newcomers
+from ingest.new_series import NewSeriesRate
 from ingest.unapplied import Unapplied
 from tributary.errors import Refused
 from tributary.model.frame import Block
@@ -26,7 +26,7 @@ def reading(device: str) -> Batch:
 
 
 def admit(caps: Caps, device: str) -> None:
-    """A reading of a device that Redis does not know."""
+    """Admit a reading of a device that does not exist in Redis."""
     lookup = caps.lookup(reading(device), None)
     assert lookup is not None
     caps.settle(reading(device), lookup, [[None], [None]])
@@ -43,7 +43,7 @@ def backlog(client: redis.Redis, entries: int, done: int) -> None:
         client.hset(keys.meta(partition), mapping={"entries": entries, "done_entries": done})
 
 
-def test_with_a_steady_lag_what_is_applied_is_counted_once(change: Change, client: redis.Redis):
+def test_counts_each_series_once_with_a_steady_lag(change: Change, client: redis.Redis):
     caps, lag_s = Caps(change(partitions=PARTITIONS, series_max=20)), 3
     for second in range(18):
         caps.refresh(client)
@@ -53,16 +53,16 @@ def test_with_a_steady_lag_what_is_applied_is_counted_once(change: Change, clien
             store(client, f"d-{second - lag_s}")
 
 
-def test_after_a_start_with_a_lag_what_exists_takes_no_room(change: Change, client: redis.Redis):
+def test_existing_series_take_no_room_after_a_restart(change: Change, client: redis.Redis):
     for n in range(6):
         store(client, f"d-{n}")
     backlog(client, entries=100, done=50)
-    caps, newcomers = Caps(change(partitions=PARTITIONS, series_max=10)), Newcomers(0)
+    caps, rate = Caps(change(partitions=PARTITIONS, series_max=10)), NewSeriesRate(0)
     caps.refresh(client)
-    for n in range(3):  # to this process they are new
-        joined = newcomers.admit(reading(f"d-{n}"), "", 50.0)
-        assert joined is not None
-        caps.join(joined)
+    for n in range(3):  # new to this process
+        new = rate.admit(reading(f"d-{n}"), "", 50.0)
+        assert new is not None
+        caps.add(new)
     assert caps.is_near
     caps.refresh(client)
     assert not caps.is_near
@@ -72,7 +72,7 @@ def test_after_a_start_with_a_lag_what_exists_takes_no_room(change: Change, clie
         admit(caps, "new-4")
 
 
-def test_what_an_ended_process_admitted_is_known_when_it_is_applied(
+def test_learns_what_another_process_admitted_when_it_is_applied(
     change: Change, client: redis.Redis
 ):
     settings = change(partitions=PARTITIONS, series_max=10)
@@ -81,7 +81,7 @@ def test_what_an_ended_process_admitted_is_known_when_it_is_applied(
         admit(before, f"d-{n}")
     backlog(client, entries=10, done=0)
     after.refresh(client)
-    admit(after, "not-known-to-be-too-many")
+    admit(after, "one-too-many")
     for n in range(10):
         store(client, f"d-{n}")
     backlog(client, entries=10, done=10)
@@ -90,26 +90,26 @@ def test_what_an_ended_process_admitted_is_known_when_it_is_applied(
         admit(after, "one-more")
 
 
-def test_what_is_on_its_way_is_not_forgotten():
-    admitted = Unapplied()
-    admitted.add(3, 1)
+def test_keeps_counting_what_is_in_flight():
+    unapplied = Unapplied()
+    unapplied.add(3, 1)
     for entries, held in (((10, 10), 3), ((12, 10), 3), ((13, 11), 3), ((13, 12), 0)):
-        admitted.end_second([entries])
-        assert (admitted.series, admitted.devices) == (held, held // 3)
+        unapplied.end_second([entries])
+        assert (unapplied.series, unapplied.devices) == (held, held // 3)
 
 
-def test_an_emptied_redis_frees_all_room():
-    admitted = Unapplied()
-    admitted.add(3, 1)
+def test_emptying_redis_frees_all_room():
+    unapplied = Unapplied()
+    unapplied.add(3, 1)
     for entries in ((10, 5), (10, 5), (0, 0)):
-        admitted.end_second([entries])
-    assert admitted.series == 0
+        unapplied.end_second([entries])
+    assert unapplied.series == 0
 
 
-def test_a_long_backlog_is_bounded_and_nothing_of_it_is_lost():
-    admitted = Unapplied()
+def test_a_long_backlog_is_bounded_and_loses_no_count():
+    unapplied = Unapplied()
     for second in range(2000):
-        admitted.add(1, 1)
-        admitted.end_second([(second + 1, 0)])
-    assert admitted.series == admitted.devices == 2000
-    assert len(admitted._seconds) <= 600
+        unapplied.add(1, 1)
+        unapplied.end_second([(second + 1, 0)])
+    assert unapplied.series == unapplied.devices == 2000
+    assert len(unapplied._seconds) <= 600

@@ -29,16 +29,16 @@ _Column = list[float | str]
 _decode_object = msgspec.json.Decoder(dict[str, float | str | _Column]).decode
 _COLON, _BACKSLASH = b":\\"
 _LONG_BYTES = 1_000
-# Where the unit of a time changes; from the last on, a double holds no whole number exactly.
+# Where the unit of a time changes; above the last one, doubles skip whole numbers.
 _SECONDS, _MILLISECONDS, _NANOSECONDS = 5e9, 5e12, 5e15
 
 
-class _Doubt(Exception):
-    """This body is not certainly right."""
+class _Uncertain(Exception):
+    """The body may be invalid."""
 
 
 class _ExactTime(msgspec.Struct):
-    """`recorded_at` read again without passing through a float."""
+    """`recorded_at`, decoded without converting it to a float."""
 
     recorded_at: int | float | str | list[int | float | str]
 
@@ -49,16 +49,16 @@ _decode_exact_time = msgspec.json.Decoder(_ExactTime).decode
 def parse(
     body: bytes, arrived_ms: int, rules: Rules, rejected: list[Refused] | None = None
 ) -> Batch:
-    """What `strict.parse` answers, sooner.
+    """Parse like `strict.parse`, but faster.
 
     Raises:
-        Refused: as `strict.parse`.
+        Refused: like `strict.parse`.
     """
     try:
         if body[:1] == b"[":
             return _batch(body, arrived_ms, rules)
         return _object(body, arrived_ms, rules)
-    except (_Doubt, Refused, msgspec.MsgspecError, ValueError, TypeError, OverflowError):
+    except (_Uncertain, Refused, msgspec.MsgspecError, ValueError, TypeError, OverflowError):
         return strict.parse(body, arrived_ms, rules, rejected)
 
 
@@ -67,22 +67,22 @@ def _object(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
     names = len(metrics)
     device = metrics.pop("device", reading.DEFAULT_DEVICE)
     recorded_at = metrics.pop("recorded_at", None)
-    # More names than that, and one is repeated (or a string holds what looks like one).
-    is_certain = len(body) <= _LONG_BYTES and body.count(b":") == names  # without a call more
+    # With more colons than names, a name is repeated or a string contains a colon.
+    is_certain = len(body) <= _LONG_BYTES and body.count(b":") == names
     if not is_certain and not _has_names(body, names, recorded_at):
-        raise _Doubt
-    known = rules.seen.get((device, *metrics))  # one look-up for all names of the usual reading
+        raise _Uncertain
+    known = rules.seen.get((device, *metrics))  # one lookup for all names of most readings
     if known is None:
         if not metrics or len(metrics) > reading.METRICS_MAX or type(device) is not str:
-            raise _Doubt
+            raise _Uncertain
         rules.metrics.check(metrics)
     for value in metrics.values():
         if type(value) is not float:
             if type(value) is list:
                 return _columns(body, (device, recorded_at, metrics), arrived_ms, rules)
-            raise _Doubt
+            raise _Uncertain
     if rules.ranges and not catalogue.is_plausible(metrics, rules.ranges):
-        raise _Doubt
+        raise _Uncertain
     time_ms = arrived_ms
     if recorded_at is not None:
         time_ms = _time_ms(recorded_at, body, arrived_ms, rules)
@@ -97,17 +97,17 @@ def _time_ms(given: Any, body: bytes, arrived_ms: int, rules: Rules) -> int:
     if type(given) is float and given <= _SECONDS:
         _check_digits(body, is_on_ms=given == time_ms / 1000)
     if time_ms > arrived_ms + rules.future_max_ms:
-        raise _Doubt
+        raise _Uncertain
     return time_ms
 
 
 def _check_digits(body: bytes, *, is_on_ms: bool) -> None:
-    """Doubt seconds that may have been rounded up to a millisecond when they became a double.
+    """Raise if conversion to a double may have rounded seconds up to a millisecond.
 
-    That takes seven digits in a fraction (a double below 5e9 holds six), or an exponent.
+    That takes seven digits in a fraction (a double below 5e9 represents six), or an exponent.
     """
     if is_on_ms and strict.HAS_MANY_DIGITS(body) is not None:
-        raise _Doubt
+        raise _Uncertain
 
 
 def _columns(
@@ -119,7 +119,7 @@ def _columns(
     packed: dict[str, float | bytes] = {}
     for name, column in columns.items():
         if type(column) is not list or len(column) != readings:
-            raise _Doubt
+            raise _Uncertain
         packed[name] = doubles = _doubles(column)
         if rules.ranges:
             _check_plausible(name, doubles, rules)
@@ -128,13 +128,13 @@ def _columns(
     elif type(recorded_at) is list:
         times_ms = _float_times_ms(recorded_at, body, arrived_ms, rules)
     else:
-        raise _Doubt
+        raise _Uncertain
     block = Block(device, times_ms.tobytes(), packed)
     return Batch({rules.devices[device]: [block]}, readings, True)
 
 
 def _float_times_ms(times: list[Any], body: bytes, arrived_ms: int, rules: Rules) -> _Int64s:
-    """Times that were decoded as floats; what a float cannot hold exactly is decoded again."""
+    """Times decoded as floats; those that a float cannot represent are decoded again."""
     given = None if type(times[0]) is str else np.frombuffer(_doubles(times))
     if given is None or given.max() >= _NANOSECONDS:
         exact: Any = _decode_exact_time(body).recorded_at
@@ -143,10 +143,10 @@ def _float_times_ms(times: list[Any], body: bytes, arrived_ms: int, rules: Rules
 
 
 def _batch(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
-    names = _names_of_first(body)
+    names = tuple(_decode_object(body[1 : body.find(b"}") + 1]))  # of the first reading
     metrics = dict.fromkeys(name for name in names if name not in reading.RESERVED)
     if not 0 < len(metrics) <= reading.METRICS_MAX:
-        raise _Doubt
+        raise _Uncertain
     rules.metrics.check(metrics)
     readings = _decoder(names)(body)
     rules.check_size(len(readings))
@@ -154,7 +154,7 @@ def _batch(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
     times = columns.get("recorded_at", [None])
     time = "".join(times) if type(times[0]) is str else None
     if not _has_names(body, len(readings) * len(names), time):
-        raise _Doubt
+        raise _Uncertain
     devices = columns.pop("device", [reading.DEFAULT_DEVICE])
     if "recorded_at" in columns:
         times_ms = _times_ms(columns.pop("recorded_at"), body, arrived_ms, rules)
@@ -171,12 +171,12 @@ def _batch(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
 
 
 def _has_names(body: bytes, names: int, time: Any = None) -> bool:
-    """Whether the body has exactly this number of names, counting each one that is repeated.
+    """Whether the body has exactly this number of names, including repeated ones.
 
-    Each name has one colon, and so has nothing else outside of strings. If strings hold more
-    colons than `time` does, those behind a quote are counted, and a blank before one is a doubt.
+    Outside of strings, each colon follows a name. If strings other than `time` contain colons,
+    count those that follow a quote; whitespace before a colon makes the result False.
     """
-    if len(body) > _LONG_BYTES:  # numpy counts five times as fast
+    if len(body) > _LONG_BYTES:  # numpy is five times as fast
         colons = int(np.count_nonzero(np.frombuffer(body, np.uint8) == _COLON))
     else:
         colons = body.count(b":")
@@ -190,7 +190,7 @@ def _has_names(body: bytes, names: int, time: Any = None) -> bool:
 
 
 def _column(readings: list[Any], number: int) -> list[Any]:
-    """One field of every reading. With its name in the code it costs half of attrgetter."""
+    """One field of every reading; an attribute in the code takes half the time of attrgetter."""
     if number == 0:
         return [r.f0 for r in readings]
     if number == 1:
@@ -202,14 +202,14 @@ def _column(readings: list[Any], number: int) -> list[Any]:
 
 def _check_plausible(name: str, doubles: bytes, rules: Rules) -> None:
     if not catalogue.is_plausible_column(name, np.frombuffer(doubles), rules.ranges):
-        raise _Doubt
+        raise _Uncertain
 
 
 def _partitioned(
     devices: list[str], times_ms: _Int64s, columns: dict[str, bytes], rules: Rules
 ) -> Batch:
     partitions = np.fromiter(map(rules.devices.__getitem__, devices), np.int16, len(devices))
-    order = np.argsort(partitions, kind="stable")  # 16 bits are sorted by radix
+    order = np.argsort(partitions, kind="stable")  # 16-bit integers are sorted by radix
     named = [devices[i] for i in order.tolist()]
     times = times_ms[order].tobytes()
     sorted_ = {name: np.frombuffer(column)[order].tobytes() for name, column in columns.items()}
@@ -226,27 +226,29 @@ def _partitioned(
 
 def _times_ms(given: list[Any], body: bytes, arrived_ms: int, rules: Rules) -> _Int64s:
     """`reading.time_ms` of a whole column."""
+    latest_ms = arrived_ms + rules.future_max_ms
     if type(given[0]) is str:
-        return _checked(np.array(reading.texts_ms(given)), arrived_ms + rules.future_max_ms)
+        return _checked(np.array(reading.texts_ms(given)), latest_ms)
     try:
         times = np.frombuffer(struct.pack(f"{len(given)}q", *given), np.int64)
     except struct.error:
         times = np.array(given)
     if times.dtype.kind == "i" or (times.dtype.kind == "f" and times.max() < _NANOSECONDS):
-        return _scaled(times, body, arrived_ms + rules.future_max_ms)
+        return _scaled(times, body, latest_ms)
     if any(type(time) is float and time <= _SECONDS for time in given):
         _check_digits(body, is_on_ms=True)
-    exact = np.array([reading.time_ms(time) for time in given], np.int64)
-    return _checked(exact, arrived_ms + rules.future_max_ms)
+    return _checked(np.array([reading.time_ms(time) for time in given], np.int64), latest_ms)
 
 
 def _scaled(times: _Int64s | _Doubles, body: bytes, latest_ms: int) -> _Int64s:
-    """Numbers, floats only where they are exact, whose unit is told by their size."""
+    """Convert numbers to milliseconds by their size; floats must be exact."""
     first = times.min()
-    if first > _SECONDS and times.max() <= min(latest_ms, _MILLISECONDS - 1):  # the usual case
+    if first > _SECONDS and times.max() <= min(
+        latest_ms, _MILLISECONDS - 1
+    ):  # fast code: milliseconds
         return times.astype(np.int64)
     if first < 0:
-        raise _Doubt
+        raise _Uncertain
     seconds: _Int64s | _Doubles = times * 1000
     millis, micros = times, times // 1000
     if times.dtype.kind == "f":
@@ -259,7 +261,7 @@ def _scaled(times: _Int64s | _Doubles, body: bytes, latest_ms: int) -> _Int64s:
 
 
 def _truncated(seconds: _Int64s | _Doubles) -> _Doubles:
-    """Seconds in whole milliseconds, as `reading.time_ms` cuts them."""
+    """Seconds in whole milliseconds, truncated like `reading.time_ms`."""
     ms: _Doubles = np.floor(seconds * 1000)
     ms += (ms + 1) / 1000 <= seconds
     ms -= ms / 1000 > seconds
@@ -268,27 +270,23 @@ def _truncated(seconds: _Int64s | _Doubles) -> _Doubles:
 
 def _checked(times_ms: _Int64s, latest_ms: int) -> _Int64s:
     if times_ms.max() > latest_ms:
-        raise _Doubt
+        raise _Uncertain
     return times_ms
 
 
 def _doubles(column: list[Any]) -> bytes:
-    """Packed; struct does it in a third of the time of array or numpy."""
+    """Pack a column; struct takes a third of the time of array or numpy."""
     try:
         return struct.pack(f"{len(column)}d", *column)
     except struct.error:
-        raise _Doubt from None
-
-
-def _names_of_first(body: bytes) -> tuple[str, ...]:
-    return tuple(_decode_object(body[1 : body.find(b"}") + 1]))
+        raise _Uncertain from None
 
 
 @lru_cache(maxsize=256)
 def _decoder(names: tuple[str, ...]) -> Any:
-    """Decoder of an array of readings that all have just these names."""
+    """A decoder of arrays in which every reading has exactly these names."""
     types: dict[str, Any] = {"device": str, "recorded_at": int | float | str}
-    # Fields are numbered: a metric's name may hold a dot, which attrgetter would follow.
+    # Numbered fields: attrgetter would follow a dot in the name of a metric.
     struct = msgspec.defstruct(
         "Reading",
         [(f"f{i}", types.get(name, float)) for i, name in enumerate(names)],

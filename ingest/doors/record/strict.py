@@ -1,7 +1,7 @@
-"""The definition of the JSON forms: slow, complete, and exact about what is wrong.
+"""The reference parser of JSON and NDJSON: slow and complete, with exact errors.
 
-`fast` takes the well-formed and the usual; whatever it doubts comes here, to be accepted or
-refused with the field, the index and the remedy. A property test holds the two together.
+`fast` handles the bodies of most requests; all others are parsed here, or rejected with the
+field, the index and the remedy. A property test compares the two parsers.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from tributary.model.frame import Block
 
 T = TypeVar("T")
 
-# Numbers that may not be the double that they read as, where that matters (see `reading.time_ms`).
+# Numbers that their double may not represent closely enough for `reading.time_ms`.
 HAS_MANY_DIGITS = re.compile(rb"\.[0-9]{7}|[0-9][eE]-").search
 
 
 def parse(
     body: bytes, arrived_ms: int, rules: Rules, rejected: list[Refused] | None = None
 ) -> Batch:
-    """One reading, an array of readings, or columns; bad readings go to `rejected`, if given.
+    """Parse one reading, an array of readings, or columns; invalid ones go to `rejected` if given.
 
     Raises:
-        Refused: 400 for what is not JSON or has the wrong shape, 413 for too many readings,
-            422 for a reading that breaks a rule.
+        Refused: 400 if it is not JSON or has the wrong shape, 413 for too many readings,
+            422 for an invalid reading.
     """
     value = load(body)
     if isinstance(value, dict):
@@ -51,10 +51,10 @@ def parse(
 def parse_lines(
     body: bytes, arrived_ms: int, rules: Rules, rejected: list[Refused] | None = None
 ) -> Batch:
-    """NDJSON: one reading a line, empty lines passed over; bad lines go to `rejected`, if given.
+    """Parse NDJSON, skipping empty lines; invalid lines go to `rejected` if given.
 
     Raises:
-        Refused: as `parse`, with the number of the reading as index.
+        Refused: like `parse`, with the index of the reading.
     """
     lines = [line for line in body.split(b"\n") if line.strip()]
     rules.check_size(len(lines))
@@ -68,10 +68,10 @@ def parse_lines(
 def batch(
     items: list[Any], arrived_ms: int, rules: Rules, rejected: list[Refused] | None = None
 ) -> Batch:
-    """The readings of an array, each checked by itself.
+    """The readings of an array, validated one by one.
 
     Raises:
-        Refused: with the index of the first reading that breaks a rule.
+        Refused: with the index of the first invalid reading.
     """
     rules.check_size(len(items))
 
@@ -82,16 +82,16 @@ def batch(
 
 
 def load(body: bytes) -> Any:
-    """Any JSON value, in UTF-8 without a byte order mark, keys unique, numbers finite.
+    """Decode any JSON value: UTF-8 without a byte order mark, unique names, finite numbers.
 
     Raises:
-        Refused: 400 with the place of the fault.
+        Refused: 400 with the position of the error.
     """
     try:
         return json.loads(
             body.decode(),
-            object_pairs_hook=_unique,
-            parse_constant=_constant,
+            object_pairs_hook=_object,
+            parse_constant=_reject_constant,
             parse_int=_integer,
             parse_float=None if HAS_MANY_DIGITS(body) is None else reading.Written,
         )
@@ -104,19 +104,19 @@ def load(body: bytes) -> Any:
 
 
 def _each(
-    items: list[Any], judged: Callable[[Any], T], rejected: list[Refused] | None
+    items: list[Any], convert: Callable[[Any], T], rejected: list[Refused] | None
 ) -> list[tuple[int, T]]:
-    """What is right among the items, by index; a refusal gets its own, and ends it all or is kept."""
-    kept = []
+    """Convert each item, with its index; an error is raised or, if given, added to `rejected`."""
+    converted = []
     for index, item in enumerate(items):
         try:
-            kept.append((index, judged(item)))
+            converted.append((index, convert(item)))
         except Refused as refusal:
             refusal.index = index
             if rejected is None:
                 raise
             rejected.append(refusal)
-    return kept
+    return converted
 
 
 def _columns(
@@ -126,13 +126,13 @@ def _columns(
     columns = {k: v for k, v in item.items() if k not in reading.RESERVED}
     for name, column in columns.items():
         if not isinstance(column, list):
-            _refuse_column(name, f"{name!r:.80} is not an array, though others are")
+            _reject_column(name, f"{name!r:.80} is not an array, but others are")
     lengths = {len(column) for column in columns.values()}
     times = item.get("recorded_at", [arrived_ms] * max(lengths, default=0))
     if not isinstance(times, list):
-        _refuse_column("recorded_at", "'recorded_at' must be an array, as the values are")
+        _reject_column("recorded_at", "'recorded_at' must be an array like the values")
     if lengths != {len(times)}:
-        _refuse_column("recorded_at", "the arrays differ in length")
+        _reject_column("recorded_at", "the arrays differ in length")
     rules.check_size(len(times))
     validate.check_names(columns, rules)
 
@@ -154,32 +154,32 @@ def _columns(
     return Batch({rules.devices[device]: [block]}, len(rows), is_batch=True, order=order)
 
 
-def _refuse_column(name: str, fault: str) -> NoReturn:
+def _reject_column(name: str, problem: str) -> NoReturn:
     raise Refused(
-        f"{fault}; every column is an array of the same length",
+        f"{problem}; every column is an array of the same length",
         status=400,
         code="wrong_shape",
         field=name[:80],
     )
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        duplicate = next(name for name in names if names.count(name) > 1)
         raise Refused(
-            f"the name {twice!r:.80} stands twice in one object; send it once",
+            f"duplicate name {duplicate!r:.80} in an object; send it once",
             status=400,
             code="duplicate_name",
-            field=twice[:80],
+            field=duplicate[:80],
         )
     for name in value:
-        name.encode()
+        name.encode()  # UnicodeEncodeError for a lone surrogate
     return value
 
 
-def _constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 

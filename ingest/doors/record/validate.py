@@ -1,4 +1,4 @@
-"""What one reading must be: its device, its time, its numbers. Pure.
+"""The rules for one reading: its device, its time and its numbers. Pure.
 
 Every function raises `Refused` (422, or 400 for a wrong shape) with the field and the remedy.
 """
@@ -15,7 +15,7 @@ from tributary.model.frame import Block
 
 
 def block(item: Any, arrived_ms: int, rules: Rules) -> Block:
-    """One reading, from what JSON holds of it."""
+    """A reading from its JSON object."""
     if not isinstance(item, dict):
         raise wrong_shape(f"a JSON {kind(item)} is not a reading")
     name = device(item, rules)
@@ -28,7 +28,7 @@ def block(item: Any, arrived_ms: int, rules: Rules) -> Block:
 
 
 def device(item: dict[str, Any], rules: Rules) -> str:
-    """The device of an object, which must be a valid name."""
+    """The device of a reading."""
     given = item.get("device", reading.DEFAULT_DEVICE)
     if not isinstance(given, str):
         raise invalid_device(given)
@@ -37,16 +37,16 @@ def device(item: dict[str, Any], rules: Rules) -> str:
 
 
 def time_ms(given: Any, arrived_ms: int, rules: Rules) -> int:
-    """A `recorded_at` in UTC milliseconds, not too far in the future."""
+    """A `recorded_at` in UTC milliseconds."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
-        raise _invalid_time(f"{kind(given)} is not a time")
+        raise _invalid_time(f"a JSON {kind(given)} is not a time")
     try:
         recorded_at_ms = reading.time_ms(given)
     except (ValueError, OverflowError) as error:
         raise _invalid_time(str(error)) from None
     if recorded_at_ms > arrived_ms + rules.future_max_ms:
         raise Refused(
-            f"recorded_at {given!r:.60} lies in the future; set the clock of the device "
+            f"recorded_at {given!r:.60} is in the future; set the clock of the device "
             f"(at most {rules.future_max_ms} ms ahead)",
             status=422,
             code="in_future",
@@ -56,7 +56,7 @@ def time_ms(given: Any, arrived_ms: int, rules: Rules) -> int:
 
 
 def number(name: str, value: Any, rules: Rules) -> float:
-    """A finite double, and a plausible one if others are refused."""
+    """The value of a metric: a finite double, and a plausible one if others are rejected."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refused(
             f"{name!r:.80} is {kind(value)}, not a number; send a finite JSON number",
@@ -80,10 +80,10 @@ def number(name: str, value: Any, rules: Rules) -> float:
 
 
 def check_names(metrics: dict[str, Any], rules: Rules) -> None:
-    """Let pass the names of one reading's metrics, if there are some and not too many."""
+    """Validate the names of a reading's metrics, and their number."""
     if not metrics:
         raise Refused(
-            "the reading names no metric; send at least one number by name",
+            "the reading contains no metrics; send at least one number with its name",
             status=422,
             code="no_metrics",
         )
@@ -96,10 +96,10 @@ def check_names(metrics: dict[str, Any], rules: Rules) -> None:
     rules.metrics.check(metrics)
 
 
-def wrong_shape(fault: str) -> Refused:
-    """400 for JSON that is no form of a reading."""
+def wrong_shape(problem: str) -> Refused:
+    """400 for JSON that is not a reading."""
     return Refused(
-        f"{fault}; send an object of numbers like "
+        f"{problem}; send an object of numbers like "
         '{"engine_temperature": 92.3}, or an array of such objects',
         status=400,
         code="wrong_shape",
@@ -107,7 +107,7 @@ def wrong_shape(fault: str) -> Refused:
 
 
 def kind(value: Any) -> str:
-    """What JSON calls the type of a value."""
+    """The JSON type of a value."""
     if value is None:
         return "null"
     names = {
@@ -121,9 +121,9 @@ def kind(value: Any) -> str:
     return names.get(type(value), "object")
 
 
-def _invalid_time(fault: str) -> Refused:
+def _invalid_time(problem: str) -> Refused:
     return Refused(
-        f"recorded_at: {fault}; send {reading.TIME_RULE}",
+        f"recorded_at: {problem}; send {reading.TIME_RULE}",
         status=422,
         code="invalid_time",
         field="recorded_at",
