@@ -1,1 +1,1 @@
-"""The chaos run: named faults under load, each judged by the ledger oracle; `scripts/chaos`."""
+"""Fault injection under load, checked against a ledger of all requests; see `scripts/chaos`."""

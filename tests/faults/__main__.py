@@ -1,4 +1,4 @@
-"""`scripts/chaos`: one fault, some minutes of all, or the whole proof."""
+"""`scripts/chaos`: inject one fault, a storm of faults, or every fault of the long run."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ from tributary.errors import Misconfigured
 _STORM_S = 60.0
 
 
-def _given(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> Any:
-    """Settings named on the command line, checked as those of a role are."""
+def _parse_settings(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> Any:
+    """Validate `--setting` options as a role validates its settings."""
     names = dict(value.split("=", 1) for value in values if "=" in value)
     if len(names) < len(values):
-        raise click.BadParameter("give it as NAME=VALUE, for example lane=false")
+        raise click.BadParameter("expected NAME=VALUE, for example lane=false")
     environ = {settings_.PREFIX + name.upper(): value for name, value in names.items()}
     try:
         loaded = settings_.load(environ)
@@ -41,12 +43,12 @@ def _given(_context: click.Context, _option: click.Parameter, values: tuple[str,
 
 
 _shared = [
-    click.option("--seed", type=int, help="decides everything random; printed if not given"),
-    click.option("--write", is_flag=True, help="put the results into docs/reliability.md"),
-    click.option("--setting", "given", multiple=True, callback=_given, metavar="NAME=VALUE",
+    click.option("--seed", type=int, help="of all random choices; default: random, printed"),
+    click.option("--write", is_flag=True, help="write the results into docs/reliability.md"),
+    click.option("--setting", "overrides", multiple=True, callback=_parse_settings, metavar="NAME=VALUE",
                  help="a setting of the roles under test; may be repeated"),
     click.option("--keys/--no-keys", default=True, show_default=True,
-                 help="send with an Idempotency-Key and retry until answered"),
+                 help="send with an Idempotency-Key and retry until acknowledged"),
 ]  # fmt: skip
 
 
@@ -61,45 +63,49 @@ def _with_shared(function: Any) -> Any:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: scripts/chaos --only F7 --seed 3",
 )
-@click.option("--minutes", default=3.0, show_default=True, help="how long, without --only")
-@click.option("--only", metavar="FAULT", multiple=True, help="this fault; may be repeated; `all`")
-@click.option("--times", default=0, help="how often to inject it; 0: as the catalogue says")
+@click.option(
+    "--minutes", default=3.0, show_default=True, help="length of the storm, without --only"
+)
+@click.option(
+    "--only", metavar="FAULT", multiple=True, help="inject this fault, or `all`; may be repeated"
+)
+@click.option("--times", default=0, help="how often to inject it; 0: as in the catalogue")
 @_with_shared
 @click.pass_context
-def chaos(context: click.Context, /, minutes: float, **asked: Any) -> None:
-    """Break Tributary under load, and count what was acknowledged against what was counted."""
+def chaos(context: click.Context, /, minutes: float, **options: Any) -> None:
+    """Inject faults under load, and compare acknowledged readings with counted ones."""
     if context.invoked_subcommand is not None:
         return
-    table = "faults" if asked["write"] else ""
-    if asked["only"]:
-        chosen = [(fault, asked["times"] or fault.times) for fault in _chosen(asked["only"])]
-        _finish(_each(chosen, _order(asked)), table)
+    table = "faults" if options["write"] else ""
+    if options["only"]:
+        chosen = [(fault, options["times"] or fault.times) for fault in _chosen(options["only"])]
+        _finish(_each(chosen, _run_options(options)), table)
     else:
-        _finish(_storms(_order(asked), minutes * 60), table)
+        _finish(_storms(_run_options(options), minutes * 60), table)
 
 
 @chaos.command("list")
 def list_() -> None:
-    """Name every fault."""
+    """List the faults."""
     for fault in CATALOGUE:
-        mark = "storm" if fault.storm else ""
+        mark = "storm" if fault.storm_times else ""
         click.echo(f"{fault.id:<5} {fault.times:>5} times  {mark:<6} {fault.title}")
 
 
 @chaos.command(epilog="Example: scripts/chaos proof --write")
-@click.option("--part", default=1.0, show_default=True, help="share of the counts, for a rehearsal")
+@click.option("--part", default=1.0, show_default=True, help="share of the counts, for a trial run")
 @_with_shared
-def proof(part: float, **asked: Any) -> None:
-    """Inject every fault as often as the claim says; some tens of minutes."""
+def proof(part: float, **options: Any) -> None:
+    """Inject faults as often as docs/reliability.md claims; takes tens of minutes."""
     claims = [(claim.fault, max(1, round(claim.times * part))) for claim in CLAIMS]
-    _finish(_each(claims, _order(asked)), "proof" if asked["write"] else "")
+    _finish(_each(claims, _run_options(options)), "proof" if options["write"] else "")
 
 
-def _order(asked: dict[str, Any]) -> fault_run.Order:
-    """What the shared options ask for, with a fresh seed if none was named."""
-    seed = asked["seed"]
+def _run_options(options: dict[str, Any]) -> fault_run.RunOptions:
+    """The shared options, with a random seed by default."""
+    seed = options["seed"]
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
-    return fault_run.Order(seed, given=asked["given"], is_keyed=asked["keys"])
+    return fault_run.RunOptions(seed, overrides=options["overrides"], is_keyed=options["keys"])
 
 
 def _chosen(names: tuple[str, ...]) -> list[Fault]:
@@ -108,10 +114,10 @@ def _chosen(names: tuple[str, ...]) -> list[Fault]:
     try:
         return [find(name) for name in names]
     except KeyError as missing:
-        raise click.UsageError(f"no fault {missing}; scripts/chaos list names them") from None
+        raise click.UsageError(f"unknown fault {missing}; see scripts/chaos list") from None
 
 
-def _each(chosen: list[tuple[Fault, int]], order: fault_run.Order) -> Iterator[fault_run.Result]:
+def _each(chosen: list[tuple[Fault, int]], run: fault_run.RunOptions) -> Iterator[fault_run.Result]:
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         transient=True,
@@ -123,20 +129,20 @@ def _each(chosen: list[tuple[Fault, int]], order: fault_run.Order) -> Iterator[f
             def advance(number: int, task: TaskID = task) -> None:
                 bar.advance(task, number)
 
-            yield fault_run.one(fault, order._replace(times=times, progress=advance))
+            yield fault_run.run_one(fault, run._replace(times=times, progress=advance))
             bar.remove_task(task)
 
 
-def _storms(order: fault_run.Order, seconds: float) -> Iterator[fault_run.Result]:
-    """Storms of a minute, each with a seed of its own that is made from the first."""
+def _storms(run: fault_run.RunOptions, seconds: float) -> Iterator[fault_run.Result]:
+    """Storms of one minute, each with the next seed."""
     until_s = time.monotonic() + seconds
     while (left_s := until_s - time.monotonic()) > _STORM_S / 10:
-        yield fault_run.storm(order, min(_STORM_S, left_s))
-        order = order._replace(seed=order.seed + 1)
+        yield fault_run.run_storm(run, min(_STORM_S, left_s))
+        run = run._replace(seed=run.seed + 1)
 
 
 def _finish(results: Iterable[fault_run.Result], table: str) -> None:
-    """Print each result, write it into a table if one is named; exit 1 if a promise was broken."""
+    """Print each result and write it into the named table; exit 1 after a violation."""
     is_clean = True
     for result in results:
         click.echo(fault_report.line(result))

@@ -1,8 +1,8 @@
-/* A wall clock that is ahead by as many seconds as stand in the file CHAOS_CLOCK (8 bytes).
+/* Shift the wall clock by the number of seconds in the file CHAOS_CLOCK (a 64-bit integer).
  *
- * Preloaded into a process, it changes what the wall clock says and nothing else: the
- * monotonic clock, sleeping and waiting stay true. libfaketime changes more than that: Python's
- * sleep fails under it, and Debian's redis-server, with jemalloc, does not start. */
+ * Preloaded into a process, this changes the wall clock only; the monotonic clock, sleeping and
+ * timeouts are unaffected. libfaketime does not work here: time.sleep of Python fails under it,
+ * and Debian's redis-server (with jemalloc) does not start. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

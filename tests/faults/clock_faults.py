@@ -1,4 +1,4 @@
-"""Clocks that jump: that of the server, and that of our own host; `clock.c` fakes both."""
+"""Clock jumps of the Redis server and of the ingest host, faked by `clock.c`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.waiting import wait_until
-
-from faults.disk_faults import NotHere
-from faults.rig import Needs, Stand
+from faults.rig import Rig, RigOptions, Unsupported
 
 _FILE = "clock"
 _SOURCE = Path(__file__).parent / "clock.c"
@@ -21,62 +18,62 @@ _HOUR_S = 3600
 
 
 @contextlib.contextmanager
-def server_clock(folder: Path, needs: Needs) -> Iterator[Needs]:
-    """A server whose clock follows a file."""
-    yield needs._replace(server_environ=_faked(folder))
+def server_clock(folder: Path, options: RigOptions) -> Iterator[RigOptions]:
+    """A server with a faked clock."""
+    yield options._replace(server_environ=_fake_clock(folder))
 
 
 @contextlib.contextmanager
-def host_clock(folder: Path, needs: Needs) -> Iterator[Needs]:
-    """An ingest role whose clock follows a file."""
-    yield needs._replace(ingest_environ=_faked(folder))
+def host_clock(folder: Path, options: RigOptions) -> Iterator[RigOptions]:
+    """An ingest role with a faked clock."""
+    yield options._replace(ingest_environ=_fake_clock(folder))
 
 
-def jump_server(stand: Stand, times: int) -> None:
-    """The server's clock an hour ahead, then an hour back; an aggregator dies as it jumps."""
+def jump_server(rig: Rig, times: int) -> None:
+    """Move the server's clock ahead by an hour, then back, and kill an aggregator each time."""
     for number in range(times):
         ahead_s = (_HOUR_S, 0, -_HOUR_S, 0)[number % 4]
-        stand.settle_load(50)
-        victim = stand.random.choice(stand.aggregators)
+        rig.wait_for_readings(50)
+        victim = rig.random.choice(rig.aggregators)
         victim.kill()
-        _set(stand, ahead_s)
-        stand.recovers()
-        stand.replace(victim)
-        wait_until(lambda: len(stand.alive()) == len(stand.aggregators), "the new one")
-        stand.recovers()
-        stand.notes.append(f"{ahead_s // _HOUR_S:+d} h")
-        stand.on_progress(1)
+        _set_clock(rig, ahead_s)
+        rig.wait_for_recovery()
+        rig.replace(victim)
+        rig.wait_for_live_aggregators()
+        rig.wait_for_recovery()
+        rig.notes.append(f"{ahead_s // _HOUR_S:+d} h")
+        rig.on_progress(1)
 
 
-def jump_host(stand: Stand, times: int) -> None:
-    """The clock of ingest an hour ahead, then an hour behind what its clients send."""
+def jump_host(rig: Rig, times: int) -> None:
+    """Move the clock of ingest an hour ahead, then an hour behind its clients."""
     for number in range(times):
         ahead_s = (_HOUR_S, -_HOUR_S)[number % 2]
-        before = stand.load.ledger.answers.copy()
-        _set(stand, ahead_s)
-        stand.wait(1)
-        told = stand.load.ledger.answers - before
-        _set(stand, 0)
-        stand.recovers()
-        stand.notes.append(
-            f"{ahead_s // _HOUR_S:+d} h: {told['200']} answers 200, {told['422']} answers 422"
+        before = rig.load.ledger.answers.copy()
+        _set_clock(rig, ahead_s)
+        rig.pause(1)
+        responses = rig.load.ledger.answers - before
+        _set_clock(rig, 0)
+        rig.wait_for_recovery()
+        rig.notes.append(
+            f"{ahead_s // _HOUR_S:+d} h: HTTP 200: {responses['200']}, HTTP 422: {responses['422']}"
         )
-        assert not told["500"], told
-        stand.on_progress(1)
+        assert not responses["500"], responses
+        rig.on_progress(1)
 
 
-def _set(stand: Stand, ahead_s: int) -> None:
-    """Let the clock jump: the processes have the file mapped."""
-    with (stand.folder / _FILE).open("r+b") as file:
+def _set_clock(rig: Rig, ahead_s: int) -> None:
+    """Change the offset in the file that the processes have mapped."""
+    with (rig.folder / _FILE).open("r+b") as file:
         file.write(struct.pack("=q", ahead_s))
 
 
-def _faked(folder: Path) -> dict[str, str]:
-    """Build the clock; the environment of a process that is to have it."""
+def _fake_clock(folder: Path) -> dict[str, str]:
+    """Compile the library; returns the environment that preloads it into a process."""
     library = folder / "clock.so"
     build = ["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(_SOURCE)]
     if not sys.platform.startswith("linux") or shutil.which("cc") is None:
-        raise NotHere("faking a clock needs Linux and a C compiler: apt install gcc libc6-dev")
+        raise Unsupported("faking a clock needs Linux and a C compiler: apt install gcc libc6-dev")
     subprocess.run(build, check=True, capture_output=True)
     (folder / _FILE).write_bytes(struct.pack("=q", 0))
     return {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(folder / _FILE)}

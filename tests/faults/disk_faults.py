@@ -1,4 +1,4 @@
-"""Faults of the server's disk: full, failing, torn, and writes that never reached it."""
+"""Faults of the server's disk: full, failing, truncated, and writes that were not synced."""
 
 from __future__ import annotations
 
@@ -16,187 +16,185 @@ from pathlib import Path
 from support.processes import Process, Server
 from support.waiting import wait_until
 
-from faults.rig import Needs, Stand
+from faults.rig import Rig, RigOptions, Unsupported
+from tributary.model.clock import utc_ms
 from tributary.store import keys
 
 _DISK_BYTES = 16 << 20
-_HEAL_PATIENCE_S = 5.0
-_WATCH_S = 0.002
+_HEAL_TIMEOUT_S = 5.0
+_SAMPLE_S = 0.002
 _MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 _SYNC_BEGAN = re.compile(r"^(\d+) +(\d+\.\d+) (?:fdatasync|fsync)\(")
 _SYNC_DONE = re.compile(r"(?:fdatasync|fsync)\b.*= 0\s*$")
 
 
-class NotHere(Exception):
-    """This machine cannot show it; the message says why."""
-
-
 @contextlib.contextmanager
-def small_disk(folder: Path, needs: Needs) -> Iterator[Needs]:
+def small_disk(folder: Path, options: RigOptions) -> Iterator[RigOptions]:
     """A file system of 16 MiB for the server's data."""
-    place = folder / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(place)]
+    mountpoint = folder / "disk"
+    mountpoint.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(mountpoint)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        raise NotHere("a small file system needs root: mount -t tmpfs")
+        raise Unsupported("mounting a small tmpfs needs root")
     try:
-        yield needs._replace(folder=place / "redis")
+        yield options._replace(folder=mountpoint / "redis")
     finally:
-        subprocess.run(["umount", "-l", str(place)], check=False)
+        subprocess.run(["umount", "-l", str(mountpoint)], check=False)
 
 
-def traced(_folder: Path, needs: Needs) -> contextlib.AbstractContextManager[Needs]:
-    """Nothing to prepare, but the server must be traceable."""
+def traceable(_folder: Path, options: RigOptions) -> contextlib.AbstractContextManager[RigOptions]:
+    """Check that strace can attach to the server."""
     probe = ["strace", "-o", os.devnull, "-e", "trace=fdatasync", "true"]
     if shutil.which("strace") is None or subprocess.run(probe, check=False).returncode:
-        raise NotHere("strace is missing or may not trace: apt install strace, as root")
-    return contextlib.nullcontext(needs)
+        raise Unsupported(
+            "strace is not installed or not permitted: apt install strace, run as root"
+        )
+    return contextlib.nullcontext(options)
 
 
-def fill_disk(stand: Stand, times: int) -> None:
-    """Fill the disk of a server that syncs every second, wait for 503s, free it."""
+def fill_disk(rig: Rig, times: int) -> None:
+    """Fill the disk of a server with `everysec`, wait for a 503, free it."""
     for _ in range(times):
-        refused = stand.load.ledger.answers["503"]
-        with _ballast(stand):
-            wait_until(lambda r=refused: stand.load.ledger.answers["503"] > r, "a 503", 30)  # type: ignore[misc]
-            stand.wait(1)
-        stand.recovers()
-        stand.on_progress(1)
+        with _full_disk(rig):
+            rig.wait_for_refusal()
+            rig.pause(1)
+        rig.wait_for_recovery()
+        rig.on_progress(1)
 
 
-def fill_disk_until_exit(stand: Stand, times: int) -> None:
-    """Fill the disk of a server that syncs always: it exits, and is started again."""
+def fill_disk_until_exit(rig: Rig, times: int) -> None:
+    """Fill the disk of a server with `always`: it exits and is restarted."""
     for _ in range(times):
         began_s = time.monotonic()
-        with _ballast(stand):
-            process = stand.server.process
-            wait_until(lambda p=process: p.popen.poll() is not None, "the server to give up", 30)  # type: ignore[misc]
-        stand.server.kill()
-        stand.server.start()
-        stand.recovers(began_s)
-        stand.on_progress(1)
+        with _full_disk(rig):
+            process = rig.server.process
+            wait_until(lambda p=process: p.popen.poll() is not None, "the server to exit", 30)  # type: ignore[misc]
+        rig.server.kill()
+        rig.server.start()
+        rig.wait_for_recovery(began_s)
+        rig.on_progress(1)
 
 
-def fail_syncs(stand: Stand, times: int) -> None:
-    """Let every fdatasync of the server fail with EIO for two seconds."""
+def fail_syncs(rig: Rig, times: int) -> None:
+    """Fail every fdatasync of the server with EIO for two seconds."""
     for _ in range(times):
-        refused = stand.load.ledger.answers["503"]
-        with _strace(stand, "-e", "inject=fdatasync:error=EIO"):
-            stand.wait(2)
+        before = rig.load.ledger.answers["503"]
+        with _strace(rig, "-e", "inject=fdatasync:error=EIO"):
+            rig.pause(2)
         began_s = time.monotonic()
-        healed = _heals(stand)
-        if not healed:  # Redis 7.0 refuses writes, and so never syncs again: an operator must act
-            stand.server.kill()
-            stand.server.start()
-        stand.recovers(began_s)
-        stand.notes.append(f"{stand.load.ledger.answers['503'] - refused} answers 503")
-        stand.notes.append("healed by itself" if healed else "stayed at MISCONF until restarted")
-        stand.on_progress(1)
+        healed = _accepts_writes_again(rig)
+        if not healed:  # Redis 7.0 rejects writes, so it never syncs again until restarted
+            rig.server.kill()
+            rig.server.start()
+        rig.wait_for_recovery(began_s)
+        rig.notes.append(f"HTTP 503: {rig.load.ledger.answers['503'] - before}")
+        rig.notes.append("recovered" if healed else "MISCONF until restarted")
+        rig.on_progress(1)
 
 
-def _heals(stand: Stand) -> bool:
-    """Whether the server takes writes again by itself within some seconds."""
-    before = stand.load.ledger.acknowledged
+def _accepts_writes_again(rig: Rig) -> bool:
+    before = rig.load.ledger.acknowledged
     try:
-        wait_until(lambda: stand.load.ledger.acknowledged > before, "a 200", _HEAL_PATIENCE_S)
+        wait_until(lambda: rig.load.ledger.acknowledged > before, "a 200", _HEAL_TIMEOUT_S)
     except AssertionError:
         return False
     return True
 
 
-def forget_unsynced(stand: Stand, times: int) -> None:
-    """Crash as a machine does: the append-only file ends where it was last synced."""
+def lose_unsynced_writes(rig: Rig, times: int) -> None:
+    """Simulate a machine crash: kill the server, cut the append-only file at its last sync."""
     for _ in range(times):
         sizes: list[tuple[float, int]] = []
-        file, stop = _append_only_file(stand), threading.Event()
-
-        watcher = threading.Thread(target=_watch, args=(file, sizes, stop))
-        with _strace(stand, "-ttt", "-e", "trace=fdatasync,fsync") as log:
-            watcher.start()
+        file, stop = _append_only_file(rig), threading.Event()
+        sampler = threading.Thread(target=_sample_size, args=(file, sizes, stop))
+        with _strace(rig, "-ttt", "-e", "trace=fdatasync,fsync") as log:
+            sampler.start()
             try:
-                stand.wait(2 + stand.random.random())
-                stand.server.process.popen.kill()
-                stand.crashes_ms.append(time.time_ns() // 1_000_000)
+                rig.pause(2 + rig.random.random())
+                rig.server.process.popen.kill()
+                rig.crashes_ms.append(utc_ms())
             finally:
                 stop.set()
-                watcher.join()
+                sampler.join()
         began_s = time.monotonic()
-        stand.server.kill()
+        rig.server.kill()
         synced_s = _last_sync_s(log.read_text())
         kept = max((size for at_s, size in sizes if at_s <= synced_s), default=0)
-        gone = file.stat().st_size - kept
+        dropped = file.stat().st_size - kept
         os.truncate(file, kept)
-        stand.notes.append(f"{gone} bytes of the file forgotten")
-        stand.server.start()
-        stand.recovers(began_s)
-        stand.on_progress(1)
+        rig.notes.append(f"{dropped} unsynced bytes dropped")
+        rig.server.start()
+        rig.wait_for_recovery(began_s)
+        rig.on_progress(1)
 
 
-def _watch(file: Path, sizes: list[tuple[float, int]], stop: threading.Event) -> None:
-    """Note the size of a file again and again."""
-    while not stop.wait(_WATCH_S):
+def _sample_size(file: Path, sizes: list[tuple[float, int]], stop: threading.Event) -> None:
+    """Sample the size of a file until stopped."""
+    while not stop.wait(_SAMPLE_S):
         sizes.append((time.time(), file.stat().st_size))
 
 
-def tear_tail(stand: Stand, times: int) -> None:
-    """Cut the append-only file inside its last record, anywhere: the server must start."""
-    stand.settle_load(100)
-    stand.drain()
-    for aggregator in stand.aggregators:
-        aggregator.kill()  # their heartbeats would be the last record
-    stand.record_probes()
-    stand.server.kill()
-    file = _append_only_file(stand)
+def truncate_last_record(rig: Rig, times: int) -> None:
+    """Truncate the append-only file within its last record: the server must start."""
+    rig.wait_for_readings(100)
+    rig.drain()
+    for aggregator in rig.aggregators:
+        aggregator.kill()  # or else the last record is a heartbeat
+    rig.record_probes()
+    rig.server.kill()
+    file = _append_only_file(rig)
     content = file.read_bytes()
     last = content.rfind(_MULTI)
     cuts = list(range(last, len(content)))
-    cuts = cuts if times >= len(cuts) else sorted(stand.random.sample(cuts, times))
+    cuts = cuts if times >= len(cuts) else sorted(rig.random.sample(cuts, times))
     for number, cut in enumerate(cuts):
-        copy = stand.folder / f"torn-{number}"
+        copy = rig.folder / f"truncated-{number}"
         shutil.copytree(file.parents[1], copy, ignore=shutil.ignore_patterns("*.sock", "lock"))
         os.truncate(copy / file.parent.name / file.name, cut)
-        _check_prefix(stand, copy)
+        _check_prefix(rig, copy)
         shutil.rmtree(copy)
-        stand.on_progress(1)
-    stand.notes.append(f"{len(cuts)} of {len(content) - last} places cut, each started")
-    stand.server.start()
-    for aggregator in list(stand.aggregators):
-        stand.replace(aggregator)
-    stand.recovers()
+        rig.on_progress(1)
+    rig.notes.append(f"{len(cuts)} of {len(content) - last} offsets; the server started each time")
+    rig.server.start()
+    for aggregator in list(rig.aggregators):
+        rig.replace(aggregator)
+    rig.wait_for_recovery()
 
 
-def _check_prefix(stand: Stand, data: Path) -> None:
-    """A server starts on the data, and what it holds is a prefix: numbers and entries agree."""
-    server = Server(data, stand.needs.binary)
+def _check_prefix(rig: Rig, data: Path) -> None:
+    """Start a server on the data; its streams must be a prefix: counters and entries agree."""
+    server = Server(data, rig.options.binary)
     try:
-        for partition in range(stand.settings.partitions):
-            numbered = int(server.client.hget(keys.meta(partition), "entries") or 0)
-            held = server.client.xlen(keys.readings(partition))
-            assert numbered == held, f"partition {partition}: {numbered} numbered, {held} held"
+        for partition in range(rig.settings.partitions):
+            appended = int(server.client.hget(keys.meta(partition), "entries") or 0)
+            stored = server.client.xlen(keys.readings(partition))
+            assert appended == stored, (
+                f"partition {partition}: {appended} appended, {stored} stored"
+            )
     finally:
         server.close()
 
 
 @contextlib.contextmanager
-def _ballast(stand: Stand) -> Iterator[None]:
-    """Fill the file system of the server's data for a while."""
-    assert stand.needs.folder is not None
-    ballast = stand.needs.folder.parent / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+def _full_disk(rig: Rig) -> Iterator[None]:
+    """Fill the file system of the server's data, and free it at the end."""
+    assert rig.options.folder is not None
+    filler = rig.options.folder.parent / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(b"\0" * 4096)
     try:
         yield
     finally:
-        ballast.unlink()
+        filler.unlink()
 
 
 @contextlib.contextmanager
-def _strace(stand: Stand, *options: str) -> Iterator[Path]:
-    """Trace every thread of the server; what is traced goes to a file."""
-    log = stand.folder / "strace.log"
+def _strace(rig: Rig, *options: str) -> Iterator[Path]:
+    """Attach strace to every thread of the server; yields its log."""
+    log = rig.folder / "strace.log"
     log.unlink(missing_ok=True)
-    pid = str(stand.server.process.pid)
+    pid = str(rig.server.process.pid)
     tracer = Process(["strace", "-f", "-o", str(log), *options, "-p", pid])
     try:
         tracer.wait_for(re.compile("attached"), 10)
@@ -204,18 +202,18 @@ def _strace(stand: Stand, *options: str) -> Iterator[Path]:
     finally:
         if tracer.popen.poll() is None:
             tracer.signal(signal.SIGINT)
-        with contextlib.suppress(AssertionError):  # it may wait for a child of a killed server
+        with contextlib.suppress(AssertionError):  # it may wait for a child of the killed server
             tracer.end(3)
 
 
-def _append_only_file(stand: Stand) -> Path:
-    """The file that the server appends to now."""
-    data = stand.needs.folder or stand.folder / "redis"
+def _append_only_file(rig: Rig) -> Path:
+    """The file to which the server appends."""
+    data = rig.options.folder or rig.folder / "redis"
     return max((data / "appendonlydir").glob("*.incr.aof"), key=lambda file: file.stat().st_mtime)
 
 
 def _last_sync_s(log: str) -> float:
-    """When the last sync that succeeded began: what was written before is on disk."""
+    """When the last successful sync began: everything written before is on disk."""
     began: dict[str, float] = {}
     last_s = 0.0
     for line in log.splitlines():

@@ -1,13 +1,13 @@
-"""What an automatic failover of a Redis Cluster loses, by level of durability.
+"""What an automatic failover of a Redis Cluster loses, by durability level.
 
-Each round starts a cluster of its own (3 masters, 3 replicas), ingest and aggregators, sends
-readings of many devices, kills one master with SIGKILL, and waits until its replica is promoted.
-Then the killed node is started again, as an operator or a supervisor would do, and at the end the
-ledger is compared with what the cluster holds.
+Each round starts a cluster (3 masters, 3 replicas), ingest and aggregators, records readings of
+many devices, kills one master with SIGKILL, and waits until its replica is promoted. Then it
+restarts the killed node, as an operator or a supervisor would, and compares the ledger with the
+data in the cluster.
 
-A lagging replica is one whose replication link has been down for some time before the kill: it is
-made to log in as a user that does not exist, and the link is closed. Stopping the process of the
-replica would not do: what its kernel has received meanwhile it reads when it goes on.
+The link of a lagging replica is down for some time before the kill: the replica gets wrong
+credentials, and the link is closed. SIGSTOP would not do, because a process that continues reads
+what its kernel has received.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 _TIMEOUT_S = 60.0
 _SENDERS = 8
 _DEVICES = 400
-_ENDLESS = 1 << 40  # readings
+_UNLIMITED = 1 << 40  # readings
 _STYLE = Style((1, 2, 5), pause_s=0.005, is_keyed=True, timeout_s=5.0)
 _CONFIG = MappingProxyType({
     "memory": {"appendonly": "no"},
@@ -50,41 +50,41 @@ _CONFIG = MappingProxyType({
 
 
 class Options(NamedTuple):
-    """One round."""
+    """The options of one round."""
 
     level: Level
     lag_ms: int = 0  # how long the replica has received nothing when its master is killed
-    seed: int = 1  # which master, at which moment, and what is sent
-    load_s: float = 3.0  # before the fault, and after it
+    seed: int = 1  # of the master, the time of the kill, and the load
+    load_s: float = 3.0  # before and after the kill
 
 
 class Outcome(NamedTuple):
-    """What one round has shown; readings, except where a unit is named."""
+    """The result of one round; in readings unless a unit is named."""
 
     acknowledged: int
     lost: int  # acknowledged, but not stored or not counted
-    reported: int  # as lost, by `status`
-    twice: int  # stored or counted
-    answers_503: int  # before the kill, while the replica lagged
-    promoted_ms: int  # from the kill until the replica is a master
-    accepted_ms: int  # from the kill until a reading for its partitions is accepted
-    problems: list[str]  # what breaks the promise of the level
+    reported_lost: int  # by `tributary status`
+    duplicated: int  # stored or counted twice
+    responses_503: int  # before the kill, while the replica lagged
+    promoted_ms: int  # from the kill until the promotion
+    accepted_ms: int  # from the kill until a reading of its partitions is accepted
+    violations: list[str]  # of the guarantee of the level
 
 
-class Trial:
-    """A cluster with ingest, aggregators and senders, until closed."""
+class ClusterRig:
+    """A cluster with ingest, aggregators and senders."""
 
     def __init__(self, folder: Path, options: Options) -> None:
         self.options = options
         self.random = random.Random(options.seed)
         self._stack = contextlib.ExitStack()
-        with contextlib.ExitStack() as if_it_fails:
-            if_it_fails.callback(self.close)
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(self.close)
             self._start(folder)
-            if_it_fails.pop_all()
+            cleanup.pop_all()
 
     def close(self) -> None:
-        """Stop everything."""
+        """Stop all processes and senders."""
         self._stack.close()
 
     def _start(self, folder: Path) -> None:
@@ -103,7 +103,9 @@ class Trial:
         for sender in self.senders:
             self._stack.callback(sender.wire.is_abandoned.set)
             sender.start()
-        wait_until(lambda: self.ledger.acknowledged > _DEVICES, "readings to be taken", _TIMEOUT_S)
+        wait_until(
+            lambda: self.ledger.acknowledged > _DEVICES, "readings to be accepted", _TIMEOUT_S
+        )
 
     def _run(self, *arguments: str) -> Process:
         process = tributary(*arguments, environ=environ(self.settings))
@@ -113,10 +115,10 @@ class Trial:
     def _sender(self, number: int) -> Sender:
         devices = [f"car-{device}" for device in range(number, _DEVICES, _SENDERS)]
         seed = self.options.seed * _SENDERS + number
-        return Sender(self.url, self.ledger, devices, readings=_ENDLESS, seed=seed, style=_STYLE)
+        return Sender(self.url, self.ledger, devices, readings=_UNLIMITED, seed=seed, style=_STYLE)
 
     def finish(self) -> Verdict:
-        """Let the senders finish and everything drain, and compare."""
+        """Stop the senders, wait for the drain, and compare the ledger with the cluster."""
         for sender in self.senders:
             sender.giving_up.set()
         for sender in self.senders:
@@ -126,7 +128,7 @@ class Trial:
             return verify(self.ledger, client, self.settings)
 
     def status(self) -> Status:
-        """What Tributary reports."""
+        """The status that Tributary reports."""
         with self._client() as client:
             return status.read(client, self.settings)
 
@@ -139,77 +141,78 @@ class Trial:
             client.close()
 
     def record_on(self, master: Node) -> None:
-        """Have one reading accepted in a partition that this master holds, however often it takes."""
-        held = {p for p in range(self.settings.partitions) if _holds(master, keys.meta(p))}
+        """Record one reading in a partition that this master holds, retrying until accepted."""
+        partitions = {p for p in range(self.settings.partitions) if _holds(master, keys.meta(p))}
         device = next(
             name
             for name in (f"probe-{number}" for number in range(10_000))
-            if keys.partition_of(name, self.settings.partitions) in held
+            if keys.partition_of(name, self.settings.partitions) in partitions
         )
-        wire = Wire(self.url, self.ledger, _STYLE)
-        with contextlib.closing(wire):
+        with contextlib.closing(Wire(self.url, self.ledger, _STYLE)) as wire:
             outcome = wire.send(Sent(device, 1, 1))
-        assert outcome in {"ok", "dup"}, f"after the failover a reading is {outcome}"
+        assert outcome in {"ok", "dup"}, f"a reading after the failover: {outcome}"
 
 
-def play(folder: Path, options: Options) -> Outcome:
-    """One round."""
-    trial = Trial(folder, options)
-    with contextlib.closing(trial):
-        place = trial.random.randrange(len(trial.cluster.masters))
-        master, replica = trial.cluster.masters[place], trial.cluster.followers[place]
-        _pause(options.load_s * (0.5 + trial.random.random() / 2))
-        before = trial.ledger.answers["503"]
+def run_failover(folder: Path, options: Options) -> Outcome:
+    """Run one round."""
+    rig = ClusterRig(folder, options)
+    with contextlib.closing(rig):
+        index = rig.random.randrange(len(rig.cluster.masters))
+        master, replica = rig.cluster.masters[index], rig.cluster.followers[index]
+        _pause(options.load_s * (0.5 + rig.random.random() / 2))
+        before = rig.ledger.answers["503"]
         if options.lag_ms:
             _detach(master, replica)
             _pause(options.lag_ms / 1000)
-        answers_503 = trial.ledger.answers["503"] - before
+        responses_503 = rig.ledger.answers["503"] - before
         killed_s = time.monotonic()
         master.process.kill()
-        since_ms = _since(killed_s)
+        since_ms = _stopwatch_ms(killed_s)
         wait_until(lambda: _is_master(replica), "the replica to be promoted", _TIMEOUT_S)
         promoted_ms = since_ms()
         _attach(replica)
-        master.start()  # not before: with appendonly no it would come back empty, as the master
-        trial.record_on(replica)
+        master.start()  # only now: with `appendonly no` it would restart empty, and as the master
+        rig.record_on(replica)
         accepted_ms = since_ms()
         _pause(options.load_s)
-        verdict = trial.finish()
-        reported = trial.status().lost
+        verdict = rig.finish()
+        reported_lost = rig.status().lost
     return Outcome(
         verdict.acknowledged,
         verdict.lost + verdict.uncounted,
-        reported,
+        reported_lost,
         verdict.duplicated + verdict.overcounted,
-        answers_503,
+        responses_503,
         promoted_ms,
         accepted_ms,
-        _problems(options, verdict),
+        _violations(options, verdict),
     )
 
 
-def _problems(options: Options, verdict: Verdict) -> list[str]:
-    """What no level may do, and what this one promises not to do."""
+def _violations(options: Options, verdict: Verdict) -> list[str]:
+    """Violations of what every level guarantees, and of what this one does."""
     found = list(verdict.miscounted)
     if verdict.duplicated:
         found.append(f"{verdict.duplicated} readings are stored twice")
     if verdict.unexpected:
-        found.append(f"{verdict.unexpected} readings are stored that were refused")
+        found.append(f"{verdict.unexpected} readings that were refused are stored")
     if verdict.lost and options.level == "replicated":
-        found.append(f"{verdict.lost} readings are lost that a replica had confirmed")
+        found.append(f"{verdict.lost} readings that a replica had confirmed are lost")
     return found
 
 
 def _detach(master: Node, replica: Node) -> None:
-    """Let the replica receive nothing any more: its master refuses its login."""
+    """Break the replication link: the replica logs in with wrong credentials."""
     replica.client.config_set("masteruser", "nobody")
     replica.client.config_set("masterauth", "nothing")
     master.client.client_kill_filter(_type="replica")
-    wait_until(lambda: not master.client.info("replication")["connected_slaves"], "the cut")
+    wait_until(
+        lambda: not master.client.info("replication")["connected_slaves"], "the link to break"
+    )
 
 
 def _attach(replica: Node) -> None:
-    """Let it log in as before, should it ever be a replica again."""
+    """Restore the credentials, for when it is a replica again."""
     replica.client.config_set("masteruser", "")
     replica.client.config_set("masterauth", "")
 
@@ -226,7 +229,7 @@ def _holds(node: Node, key: str) -> bool:
     return True
 
 
-def _since(began_s: float) -> Callable[[], int]:
+def _stopwatch_ms(began_s: float) -> Callable[[], int]:
     return lambda: round((time.monotonic() - began_s) * 1000)
 
 

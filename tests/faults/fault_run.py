@@ -1,4 +1,4 @@
-"""One fault, or many, against a deployment: injected, recovered from, judged."""
+"""Inject one fault or a storm of faults into a deployment, and check the result."""
 
 from __future__ import annotations
 
@@ -14,113 +14,111 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from faults import checks
-from faults.checks import Found, Judge
-from faults.disk_faults import NotHere
+from faults.checks import Check, Findings
 from faults.fault_catalogue import CATALOGUE, Fault, find
-from faults.rig import Needs, Stand, standing
+from faults.rig import Rig, RigOptions, Unsupported
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 Progress = Callable[[int], None]
 
 
 class Result(NamedTuple):
-    """What came of a run."""
+    """The outcome of a run."""
 
     id: str
     title: str
     seed: int
     times: int
-    found: Found | None  # None: it could not be run here
+    findings: Findings | None  # None: this machine does not support the fault
     recoveries_s: list[float]
     notes: list[str]
     seconds: float
 
     @property
     def is_clean(self) -> bool:
-        """Whether the promise was kept, as far as it could be tried."""
-        return self.found is None or not self.found.faults
+        """Whether no guarantee was violated."""
+        return self.findings is None or not self.findings.violations
 
     def recovery_ms(self, percentile: float) -> str:
-        """Recovery in ms, as text; a dash if nothing was measured."""
+        """Recovery time in ms, as text; a dash if none was measured."""
         if not self.recoveries_s:
             return "-"
         return f"{np.percentile(self.recoveries_s, percentile) * 1000:.0f}"
 
 
-def _ignore(_: int) -> None:
-    """Nobody watches."""
-
-
-class Order(NamedTuple):
-    """How a fault is to be run."""
+class RunOptions(NamedTuple):
+    """How to run a fault."""
 
     seed: int
-    times: int = 0  # 0: as often as the catalogue says
-    given: Mapping[str, Any] = _NONE  # settings of the roles under test
-    is_keyed: bool = True  # senders retry by Idempotency-Key
-    progress: Progress = _ignore
+    times: int = 0  # 0: as in the catalogue
+    overrides: Mapping[str, Any] = _EMPTY  # settings of the roles under test
+    is_keyed: bool = True  # senders retry with an Idempotency-Key
+    progress: Progress = lambda _: None
 
 
-def one(fault: Fault, order: Order) -> Result:
-    """Inject a fault and judge."""
-    order = order._replace(times=order.times or fault.times)
-    result = Result(fault.id, fault.title, order.seed, order.times, None, [], [], 0.0)
+def run_one(fault: Fault, run: RunOptions) -> Result:
+    """Inject one fault into a deployment of its own."""
+    run = run._replace(times=run.times or fault.times)
+    result = Result(fault.id, fault.title, run.seed, run.times, None, [], [], 0.0)
     began_s = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as name, contextlib.ExitStack() as prepared:
-        needs = fault.needs._replace(is_keyed=order.is_keyed)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name, contextlib.ExitStack() as stack:
+        options = fault.options._replace(is_keyed=run.is_keyed)
         try:
             if fault.prepare is not None:
-                needs = prepared.enter_context(fault.prepare(Path(name), needs))
-        except NotHere as why:
-            return result._replace(times=0, notes=[f"not run: {why}"])
-        with standing(Path(name), order.seed, needs, order.given) as stand:
-            stand.on_progress = order.progress
-            found = _judged(stand, fault.judge, lambda: fault.inject(stand, order.times))
+                options = stack.enter_context(fault.prepare(Path(name), options))
+        except Unsupported as error:
+            return result._replace(times=0, notes=[f"not run: {error}"])
+        rig = Rig(Path(name), run.seed, options, run.overrides)
+        with contextlib.closing(rig):
+            rig.on_progress = run.progress
+            findings = _inject_and_check(rig, fault.check, lambda: fault.inject(rig, run.times))
     seconds = time.monotonic() - began_s
     return result._replace(
-        found=found, recoveries_s=stand.recoveries_s, notes=stand.notes, seconds=seconds
+        findings=findings, recoveries_s=rig.recoveries_s, notes=rig.notes, seconds=seconds
     )
 
 
-def _judged(stand: Stand, by: Judge, inject: Callable[[], None]) -> Found:
-    """Inject, let everything drain, judge; what did not happen in time breaks the promise too."""
+def _inject_and_check(rig: Rig, check: Check, inject: Callable[[], None]) -> Findings:
+    """Inject under load, drain, check; a timeout on the way is a violation."""
     try:
-        stand.settle_load(100)
+        rig.wait_for_readings(100)
         inject()
-        stand.settle_load(20)
-        stand.drain()
-    except AssertionError as unmet:
-        return Found(stand.load.ledger.acknowledged, 0, 0, 0, 0, [str(unmet) or repr(unmet)])
-    return by(stand)
+        rig.wait_for_readings(20)
+        rig.drain()
+    except AssertionError as error:
+        return Findings(rig.load.ledger.acknowledged, 0, 0, 0, 0, [str(error) or repr(error)])
+    return check(rig)
 
 
-def storm(order: Order, seconds: float) -> Result:
-    """Many kinds of fault on one deployment, in an order that the seed decides."""
+def run_storm(run: RunOptions, seconds: float) -> Result:
+    """Inject many kinds of fault into one deployment, in random order."""
     began_s = time.monotonic()
     injected: list[str] = []
 
-    def inject(stand: Stand) -> None:
-        for fault in _endless(random.Random(order.seed)):
+    def inject(rig: Rig) -> None:
+        for fault in _shuffled_endlessly(random.Random(run.seed)):
             if time.monotonic() - began_s > seconds:
                 return
             injected.append(fault.id)
-            fault.inject(stand, fault.storm)
+            fault.inject(rig, fault.storm_times)
 
-    needs = Needs(is_keyed=order.is_keyed)
+    options = RigOptions(is_keyed=run.is_keyed)
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as name,
-        standing(Path(name), order.seed, needs, order.given) as stand,
+        contextlib.closing(Rig(Path(name), run.seed, options, run.overrides)) as rig,
     ):
-        found = _judged(stand, checks.exact, lambda: inject(stand))
+        findings = _inject_and_check(rig, checks.exactly_once, lambda: inject(rig))
     notes = [f"{len(set(injected))} kinds: {' '.join(injected)}"]
-    times = sum(find(id_).storm for id_ in injected)
-    title, lasted_s = "many kinds at random", time.monotonic() - began_s
-    return Result("storm", title, order.seed, times, found, stand.recoveries_s, notes, lasted_s)
+    times = sum(find(id_).storm_times for id_ in injected)
+    return Result(
+        "storm", "random faults", run.seed, times, findings, rig.recoveries_s, notes,
+        time.monotonic() - began_s,
+    )  # fmt: skip
 
 
-def _endless(order: random.Random) -> Iterator[Fault]:
-    """The faults that bear company, shuffled, again and again."""
-    fit = [fault for fault in CATALOGUE if fault.storm]
+def _shuffled_endlessly(rng: random.Random) -> Iterator[Fault]:
+    """The faults that can share a deployment, reshuffled after each pass."""
+    faults = [fault for fault in CATALOGUE if fault.storm_times]
     while True:
-        order.shuffle(fit)
-        yield from fit
+        rng.shuffle(faults)
+        yield from faults

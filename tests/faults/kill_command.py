@@ -1,4 +1,4 @@
-"""`scripts/chaos kills`: the kill storm from the command line."""
+"""`scripts/chaos kills`: run a kill storm and print its result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from faults.kills import Durability, Options, Outcome, Storm
 
 
 def storm(folder: Path, options: Options) -> Outcome:
-    """Run a storm in a folder of its own; a service that stays down ends it early."""
+    """Run a storm with its data below `folder`.
+
+    Raises:
+        AssertionError: the service did not recover.
+    """
     running = Storm(folder, options)
     with contextlib.closing(running):
         _consume(running.run(), options)
@@ -32,28 +36,28 @@ def _consume(kills: Iterator[str], options: Options) -> None:
         pass
 
 
-def judge(options: Options, outcome: Outcome) -> list[str]:
-    """What breaks the promise of this durability."""
+def violations(options: Options, outcome: Outcome) -> list[str]:
+    """Violations of what this durability level guarantees."""
     verdict = outcome.verdict
-    wrong = list(outcome.problems)
+    found = list(outcome.problems)
     if verdict.lost and not options.may_lose:
-        wrong.append(f"{verdict.lost} acknowledged readings are not stored")
+        found.append(f"{verdict.lost} acknowledged readings are not stored")
     if verdict.duplicated or verdict.overcounted:
-        wrong.append(f"{verdict.duplicated + verdict.overcounted} readings are counted twice")
+        found.append(f"{verdict.duplicated + verdict.overcounted} readings are counted twice")
     if verdict.unexpected:
-        wrong.append(f"{verdict.unexpected} readings are stored that were refused")
-    return wrong + verdict.miscounted
+        found.append(f"{verdict.unexpected} refused readings are stored")
+    return found + verdict.miscounted
 
 
 def lines(options: Options, outcome: Outcome) -> Iterator[str]:
-    """The outcome as text: one line of sums, one for each kind of process, one for each problem."""
-    verdict, wrong = outcome.verdict, judge(options, outcome)
+    """The outcome as text: totals, then a line per kind of process and per violation."""
+    verdict, found = outcome.verdict, violations(options, outcome)
     disk = f"fdatasync +{options.slow_disk_ms} ms" if options.slow_disk_ms else "normal disk"
     yield (
-        f"{'FAILED' if wrong else 'ok'}: {sum(outcome.kills.values())} kills, "
+        f"{'FAILED' if found else 'ok'}: {sum(outcome.kills.values())} kills, "
         f"durability {options.durability}, {disk}, seed {options.seed}: "
         f"acknowledged {verdict.acknowledged}, lost {verdict.lost + verdict.uncounted}, "
-        f"twice {verdict.duplicated + verdict.overcounted}, "
+        f"duplicated {verdict.duplicated + verdict.overcounted}, "
         f"indeterminate {verdict.indeterminate + verdict.recovered}, "
         f"orphans {sum(problem.startswith('orphan') for problem in outcome.problems)}, "
         f"reported as lost {outcome.reported_lost}"
@@ -61,23 +65,23 @@ def lines(options: Options, outcome: Outcome) -> Iterator[str]:
     for kind, recoveries_s in outcome.recoveries_s.items():
         if recoveries_s:
             p50, p99 = np.percentile(recoveries_s, [50, 99]) * 1000
-            yield f"  {kind}: {outcome.kills[kind]} kills, next reading p50 {p50:.0f} ms, p99 {p99:.0f} ms"
-    yield from (f"  {problem}" for problem in wrong)
+            yield f"  {kind}: {outcome.kills[kind]} kills, recovery p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+    yield from (f"  {violation}" for violation in found)
 
 
 @click.command("kills", epilog="Example: scripts/chaos kills --kills 30 --durability fsync")
-@click.option("--kills", default=1000, show_default=True, help="over every process of `up`")
-@click.option("--seed", type=int, help="of the order, the moments and the processes")
+@click.option("--kills", default=1000, show_default=True, help="over all processes of `up`")
+@click.option("--seed", type=int, help="of the order, the times and the processes")
 @click.option("--durability", type=click.Choice(["memory", "aof", "fsync"]), default="aof",
               show_default=True, help="of the deployment")  # fmt: skip
 @click.option("--slow-disk-ms", default=0, show_default=True,
-              help="added to each fdatasync of the server; needs strace")  # fmt: skip
+              help="delay of each fdatasync of the server; needs strace")  # fmt: skip
 def command(kills: int, seed: int | None, durability: Durability, slow_disk_ms: int) -> None:
-    """Kill processes of `up`, itself included, under load; count lost, twice and orphans."""
+    """Kill processes of `up`, including itself, under load; count lost and duplicated readings and orphans."""
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
     options = Options(kills, seed, durability, slow_disk_ms)
     with tempfile.TemporaryDirectory(prefix="tributary-kills-") as folder:
         outcome = storm(Path(folder), options)
     for line in lines(options, outcome):
         click.echo(line)
-    sys.exit(1 if judge(options, outcome) else 0)
+    sys.exit(1 if violations(options, outcome) else 0)

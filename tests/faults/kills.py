@@ -1,8 +1,8 @@
-"""The kill storm: SIGKILL to every kind of process of `tributary up` while a load runs.
+"""The kill storm: SIGKILL every kind of process of `tributary up` under load.
 
-A kill of `up` itself must take every other process with it; `up` then starts again on the same
-port and data directory. All other processes `up` replaces. At the end the ledger is compared with
-what the server holds.
+When `up` itself is killed, all its processes must exit; the storm then restarts it on the same port
+and data directory. `up` replaces any other killed process. At the end the ledger is compared with
+the data in the server.
 """
 
 from __future__ import annotations
@@ -34,44 +34,44 @@ from tributary.store import redis_client
 
 _RECOVERY_TIMEOUT_S = 60.0
 _START_TIMEOUT_S = 60.0
-_PACE = Style((1, 2, 5), pause_s=0.03, is_keyed=True, timeout_s=5.0)
-_ENDLESS = 1 << 40  # readings
-# How many of 20 kills hit a kind. A kill of `up` takes longest: everything starts again.
-_SHARES = {"up": 3, "server": 3, "web": 2, "HTTP worker": 6, "aggregator": 5, "guard": 1}
+_STYLE = Style((1, 2, 5), pause_s=0.03, is_keyed=True, timeout_s=5.0)
+_UNLIMITED = 1 << 40  # readings
+# Of 20 kills. A kill of `up` takes longest, because every process is restarted.
+_KILLS_OF_20 = {"up": 3, "server": 3, "web": 2, "HTTP worker": 6, "aggregator": 5, "guard": 1}
 
 
-Durability = Literal["memory", "aof", "fsync"]  # what the embedded server has
+Durability = Literal["memory", "aof", "fsync"]  # that the embedded server supports
 
 
 class Options(NamedTuple):
-    """What is killed and how often, and what the deployment is like."""
+    """The options of a storm."""
 
     kills: int = 1000
     seed: int = 1
     durability: Durability = "aof"
-    slow_disk_ms: int = 0  # added to each fdatasync of the server
+    slow_disk_ms: int = 0  # delay of each fdatasync of the server
 
     @property
     def may_lose(self) -> bool:
         """Whether a kill of the server may lose readings.
 
-        At `aof` the server may reply before it has written, while its disk is busy.
+        At `aof` the server may reply before it writes, while its disk is busy.
         """
         return self.durability != "fsync"
 
 
 class Outcome(NamedTuple):
-    """What the storm has shown."""
+    """The result of a storm."""
 
     kills: Counter[str]
-    recoveries_s: dict[str, list[float]]  # until another reading was acknowledged, by kind
+    recoveries_s: dict[str, list[float]]  # until the next readings are acknowledged, by kind
     verdict: Verdict
     reported_lost: int
-    problems: list[str]  # orphans, failed starts, a port that stays open, services that stay down
+    problems: list[str]  # orphans, failed starts, open ports
 
 
 class Storm:
-    """A deployment of `tributary up` under load, whose processes are killed."""
+    """A deployment of `tributary up` under load, and the kills of its processes."""
 
     def __init__(self, folder: Path, options: Options) -> None:
         self._folder = folder
@@ -84,24 +84,24 @@ class Storm:
             durability=options.durability, server_binary=self._binary(), log_level="ERROR",
         )  # fmt: skip
         self.kills: Counter[str] = Counter()
-        self.recoveries_s: dict[str, list[float]] = {kind: [] for kind in _SHARES}
+        self.recoveries_s: dict[str, list[float]] = {kind: [] for kind in _KILLS_OF_20}
         self.problems: list[str] = []
         self._start()
         url = f"http://127.0.0.1:{self._port}"
         ledger = folder / "ledger.jsonl"
-        self.load = Load(url, ledger, readings=_ENDLESS, seed=options.seed, style=_PACE)
+        self.load = Load(url, ledger, readings=_UNLIMITED, seed=options.seed, style=_STYLE)
 
     def run(self) -> Iterator[str]:
-        """Kill as often as asked for; yields the kind of each process that was killed."""
+        """Kill `options.kills` processes; yields the kind of each."""
         deck: list[str] = []
         while sum(self.kills.values()) < self._options.kills:
             if not deck:
-                deck = [kind for kind, share in _SHARES.items() for _ in range(share)]
+                deck = [kind for kind, share in _KILLS_OF_20.items() for _ in range(share)]
                 self._random.shuffle(deck)
             yield self._kill_one(deck.pop())
 
     def outcome(self) -> Outcome:
-        """Let everything drain, compare, and stop."""
+        """Drain, compare the ledger with the server, and stop."""
         self.load.finish(_RECOVERY_TIMEOUT_S)
         url = (self._data_dir / "redis.url").read_text().strip()
         settings = msgspec.structs.replace(self._settings, redis_url=url)
@@ -112,12 +112,12 @@ class Storm:
         finally:
             client.close()
         if self._up.stop() != 0:
-            self.problems.append(f"up did not stop in order: {self._up.text[-1000:]}")
+            self.problems.append(f"up did not shut down cleanly: {self._up.text[-1000:]}")
         self._check_gone()
         return Outcome(self.kills, self.recoveries_s, verdict, reported_lost, self.problems)
 
     def close(self) -> None:
-        """Stop everything, whatever state it is in."""
+        """Kill everything that is left."""
         self.load.close()
         self._up.kill()
         self._check_gone()
@@ -144,19 +144,24 @@ class Storm:
 
     def _wait_for_readings(self, count: int, when: str) -> None:
         if not tree.wait_for(lambda: self.load.ledger.acknowledged >= count, _RECOVERY_TIMEOUT_S):
-            raise AssertionError(f"no reading is taken {when}; up says: {self._up.text[-2000:]}")
+            raise AssertionError(
+                f"no reading is accepted {when}; output of up: {self._up.text[-2000:]}"
+            )
 
     def _start(self) -> None:
         self._mark = uuid.uuid4().hex
         variables = environ(self._settings)
         variables.pop("TRIBUTARY_REDIS_URL")
         self._up = tributary(
-            "up", "--data-dir", str(self._data_dir), environ={**variables, tree.MARK: self._mark}
+            "up",
+            "--data-dir",
+            str(self._data_dir),
+            environ={**variables, tree.MARK: self._mark},
         )
         self._up.wait_for(tree.READY, _START_TIMEOUT_S)
 
     def _check_gone(self) -> None:
-        """Note down and end what the last `up` has left behind."""
+        """Note and kill what the last `up` left behind."""
         self.problems += tree.left_behind(self._mark, self._data_dir, self._port)
         for pid in self._members():
             with contextlib.suppress(ProcessLookupError):
@@ -178,7 +183,7 @@ class Storm:
         return found
 
     def _drain(self, settings: Settings) -> int:
-        """Wait until everything accepted is accounted for; readings reported as lost."""
+        """Wait until no entry is pending; returns the readings reported as lost."""
         client = redis_client.connect(settings)
         try:
             wait_until(lambda: status.read(client, settings).pending == 0, "a drain", 120)
@@ -187,7 +192,7 @@ class Storm:
             client.close()
 
     def _binary(self) -> str:
-        """A program that runs the server on a slow disk; empty: the server as it is."""
+        """A script that runs the server with a slow disk; empty: the default server."""
         if not self._options.slow_disk_ms:
             return ""
         script = self._folder / "slow-server"
@@ -202,7 +207,7 @@ class Storm:
 
 
 def _kind(line: str, *, is_child: bool) -> str:
-    """Which kind of process has this command line; empty: none that is killed."""
+    """The kind of process with this command line; empty: not to be killed."""
     if line.startswith("strace"):
         return ""
     if "valkey-server" in line:

@@ -1,100 +1,104 @@
-"""Faults of the network between our processes and Redis, all by the proxies."""
+"""Network faults between Tributary's processes and Redis, injected by the proxies."""
 
 from __future__ import annotations
 
 import time
 
 from faults.proxy import Proxy
-from faults.rig import Stand
+from faults.rig import Rig
 from tributary.store.scripts import APPEND, COMMIT
 
-_HITS_PATIENCE_S = 600.0
+_INJECT_TIMEOUT_S = 600.0
+_BLACKHOLES = {
+    "both directions blackholed": ("to_server", "to_client"),
+    "commands dropped": ("to_server",),
+    "replies dropped": ("to_client",),
+}
 _OUTAGES = (
-    ("cut", 1.0),
-    ("both ways dark", 1.0),
-    ("commands vanish", 1.0),
-    ("replies vanish", 1.0),
-    ("cut", 10.0),
-    ("both ways dark", 10.0),
+    ("reset", 1.0),
+    *((kind, 1.0) for kind in _BLACKHOLES),
+    ("reset", 10.0),
+    ("both directions blackholed", 10.0),
 )
-_DARK = {"both ways dark": ("up", "down"), "commands vanish": ("up",), "replies vanish": ("down",)}
 
 
-def _proxies(stand: Stand) -> tuple[Proxy, Proxy]:
-    return stand.to_ingest, stand.to_aggregators
+def _proxies(rig: Rig) -> tuple[Proxy, Proxy]:
+    return rig.ingest_proxy, rig.aggregator_proxy
 
 
-def _hit_until_done(stand: Stand, times: int) -> None:
-    """Wait until every hit has found its call."""
-    left = sum(proxy.pending_hits() for proxy in _proxies(stand))
-    until_s = time.monotonic() + _HITS_PATIENCE_S + times
+def _wait_until_injected(rig: Rig, times: int) -> None:
+    left = sum(proxy.pending_injections() for proxy in _proxies(rig))
+    until_s = time.monotonic() + _INJECT_TIMEOUT_S + times
     while left:
-        assert time.monotonic() < until_s, f"{left} of {times} hits found no call"
-        stand.wait(0.05)
-        now = sum(proxy.pending_hits() for proxy in _proxies(stand))
-        stand.on_progress(left - now)
+        assert time.monotonic() < until_s, f"{left} of {times} faults were not injected"
+        rig.pause(0.05)
+        now = sum(proxy.pending_injections() for proxy in _proxies(rig))
+        rig.on_progress(left - now)
         left = now
 
 
-def swallow_replies(stand: Stand, times: int) -> None:
-    """Swallow replies after the server has executed: half of append, half of commit."""
+def drop_replies(rig: Rig, times: int) -> None:
+    """Drop replies after the server has executed the command: half of append, half of commit."""
     hanging = min(4, times // 100)  # each costs its process a whole timeout
     for proxy, script, part in (
-        (stand.to_ingest, APPEND, times - times // 2),
-        (stand.to_aggregators, COMMIT, times // 2),
+        (rig.ingest_proxy, APPEND, times - times // 2),
+        (rig.aggregator_proxy, COMMIT, times // 2),
     ):
-        proxy.hit("hang", script.sha, hanging // 2)
-        proxy.hit("swallow", script.sha, part - hanging // 2)
-    _hit_until_done(stand, times)
-    stand.recovers()
-    done = [proxy.weather.done for proxy in _proxies(stand)]
-    stand.notes.append(f"append {sum(done[0].values())}, commit {sum(done[1].values())}")
+        proxy.inject("hang", script.sha, hanging // 2)
+        proxy.inject("drop_reply", script.sha, part - hanging // 2)
+    _wait_until_injected(rig, times)
+    rig.wait_for_recovery()
+    append, commit = (sum(proxy.conditions.injected.values()) for proxy in _proxies(rig))
+    rig.notes.append(f"append {append}, commit {commit}")
 
 
-def reset_connections(stand: Stand, times: int) -> None:
-    """Reset a connection before a command is sent, or amid its reply."""
-    for proxy, script in ((stand.to_ingest, APPEND), (stand.to_aggregators, COMMIT)):
-        proxy.hit("unsent", script.sha, max(1, times // 4))
-        proxy.hit("torn", script.sha, max(1, times // 4))
-    _hit_until_done(stand, times)
-    stand.recovers()
+def reset_connections(rig: Rig, times: int) -> None:
+    """Reset a connection before a command is sent, or in the middle of its reply."""
+    for proxy, script in ((rig.ingest_proxy, APPEND), (rig.aggregator_proxy, COMMIT)):
+        proxy.inject("reset_before_send", script.sha, max(1, times // 4))
+        proxy.inject("truncate_reply", script.sha, max(1, times // 4))
+    _wait_until_injected(rig, times)
+    rig.wait_for_recovery()
 
 
-def half_open(stand: Stand, times: int) -> None:
-    """Let every connection fall silent without a word; new ones work."""
+def half_open(rig: Rig, times: int) -> None:
+    """Silence every connection without closing it; new ones work."""
     for _ in range(times):
         began_s = time.monotonic()
-        silenced = sum(proxy.half_open() for proxy in _proxies(stand))
-        stand.recovers(began_s)
-        stand.notes.append(f"{silenced} connections")
-        stand.on_progress(1)
+        silenced = sum(proxy.half_open() for proxy in _proxies(rig))
+        rig.wait_for_recovery(began_s)
+        rig.notes.append(f"{silenced} connections")
+        rig.on_progress(1)
 
 
-def cut(stand: Stand, times: int) -> None:
-    """Cut our processes off from Redis for a while, in one direction or both."""
+def cut(rig: Rig, times: int) -> None:
+    """Cut all processes off from Redis for a while, in one direction or both."""
     for number in range(times):
         kind, seconds = _OUTAGES[number % len(_OUTAGES)]
-        for proxy in _proxies(stand):
-            proxy.cut() if kind == "cut" else proxy.darken(*_DARK[kind])
-        stand.wait(seconds)
-        for proxy in _proxies(stand):
-            proxy.mend()
-        stand.recovers()
-        stand.notes.append(f"{kind} {seconds:.0f} s")
-        stand.on_progress(1)
+        for proxy in _proxies(rig):
+            proxy.cut() if kind == "reset" else proxy.blackhole(*_BLACKHOLES[kind])
+        rig.pause(seconds)
+        _heal(rig)
+        rig.wait_for_recovery()
+        rig.notes.append(f"{kind} {seconds:.0f} s")
+        rig.on_progress(1)
 
 
-def slow(stand: Stand, times: int) -> None:
-    """200 ms ± 50 each way, and 5 % of the chunks 200 ms more, as a lost packet would take."""
+def slow(rig: Rig, times: int) -> None:
+    """Delay each direction by 200 ms ± 50, and 5 % of the chunks by 200 ms more, as for a resend."""
     for _ in range(times):
-        for proxy in _proxies(stand):
-            proxy.weather.delay_ms, proxy.weather.stall = (200.0, 50.0), (0.05, 200.0)
-        stand.recovers()
-        before, began_s = stand.load.ledger.acknowledged, time.monotonic()
-        stand.wait(4)
-        rate = (stand.load.ledger.acknowledged - before) / (time.monotonic() - began_s)
-        stand.notes.append(f"{rate:.0f} readings/s meanwhile")
-        for proxy in _proxies(stand):
-            proxy.mend()
-        stand.recovers()
-        stand.on_progress(1)
+        for proxy in _proxies(rig):
+            proxy.conditions.delay_ms, proxy.conditions.stall = (200.0, 50.0), (0.05, 200.0)
+        rig.wait_for_recovery()
+        before, began_s = rig.load.ledger.acknowledged, time.monotonic()
+        rig.pause(4)
+        rate = (rig.load.ledger.acknowledged - before) / (time.monotonic() - began_s)
+        rig.notes.append(f"{rate:.0f} readings/s while slow")
+        _heal(rig)
+        rig.wait_for_recovery()
+        rig.on_progress(1)
+
+
+def _heal(rig: Rig) -> None:
+    for proxy in _proxies(rig):
+        proxy.heal()

@@ -1,9 +1,8 @@
-"""A proxy between our processes and Redis that loses what a network can lose.
+"""A proxy between Tributary's processes and Redis that injects network faults.
 
-It runs in a thread of its own and forwards bytes. What it can do to them, it is told from
-outside: swallow the reply to a command after the server has executed it, reset a connection
-before a command is forwarded or in the middle of a reply, delay, swallow everything without a
-word in one direction or both, and cut.
+It forwards bytes in a thread of its own. Tests control what it does to them: drop the reply to a
+command that the server has executed, reset a connection before a command is forwarded or in the
+middle of a reply, delay, discard everything in one or both directions, and refuse connections.
 """
 
 from __future__ import annotations
@@ -21,47 +20,47 @@ import uvloop
 from faults.proxy_link import Link
 
 T = TypeVar("T")
-_START_PATIENCE_S = 5.0
+_CALL_TIMEOUT_S = 5.0
 
 
-class Weather:
-    """What a proxy does to the bytes it carries; links look at it for every chunk."""
+class Conditions:
+    """What a proxy does to the bytes it forwards; links read it for every chunk."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.is_cut = False  # connections are reset, new ones too
-        self.dark: frozenset[str] = frozenset()  # directions that vanish: "up", "down"
+        self.blackholed: frozenset[str] = frozenset()  # "to_server", "to_client": bytes discarded
         self.delay_ms: tuple[float, float] = (0.0, 0.0)  # mean and spread, each direction
         self.stall: tuple[float, float] = (0.0, 0.0)  # share of chunks, extra ms
-        self.target = b""  # SHA1 of the script whose calls are hit
-        self.share = 0.0  # of the target's calls that are hit
-        self.hits: dict[str, int] = {}  # what is left to do, by kind of Hit
-        self.done: dict[str, int] = {}  # what was done
+        self.target = b""  # SHA1 of the script whose calls get faults
+        self.share = 0.0  # of the calls of the target
+        self.pending: dict[str, int] = {}  # faults left to inject, by kind
+        self.injected: dict[str, int] = {}
 
-    def strikes(self, kind: str) -> bool:
-        """Whether a call of the target is hit now, in this way; it is counted."""
-        if self.hits.get(kind, 0) <= 0 or self.random.random() >= self.share:
+    def should_inject(self, kind: str) -> bool:
+        """Whether to inject this kind of fault into the current call of the target; counts it."""
+        if self.pending.get(kind, 0) <= 0 or self.random.random() >= self.share:
             return False
-        self.hits[kind] -= 1
-        self.done[kind] = self.done.get(kind, 0) + 1
+        self.pending[kind] -= 1
+        self.injected[kind] = self.injected.get(kind, 0) + 1
         return True
 
-    def pause_s(self) -> float:
-        """How long the next chunk is held up."""
+    def next_delay_s(self) -> float:
+        """The delay of the next chunk."""
         mean_ms, spread_ms = self.delay_ms
-        pause_ms = max(0.0, self.random.gauss(mean_ms, spread_ms)) if mean_ms else 0.0
+        delay_ms = max(0.0, self.random.gauss(mean_ms, spread_ms)) if mean_ms else 0.0
         share, stall_ms = self.stall
         if share and self.random.random() < share:
-            pause_ms += stall_ms
-        return pause_ms / 1000
+            delay_ms += stall_ms
+        return delay_ms / 1000
 
 
 class Proxy:
-    """Listens on a port of the loopback and forwards to the server behind a Redis URL."""
+    """Listens on a loopback port and forwards to the server behind a Redis URL."""
 
     def __init__(self, upstream_url: str, seed: int) -> None:
         self._upstream = urlsplit(upstream_url)
-        self.weather = Weather(seed)
+        self.conditions = Conditions(seed)
         self.links: set[Link] = set()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -69,69 +68,71 @@ class Proxy:
         self._server = self._run(self._listen())
         self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
 
-    def hit(self, kind: str, target: str, times: int, share: float = 0.3) -> None:
-        """Hit so many calls of a script, given by its SHA1, a share of those that pass.
+    def inject(self, kind: str, target: str, times: int, share: float = 0.3) -> None:
+        """Inject a fault into a share of the next calls of a script, until it occurred `times`.
 
-        Kinds: "swallow" (executed, then reset without the reply), "hang" (executed, then
-        silence), "unsent" (reset before it is forwarded), "torn" (reset amid the reply).
+        `target` is the SHA1 of the script. Kinds: "drop_reply" (executed, then reset), "hang"
+        (executed, then silence), "reset_before_send", "truncate_reply" (reset within the reply).
         """
-        weather = self.weather
-        weather.target, weather.share = target.encode(), share
-        weather.hits[kind] = weather.hits.get(kind, 0) + times
+        conditions = self.conditions
+        conditions.target, conditions.share = target.encode(), share
+        conditions.pending[kind] = conditions.pending.get(kind, 0) + times
 
-    def pending_hits(self) -> int:
-        """Hits that have not found their call yet."""
-        return sum(self.weather.hits.values())
+    def pending_injections(self) -> int:
+        """Faults not yet injected."""
+        return sum(self.conditions.pending.values())
 
     def cut(self) -> None:
         """Reset every connection, and every new one."""
-        self.weather.is_cut = True
+        self.conditions.is_cut = True
         self._call(self._reset_all)
 
-    def darken(self, *directions: str) -> None:
-        """Let bytes vanish in these directions, on connections old and new."""
-        self.weather.dark = frozenset(directions)
+    def blackhole(self, *directions: str) -> None:
+        """Discard all bytes in these directions, on existing and new connections."""
+        self.conditions.blackholed = frozenset(directions)
 
     def half_open(self) -> int:
-        """Let the connections of this moment fall silent, not the next; how many there were."""
+        """Silence the existing connections, but not new ones; returns how many there are."""
         return self._call(self._silence_all)
 
-    def mend(self) -> None:
-        """Fine weather again; connections from the dark are reset, as bytes of theirs are gone."""
-        if self.weather.dark:
+    def heal(self) -> None:
+        """Forward normally again; connections that have lost bytes are reset."""
+        if self.conditions.blackholed:
             self._call(self._reset_all)
-        old = self.weather
-        self.weather = Weather(old.random.randrange(1 << 32))
-        self.weather.done = old.done
+        old = self.conditions
+        self.conditions = Conditions(old.random.randrange(1 << 32))
+        self.conditions.injected = old.injected
 
     def close(self) -> None:
-        """Stop forwarding."""
+        """Reset all connections and stop the thread."""
         self._run(self._shut())
-        self._call(self._loop.stop)
-        self._thread.join(_START_PATIENCE_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_CALL_TIMEOUT_S)
         self._loop.close()
 
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1024)
 
-    async def _accept(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        if self.weather.is_cut:
-            back.transport.abort()
+    async def _accept(
+        self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
+    ) -> None:
+        if self.conditions.is_cut:
+            client_writer.transport.abort()
             return
         try:
             if self._upstream.path and not self._upstream.hostname:
-                far, on = await asyncio.open_unix_connection(self._upstream.path)
+                server = await asyncio.open_unix_connection(self._upstream.path)
             else:
-                far, on = await asyncio.open_connection(
+                server = await asyncio.open_connection(
                     self._upstream.hostname, self._upstream.port or 6379
                 )
         except OSError:
-            back.transport.abort()
+            client_writer.transport.abort()
             return
-        link = Link(self, near, back, far, on)
+        link = Link(self, client_reader, client_writer, *server)
         self.links.add(link)
         try:
-            await link.carry()
+            await link.forward()
         finally:
             self.links.discard(link)
 
@@ -152,11 +153,8 @@ class Proxy:
     def _call(self, function: Callable[[], T]) -> T:
         """Run a function in the proxy's thread."""
         done: Future[T] = Future()
-        if function == self._loop.stop:
-            self._loop.call_soon_threadsafe(function)
-            return None  # type: ignore[return-value]  # nobody is left to answer
         self._loop.call_soon_threadsafe(lambda: done.set_result(function()))
-        return done.result(_START_PATIENCE_S)
+        return done.result(_CALL_TIMEOUT_S)
 
     def _run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_START_PATIENCE_S)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_CALL_TIMEOUT_S)

@@ -1,7 +1,7 @@
-"""One connection through the proxy: commands one way, replies the other, each told apart.
+"""One connection through the proxy, parsed in both directions while it is forwarded.
 
-Both directions are parsed beside being forwarded, so that a reply can be matched with its
-command: only then is it certain that a swallowed reply is that of a command that was executed.
+Parsing pairs each reply with its command, so that dropping a reply is certain to follow the
+execution of that command.
 """
 
 from __future__ import annotations
@@ -19,95 +19,101 @@ _CHUNK_BYTES = 1 << 16
 
 
 class Link:
-    """A connection of one of our processes, and the one to the server behind it."""
+    """A client connection and the matching connection to the server."""
 
     def __init__(
         self,
         proxy: Proxy,
-        near: asyncio.StreamReader,
-        back: asyncio.StreamWriter,
-        far: asyncio.StreamReader,
-        on: asyncio.StreamWriter,
+        client_reader: asyncio.StreamReader,
+        client_writer: asyncio.StreamWriter,
+        server_reader: asyncio.StreamReader,
+        server_writer: asyncio.StreamWriter,
     ) -> None:
         self._proxy = proxy
-        self._near, self._back, self._far, self._on = near, back, far, on
+        self._client_reader, self._client_writer = client_reader, client_writer
+        self._server_reader, self._server_writer = server_reader, server_writer
         self._commands, self._replies = hiredis.Reader(), hiredis.Reader()
-        self._asked: deque[bool] = deque()  # for each command without reply: is it the target
+        self._pending: deque[bool] = deque()  # commands without reply: calls of the target?
         self.is_silent = False
 
-    async def carry(self) -> None:
-        """Forward until either end is gone."""
-        ways = [asyncio.create_task(self._up()), asyncio.create_task(self._down())]
+    async def forward(self) -> None:
+        """Forward until either side disconnects."""
+        tasks = [
+            asyncio.create_task(self._forward_commands()),
+            asyncio.create_task(self._forward_replies()),
+        ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self.reset()
 
     def reset(self) -> None:
-        """End both connections at once, bytes under way included."""
-        self._back.transport.abort()
-        self._on.transport.abort()
+        """Abort both connections, discarding buffered bytes."""
+        self._client_writer.transport.abort()
+        self._server_writer.transport.abort()
 
-    async def _up(self) -> None:
-        while data := await _read(self._near):
-            weather = self._proxy.weather
-            if self.is_silent or "up" in weather.dark:
+    async def _forward_commands(self) -> None:
+        while data := await _read(self._client_reader):
+            conditions = self._proxy.conditions
+            if self.is_silent or "to_server" in conditions.blackholed:
                 continue
-            aimed = [_aims_at(command, weather.target) for command in _parsed(self._commands, data)]
-            if any(aimed) and weather.strikes("unsent"):
+            targeted = [_calls(c, conditions.target) for c in _parse(self._commands, data)]
+            if any(targeted) and conditions.should_inject("reset_before_send"):
                 return
-            self._asked.extend(aimed)
-            await _hold(weather.pause_s())
-            self._on.write(data)
-            await self._on.drain()
+            self._pending.extend(targeted)
+            await _delay(conditions.next_delay_s())
+            self._server_writer.write(data)
+            await self._server_writer.drain()
 
-    async def _down(self) -> None:
-        while data := await _read(self._far):
-            weather = self._proxy.weather
-            answered = [self._asked.popleft() for _ in _parsed(self._replies, data) if self._asked]
-            if any(answered):
-                if weather.strikes("swallow"):
+    async def _forward_replies(self) -> None:
+        while data := await _read(self._server_reader):
+            conditions = self._proxy.conditions
+            targeted = [
+                self._pending.popleft() for _ in _parse(self._replies, data) if self._pending
+            ]
+            if any(targeted):
+                if conditions.should_inject("drop_reply"):
                     return
-                if weather.strikes("hang"):
+                if conditions.should_inject("hang"):
                     self.is_silent = True
-                if weather.strikes("torn"):
-                    self._back.write(data[: len(data) // 2])
-                    await self._back.drain()
+                if conditions.should_inject("truncate_reply"):
+                    self._client_writer.write(data[: len(data) // 2])
+                    await self._client_writer.drain()
                     return
-            if self.is_silent or "down" in weather.dark:
+            if self.is_silent or "to_client" in conditions.blackholed:
                 continue
-            await _hold(weather.pause_s())
-            self._back.write(data)
-            await self._back.drain()
+            await _delay(conditions.next_delay_s())
+            self._client_writer.write(data)
+            await self._client_writer.drain()
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    """The next bytes; none at the end, however it came."""
+    """The next bytes; empty at the end of the stream or after a reset."""
     try:
         return await reader.read(_CHUNK_BYTES)
     except OSError:
         return b""
 
 
-async def _hold(pause_s: float) -> None:
-    if pause_s:
-        await asyncio.sleep(pause_s)
+async def _delay(delay_s: float) -> None:
+    if delay_s:
+        await asyncio.sleep(delay_s)
 
 
-def _parsed(reader: hiredis.Reader, data: bytes) -> list[Any]:
-    """What is complete with these bytes."""
+def _parse(reader: hiredis.Reader, data: bytes) -> list[Any]:
+    """The values that these bytes complete."""
     reader.feed(data)
-    found = []
+    values = []
     while (value := reader.gets()) is not False:
-        found.append(value)
-    return found
+        values.append(value)
+    return values
 
 
-def _aims_at(command: Any, target: bytes) -> bool:
-    """Whether a command calls the script that is aimed at."""
+def _calls(command: Any, script: bytes) -> bool:
+    """Whether a command is an EVALSHA of this script."""
     return bool(
-        target and isinstance(command, list) and command[:1] == [b"EVALSHA"] and target in command
+        script and isinstance(command, list) and command[:1] == [b"EVALSHA"] and script in command
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -18,183 +19,207 @@ import msgspec
 import redis
 from support.ledger import Sent
 from support.pipeline import Load, environ
-from support.processes import Process, Server, tributary
+from support.processes import Process, Server, stopped, tributary
 from support.senders import Style, Wire
 from support.waiting import wait_until
 
 from faults.proxy import Proxy
+from faults.tree import free_port
 from tributary.operate import status
 from tributary.operate.status import Aggregator, Status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-RECOVERY_PATIENCE_S = 90.0
-ENOUGH = 1 << 40  # readings: until told to stop
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+RECOVERY_TIMEOUT_S = 90.0
+UNLIMITED = 1 << 40  # readings: send until stopped
 
 
-class Needs(NamedTuple):
-    """What a fault wants of its deployment."""
+class Unsupported(Exception):
+    """This machine cannot inject a fault; the message says what is missing."""
 
-    binary: str = ""  # of the server; empty: the embedded Valkey
+
+class RigOptions(NamedTuple):
+    """The deployment that a fault needs."""
+
+    binary: str = ""  # server program; empty: the embedded Valkey
     server: Mapping[str, str] = MappingProxyType({"appendfsync": "always"})
-    server_environ: Mapping[str, str] = _NOTHING
-    ingest_environ: Mapping[str, str] = _NOTHING
+    server_environ: Mapping[str, str] = _EMPTY
+    ingest_environ: Mapping[str, str] = _EMPTY
     settings: Mapping[str, Any] = MappingProxyType({})
     aggregators: int = 2
-    pause_s: float = 0.01
-    is_keyed: bool = True  # senders retry by Idempotency-Key: nothing stays indeterminate
-    folder: Path | None = None  # of the server's data, if it is a particular one
+    pause_s: float = 0.01  # of a sender between two requests
+    is_keyed: bool = True  # senders retry with an Idempotency-Key, so nothing stays indeterminate
+    folder: Path | None = None  # of the server's data; None: below the folder of the rig
 
 
-class Stand:
-    """One deployment, until closed; everything random in it comes from the seed."""
+class Rig:
+    """A running deployment; the seed determines all random choices."""
 
     def __init__(
-        self, folder: Path, seed: int, needs: Needs, given: Mapping[str, Any] = _NOTHING
+        self, folder: Path, seed: int, options: RigOptions, overrides: Mapping[str, Any] = _EMPTY
     ) -> None:
         self.seed = seed
         self.random = random.Random(seed)
         self.folder = folder
-        self.needs = needs
+        self.options = options
         self.recoveries_s: list[float] = []
-        self.crashes_ms: list[int] = []  # UTC, of a server that has forgotten its last writes
+        self.crashes_ms: list[int] = []  # UTC, when the server lost its unsynced writes
         self.notes: list[str] = []
         self.on_progress: Callable[[int], None] = lambda _: None
         self._stack = contextlib.ExitStack()
         try:
-            self._start(given)
+            self._start(overrides)
         except BaseException:
             self._stack.close()
             raise
 
-    def _start(self, given: Mapping[str, Any]) -> None:
-        needs = self.needs
-        data = needs.folder or self.folder / "redis"
-        self.server = Server(data, needs.binary, needs.server_environ, **needs.server)
+    def _start(self, overrides: Mapping[str, Any]) -> None:
+        options = self.options
+        data = options.folder or self.folder / "redis"
+        self.server = Server(data, options.binary, options.server_environ, **options.server)
         self._stack.callback(self.server.close)
         self.settings = msgspec.structs.replace(
             Settings(redis_url=self.server.url, heartbeat_ms=100, redis_timeout_ms=1000),
-            **{"stream_max_entries": 10_000_000, "ingest_workers": 2, **needs.settings, **given},
+            **{
+                "stream_max_entries": 10_000_000,
+                "ingest_workers": 2,
+                **options.settings,
+                **overrides,
+            },
         )
-        self.to_ingest = self._proxy()
-        self.to_aggregators = self._proxy()
-        self._port = _free_port()
+        self.ingest_proxy = self._proxy()
+        self.aggregator_proxy = self._proxy()
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.processes: list[Process] = []
         self._stack.callback(self._kill_all)
-        self.http = self.start_http()
-        self.aggregators = [self.start_aggregator() for _ in range(needs.aggregators)]
-        wait_until(lambda: len(self.alive()) == needs.aggregators, "the aggregators", 60)
-        style = Style((1, 2, 5), needs.pause_s, needs.is_keyed, timeout_s=5.0)
+        self.start_ingest()
+        self.aggregators = [self.start_aggregator() for _ in range(options.aggregators)]
+        self.wait_for_live_aggregators()
+        style = Style((1, 2, 5), options.pause_s, options.is_keyed, timeout_s=5.0)
         path = self.folder / "ledger.jsonl"
-        self.load = Load(self.url, path, readings=ENOUGH, seed=self.seed, style=style)
+        self.load = Load(self.url, path, readings=UNLIMITED, seed=self.seed, style=style)
         self._stack.callback(self.load.close)
         self._probe = Wire(self.url, self.load.ledger, style._replace(timeout_s=2.0))
         self._stack.callback(self._probe.close)
-        self._probed = 0
+        self._probe_number = 0
         self._is_sending = True
-        self._probes = _device_of_each(self.settings.partitions)
+        self._probes = device_of_each_partition("probe", self.settings.partitions)
 
     @property
     def client(self) -> redis.Redis:
-        """Straight to the server, past the proxies."""
+        """A client of the server that bypasses the proxies."""
         return self.server.client
 
-    def start_http(self, fail: str = "", extra: Mapping[str, str] = _NOTHING) -> Process:
-        """Start the ingest role, always on the same port; it takes a moment to serve."""
-        settings = msgspec.structs.replace(self.settings, redis_url=self.to_ingest.url)
-        variables = {**environ(settings, fail), **self.needs.ingest_environ, **extra}
-        started = tributary("ingest", "--port", str(self._port), environ=variables)
-        self.processes.append(started)
-        wait_until(lambda: started.popen.poll() is not None or self._serves(), "ingest", 60)
-        self.http = started
-        return started
+    def start_ingest(self, fail: str = "") -> None:
+        """Start the ingest role on its fixed port, dying at a failpoint if one is given."""
+        settings = msgspec.structs.replace(self.settings, redis_url=self.ingest_proxy.url)
+        variables = {**environ(settings, fail), **self.options.ingest_environ}
+        self.ingest = tributary("ingest", "--port", str(self._port), environ=variables)
+        self.processes.append(self.ingest)
+        is_up = lambda: self.ingest.popen.poll() is not None or self._is_listening()  # noqa: E731
+        wait_until(is_up, "ingest", 60)
 
     def start_aggregator(self, fail: str = "") -> Process:
-        """Start an aggregator."""
-        settings = msgspec.structs.replace(self.settings, redis_url=self.to_aggregators.url)
+        """Start an aggregator, dying at a failpoint if one is given."""
+        settings = msgspec.structs.replace(self.settings, redis_url=self.aggregator_proxy.url)
         started = tributary("aggregator", environ=environ(settings, fail))
         self.processes.append(started)
         return started
 
-    def restart_http(self, fail: str = "", extra: Mapping[str, str] = _NOTHING) -> None:
-        """SIGTERM the ingest role, and start it again."""
-        assert self.http.stop() == 0, self.http.text
-        self.processes.remove(self.http)
-        self.start_http(fail, extra)
+    def restart_ingest(self, fail: str = "") -> None:
+        """Stop the ingest role with SIGTERM and start it again."""
+        assert self.ingest.stop() == 0, self.ingest.text
+        self.processes.remove(self.ingest)
+        self.start_ingest(fail)
 
     def replace(self, dead: Process, fail: str = "") -> Process:
-        """Start an aggregator in the place of one that has died."""
+        """Kill an aggregator if it is still running, and start another in its place."""
         dead.kill()
         self.processes.remove(dead)
-        place = self.aggregators.index(dead)
-        self.aggregators[place] = self.start_aggregator(fail)
-        return self.aggregators[place]
+        index = self.aggregators.index(dead)
+        self.aggregators[index] = self.start_aggregator(fail)
+        return self.aggregators[index]
 
-    def alive(self) -> list[Aggregator]:
-        """The aggregators whose heartbeat is fresh."""
+    def live_aggregators(self) -> list[Aggregator]:
+        """The aggregators with a recent heartbeat."""
         return status.aggregators_alive(self.client, self.settings)
+
+    def wait_for_live_aggregators(self, count: int | None = None) -> None:
+        """Wait until `count` aggregators have a recent heartbeat; by default all of them."""
+        expected = len(self.aggregators) if count is None else count
+        what = f"{expected} live aggregators"
+        wait_until(lambda: len(self.live_aggregators()) == expected, what, 60)
+
+    @contextlib.contextmanager
+    def suspended_aggregators(self, first: int = 0) -> Iterator[None]:
+        """SIGSTOP the aggregators from index `first` on, and let them continue at the end."""
+        with contextlib.ExitStack() as stack:
+            for aggregator in self.aggregators[first:]:
+                stack.enter_context(stopped(aggregator))
+            yield
+
+    def wait_for_refusal(self, timeout_s: float = 30.0) -> None:
+        """Wait until another request gets a 503."""
+        before = self.load.ledger.answers["503"]
+        wait_until(lambda: self.load.ledger.answers["503"] > before, "a 503", timeout_s)
 
     def http_workers(self) -> list[int]:
         """Process ids of the HTTP workers behind the ingest role."""
-        pid = self.http.pid
+        pid = self.ingest.pid
         try:
             return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         except OSError:
             return []
 
     def kill_http_worker(self) -> None:
-        """SIGKILL one HTTP worker; the role starts another by itself."""
-        before = wait_until(self.http_workers, "an HTTP worker")
-        chosen = self.random.choice(before)
-        os.kill(chosen, 9)
-        wait_until(lambda: chosen not in self.http_workers(), "the worker to be gone")
+        """SIGKILL a random HTTP worker; the role replaces it."""
+        victim = self.random.choice(wait_until(self.http_workers, "an HTTP worker"))
+        os.kill(victim, 9)
+        wait_until(lambda: victim not in self.http_workers(), "the worker to exit")
 
-    def recovers(self, since_s: float | None = None) -> float:
-        """Wait until every partition takes a new reading and shows it; the seconds since."""
+    def wait_for_recovery(self, since_s: float | None = None) -> None:
+        """Wait until a new reading of every partition is accepted and visible; note the time."""
         since_s = time.monotonic() if since_s is None else since_s
         self.record_probes()
-        wait_until(self._shows_probes, "a reading of each partition", RECOVERY_PATIENCE_S)
+        wait_until(self._are_probes_visible, "a reading of each partition", RECOVERY_TIMEOUT_S)
         self.recoveries_s.append(time.monotonic() - since_s)
-        return self.recoveries_s[-1]
 
     def record_probes(self) -> None:
-        """Have a new reading of each partition accepted."""
-        self._probed += 1
+        """Record a new reading in each partition."""
+        self._probe_number += 1
         for device in self._probes:
-            self._record(device, self._probed)
+            self._record(device, self._probe_number)
 
     def burst(self, readings: int) -> None:
-        """Have many readings of one probe device accepted in one request."""
+        """Record many readings of one probe device in one request."""
         device = self.random.choice(self._probes)
-        self._probed += readings // 1000 + 1  # keep clear of the numbers in use
-        first = self._probed * 1000 - readings
+        self._probe_number += readings // 1000 + 1  # skip the numbers in use
+        first = self._probe_number * 1000 - readings
         self._probe.send(Sent(device, first, first + readings - 1))
 
     def status(self) -> Status:
-        """What Tributary itself says, asked past the proxies."""
+        """The status that Tributary reports, read without the proxies."""
         return status.read(self.client, self.settings)
 
-    def drain(self, patience_s: float = RECOVERY_PATIENCE_S) -> None:
-        """Let the senders finish, and wait until nothing is pending."""
+    def drain(self) -> None:
+        """Stop the senders, and wait until no entry is pending."""
         self._is_sending = False
-        self.load.finish(RECOVERY_PATIENCE_S)
-        wait_until(
-            lambda: self.status().pending == 0, "all accepted to be accounted for", patience_s
-        )
+        self.load.finish(RECOVERY_TIMEOUT_S)
+        wait_until(lambda: self.status().pending == 0, "a drain", RECOVERY_TIMEOUT_S)
 
-    def wait(self, seconds: float) -> None:
-        """Let the load run for a while."""
+    def pause(self, seconds: float) -> None:
+        """Leave the load running for a while."""
         threading.Event().wait(seconds)
 
-    def settle_load(self, readings: int = 200) -> None:
-        """Let the load get so many readings through."""
+    def wait_for_readings(self, readings: int = 200) -> None:
+        """Wait until `readings` more are acknowledged."""
         if self._is_sending:
-            self.load.wait_for(self.load.ledger.acknowledged + readings, RECOVERY_PATIENCE_S)
+            self.load.wait_for(self.load.ledger.acknowledged + readings, RECOVERY_TIMEOUT_S)
 
     def close(self) -> None:
-        """Stop everything."""
+        """Stop all processes, senders and proxies."""
         self._stack.close()
 
     def _proxy(self) -> Proxy:
@@ -206,7 +231,7 @@ class Stand:
         for process in self.processes:
             process.kill()
 
-    def _serves(self) -> bool:
+    def _is_listening(self) -> bool:
         try:
             socket.create_connection(("127.0.0.1", self._port), 1).close()
         except OSError:
@@ -214,55 +239,36 @@ class Stand:
         return True
 
     def _record(self, device: str, number: int) -> None:
-        """Have a probe reading accepted; what a failed attempt sent is another number."""
-        until_s = time.monotonic() + RECOVERY_PATIENCE_S
+        """Record a probe reading; each attempt sends another number."""
+        until_s = time.monotonic() + RECOVERY_TIMEOUT_S
         attempt = 0
         while self._probe.send(
             Sent(device, number * 1000 + attempt, number * 1000 + attempt)
         ) not in {"ok", "dup"}:
             attempt += 1
             assert time.monotonic() < until_s, f"no reading of {device} was accepted"
-            self.wait(0.01)
+            self.pause(0.01)
 
-    def _shows_probes(self) -> bool:
-        asked = self.client.pipeline(transaction=False)
+    def _are_probes_visible(self) -> bool:
+        pipeline = self.client.pipeline(transaction=False)
         for partition, device in enumerate(self._probes):
-            asked.hget(keys.latest(partition), device)
-        shown = [json.loads(found) for found in asked.execute() if found]
-        return len(shown) == len(self._probes) and all(
-            document["current_seq"] >= self._probed * 1000 for document in shown
+            pipeline.hget(keys.latest(partition), device)
+        visible = [json.loads(found) for found in pipeline.execute() if found]
+        return len(visible) == len(self._probes) and all(
+            document["current_seq"] >= self._probe_number * 1000 for document in visible
         )
 
 
-@contextlib.contextmanager
-def standing(
-    folder: Path, seed: int, needs: Needs, given: Mapping[str, Any] = _NOTHING
-) -> Iterator[Stand]:
-    """A deployment for a while."""
-    stand = Stand(folder, seed, needs, given)
-    try:
-        yield stand
-    finally:
-        stand.close()
+def direct_client(rig: Rig) -> redis.Redis:
+    """A client with a long timeout that bypasses the proxies, for checks."""
+    return redis_client.connect(rig.settings, socket_timeout=60)
 
 
-def direct(stand: Stand) -> redis.Redis:
-    """A patient client past the proxies, for the oracle."""
-    return redis_client.connect(stand.settings, socket_timeout=60)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _device_of_each(partitions: int) -> list[str]:
-    """A probe device of each partition, in their order."""
+def device_of_each_partition(prefix: str, partitions: int) -> list[str]:
+    """One device name per partition, in order of the partitions."""
     found: dict[int, str] = {}
-    number = 0
-    while len(found) < partitions:
-        name = f"probe-{number}"
+    for name in (f"{prefix}-{number}" for number in itertools.count()):
         found.setdefault(keys.partition_of(name, partitions), name)
-        number += 1
+        if len(found) == partitions:
+            break
     return [found[partition] for partition in range(partitions)]

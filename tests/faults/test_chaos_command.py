@@ -1,4 +1,4 @@
-"""`scripts/chaos` from outside, and the table it writes."""
+"""`scripts/chaos` as a command, and the table it writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from faults import fault_report
-from faults.checks import Found
+from faults.checks import Findings
 from faults.fault_run import Result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,25 +25,25 @@ def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_fault_of_the_list_has_a_name():
+def test_lists_every_fault():
     listed = chaos("list").stdout
     for number in range(1, 32):
         assert f"F{number} " in listed
 
 
-def test_an_unknown_fault_is_a_sentence():
+def test_rejects_an_unknown_fault():
     done = chaos("--only", "F99")
     assert done.returncode == 2
-    assert "scripts/chaos list names them" in done.stderr
+    assert "see scripts/chaos list" in done.stderr
 
 
-def test_an_unknown_setting_is_a_sentence():
+def test_suggests_the_nearest_setting_for_an_unknown_one():
     done = chaos("--only", "F1", "--setting", "lanes=false")
     assert done.returncode == 2
     assert "did you mean TRIBUTARY_LANE?" in done.stderr
 
 
-def test_failover_explains_itself():
+def test_failover_help_lists_its_options():
     shown = chaos("failover", "--help").stdout
     assert "Example: scripts/chaos failover" in shown
     for option in ("--rounds", "--seed", "--durability", "--lag-ms", "--json"):
@@ -51,11 +51,11 @@ def test_failover_explains_itself():
 
 
 def result(id_: str, lost: int, recoveries_s: list[float]) -> Result:
-    found = Found(100, lost, 0, 0, 0, [])
-    return Result(id_, "a title", 3, 5, found, recoveries_s, ["a | b"], 1.0)
+    findings = Findings(100, lost, 0, 0, 0, [])
+    return Result(id_, "a title", 3, 5, findings, recoveries_s, ["a | b"], 1.0)
 
 
-def test_a_row_is_replaced_and_the_others_stay(tmp_path: Path):
+def test_writing_a_row_replaces_it_and_keeps_the_others(tmp_path: Path):
     document = tmp_path / "reliability.md"
     document.write_text("before\n\n<!-- faults -->\n<!-- /faults -->\nafter\n")
     fault_report.write([result("F2", 0, [0.1, 0.3])], document=document)

@@ -1,45 +1,47 @@
-"""The judge sees what it is there to see: with each kind of damage done, it says so."""
+"""The checks detect every kind of damage."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from faults import checks
-from faults.rig import Needs, Stand, standing
+from faults.rig import Rig, RigOptions
 from tributary.store import keys
 
 
 @pytest.fixture
-def stand(tmp_path: Path) -> Iterator[Stand]:
-    """A deployment with some readings, at rest."""
-    with standing(tmp_path, 1, Needs(aggregators=1)) as running:
-        running.settle_load(300)
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """A deployment with some readings and no load."""
+    with contextlib.closing(Rig(tmp_path, 1, RigOptions(aggregators=1))) as running:
+        running.wait_for_readings(300)
         running.drain()
         yield running
 
 
-def test_it_sees_every_kind_of_damage(stand: Stand):
-    assert checks.exact(stand).faults == []
-    assert checks.accounted(stand).faults == []
-    partition = next(p for p in range(16) if stand.client.exists(keys.readings(p)))
+def test_detects_duplicates_deletions_and_unreported_losses(rig: Rig):
+    assert checks.exactly_once(rig).violations == []
+    assert checks.all_losses_reported(rig).violations == []
+    partition = next(p for p in range(16) if rig.client.exists(keys.readings(p)))
     stream = keys.readings(partition)
-    ((_, fields),) = stand.client.xrange(stream, count=1)
+    ((_, fields),) = rig.client.xrange(stream, count=1)
 
-    added = stand.client.xadd(stream, fields)
-    doubled = checks.exact(stand)
-    assert doubled.duplicated > 0
-    assert any("more than once" in fault for fault in doubled.faults)
-    assert doubled.lost > 0, "what was added is stored, but not counted"
-    stand.client.xdel(stream, added)
+    added = rig.client.xadd(stream, fields)
+    findings = checks.exactly_once(rig)
+    assert findings.duplicated > 0
+    assert any("more than once" in violation for violation in findings.violations)
+    assert findings.lost > 0, "the added entry is stored, but not counted"
+    rig.client.xdel(stream, added)
 
-    first = stand.client.xrange(stream, count=1)[0][0]
-    stand.client.xdel(stream, first)
-    gone = checks.exact(stand)
-    assert gone.lost > 0
-    assert any("not stored" in fault for fault in gone.faults)
+    first = rig.client.xrange(stream, count=1)[0][0]
+    rig.client.xdel(stream, first)
+    findings = checks.exactly_once(rig)
+    assert findings.lost > 0
+    assert any("not stored" in violation for violation in findings.violations)
 
-    stand.client.delete(keys.state(partition))
-    assert any("reported as lost" in fault for fault in checks.accounted(stand).faults)
+    rig.client.delete(keys.state(partition))
+    findings = checks.all_losses_reported(rig)
+    assert any("reported as lost" in violation for violation in findings.violations)

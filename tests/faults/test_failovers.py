@@ -1,4 +1,4 @@
-"""One failover of a cluster: what each level loses, and that all of it is reported."""
+"""One failover of a cluster: every level reports what it loses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.programs import needed
 
-from faults.failovers import Level, Options, play
+from faults.failovers import Level, Options, run_failover
 
 
 @pytest.mark.slow
@@ -16,18 +16,18 @@ from faults.failovers import Level, Options, play
 @pytest.mark.parametrize(
     ("level", "lag_ms"), [("aof", 0), ("aof", 1000), ("replicated", 0), ("replicated", 1500)]
 )
-def test_what_a_failover_loses_is_reported_and_nothing_counts_twice(
+def test_a_failover_reports_every_loss_and_counts_nothing_twice(
     tmp_path: Path, level: Level, lag_ms: int
 ):
     needed("redis-server")
     seed = random.SystemRandom().randrange(1 << 16)
-    found = play(tmp_path, Options(level, lag_ms, seed, load_s=2.0))
-    print(f"\nseed {seed}: {found}")  # noqa: T201 - figures
-    assert not found.problems, (seed, found)
-    assert found.twice == 0, (seed, found)
-    assert found.lost <= found.reported, (seed, found)
+    outcome = run_failover(tmp_path, Options(level, lag_ms, seed, load_s=2.0))
+    print(f"\nseed {seed}: {outcome}")  # noqa: T201 - figures
+    assert not outcome.violations, (seed, outcome)
+    assert outcome.duplicated == 0, (seed, outcome)
+    assert outcome.lost <= outcome.reported_lost, (seed, outcome)
     if lag_ms and level == "aof":
-        assert found.lost > 0, (seed, found)  # else the replica did not lag
+        assert outcome.lost > 0, (seed, outcome)  # or else the replica did not lag
     if level == "replicated":
-        assert found.lost == found.reported == 0, (seed, found)
-        assert bool(lag_ms) == bool(found.answers_503), (seed, found)
+        assert outcome.lost == outcome.reported_lost == 0, (seed, outcome)
+        assert bool(lag_ms) == bool(outcome.responses_503), (seed, outcome)

@@ -1,4 +1,4 @@
-"""A short kill storm over every process of `up`, with the ledger."""
+"""A short kill storm over every process of `up`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from faults.kills import Durability, Options
 def check(folder: Path, options: Options) -> None:
     outcome = kill_command.storm(folder, options)
     report = list(kill_command.lines(options, outcome))
-    assert not kill_command.judge(options, outcome), report
+    assert not kill_command.violations(options, outcome), report
     assert sum(outcome.kills.values()) == options.kills
     assert outcome.verdict.acknowledged > options.kills
 
@@ -23,7 +23,7 @@ def check(folder: Path, options: Options) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("durability", ["aof", "fsync"])
-def test_kills_of_every_process_lose_nothing_and_leave_nobody(
+def test_kills_of_every_process_break_no_guarantee_and_leave_no_orphan(
     tmp_path: Path, durability: Durability
 ):
     check(tmp_path, Options(20, random.SystemRandom().randrange(1 << 16), durability))

@@ -1,4 +1,4 @@
-"""The proxy loses exactly what it is told to lose."""
+"""The proxy injects exactly the faults it is set to inject."""
 
 from __future__ import annotations
 
@@ -26,95 +26,93 @@ def proxy(shared_server: Server) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def near(proxy: Proxy) -> Iterator[redis.Redis]:
+def client(proxy: Proxy) -> Iterator[redis.Redis]:
+    """A client behind the proxy that does not retry."""
     client = redis.Redis.from_url(proxy.url, socket_timeout=0.3, retry=Retry(NoBackoff(), 0))
     yield client
     client.close()
 
 
 @pytest.fixture
-def script(near: redis.Redis) -> str:
-    return str(near.script_load(COUNT))
-
-
-@pytest.fixture
-def counted(shared_server: Server) -> Callable[[], int]:
+def executions(shared_server: Server) -> Callable[[], int]:
     """How often the script was executed."""
     return lambda: int(shared_server.client.get("n") or 0)
 
 
-def test_fine_weather_is_no_weather(near: redis.Redis):
-    assert near.echo("x" * 200_000) == b"x" * 200_000
+def test_forwards_unchanged_by_default(client: redis.Redis):
+    assert client.echo("x" * 200_000) == b"x" * 200_000
 
 
 @pytest.mark.parametrize(
-    "hit", [("swallow", 1), ("hang", 1), ("torn", 1), ("unsent", 0)], ids=lambda hit: hit[0]
+    ("kind", "executed"),
+    [("drop_reply", 1), ("hang", 1), ("truncate_reply", 1), ("reset_before_send", 0)],
 )
-def test_a_hit_is_executed_or_not_but_never_answered(
+def test_a_faulty_call_is_executed_or_not_but_gets_no_reply(
     proxy: Proxy,
-    near: redis.Redis,
-    script: str,
-    counted: Callable[[], int],
-    hit: tuple[str, int],
+    client: redis.Redis,
+    executions: Callable[[], int],
+    kind: str,
+    executed: int,
 ):
-    kind, executed = hit
-    proxy.hit(kind, script, 1, share=1.0)
+    script = str(client.script_load(COUNT))
+    proxy.inject(kind, script, 1, share=1.0)
     with pytest.raises((redis.ConnectionError, redis.TimeoutError)):
-        near.evalsha(script, 1, "n")
-    assert counted() == executed
-    assert near.evalsha(script, 1, "n") == executed + 1
-    assert proxy.weather.done == {kind: 1}
+        client.evalsha(script, 1, "n")
+    assert executions() == executed
+    assert client.evalsha(script, 1, "n") == executed + 1
+    assert proxy.conditions.injected == {kind: 1}
 
 
-def test_only_the_target_is_hit(proxy: Proxy, near: redis.Redis, script: str):
-    proxy.hit("swallow", script, 1, share=1.0)
-    assert near.ping()
-    assert proxy.pending_hits() == 1
+def test_only_calls_of_the_target_are_affected(proxy: Proxy, client: redis.Redis):
+    script = str(client.script_load(COUNT))
+    proxy.inject("drop_reply", script, 1, share=1.0)
+    assert client.ping()
+    assert proxy.pending_injections() == 1
 
 
-@pytest.mark.parametrize("dark", [("up", 0), ("down", 1)], ids=lambda dark: dark[0])
-def test_bytes_vanish_in_one_direction(
+@pytest.mark.parametrize(("direction", "executed"), [("to_server", 0), ("to_client", 1)])
+def test_a_blackhole_discards_one_direction(
     proxy: Proxy,
-    near: redis.Redis,
-    script: str,
-    counted: Callable[[], int],
-    dark: tuple[str, int],
+    client: redis.Redis,
+    executions: Callable[[], int],
+    direction: str,
+    executed: int,
 ):
-    way, executed = dark
-    proxy.darken(way)
+    script = str(client.script_load(COUNT))
+    proxy.blackhole(direction)
     with pytest.raises((redis.ConnectionError, redis.TimeoutError)):
-        near.evalsha(script, 1, "n")
-    assert counted() == executed
-    proxy.mend()
-    assert near.ping()
+        client.evalsha(script, 1, "n")
+    assert executions() == executed
+    proxy.heal()
+    assert client.ping()
 
 
-def test_a_cut_resets_old_and_new_connections(proxy: Proxy, near: redis.Redis):
-    assert near.ping()
+def test_a_cut_resets_existing_and_new_connections(proxy: Proxy, client: redis.Redis):
+    assert client.ping()
     proxy.cut()
     for _ in range(2):
         with pytest.raises(redis.ConnectionError):
-            near.ping()
-    proxy.mend()
-    assert near.ping()
+            client.ping()
+    proxy.heal()
+    assert client.ping()
 
 
-def test_half_open_connections_are_silent_and_new_ones_work(proxy: Proxy, near: redis.Redis):
-    assert near.ping()
+def test_half_open_connections_are_silent_and_new_ones_work(proxy: Proxy, client: redis.Redis):
+    assert client.ping()
     assert proxy.half_open() == 1
     with pytest.raises(redis.TimeoutError):
-        near.ping()
-    assert near.ping()
+        client.ping()
+    assert client.ping()
 
 
-def test_a_delay_holds_up_both_ways(proxy: Proxy, near: redis.Redis):
-    assert near.ping()
-    proxy.weather.delay_ms = (200.0, 0.0)
+def test_a_delay_applies_to_both_directions(proxy: Proxy, client: redis.Redis):
+    assert client.ping()
+    proxy.conditions.delay_ms = (1000.0, 0.0)
     with pytest.raises(redis.TimeoutError):
-        near.ping()
+        client.ping()
 
 
-def test_links_end_with_their_connections(proxy: Proxy, near: redis.Redis):
-    assert near.ping()
-    near.close()
+def test_a_link_ends_with_its_connection(proxy: Proxy, client: redis.Redis):
+    assert client.ping()
+    client.close()
     wait_until(lambda: not proxy.links, "the link to end")

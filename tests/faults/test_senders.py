@@ -1,4 +1,4 @@
-"""Senders tell what is certain from what is not, and retry by key until they know."""
+"""Senders classify responses by certainty, and retry with the same key until one is certain."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         (DUPLICATE, "dup"),
         (no(422, "not_a_number"), "refused"),
         (FULL, "refused"),
-        (later(), "maybe"),  # the reply to append may have been lost
+        (later(), "maybe"),  # the reply of append may have been lost
         (Answer(HANG_UP), "maybe"),
     ],
 )
-def test_one_attempt_tells_what_is_certain(ledger: Ledger, answer: Answer, outcome: str):
+def test_classifies_each_response_by_certainty(ledger: Ledger, answer: Answer, outcome: str):
     with scripted(answer) as script:
         wire = Wire(script.url, ledger, Style())
         assert wire.send(SENT) == outcome
@@ -41,13 +41,13 @@ def test_one_attempt_tells_what_is_certain(ledger: Ledger, answer: Answer, outco
     assert ledger.counts == {outcome: 2}
 
 
-def test_nobody_listening_is_certain(ledger: Ledger):
+def test_a_refused_connection_is_certain(ledger: Ledger):
     with scripted(OK) as script:
         url = script.url
     assert Wire(url, ledger, Style()).send(SENT) == "refused"
 
 
-def test_a_key_is_kept_until_there_is_an_answer(ledger: Ledger):
+def test_retries_with_the_same_key_until_acknowledged(ledger: Ledger):
     with scripted(later(), Answer(HANG_UP), FULL, DUPLICATE) as script:
         wire = Wire(script.url, ledger, Style(is_keyed=True))
         assert wire.send(SENT) == "dup"
@@ -57,7 +57,7 @@ def test_a_key_is_kept_until_there_is_an_answer(ledger: Ledger):
     assert ledger.acknowledged == 2
 
 
-def test_a_refusal_after_a_doubt_leaves_the_doubt(ledger: Ledger):
+def test_a_refusal_after_an_uncertain_attempt_stays_uncertain(ledger: Ledger):
     with scripted(Answer(HANG_UP), no(422, "too_old")) as script:
         wire = Wire(script.url, ledger, Style(is_keyed=True))
         assert wire.send(SENT) == "maybe"

@@ -1,8 +1,8 @@
-"""Processes of `tributary up` killed at random moments of its start and stop: who is left?
+"""Kill processes of `tributary up` at random times of its start and stop, and look for orphans.
 
-Each round starts `up` on the same port and data directory, kills one process of its tree with a
-random signal at a random moment, ends `up` if it is still there, and looks for processes that
-are left and for the port. That the next round starts is part of the test.
+Each round starts `up` on the same port and data directory, sends a random signal to one process of
+its tree at a random time, stops `up` if it is still running, and checks that no process is left and
+the port is closed. The next round checks that `up` starts again.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from support.processes import Process, tributary
 
 GONE_WITHIN_S = 5.0
 _STOPS_WITHIN_S = 25.0
-_START_S = 2.5  # about what a start takes; moments are drawn from a little more
+_START_S = 2.5  # approximate duration of a start
 _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MARK = "CHAOS_TREE"  # in the environment of every process of the tree
 READY = re.compile("tributary: ready on")
 
 
 class Round(NamedTuple):
-    """What was done in one round, and what was wrong after it; an empty list: nothing."""
+    """What one round did, and the problems it found."""
 
     phase: str
     after_s: float
     victim: str
     signal: str
-    wrong: list[str]
+    problems: list[str]
 
 
-def play(port: int, data_dir: Path, rng: random.Random) -> Round:
-    """One round; raises nothing: what goes wrong is in its result."""
+def run_round(port: int, data_dir: Path, rng: random.Random) -> Round:
+    """Run one round; problems are in its result."""
     mark = uuid.uuid4().hex
     up = tributary(
         "up", "--port", str(port), "--data-dir", str(data_dir), "--log-level", "ERROR",
@@ -58,52 +58,52 @@ def play(port: int, data_dir: Path, rng: random.Random) -> Round:
         after_s = rng.random() * _START_S
     wait_for(lambda: False, after_s)
     number = rng.choice(_SIGNALS)
-    victim = _strike(members(mark, data_dir), number, rng)
-    wrong = _end(up, mark, data_dir, port)
-    return Round(phase, after_s, victim, number.name, wrong)
+    victim = _signal_one(members(mark, data_dir), number, rng)
+    problems = _stop(up, mark, data_dir, port)
+    return Round(phase, after_s, victim, number.name, problems)
 
 
-def _strike(tree: dict[int, str], number: signal.Signals, rng: random.Random) -> str:
-    """Send a signal to one process of the tree; its command line."""
+def _signal_one(tree: dict[int, str], number: signal.Signals, rng: random.Random) -> str:
+    """Send a signal to a random process of the tree; returns its command line."""
     if not tree:
-        return "nobody"
+        return "no process"
     pid = rng.choice(sorted(tree))
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        return f"{tree[pid]} (just gone)"
+        return f"{tree[pid]} (already exited)"
     return tree[pid]
 
 
-def _end(up: Process, mark: str, data_dir: Path, port: int) -> list[str]:
-    wrong = []
-    # Whatever was struck, `up` goes on or ends by itself; then it is asked to end.
+def _stop(up: Process, mark: str, data_dir: Path, port: int) -> list[str]:
+    problems = []
+    # After the signal `up` either keeps running or exits; if it keeps running, stop it.
     wait_for(lambda: up.popen.poll() is not None, 0.3)
     if up.popen.poll() is None:
         up.signal(signal.SIGTERM)
     if not wait_for(lambda: up.popen.poll() is not None, _STOPS_WITHIN_S):
-        wrong.append(f"up is still there after {_STOPS_WITHIN_S} s")
+        problems.append(f"up is still running after {_STOPS_WITHIN_S} s")
         up.kill()
-    # Until `up` has its own handlers, Python reports SIGINT by a traceback.
+    # Until `up` installs its handlers, Python prints a traceback on SIGINT.
     if "Traceback" in up.text and "KeyboardInterrupt" not in up.text:
-        wrong.append(f"up printed a traceback: {up.text[-2000:]}")
-    wrong += left_behind(mark, data_dir, port)
+        problems.append(f"up printed a traceback: {up.text[-2000:]}")
+    problems += left_behind(mark, data_dir, port)
     for pid in members(mark, data_dir):
         os.kill(pid, signal.SIGKILL)
     up.end()
-    return wrong
+    return problems
 
 
 def left_behind(mark: str, data_dir: Path, port: int) -> list[str]:
-    """What is still there after `GONE_WITHIN_S`: processes with this mark or directory, an open port.
+    """Processes with this mark or directory, and an open port, after `GONE_WITHIN_S`.
 
-    Both are asked for again: a process that ends or execs has no environment to read for a moment,
-    but still its sockets.
+    Both are checked: a process that exits or execs has no readable environment for a moment, but
+    still has its sockets.
     """
     if wait_for(lambda: not members(mark, data_dir) and not _is_open(port), GONE_WITHIN_S):
         return []
-    wrong = [f"orphan {pid}: {line}" for pid, line in members(mark, data_dir).items()]
-    return [*wrong, f"port {port} is still open"] if _is_open(port) else wrong
+    problems = [f"orphan {pid}: {line}" for pid, line in members(mark, data_dir).items()]
+    return [*problems, f"port {port} is still open"] if _is_open(port) else problems
 
 
 def _is_open(port: int) -> bool:
@@ -112,10 +112,10 @@ def _is_open(port: int) -> bool:
 
 
 def members(mark: str, data_dir: Path) -> dict[int, str]:
-    """The processes of a tree and their commands, zombies left out.
+    """The processes of a tree and their command lines, except zombies.
 
-    They have the mark in their environment, or work in the data directory: the server does, whose
-    title replaces its environment.
+    They have the mark in their environment, or run in the data directory like the server, whose
+    process title overwrites its environment.
     """
     found = {}
     for entry in Path("/proc").iterdir():
@@ -126,21 +126,21 @@ def members(mark: str, data_dir: Path) -> dict[int, str]:
             if is_marked or (entry / "cwd").readlink() == data_dir:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
                 found[int(entry.name)] = line
-        except OSError:  # it is gone, or a zombie
+        except OSError:  # exited, or a zombie
             continue
     return found
 
 
 def starts_again(port: int, data_dir: Path) -> list[str]:
-    """What is wrong with a last, undisturbed start and stop."""
+    """The problems of a last start and stop without a signal."""
     up = tributary("up", "--port", str(port), "--data-dir", str(data_dir))
     is_ready = wait_for(lambda: READY.search(up.text) or up.popen.poll() is not None, 60)
     status = up.stop()
-    return [] if is_ready and status == 0 else [f"up does not start again: {up.text[-2000:]}"]
+    return [] if is_ready and status == 0 else [f"up does not restart: {up.text[-2000:]}"]
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float) -> bool:
-    """Whether a condition has become true in time."""
+    """Wait for a condition; whether it became true in time."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
         if condition():
@@ -150,7 +150,7 @@ def wait_for(condition: Callable[[], object], timeout_s: float) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """A currently unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -159,25 +159,25 @@ def free_port() -> int:
 
 @click.command("tree", epilog="Example: scripts/chaos tree --rounds 200 --seed 1")
 @click.option("--rounds", default=200, show_default=True, help="kills, one per start of `up`")
-@click.option("--seed", type=int, help="of the moments, the processes and the signals")
+@click.option("--seed", type=int, help="of the times, the processes and the signals")
 def command(rounds: int, seed: int | None) -> None:
-    """Kill processes of `up` while it starts and stops; count orphans and failed starts."""
+    """Kill processes of `up` during start and stop; count orphans and failed starts."""
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
     rng, port, bad = random.Random(seed), free_port(), 0
     with tempfile.TemporaryDirectory(prefix="tributary-tree-") as folder:
         data_dir = Path(folder) / "data"
         for _ in track(range(rounds), description=f"killing, seed {seed}", transient=True):
-            done = play(port, data_dir, rng)
-            if done.wrong:
+            done = run_round(port, data_dir, rng)
+            if done.problems:
                 bad += 1
                 click.echo(f"{done.phase} +{done.after_s:.3f} s {done.signal} {done.victim}")
-                for each in done.wrong:
-                    click.echo(f"  {each}")
-        wrong = starts_again(port, data_dir)
-    for each in wrong:
-        click.echo(each)
+                for problem in done.problems:
+                    click.echo(f"  {problem}")
+        problems = starts_again(port, data_dir)
+    for problem in problems:
+        click.echo(problem)
     click.echo(
-        f"{rounds} kills at random moments of start and stop, seed {seed}: "
-        f"{bad} rounds left something behind or failed; last start {'failed' if wrong else 'ok'}"
+        f"{rounds} kills during start and stop, seed {seed}: {bad} rounds with problems; "
+        f"last start {'failed' if problems else 'ok'}"
     )
-    sys.exit(1 if bad or wrong else 0)
+    sys.exit(1 if bad or problems else 0)
