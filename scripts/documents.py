@@ -1,4 +1,4 @@
-"""Documents that are tables of the code: written by `scripts/docs`, held true by a test."""
+"""Documents generated from tables in the code by `scripts/docs`; a test keeps them up to date."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rendered() -> dict[str, str]:
 def _keys() -> str:
     head = (
         "# Keys\n\n"
-        "Redis has no schema, so this table is the schema; it is written from `tributary/store/keys.py`.\n"
+        "Redis has no schema, so this table is the schema; it is generated from `tributary/store/keys.py`.\n"
         "`{p}` is the number of a partition: all keys of a partition share a cluster slot.\n\n"
     )
     rows = [
@@ -32,9 +32,9 @@ def _keys() -> str:
 def _metrics() -> str:
     head = (
         "# Metrics\n\n"
-        "`GET /metrics` tells these of the whole deployment, whichever process answers.\n"
-        "What to do with them is in [operating.md](operating.md).\n"
-        "This table is written from `tributary/operate/metrics.py`.\n\n"
+        "`GET /metrics` of any process returns these for the whole deployment.\n"
+        "[operating.md](operating.md) explains how to use them.\n"
+        "This table is generated from `tributary/operate/metrics.py`.\n\n"
     )
     rows = [
         (f"`{m.name}`", m.type, " ".join(f"`{label}`" for label in m.labels), m.description)
@@ -47,9 +47,9 @@ def _settings() -> str:
     head = (
         "# Settings\n\n"
         "Each is an environment variable, and an option of the commands that use it.\n"
-        "All are checked at start, and all faults are named at once; "
-        "an unknown `TRIBUTARY_…` name is a fault.\n"
-        "This table is written from `tributary/settings.py`.\n\n"
+        "All are validated at startup, and all errors are reported at once; "
+        "an unknown `TRIBUTARY_…` name is an error.\n"
+        "This table is generated from `tributary/settings.py`.\n\n"
     )
     rows = [
         (

@@ -1,4 +1,4 @@
-# Make .venv from a hash-locked list, unless it is there already. Sourced, with LOCK set
+# Create .venv from a lock file with hashes, unless it is up to date. Source it with LOCK set.
 # shellcheck shell=sh
 lock=${LOCK:?}
 stamp=".venv/$lock.installed"
@@ -11,10 +11,10 @@ if ! cmp -s "$lock" "$stamp"; then
         fi
     done
     if [ -z "$python" ]; then
-        echo "tributary: Python 3.11 or later is needed; set PYTHON to its path" >&2
+        echo "tributary: Python 3.11 or later is required; set PYTHON to its path" >&2
         exit 2
     fi
-    echo "tributary: setting up .venv, once" >&2
+    echo "tributary: creating .venv (only once)" >&2
     [ -x .venv/bin/python ] || "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
