@@ -1,4 +1,4 @@
-"""The dashboard at `/`: a page of plain modules, which asks the read API like any other client."""
+"""The dashboard at `/`: a page of plain modules that uses the read API like any other client."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _RECORD_URL = b"__RECORD_URL__"
 
 
 def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprint:
-    """`/` and its files, which hold nothing of anybody, and `/api/v1/status` behind the guard."""
+    """`/` and its files, which contain no data, and `/api/v1/status`, which may require a token."""
     routes = Blueprint("dashboard", __name__)
-    held = files.load()
-    page = held.pop("index.html")
+    static = files.load()
+    page = static.pop("index.html")
     index = files.File.of(
         page.content.replace(_RECORD_URL, escape(settings.record_url).encode()), page.type
     )
@@ -42,17 +42,17 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
 
     @routes.get("/")
     def get_index() -> Response:
-        return _sent(index)
+        return _respond(index)
 
     @routes.get("/dashboard/<path:name>")
     def get_file(name: str) -> Response:
-        if name not in held:
+        if name not in static:
             raise Refused(
-                f"the dashboard has no file {name!r:.80}; it begins at /",
+                f"the dashboard has no file {name!r:.80}; its page is /",
                 status=404,
                 code="no_file",
             )
-        return _sent(held[name])
+        return _respond(static[name])
 
     guarded = Blueprint("status", __name__)
     guarded.before_request(flask_app.require_scope(guard, "collect"))
@@ -71,7 +71,7 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
     return routes
 
 
-def _sent(file: files.File) -> Response:
+def _respond(file: files.File) -> Response:
     response = Response(file.content, headers=_HEADERS, content_type=file.type)
     if request.accept_encodings["gzip"] > 0:
         response.set_data(file.gzipped)

@@ -1,4 +1,4 @@
-"""The files of the page, read and compressed once: nothing is looked up on the disk later."""
+"""The files of the page, read and compressed at start; requests do not access the disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPES = {
 
 
 class File(NamedTuple):
-    """A file as it is sent."""
+    """A file, ready to send."""
 
     type: str
     content: bytes
@@ -27,13 +27,13 @@ class File(NamedTuple):
 
     @classmethod
     def of(cls, content: bytes, type_: str) -> Self:
-        """A file of this content."""
+        """Compress the content and compute its ETag."""
         etag = hashlib.sha256(content).hexdigest()[:16]
         return cls(type_, content, gzip.compress(content, mtime=0), etag)
 
 
 def load() -> dict[str, File]:
-    """Every file under its name relative to the folder."""
+    """Load every file, by its path in the folder."""
     return {
         path.relative_to(FOLDER).as_posix(): File.of(path.read_bytes(), _TYPES[path.suffix])
         for path in sorted(FOLDER.rglob("*"))

@@ -1,4 +1,4 @@
-"""The status of the deployment, asked of Redis at most once a second however many look."""
+"""Caches the status of the deployment for a second, however many clients read it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FRESH_S = 1.0
 
 
 class Snapshot:
-    """The last status and its age. Safe to share between threads."""
+    """The cached status. Thread-safe."""
 
     def __init__(
         self,
@@ -28,17 +28,17 @@ class Snapshot:
         self._settings = settings
         self._clock_s = clock_s
         self._lock = threading.Lock()
-        self._held: Status | None = None
-        self._as_of_s = float("-inf")
+        self._status: Status | None = None
+        self._read_at_s = float("-inf")
 
     def read(self) -> Status:
         """The status, at most a second old.
 
         Raises:
-            Unavailable: the server cannot answer now.
+            Unavailable: Redis cannot reply now.
         """
         with self._lock:
-            if self._held is None or self._clock_s() - self._as_of_s >= _FRESH_S:
-                self._held = status.read(self._client, self._settings)
-                self._as_of_s = self._clock_s()
-            return self._held
+            if self._status is None or self._clock_s() - self._read_at_s >= _FRESH_S:
+                self._status = status.read(self._client, self._settings)
+                self._read_at_s = self._clock_s()
+            return self._status

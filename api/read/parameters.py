@@ -74,10 +74,9 @@ def check_unit(metric: str, preference: UnitPreference) -> None:
         Refused: 400.
     """
     if preference.for_metric(metric)[0] not in preference.units:
-        unit = preference.catalogue[metric].unit
-        raise _invalid(
-            "unit", ",".join(preference.units), f"a unit for {metric!r:.80}, whose unit is {unit}"
-        )
+        unit = preference.catalogue[metric].unit or "unknown"
+        wanted = ",".join(preference.units)
+        raise _invalid("unit", wanted, f"a unit for {metric!r:.80}, whose unit is {unit}")
 
 
 def span(text: str, layout: Layout) -> Span:

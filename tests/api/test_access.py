@@ -1,4 +1,4 @@
-"""A token decides what is read: 401 without one, 403 beyond it, lists of what it covers."""
+"""Tokens limit what can be read: 401 without one, 403 for other devices, filtered lists."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tributary.auth.tokens import Scope, Token
 from tributary.settings import Settings
 
 PATHS = ["/collect?device={}", "/api/v1/devices/{}", "/api/v1/devices/{}/metrics/speed"]
-Ask = Callable[..., tuple[int, Any]]
+Get = Callable[..., tuple[int, Any]]
 
 
-def made(client: redis.Redis, pattern: str, *scopes: Scope) -> dict[str, str]:
-    """A new token, as the header field that shows it."""
+def create_token(client: redis.Redis, pattern: str, *scopes: Scope) -> dict[str, str]:
+    """Create a token; returns the request header with it."""
     token = Token(f"id{pattern}", "test", pattern, scopes, 0)
     return {"Authorization": f"Bearer {tokens.create(client, token)}"}
 
 
 @pytest.fixture
-def ask(settings: Settings, server: object, run: Callable[..., Process]) -> Ask:
-    """An api role over 303 devices; a request without a body to it."""
+def get(settings: Settings, server: object, run: Callable[..., Process]) -> Get:
+    """Serve 303 devices; returns a function that sends a request without a body."""
     environ = pipeline.environ(settings)
     run("aggregator", environ=environ)
     devices = ["fleet/1", "fleet/2", "other/1", *map(str, range(300))]
@@ -36,31 +36,31 @@ def ask(settings: Settings, server: object, run: Callable[..., Process]) -> Ask:
     assert processes.request(url, "POST", "/record", readings, {})[0] == 200
     api = pipeline.serving(run("api", "--port", "0", environ=environ))
 
-    def ask(path: str, headers: dict[str, str], method: str = "GET") -> tuple[int, Any]:
+    def get(path: str, headers: dict[str, str], method: str = "GET") -> tuple[int, Any]:
         return processes.request(api, method, path, None, headers)
 
-    def counted() -> bool:
-        return all(ask(f"/collect?device={device}", {})[0] == 200 for device in devices[:3])
+    def are_applied() -> bool:
+        return all(get(f"/collect?device={device}", {})[0] == 200 for device in devices[:3])
 
-    wait_until(counted, "the readings")
-    return ask
+    wait_until(are_applied, "the readings")
+    return get
 
 
-def test_a_token_decides_what_is_read(ask: Ask, client: redis.Redis):
-    fleet = made(client, "fleet/*", "collect")
-    writer = made(client, "*", "record")
-    wait_until(lambda: ask("/collect?device=fleet/1", {})[0] == 401, "tokens to be asked for")
+def test_a_token_limits_what_can_be_read(get: Get, client: redis.Redis):
+    fleet = create_token(client, "fleet/*", "collect")
+    writer = create_token(client, "*", "record")
+    wait_until(lambda: get("/collect?device=fleet/1", {})[0] == 401, "tokens to be required")
     for path in PATHS:
-        assert ask(path.format("fleet/1"), fleet)[0] == 200
+        assert get(path.format("fleet/1"), fleet)[0] == 200
         for device in ("other/1", "never"):
-            assert ask(path.format(device), fleet)[0] == 403
-        assert ask(path.format("fleet/1"), writer)[0] == 403
-    assert ask("/collect", fleet)[0] == 403
-    assert ask("/api/v1/devices", writer)[0] == 403
-    _, page = ask("/api/v1/devices?limit=2", fleet)
+            assert get(path.format(device), fleet)[0] == 403
+        assert get(path.format("fleet/1"), writer)[0] == 403
+    assert get("/collect", fleet)[0] == 403
+    assert get("/api/v1/devices", writer)[0] == 403
+    _, page = get("/api/v1/devices?limit=2", fleet)
     assert [device["device"] for device in page["devices"]] == ["fleet/1", "fleet/2"]
     assert page["next"] is None
-    assert ask("/api/v1/devices?limit=1", fleet)[1]["next"] == "fleet/1"
+    assert get("/api/v1/devices?limit=1", fleet)[1]["next"] == "fleet/1"
     for query, devices in (
         ("prefix=fl", ["fleet/1", "fleet/2"]),
         ("prefix=fleet/2", ["fleet/2"]),
@@ -69,14 +69,14 @@ def test_a_token_decides_what_is_read(ask: Ask, client: redis.Redis):
         ("after=aaa", ["fleet/1", "fleet/2"]),
         ("after=z", []),
     ):
-        _, page = ask(f"/api/v1/devices?{query}", fleet)
+        _, page = get(f"/api/v1/devices?{query}", fleet)
         assert [device["device"] for device in page["devices"]] == devices
 
 
-def test_without_a_token_documents_are_read_and_nothing_else(ask: Ask, client: redis.Redis):
-    made(client, "*", "collect")
-    wait_until(lambda: ask("/collect", {})[0] == 401, "tokens to be asked for")
+def test_only_documents_can_be_read_without_a_token(get: Get, client: redis.Redis):
+    create_token(client, "*", "collect")
+    wait_until(lambda: get("/collect", {})[0] == 401, "tokens to be required")
     for path in (*PATHS, "/api/v1/devices", "/api/v1/devices/a/metrics/b/history"):
-        assert ask(path.format("fleet/1"), {})[0] == 401
-    assert ask("/openapi.json", {})[0] == 200
-    assert ask("/collect", {}, "OPTIONS")[0] == 200  # a browser asks beforehand, without it
+        assert get(path.format("fleet/1"), {})[0] == 401
+    assert get("/openapi.json", {})[0] == 200
+    assert get("/collect", {}, "OPTIONS")[0] == 200  # a preflight request has no token

@@ -1,4 +1,4 @@
-"""The read side over HTTP: collect, the list of devices, one device, health."""
+"""The read API over HTTP: collect, the list of devices, one device, health."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from support.waiting import wait_until
 NOW_MS = int(time.time() * 1000)
 
 
-def test_nothing_recorded_yet_is_null_not_an_error(tmp_path: Path):
+def test_collect_returns_nulls_before_the_first_reading(tmp_path: Path):
     up = Deployment(tmp_path / "data")
-    status, answer = up.get("/collect")
+    status, body = up.get("/collect")
     assert status == 200
-    assert answer["current_engine_temperature"] is None
-    assert answer["average_engine_temperature"] is None
+    assert body["current_engine_temperature"] is None
+    assert body["average_engine_temperature"] is None
     assert up.get("/api/v1/devices") == (200, {"devices": [], "next": None})
     assert up.stop() == 0
 
 
-def test_collect_answers_post_as_well(deployment: Deployment):
+def test_collect_accepts_post(deployment: Deployment):
     deployment.post("/record", {"device": "posted", "speed": 5})
     wait_until(lambda: deployment.post("/collect?device=posted")[0] == 200, "the reading")
     assert deployment.post("/collect?device=posted", b"{}")[1]["current_speed"] == 5.0
 
 
-def test_a_named_device_that_is_unknown_is_404(deployment: Deployment):
+def test_an_unknown_device_is_404(deployment: Deployment):
     for device in ("never-seen", "{x}", "a%20b", "a" * 200):
-        status, answer = deployment.get(f"/collect?device={device}")
+        status, body = deployment.get(f"/collect?device={device}")
         assert status == 404, device
-        assert answer["error"]["code"] == "unknown_device"
+        assert body["error"]["code"] == "unknown_device"
 
 
-def test_devices_are_listed_in_order_page_by_page(deployment: Deployment):
+def test_lists_devices_in_order_page_by_page(deployment: Deployment):
     names = [f"page:{number:03}" for number in range(25)]
     deployment.post("/record", [{"device": name, "speed": 1} for name in reversed(names)])
     seen: list[str] = []
@@ -54,25 +54,25 @@ def test_devices_are_listed_in_order_page_by_page(deployment: Deployment):
     assert seen == names
 
 
-def test_a_bad_limit_is_refused(deployment: Deployment):
+def test_rejects_an_invalid_limit(deployment: Deployment):
     for limit in ("0", "-1", "1001", "ten", "1e3", "٣"):
-        status, answer = deployment.get(
+        status, body = deployment.get(
             f"/api/v1/devices?limit={limit.encode().hex() if limit == '٣' else limit}"
         )
         assert status == 400
-        assert answer["error"]["field"] == "limit"
+        assert body["error"]["field"] == "limit"
 
 
-def test_a_device_shows_every_metric_with_total_and_windows(deployment: Deployment):
+def test_a_device_has_every_metric_with_total_and_windows(deployment: Deployment):
     values = [80.0, 90.5, 95.5, 91.2]
     start_ms = NOW_MS - 30_000
     for number, value in enumerate(values):
-        body = {"device": "full", "recorded_at": start_ms + number * 1000, "temperature": value}
-        assert deployment.post("/record", body)[0] == 200
+        reading = {"device": "full", "recorded_at": start_ms + number * 1000, "temperature": value}
+        assert deployment.post("/record", reading)[0] == 200
 
     def complete() -> dict | None:
-        status, answer = deployment.get("/api/v1/devices/full")
-        metric = answer.get("metrics", {}).get("temperature")
+        status, body = deployment.get("/api/v1/devices/full")
+        metric = body.get("metrics", {}).get("temperature")
         return metric if status == 200 and metric["total"]["count"] == 4 else None
 
     metric = wait_until(complete, "four readings")
@@ -88,7 +88,7 @@ def test_a_device_shows_every_metric_with_total_and_windows(deployment: Deployme
     assert metric["windows"]["24h"]["count"] == 4
 
 
-def test_a_device_with_slashes_and_colons_is_found(deployment: Deployment):
+def test_finds_a_device_with_slashes_and_colons(deployment: Deployment):
     device = "building//3/room:4"
     deployment.post("/record", {"device": device, "temperature": 21.5})
     wait_until(lambda: deployment.get(f"/api/v1/devices/{device}")[0] == 200, "the device")

@@ -1,4 +1,4 @@
-"""`/docs` in a real browser: it shows every operation, obeys its own policy, asks nobody else."""
+"""`/docs` in a real browser: shows every operation, obeys its policy, loads no other host."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if CHROMIUM is None and not os.environ.get("CI"):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_shows_every_operation_and_nothing_goes_wrong(deployment: Deployment, scheme: str):
-    said: list[str] = []
-    asked: list[str] = []
+def test_shows_every_operation_without_errors(deployment: Deployment, scheme: str):
+    messages: list[str] = []
+    requested: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(color_scheme=scheme)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        answer = page.goto(f"{deployment.url}/docs")
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: requested.append(request.url))
+        response = page.goto(f"{deployment.url}/docs")
         page.wait_for_selector("#operations-collect-getHistory")
         page.click("#operations-collect-listDevices .opblock-summary-control")
         page.click("#operations-collect-listDevices button.execute")
@@ -33,8 +33,8 @@ def test_the_page_shows_every_operation_and_nothing_goes_wrong(deployment: Deplo
         )
         is_dark = page.evaluate("document.documentElement.classList.contains('dark-mode')")
         browser.close()
-    assert answer is not None
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert response is not None
+    assert "default-src 'none'" in response.headers["content-security-policy"]
     assert is_dark is (scheme == "dark")
-    assert said == []
-    assert {url.split("/")[2] for url in asked} == {deployment.url.removeprefix("http://")}
+    assert messages == []
+    assert {url.split("/")[2] for url in requested} == {deployment.url.removeprefix("http://")}

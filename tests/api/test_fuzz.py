@@ -1,4 +1,4 @@
-"""The short version of scripts/fuzz: whatever is asked, the answer is one of the document."""
+"""The short version of scripts/fuzz: every response matches the document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.processes import Deployment
 
 
 @pytest.mark.slow
-def test_every_answer_is_one_of_the_document(deployment: Deployment):
+def test_every_response_matches_the_document(deployment: Deployment):
     deployment.post("/record", [{"device": "car-7", "engine_temperature": 92.3, "speed": 72}])
     outcome = fuzz(deployment.url, 10, SystemRandom().randrange(1_000_000))
     assert outcome.is_clean, outcome.text

@@ -1,4 +1,4 @@
-"""Lists at once: some of the threads, and of those a token has half."""
+"""Concurrent lists use at most half of the threads, and one token half of those."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ _PAUSE_MS = 4000
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
-def test_one_token_leaves_places_for_the_lists_of_others(
+def test_one_token_leaves_room_for_the_lists_of_others(
     change: Callable[..., Settings], client: redis.Redis, *, lane: bool
 ):
     first, second, third = (
         tokens.create(client, Token(name, "", "*", ("collect",), 0)) for name in "abc"
     )
-    # Four lists at once, two of each token.
+    # Four concurrent lists, two for each token.
     web = Web(change(lane=lane, http_threads=8, redis_timeout_ms=20_000))
     try:
         with ThreadPoolExecutor(12) as pool:
 
-            def ask(secret: str, times: int) -> list[Future[Reply]]:
+            def get(secret: str, times: int) -> list[Future[Reply]]:
                 return [pool.submit(web.get, "/api/v1/devices", secret) for _ in range(times)]
 
-            assert [f.result().status for f in ask(third, 1)] == [200]  # all of it has started
-            client.client_pause(_PAUSE_MS)  # so long each list keeps its place
-            of_first = ask(first, 4)
-            wait_until(lambda: sum(f.done() for f in of_first) == 2, "two of them to be refused")
-            of_second = ask(second, 4)
-            wait_until(lambda: sum(f.done() for f in of_second) == 2, "two of them to be refused")
+            assert [f.result().status for f in get(third, 1)] == [200]  # everything has started
+            client.client_pause(_PAUSE_MS)  # each list takes this long
+            of_first = get(first, 4)
+            wait_until(lambda: sum(f.done() for f in of_first) == 2, "two of them to be rejected")
+            of_second = get(second, 4)
+            wait_until(lambda: sum(f.done() for f in of_second) == 2, "two of them to be rejected")
             of_third = web.get("/api/v1/devices", third)
             assert not any(f.done() and f.result().status == 200 for f in of_first + of_second)
             for several in (of_first, of_second):
                 assert sorted(f.result().status for f in several) == [200, 200, 503, 503]
         assert (of_third.status, of_third.code) == (503, "overloaded")
         assert of_third.headers["retry-after"] == "1"
-        refused = next(f.result() for f in of_first if f.result().status == 503)
-        assert refused.code == "overloaded"
-        assert "this token" in refused.json["error"]["message"]
+        rejected = next(f.result() for f in of_first if f.result().status == 503)
+        assert rejected.code == "overloaded"
+        assert "this token" in rejected.json["error"]["message"]
         for secret in (first, second, third):
             assert web.get("/api/v1/devices", secret).status == 200
     finally:

@@ -1,4 +1,4 @@
-"""The read API over HTTP: windows, history, tags, narrowing, units, staleness, other origins."""
+"""The read API over HTTP: windows, history, ETags, parameters, staleness, CORS."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ stale_after_ms = 1
 [slow]
 unit = "degC"
 stale_after_ms = 600_000
-description = "What takes its time"
+description = "A slow metric"
 """
 
 
-class Told(NamedTuple):
+class Reply(NamedTuple):
     status: int
     headers: dict[str, str]
     body: Any
 
 
-def ask(url: str, path: str, method: str = "GET", **headers: str) -> Told:
-    """One request; names of headers are written with underscores."""
+def send(url: str, path: str, method: str = "GET", **headers: str) -> Reply:
+    """Send a request; header names have underscores instead of hyphens."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, None, named)
@@ -41,7 +41,7 @@ def ask(url: str, path: str, method: str = "GET", **headers: str) -> Told:
     text = response.read()
     connection.close()
     names = {name.lower(): value for name, value in response.headers.items()}
-    return Told(response.status, names, json.loads(text) if text else None)
+    return Reply(response.status, names, json.loads(text) if text else None)
 
 
 def now_ms() -> int:
@@ -50,7 +50,7 @@ def now_ms() -> int:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A deployment with a catalogue of its own, for pages of one other origin."""
+    """A deployment with its own catalogue that allows one origin."""
     folder = tmp_path_factory.mktemp("read")
     (folder / "metrics.toml").write_text(FILE)
     environ = {
@@ -63,24 +63,24 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     assert running.stop() == 0
 
 
-def recorded(up: Deployment, device: str, *readings: dict[str, Any]) -> None:
-    """Record readings of a device, and wait until they are counted."""
+def record(up: Deployment, device: str, *readings: dict[str, Any]) -> None:
+    """Record readings of a device, and wait until they are applied."""
     assert up.post("/record", [{"device": device, **reading} for reading in readings])[0] == 200
     path = f"/api/v1/devices/{device}"
 
-    def counted() -> bool:
+    def are_applied() -> bool:
         metrics = up.get(path)[1].get("metrics", {})
         return sum(m["total"]["count"] for m in metrics.values()) >= sum(
             len(reading.keys() - {"recorded_at"}) for reading in readings
         )
 
-    wait_until(counted, "the readings to be counted")
+    wait_until(are_applied, "the readings")
 
 
 def test_a_window_may_have_any_length(up: Deployment):
     now = now_ms()
     ages_s = [1, 100, 1000, 5000, 50_000]
-    recorded(up, "any", *({"recorded_at": now - s * 1000, "slow": s} for s in ages_s))
+    record(up, "any", *({"recorded_at": now - s * 1000, "slow": s} for s in ages_s))
     for window, count in (("50s", 1), ("5m", 2), ("30m", 3), ("12h", 4), ("24h", 5)):
         status, found = up.get(f"{METRIC.format('any', 'slow')}?window={window}")
         assert (status, found["window"], found["count"]) == (200, window, count)
@@ -88,9 +88,9 @@ def test_a_window_may_have_any_length(up: Deployment):
         assert found["unit"] == "degC"
 
 
-def test_history_has_each_slot_once_and_all_readings_in_them(up: Deployment):
+def test_history_has_each_slot_once_and_every_reading(up: Deployment):
     now = now_ms()
-    recorded(up, "slots", *({"recorded_at": now - n * 7_000, "slow": n} for n in range(8)))
+    record(up, "slots", *({"recorded_at": now - n * 7_000, "slow": n} for n in range(8)))
     path = f"{METRIC.format('slots', 'slow')}/history?window=1m"
     status, found = up.get(path)
     assert (status, found["slot_ms"]) == (200, 5_000)
@@ -102,15 +102,15 @@ def test_history_has_each_slot_once_and_all_readings_in_them(up: Deployment):
     assert [empty[name] for name in ("mean", "min", "max")] == [None, None, None]
 
 
-def test_windows_have_defaults(up: Deployment):
-    recorded(up, "defaults", {"slow": 1})
+def test_the_window_is_optional(up: Deployment):
+    record(up, "defaults", {"slow": 1})
     path = METRIC.format("defaults", "slow")
     assert up.get(path)[1]["window"] == "15m"
     assert up.get(f"{path}/history")[1]["window"] == "1h"
 
 
-def test_each_metric_is_stale_by_its_own_age(up: Deployment):
-    recorded(up, "ages", {"recorded_at": now_ms() - 2_000, "slow": 1, "quick": 2, "other": 3})
+def test_each_metric_has_its_own_stale_age(up: Deployment):
+    record(up, "ages", {"recorded_at": now_ms() - 2_000, "slow": 1, "quick": 2, "other": 3})
     _, found = up.get("/api/v1/devices/ages")
     stale = {name: metric["stale"] for name, metric in found["metrics"].items()}
     assert stale == {"slow": False, "quick": True, "other": False}
@@ -118,18 +118,18 @@ def test_each_metric_is_stale_by_its_own_age(up: Deployment):
 
 
 def test_unit_description_and_plausibility_come_from_the_catalogue(up: Deployment):
-    recorded(up, "known", {"slow": 20, "quick": 100.5, "other": 3})
+    record(up, "known", {"slow": 20, "quick": 100.5, "other": 3})
     metrics = up.get("/api/v1/devices/known")[1]["metrics"]
-    told = {n: [m["unit"], m["description"], m["plausible"]] for n, m in metrics.items()}
-    assert told == {
-        "slow": ["degC", "What takes its time", None],
+    found = {n: [m["unit"], m["description"], m["plausible"]] for n, m in metrics.items()}
+    assert found == {
+        "slow": ["degC", "A slow metric", None],
         "quick": ["km/h", None, False],
         "other": [None, None, None],
     }
 
 
-def test_metrics_narrow_what_is_answered(up: Deployment):
-    recorded(up, "narrow", {"slow": 20, "quick": 50, "other": 3})
+def test_narrows_to_the_requested_metrics(up: Deployment):
+    record(up, "narrow", {"slow": 20, "quick": 50, "other": 3})
     found = up.get("/collect?device=narrow&metrics=other,unknown")[1]
     assert [name for name in found if name.startswith("current_")] == ["current_other"]
     assert found["age_ms"] >= 0
@@ -138,8 +138,8 @@ def test_metrics_narrow_what_is_answered(up: Deployment):
     assert up.get("/api/v1/devices/narrow?metrics=unknown")[1]["metrics"] == {}
 
 
-def test_units_are_converted_everywhere(up: Deployment):
-    recorded(up, "units", {"slow": 10, "quick": 36}, {"slow": 20, "quick": 72})
+def test_converts_units_on_every_route(up: Deployment):
+    record(up, "units", {"slow": 10, "quick": 36}, {"slow": 20, "quick": 72})
     found = up.get("/collect?device=units&unit=degF,m/s")[1]
     assert found["current_slow"] == 68.0
     assert found["average_quick"] == 15.0
@@ -151,8 +151,8 @@ def test_units_are_converted_everywhere(up: Deployment):
     slots = up.get(METRIC.format("units", "slow") + "/history?unit=degF")[1]["slots"]
     assert [slot["mean"] for slot in slots if slot["count"]] == [59.0]
     for metric in ("quick", "other"):
-        status, refused = up.get(METRIC.format("units", metric) + "?unit=degF")
-        assert (status, refused["error"]["code"]) == (400, "invalid_unit")
+        status, rejected = up.get(METRIC.format("units", metric) + "?unit=degF")
+        assert (status, rejected["error"]["code"]) == (400, "invalid_unit")
 
 
 @pytest.mark.parametrize(
@@ -160,33 +160,33 @@ def test_units_are_converted_everywhere(up: Deployment):
     ["/collect?device=tags", "/collect?device=tags&metrics=slow&unit=K", "/api/v1/devices/tags"]
     + [METRIC.format("tags", "slow") + more for more in ("?window=24h", "/history?window=24h")],
 )
-def test_an_answer_that_the_client_has_is_not_sent_again(up: Deployment, path: str):
-    recorded(up, "tags", {"slow": 1})
+def test_responds_with_304_to_a_matching_etag(up: Deployment, path: str):
+    record(up, "tags", {"slow": 1})
 
-    def unchanged() -> Told | None:
-        """A slot may leave a window between two requests, seldom twice."""
-        again = ask(up.url, path, If_None_Match=ask(up.url, path).headers["etag"])
+    def unchanged() -> Reply | None:
+        """A slot may leave a window between the two requests, rarely twice in a row."""
+        again = send(up.url, path, If_None_Match=send(up.url, path).headers["etag"])
         return again if again.status == 304 else None
 
-    answer = ask(up.url, path)
-    assert answer.headers["cache-control"] == "max-age=1"
-    told = wait_until(unchanged, "304")
-    assert told is not None
-    assert told.body is None
-    assert told.headers["cache-control"] == "max-age=1"
-    assert ask(up.url, path, If_None_Match='W/"other"').status == 200
-    assert ask(up.url, path, "HEAD", If_None_Match="*").status == 304
+    first = send(up.url, path)
+    assert first.headers["cache-control"] == "max-age=1"
+    reply = wait_until(unchanged, "304")
+    assert reply is not None
+    assert reply.body is None
+    assert reply.headers["cache-control"] == "max-age=1"
+    assert send(up.url, path, If_None_Match='W/"other"').status == 200
+    assert send(up.url, path, "HEAD", If_None_Match="*").status == 304
     up.post("/record", {"device": "tags", "slow": now_ms()})
-    wait_until(lambda: ask(up.url, path).headers["etag"] != answer.headers["etag"], "another tag")
+    wait_until(lambda: send(up.url, path).headers["etag"] != first.headers["etag"], "a new ETag")
 
 
-def test_a_post_is_answered_whatever_the_client_has(up: Deployment):
-    recorded(up, "posted", {"slow": 1})
-    assert ask(up.url, "/collect?device=posted", "POST", If_None_Match="*").status == 200
+def test_a_post_ignores_if_none_match(up: Deployment):
+    record(up, "posted", {"slow": 1})
+    assert send(up.url, "/collect?device=posted", "POST", If_None_Match="*").status == 200
 
 
-def test_a_metric_that_is_not_known_is_404(up: Deployment):
-    recorded(up, "partly", {"slow": 1})
+def test_an_unknown_metric_is_404(up: Deployment):
+    record(up, "partly", {"slow": 1})
     for device, metric, code in (
         ("partly", "quick", "unknown_metric"),
         ("partly", "1st", "unknown_metric"),
@@ -195,38 +195,39 @@ def test_a_metric_that_is_not_known_is_404(up: Deployment):
         ("%7Bx%7D", "slow", "unknown_device"),
     ):
         for more in ("", "/history"):
-            status, answer = up.get(METRIC.format(device, metric) + more)
-            assert (status, answer["error"]["code"]) == (404, code), (device, metric)
+            status, body = up.get(METRIC.format(device, metric) + more)
+            assert (status, body["error"]["code"]) == (404, code), (device, metric)
 
 
-def test_pages_of_a_listed_origin_may_read_and_no_others(up: Deployment):
-    allowed = ask(up.url, "/collect", Origin="https://app.example")
+def test_only_listed_origins_may_read(up: Deployment):
+    allowed = send(up.url, "/collect", Origin="https://app.example")
     assert allowed.headers["access-control-allow-origin"] == "https://app.example"
     for path in ("/collect", "/api/v1/devices?limit=0", "/nowhere"):
         assert (
-            "access-control-allow-origin" in ask(up.url, path, Origin="https://app.example").headers
+            "access-control-allow-origin"
+            in send(up.url, path, Origin="https://app.example").headers
         )
-        other = ask(up.url, path, Origin="https://evil.example")
+        other = send(up.url, path, Origin="https://evil.example")
         assert "access-control-allow-origin" not in other.headers
         assert other.headers["vary"] == "Origin"
-    asked = ask(
+    preflight = send(
         up.url,
         "/collect",
         "OPTIONS",
         Origin="https://app.example",
         Access_Control_Request_Method="GET",
     )
-    assert asked.status == 200
-    assert "Authorization" in asked.headers["access-control-allow-headers"]
+    assert preflight.status == 200
+    assert "Authorization" in preflight.headers["access-control-allow-headers"]
 
 
 def test_no_origin_may_read_by_default(deployment: Deployment):
-    told = ask(deployment.url, "/collect", Origin="https://app.example")
-    assert not [name for name in told.headers if name.startswith("access-control")]
-    assert "vary" not in told.headers
+    reply = send(deployment.url, "/collect", Origin="https://app.example")
+    assert not [name for name in reply.headers if name.startswith("access-control")]
+    assert "vary" not in reply.headers
 
 
-def test_a_broken_catalogue_stops_the_start_with_every_fault(tmp_path: Path, run: Any):
+def test_an_invalid_catalogue_prevents_the_start_with_every_error(tmp_path: Path, run: Any):
     broken = tmp_path / "metrics.toml"
     broken.write_text('[speed]\nunits = "km/h"\nplausible = [1, 0]\n')
     process = run("up", "--port", "0", environ={"TRIBUTARY_METRICS_FILE": str(broken)})

@@ -47,7 +47,7 @@ def account(client: redis.Redis, settings: Settings) -> tuple[int, ...]:
 @pytest.fixture
 def buried(
     client: redis.Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> list[dead_letters.Buried]:
+) -> list[dead_letters.DeadEntry]:
     """A frame that is none, one of two readings that a fold without its fault can take, a stranger."""
 
     def faulty(*arguments: Any) -> Any:
@@ -64,11 +64,11 @@ def buried(
         patch.setattr(cycle, "fold", faulty)
         folding.aggregate(settings, client)
     assert account(client, settings) == (7, 1, 0, 6, 0, 0)
-    return list(dead_letters.buried(client, partition))
+    return list(dead_letters.read(client, partition))
 
 
 def test_dead_entries_are_listed_with_their_reasons(
-    command: Command, buried: list[dead_letters.Buried]
+    command: Command, buried: list[dead_letters.DeadEntry]
 ):
     rows = json.loads(command("list", "--json").stdout)
     assert [(row["entry"], row["readings"]) for row in rows] == [
@@ -84,7 +84,7 @@ def test_dead_entries_are_listed_with_their_reasons(
     assert "more than 2" in text.stderr
 
 
-def test_an_entry_is_shown_with_its_bytes(command: Command, buried: list[dead_letters.Buried]):
+def test_an_entry_is_shown_with_its_bytes(command: Command, buried: list[dead_letters.DeadEntry]):
     garbage, faulty, _ = buried
     assert "c1 67 61 72" in command("show", garbage.name).stdout
     shown = json.loads(command("show", faulty.name, "--json").stdout)
@@ -97,7 +97,7 @@ def test_an_entry_is_shown_with_its_bytes(command: Command, buried: list[dead_le
 
 
 def test_what_is_replayed_is_counted_once(
-    command: Command, buried: list[dead_letters.Buried], client: redis.Redis, settings: Settings
+    command: Command, buried: list[dead_letters.DeadEntry], client: redis.Redis, settings: Settings
 ):
     done = command("replay", "--all", "--yes", "--json")
     assert done.returncode == 1  # the garbage stays
@@ -114,14 +114,14 @@ def test_what_is_replayed_is_counted_once(
 
 
 def test_what_dies_again_is_dead_once(
-    buried: list[dead_letters.Buried],
+    buried: list[dead_letters.DeadEntry],
     client: redis.Redis,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(cycle, "fold", lambda *_: 1 / 0)
     for _ in range(3):
-        (entry,) = [e for e in dead_letters.buried(client, buried[1].partition) if e.readings == 2]
+        (entry,) = [e for e in dead_letters.read(client, buried[1].partition) if e.readings == 2]
         assert dead_letters.replay(client, settings, [entry]) == (1, {})
         assert account(client, settings) == (7, 1, 0, 4, 0, 2)
         folding.aggregate(settings, client)
@@ -129,7 +129,7 @@ def test_what_dies_again_is_dead_once(
 
 
 def test_replayed_entries_that_are_trimmed_unread_are_lost(
-    buried: list[dead_letters.Buried], client: redis.Redis, settings: Settings
+    buried: list[dead_letters.DeadEntry], client: redis.Redis, settings: Settings
 ):
     dead_letters.replay(client, settings, buried[1:])
     client.xtrim(keys.readings(buried[0].partition), maxlen=0, approximate=False)
@@ -139,24 +139,24 @@ def test_replayed_entries_that_are_trimmed_unread_are_lost(
 
 
 def test_replaying_never_pushes_out_what_is_unread(
-    buried: list[dead_letters.Buried], client: redis.Redis, change: Callable[..., Settings]
+    buried: list[dead_letters.DeadEntry], client: redis.Redis, change: Callable[..., Settings]
 ):
     settings = change(stream_max_entries=100)
     for number in range(89):
         folding.append(client, settings, [Block("d", 10 + number, {"m": 1.0})])
     replayed, refused = dead_letters.replay(client, settings, buried[1:])
     assert replayed == 1
-    assert refused == {buried[2].name: "too much is unread; try again"}
+    assert refused == {buried[2].name: "the backlog is full; retry later"}
 
 
 def test_dropped_entries_stay_counted_as_dead(
-    command: Command, buried: list[dead_letters.Buried], client: redis.Redis, settings: Settings
+    command: Command, buried: list[dead_letters.DeadEntry], client: redis.Redis, settings: Settings
 ):
     declined = command("drop", buried[0].name, said="n\n")
     assert declined.returncode == 1
     assert command("drop").returncode == 2
-    assert len(list(dead_letters.buried(client, buried[0].partition))) == 3
+    assert len(list(dead_letters.read(client, buried[0].partition))) == 3
     assert "dropped 1 entries" in command("drop", buried[0].name, said="y\n").stdout
     assert json.loads(command("drop", "--all", "--yes", "--json").stdout) == {"dropped": 2}
-    assert not list(dead_letters.buried(client, buried[0].partition))
+    assert not list(dead_letters.read(client, buried[0].partition))
     assert account(client, settings) == (7, 1, 0, 6, 0, 0)

@@ -1,4 +1,4 @@
-"""accepted = applied + late + dead + lost + pending, whatever has been trimmed, moved or spoilt."""
+"""accepted = applied + late + dead + lost + pending, even after trimming and with bad frames."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Run = Callable[..., Process]
 
 @pytest.fixture
 def one(change: Callable[..., Settings]) -> Settings:
-    """One partition, so that every entry goes to the same stream."""
+    """Settings with one partition, so that all entries are in one stream."""
     return change(partitions=1)
 
 
 def account(client: redis.Redis, settings: Settings) -> Partition:
-    """The account of the partition, found to add up."""
+    """The counts of the partition, which must add up."""
     found = status.read(client, settings)
     assert_adds_up(found)
     (partition,) = found.partitions
@@ -44,19 +44,19 @@ def group(client: redis.Redis) -> None:
 
 
 def settled(client: redis.Redis, settings: Settings) -> Partition:
-    """The account once an aggregator has drained the stream."""
+    """The counts after an aggregator has drained the stream."""
     return wait_until(
         lambda: (a := account(client, settings)).pending == 0 and a, "nothing to be pending"
     )
 
 
-def test_an_empty_server_has_an_account(client: redis.Redis, one: Settings):
+def test_an_empty_server_has_counts_of_zero(client: redis.Redis, one: Settings):
     found = account(client, one)
     assert found.accepted == found.lost == found.lag_s == 0
     assert status.read(client, one).lag_entries == 0
 
 
-def test_what_nobody_has_read_is_pending(client: redis.Redis, one: Settings):
+def test_unread_entries_are_pending(client: redis.Redis, one: Settings):
     post(client, 0, 3, 2)
     found = account(client, one)
     assert (found.accepted, found.pending, found.lost) == (5, 5, 0)
@@ -64,9 +64,7 @@ def test_what_nobody_has_read_is_pending(client: redis.Redis, one: Settings):
     assert found.stream_entries == 2
 
 
-def test_lag_is_the_age_of_the_oldest_entry_that_is_not_accounted_for(
-    client: redis.Redis, one: Settings
-):
+def test_lag_is_the_age_of_the_oldest_pending_entry(client: redis.Redis, one: Settings):
     old_ms = client.time()[0] * 1000 - 90_000
     client.hset(META, mapping={"entries": 1, "accepted": 1})
     fields = {"e": 1, "n": 1, "r": frame.pack([Block("car", 1, {"m": 1.0})])}
@@ -76,7 +74,7 @@ def test_lag_is_the_age_of_the_oldest_entry_that_is_not_accounted_for(
 
 
 @pytest.mark.parametrize("kept", [2, 1, 0])
-def test_loss_in_a_partition_nobody_owns_shows_at_once_and_exactly(
+def test_trimmed_entries_are_missing_at_once_without_an_aggregator(
     client: redis.Redis, one: Settings, kept: int
 ):
     sizes = (3, 2, 4, 1)
@@ -88,7 +86,7 @@ def test_loss_in_a_partition_nobody_owns_shows_at_once_and_exactly(
     assert (found.pending, found.lost) == (10, 0)
 
 
-def test_loss_that_shows_is_the_loss_an_aggregator_then_counts(
+def test_an_aggregator_counts_missing_readings_as_lost(
     client: redis.Redis, one: Settings, run: Run
 ):
     post(client, 0, 3, 2, 4)
@@ -101,7 +99,9 @@ def test_loss_that_shows_is_the_loss_an_aggregator_then_counts(
     assert (after.applied, after.missing) == (4, 0)
 
 
-def test_a_deleted_stream_is_missing_and_then_lost(client: redis.Redis, one: Settings, run: Run):
+def test_readings_of_a_deleted_stream_are_missing_then_lost(
+    client: redis.Redis, one: Settings, run: Run
+):
     post(client, 0, 3, 2)
     client.delete(STREAM)
     assert account(client, one).missing == 5
@@ -109,10 +109,10 @@ def test_a_deleted_stream_is_missing_and_then_lost(client: redis.Redis, one: Set
     assert settled(client, one).lost == 5
 
 
-def test_what_is_trimmed_while_a_dead_worker_holds_it_is_missing_and_then_lost(
+def test_entries_trimmed_while_a_dead_aggregator_holds_them_are_missing_then_lost(
     client: redis.Redis, one: Settings, run: Run
 ):
-    """The crash between trim and take-over: the dead worker has read, but not committed."""
+    """The dead aggregator has read the entries but not committed them."""
     post(client, 0, 3, 2, 4)
     group(client)
     client.xreadgroup(keys.GROUP, "dead", {STREAM: ">"}, 2)
@@ -125,7 +125,7 @@ def test_what_is_trimmed_while_a_dead_worker_holds_it_is_missing_and_then_lost(
     assert found.entries.lost == 2
 
 
-def test_held_entries_that_were_all_trimmed_are_counted_without_a_next_entry(
+def test_counts_held_entries_as_lost_when_the_stream_is_empty(
     client: redis.Redis, one: Settings, run: Run
 ):
     post(client, 0, 3, 2)
@@ -138,14 +138,14 @@ def test_held_entries_that_were_all_trimmed_are_counted_without_a_next_entry(
     assert (found.lost, found.applied, found.entries.lost) == (5, 0, 2)
 
 
-def test_what_a_sleeping_owner_holds_is_missing_and_no_loss_if_it_wakes(
+def test_entries_held_by_a_stopped_aggregator_are_missing_but_not_lost_once_it_resumes(
     client: redis.Redis, one: Settings, run: Run
 ):
-    """It has in memory, or in its socket, what the stream has dropped meanwhile."""
+    """It has the trimmed entries in memory or in its socket."""
     aggregator = run("aggregator", environ=pipeline.environ(one))
     held = posted = 0
-    while not held:  # unless its blocking read ran out just now
-        wait_until(lambda: client.info("clients")["blocked_clients"], "a reader that waits")
+    while not held:  # until its blocking read is not about to time out
+        wait_until(lambda: client.info("clients")["blocked_clients"], "a blocked reader")
         with stopped(aggregator):
             post(client, 0, 2)
             posted += 2
@@ -158,7 +158,9 @@ def test_what_a_sleeping_owner_holds_is_missing_and_no_loss_if_it_wakes(
     assert (found.applied, found.lost) == (posted, 0)
 
 
-def test_entries_that_are_held_and_readable_are_not_missing(client: redis.Redis, one: Settings):
+def test_entries_that_are_held_and_still_in_the_stream_are_not_missing(
+    client: redis.Redis, one: Settings
+):
     post(client, 0, 3, 2, 4)
     group(client)
     client.xtrim(STREAM, maxlen=2, approximate=False)
@@ -167,7 +169,7 @@ def test_entries_that_are_held_and_readable_are_not_missing(client: redis.Redis,
     assert (found.lost, found.missing, found.pending) == (0, 3, 9)
 
 
-def test_a_destroyed_group_leaves_the_account_as_it_was(client: redis.Redis, one: Settings):
+def test_destroying_the_group_does_not_change_the_counts(client: redis.Redis, one: Settings):
     post(client, 0, 3, 2)
     group(client)
     client.xreadgroup(keys.GROUP, "w", {STREAM: ">"}, 2)
@@ -175,12 +177,12 @@ def test_a_destroyed_group_leaves_the_account_as_it_was(client: redis.Redis, one
     assert account(client, one).pending == 5
 
 
-def test_strangers_and_spoilt_frames_are_dead_and_hide_no_loss(
+def test_foreign_entries_and_bad_frames_are_dead_and_do_not_hide_lost_ones(
     client: redis.Redis, one: Settings, run: Run
 ):
     client.xadd(STREAM, {"hello": "there"})
     post(client, 0, 3)
-    post(client, 0, 1, packed=b"\xc1 no frame")
+    post(client, 0, 1, packed=b"\xc1 bad frame")
     post(client, 0, 2)
     first = client.xrange(STREAM)[1][0]
     client.xdel(STREAM, first)
@@ -193,7 +195,7 @@ def test_strangers_and_spoilt_frames_are_dead_and_hide_no_loss(
     assert msgspec.structs.asdict(found.entries) == {**entries, "replayed": 0}
 
 
-def test_what_was_refused_is_told_and_no_part_of_the_sum(
+def test_rejected_readings_are_counted_outside_of_the_sum(
     client: redis.Redis, change: Callable[..., Settings]
 ):
     settings = change(partitions=1, stream_max_entries=100)

@@ -1,4 +1,4 @@
-"""The account adds up in every snapshot: in the middle of load, of kills and of trims."""
+"""The counts add up in every snapshot under load, kills and trims."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tributary.settings import Settings
 from tributary.store import keys
 
 READINGS = 20_000
-SNAPSHOTS_PER_DISASTER = 30
+SNAPSHOTS_PER_TRIM = 30
 COUNTERS = ("accepted", "applied", "late", "dead", "lost", "refused")
 
 
-def test_every_snapshot_adds_up_and_no_counter_goes_back(
+def test_every_snapshot_adds_up_and_no_counter_decreases(
     client: redis.Redis,
     change: Callable[..., Settings],
     run: Callable[..., Process],
     tmp_path: Path,
 ):
     seed = random.randrange(1 << 32)
-    chance = random.Random(seed)
+    generator = random.Random(seed)
     settings = change(partitions=4, stream_max_entries=10_000_000)
     url = pipeline.ingest(run, settings)
     aggregators = Aggregators(run, settings, count=2, seed=seed)
@@ -42,8 +42,8 @@ def test_every_snapshot_adds_up_and_no_counter_goes_back(
     while load.ledger.counts["ok"] < READINGS:
         before = snapshot(client, settings, before, f"seed {seed}")
         snapshots += 1
-        if snapshots % SNAPSHOTS_PER_DISASTER == 0:
-            client.xtrim(keys.readings(chance.randrange(4)), maxlen=0, approximate=False)
+        if snapshots % SNAPSHOTS_PER_TRIM == 0:
+            client.xtrim(keys.readings(generator.randrange(4)), maxlen=0, approximate=False)
             if kills < load.ledger.counts["ok"] // 2000:
                 aggregators.kill_one()
                 kills += 1
@@ -55,7 +55,7 @@ def test_every_snapshot_adds_up_and_no_counter_goes_back(
         before = snapshot(client, settings, before, f"seed {seed}")
         return bool(before.pending == 0)
 
-    wait_until(drained, "everything accepted to be accounted for", 60)
+    wait_until(drained, "nothing to be pending", 60)
     print(f"\nseed {seed}; {snapshots} snapshots, {kills} kills; {before['lost']} lost")  # noqa: T201
     assert load.ledger.counts["ok"] == before.accepted
     assert before.applied == counted(client, settings)
@@ -63,19 +63,19 @@ def test_every_snapshot_adds_up_and_no_counter_goes_back(
 
 
 def snapshot(client: redis.Redis, settings: Settings, before: Status | None, seed: str) -> Status:
-    """An account that adds up and in which nothing has gone back since the one before."""
+    """A status that adds up, and whose counters have not decreased since the one before."""
     found = status.read(client, settings)
     assert_adds_up(found)
     for now, then in zip(found.partitions, before.partitions if before else (), strict=False):
         for name in COUNTERS:
             assert getattr(now, name) >= getattr(then, name), (
-                f"{seed}: {name} of {then} went back: {now}"
+                f"{seed}: {name} of {then} decreased: {now}"
             )
     return found
 
 
 def counted(client: redis.Redis, settings: Settings) -> int:
-    """The readings that the aggregates hold."""
+    """The readings in the aggregates."""
     layout = Layout(settings.parsed_windows, settings.average_over)
     states = (v for p in range(settings.partitions) for v in client.hvals(keys.state(p)))
     return sum(int(np.frombuffer(packed, layout.state)[0]["count"]) for packed in states)

@@ -1,4 +1,4 @@
-"""`tributary doctor`: what it finds on real servers that are well, and on some that are not."""
+"""`tributary doctor` on real servers, healthy and misconfigured."""
 
 from __future__ import annotations
 
@@ -33,58 +33,58 @@ def start(request: pytest.FixtureRequest, own_server: Start) -> Start:
     return lambda **config: own_server(binary=request.param, maxmemory="1gb", **config)
 
 
-def examined(url: str, *arguments: str, **environ: str) -> tuple[int, str]:
+def run_doctor(url: str, *arguments: str, **environ: str) -> tuple[int, str]:
     process = tributary("doctor", "--redis-url", url, *arguments, environ=environ)
     return process.end(), process.text
 
 
-def faults(text: str) -> list[str]:
+def errors(text: str) -> list[str]:
     return [line.split(None, 1)[1] for line in text.splitlines() if line.startswith("error")]
 
 
-def test_a_server_of_ours_has_no_faults_and_is_not_changed(start: Start):
+def test_finds_no_error_on_a_healthy_server_and_does_not_change_it(start: Start):
     server = start()
-    code, text = examined(server.url, TRIBUTARY_SERIES_MAX="1000")
+    code, text = run_doctor(server.url, TRIBUTARY_SERIES_MAX="1000")
     assert code == 0, text
-    assert faults(text) == []
+    assert errors(text) == []
     for subject in ("settings", "redis", "durability", "memory", "clock", "data", "permissions"):
         assert re.search(rf"^ok +{subject} ", text, re.MULTILINE), text
     assert "user default has all permissions of ingest" in text
     assert server.client.dbsize() == 0
 
 
-def test_each_fault_of_a_server_is_told_with_its_remedy(start: Start):
+def test_reports_each_error_with_its_remedy(start: Start):
     server = start(appendonly="no", maxmemory_policy="allkeys-lru")
     server.client.hset(keys.CONFIG, mapping={"partitions": 4, "format": 1})
-    code, text = examined(server.url, TRIBUTARY_DURABILITY="fsync")
-    found = faults(text)
+    code, text = run_doctor(server.url, TRIBUTARY_DURABILITY="fsync")
+    found = errors(text)
     assert code == 1
-    for said, remedy in (
+    for expected, remedy in (
         ("appendonly of the server is no", "CONFIG SET appendonly yes"),
         ("maxmemory-policy of the server is allkeys-lru", "maxmemory-policy noeviction"),
         ("partitions is 4 in Redis, 16 here", "start with the settings in Redis"),
     ):
-        (fault,) = [fault for fault in found if said in fault]
-        assert remedy in fault
+        (error,) = [error for error in found if expected in error]
+        assert remedy in error
     assert len(found) == 3, text
 
 
-def test_no_server_is_a_fault():
-    code, text = examined("redis://:secret@127.0.0.1:1/0")
+def test_reports_a_server_that_does_not_reply():
+    code, text = run_doctor("redis://:secret@127.0.0.1:1/0")
     assert code == 1
     assert "no reply from Redis" in text
     assert "secret" not in text
 
 
-def test_faulty_settings_are_a_fault():
-    code, text = examined("redis://127.0.0.1:1/0", TRIBUTARY_PORT="x", TRIBUTARY_HEARTBEATS="1")
+def test_reports_invalid_settings():
+    code, text = run_doctor("redis://127.0.0.1:1/0", TRIBUTARY_PORT="x", TRIBUTARY_HEARTBEATS="1")
     assert code == 1
     assert "TRIBUTARY_PORT='x'" in text
     assert "did you mean" in text
 
 
 @pytest.mark.parametrize(
-    ("info", "grade", "said"),
+    ("info", "grade", "text"),
     [
         ({}, "ok", "Redis 7.4.11"),
         ({"redis_version": "8.12.0"}, "ok", "Redis 8.12.0"),
@@ -96,16 +96,16 @@ def test_faulty_settings_are_a_fault():
         ({"maxmemory": 0}, "warning", "CONFIG SET maxmemory"),
     ],
 )
-def test_the_state_of_a_server_is_graded(info: dict[str, Any], grade: str, said: str):
+def test_grades_the_state_of_a_server(info: dict[str, Any], grade: str, text: str):
     found = list(diagnostics.check_server(INFO | info, Settings(series_max=1000)))
-    (finding,) = [f for f in found if said in f.text]
+    (finding,) = [f for f in found if text in f.text]
     assert finding.grade == grade
     if grade != "ok":
         assert [f for f in found if f.grade != "ok"] == [finding]
 
 
 @pytest.mark.parametrize(
-    ("offset_ms", "grade", "said"),
+    ("offset_ms", "grade", "text"),
     [
         (0.4, "ok", "0 ms ahead of"),
         (-999.0, "ok", "999 ms behind"),
@@ -113,20 +113,20 @@ def test_the_state_of_a_server_is_graded(info: dict[str, Any], grade: str, said:
         (-10_000.0, "error", "10000 ms behind"),
     ],
 )
-def test_clocks_that_differ_are_graded(offset_ms: float, grade: str, said: str):
+def test_grades_the_skew_of_the_clock(offset_ms: float, grade: str, text: str):
     finding = diagnostics.check_skew(offset_ms, Settings(stale_after_ms=10_000))
     assert (finding.grade, finding.subject) == (grade, "clock")
-    assert said in finding.text
+    assert text in finding.text
 
 
 def user(server: Server, name: str, *rules: str) -> str:
-    """Make a user of Redis with these rules; the URL with which it comes."""
+    """Create a user of Redis with these rules; returns its URL."""
     server.client.execute_command("ACL", "SETUSER", name, "reset", "on", ">pw", *rules)
     return server.url.replace("unix://", f"unix://{name}:pw@")
 
 
-def permitted(server: Server, name: str, role: str) -> Finding:
-    """What an administrator is told of a user."""
+def permissions(server: Server, name: str, role: str) -> Finding:
+    """The finding on the permissions of a user, as an administrator sees it."""
     settings = Settings(redis_url=server.url)
     found = diagnostics.run(server.client, settings, [role], name)
     (finding,) = [f for f in found if f.subject == "permissions"]
@@ -134,19 +134,19 @@ def permitted(server: Server, name: str, role: str) -> Finding:
 
 
 @pytest.mark.parametrize("role", acl.NEEDED)
-def test_the_rules_it_proposes_are_those_it_asks_for(start: Start, role: str):
+def test_the_proposed_rules_grant_what_is_missing(start: Start, role: str):
     server = start()
     user(server, "u", "~tributary:*", "+ping")
-    finding = permitted(server, "u", role)
+    finding = permissions(server, "u", role)
     assert finding.grade == "error"
     proposed = re.search(r"ACL SETUSER u (.*)$", finding.text)
     assert proposed
     server.client.execute_command("ACL", "SETUSER", "u", *proposed[1].split())
-    assert permitted(server, "u", role).grade == "ok"
+    assert permissions(server, "u", role).grade == "ok"
 
 
 @pytest.mark.parametrize(
-    ("role", "taken", "said"),
+    ("role", "revoked", "text"),
     [
         ("ingest", "-xadd", "xadd"),
         ("aggregator", "-xgroup|create", "xgroup|create"),
@@ -154,35 +154,35 @@ def test_the_rules_it_proposes_are_those_it_asks_for(start: Start, role: str):
         ("operator", "-xlen", "xlen"),
     ],
 )
-def test_one_missing_permission_is_named(start: Start, role: str, taken: str, said: str):
+def test_names_a_missing_permission(start: Start, role: str, revoked: str, text: str):
     server = start()
-    user(server, "u", "~tributary:*", "+@all", taken)
-    finding = permitted(server, "u", role)
+    user(server, "u", "~tributary:*", "+@all", revoked)
+    finding = permissions(server, "u", role)
     assert finding.grade == "error"
-    assert said in finding.text
+    assert text in finding.text
     assert finding.text.count("no permission") == 1
 
 
-def test_keys_that_are_out_of_reach_are_named(start: Start):
+def test_names_keys_without_access(start: Start):
     server = start()
     user(server, "u", "~tributary:{*", "+@all")
-    finding = permitted(server, "u", "aggregator")
+    finding = permissions(server, "u", "aggregator")
     assert finding.grade == "error"
     assert keys.WORKERS in finding.text
 
 
-def test_a_user_that_may_not_ask_is_told_how(start: Start):
+def test_explains_how_to_check_a_user_without_acl_permissions(start: Start):
     server = start()
     url = user(server, "u", *acl.rules("aggregator"))
-    code, text = examined(url, "--role", "aggregator")
+    code, text = run_doctor(url, "--role", "aggregator")
     assert code == 0, text
     assert "run doctor with the URL of an administrator" in text
-    code, text = examined(server.url, "--role", "aggregator", "--user", "u")
+    code, text = run_doctor(server.url, "--role", "aggregator", "--user", "u")
     assert code == 0
     assert "user u has all permissions of aggregator" in text
 
 
-def test_every_role_works_with_the_permissions_listed_and_no_other(start: Start, run: Run):
+def test_every_role_works_with_exactly_the_listed_permissions(start: Start, run: Run):
     server = start()
     settings = {
         role: Settings(redis_url=user(server, role, *acl.rules(role)), heartbeat_ms=100)
@@ -193,14 +193,14 @@ def test_every_role_works_with_the_permissions_listed_and_no_other(start: Start,
     api = run("api", "--port", "0", environ=pipeline.environ(settings["api"]))
     collect = str(api.wait_for(re.compile(r"at=(http://\S+)"))[1])
     body = {"device": "car-1", "speed": 5}
-    told = request(ingest, "POST", "/record", body, {"Idempotency-Key": "one"})
-    assert told == (200, {"success": True})
-    told = request(ingest, "POST", "/record", body, {"Idempotency-Key": "one"})
-    assert told == (200, {"success": True, "duplicate": True})
+    recorded = request(ingest, "POST", "/record", body, {"Idempotency-Key": "one"})
+    assert recorded == (200, {"success": True})
+    recorded = request(ingest, "POST", "/record", body, {"Idempotency-Key": "one"})
+    assert recorded == (200, {"success": True, "duplicate": True})
 
     def collected() -> bool:
-        code, answer = request(collect, "GET", "/collect?device=car-1", None, {})
-        return code == 200 and answer["current_speed"] == 5
+        code, response = request(collect, "GET", "/collect?device=car-1", None, {})
+        return code == 200 and response["current_speed"] == 5
 
     wait_until(collected, "the reading to be applied")
     for path in ("/api/v1/devices", "/api/v1/devices/car-1", "/api/v1/status", "/readyz"):
@@ -215,8 +215,8 @@ def test_every_role_works_with_the_permissions_listed_and_no_other(start: Start,
         assert process.end() == 0, process.text
 
 
-def test_a_loss_is_found_by_an_aggregator_with_the_permissions_listed(start: Start, run: Run):
-    """What only happens after accidents needs its permissions too."""
+def test_an_aggregator_with_the_listed_permissions_counts_lost_entries(start: Start, run: Run):
+    """Recovery needs permissions that normal operation does not."""
     server = start()
     post(server.client, 0, 3)
     server.client.delete(keys.readings(0))
@@ -226,7 +226,7 @@ def test_a_loss_is_found_by_an_aggregator_with_the_permissions_listed(start: Sta
     wait_until(lost, "the loss to be counted")
 
 
-def test_every_command_of_the_scripts_is_among_those_asked_for():
+def test_every_command_of_the_scripts_is_listed():
     known = {command[0] for role in acl.NEEDED.values() for command in role}
     for path in Path(ROOT / "tributary" / "store" / "lua").glob("*.lua"):
         used = set(re.findall(r"redis\.p?call\('(\w+)'", path.read_text()))
@@ -234,7 +234,7 @@ def test_every_command_of_the_scripts_is_among_those_asked_for():
         assert used <= known, f"{path.name}: {used - known}"
 
 
-def test_settings_that_may_change_are_no_difference(client: redis.Redis):
+def test_changeable_settings_are_not_compared(client: redis.Redis):
     redis_client.prepare(client, Settings())
     stored: Any = client.hgetall(keys.CONFIG)
     assert redis_client.mismatches(Settings(port=1, heartbeat_ms=50), stored) == []

@@ -1,4 +1,4 @@
-"""`/metrics`: valid exposition, conventional names, figures that are those of the status."""
+"""`/metrics`: valid exposition, conventional names, the values of the status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tributary.store import keys, redis_client, scripts
 OPERATING = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text()
 Samples = dict[str, dict[tuple[str, ...], float]]
 _NAME = re.compile(r"tributary_[a-z]+(_[a-z]+)*")
-# Base units, as Prometheus asks for: no milliseconds, no kilobytes.
+# Prometheus requires base units: no milliseconds, no kilobytes.
 _WRONG_UNIT = re.compile(r"_(ms|milliseconds|s|kb|mb|percent)(_|$)")
 
 
@@ -42,22 +42,22 @@ def beat(client: redis.Redis, worker: str) -> None:
 
 
 def scraped(http: FlaskClient, **headers: str) -> Samples:
-    """Name → values of the labels → value, as Prometheus would parse it."""
-    answer = http.get("/metrics", headers=headers)
-    assert answer.status_code == 200
-    assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    """Name → label values → value, as Prometheus parses it."""
+    response = http.get("/metrics", headers=headers)
+    assert response.status_code == 200
+    assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
     found: Samples = {}
-    for family in text_string_to_metric_families(answer.text):
+    for family in text_string_to_metric_families(response.text):
         assert family.documentation
         assert family.type in ("counter", "gauge")
         for sample in family.samples:
             labels = tuple(sample.labels.values())
-            assert labels not in found.setdefault(sample.name, {}), "a series told twice"
+            assert labels not in found.setdefault(sample.name, {}), "duplicate series"
             found[sample.name][labels] = sample.value
     return found
 
 
-def test_names_follow_the_conventions():
+def test_names_follow_the_conventions_of_prometheus():
     names = [metric.name for metric in (*ALWAYS, *CATALOGUE)]
     assert len(set(names)) == len(names)
     for metric in (*ALWAYS, *CATALOGUE):
@@ -67,15 +67,13 @@ def test_names_follow_the_conventions():
         assert metric.description[-1] != "."
 
 
-def test_a_scrape_tells_every_metric_of_the_catalogue_and_no_other(
-    http: FlaskClient, client: redis.Redis
-):
+def test_a_scrape_has_exactly_the_metrics_of_the_catalogue(http: FlaskClient, client: redis.Redis):
     beat(client, "w")
     client.hset(keys.REFUSALS, "unauthorized", 3)
     assert set(scraped(http)) == {metric.name for metric in (*ALWAYS, *CATALOGUE)}
 
 
-def test_counts_are_per_partition_and_those_of_the_account(http: FlaskClient, client: redis.Redis):
+def test_counts_are_per_partition(http: FlaskClient, client: redis.Redis):
     post(client, 4, 3, 3)
     post(client, 7, 3)
     client.delete(keys.readings(7))
@@ -92,17 +90,17 @@ def test_counts_are_per_partition_and_those_of_the_account(http: FlaskClient, cl
     assert found["tributary_lag_seconds"]["4",] >= 0
 
 
-def test_what_is_scraped_adds_up(http: FlaskClient, client: redis.Redis):
+def test_the_counts_of_a_scrape_add_up(http: FlaskClient, client: redis.Redis):
     for partition in range(16):
         post(client, partition, 1)
     found = scraped(http)
     parts = [f"tributary_readings_{w}_total" for w in ("applied", "late", "dead", "lost")]
     for label, accepted in found["tributary_readings_accepted_total"].items():
-        told = sum(found[name][label] for name in (*parts, "tributary_readings_pending"))
-        assert accepted == told
+        total = sum(found[name][label] for name in (*parts, "tributary_readings_pending"))
+        assert accepted == total
 
 
-def test_the_server_and_the_aggregators_are_told(http: FlaskClient, client: redis.Redis):
+def test_describes_the_server_and_the_aggregators(http: FlaskClient, client: redis.Redis):
     found = scraped(http)
     assert found["tributary_redis_up"] == {(): 1}
     assert found["tributary_redis_memory_used_bytes"][()] > 100_000
@@ -116,7 +114,7 @@ def test_the_server_and_the_aggregators_are_told(http: FlaskClient, client: redi
     assert list(found["tributary_aggregator_partitions"].values()) == [16]
 
 
-def test_a_scrape_while_redis_is_away_says_so(own_server: Callable[..., Server]):
+def test_reports_that_redis_is_unavailable(own_server: Callable[..., Server]):
     server = own_server()
     settings = Settings(redis_url=server.url, redis_timeout_ms=500)
     client = redis_client.connect(settings)
@@ -134,11 +132,11 @@ def test_a_scrape_while_redis_is_away_says_so(own_server: Callable[..., Server])
 
 
 @pytest.mark.parametrize("accept", ["application/openmetrics-text; version=x", "", "*/*", "\xff"])
-def test_every_scraper_gets_the_one_format(http: FlaskClient, accept: str):
+def test_responds_in_one_format_whatever_is_accepted(http: FlaskClient, accept: str):
     assert "tributary_redis_up" in scraped(http, Accept=accept)
 
 
-def test_the_alerts_of_the_documents_are_rules_over_metrics_that_exist():
+def test_the_alerts_of_the_documentation_use_existing_metrics():
     ((rules, *_),) = [re.findall(r"```yaml\n(.*?)```", OPERATING, re.DOTALL)]
     (group,) = yaml.safe_load(rules)["groups"]
     known = {metric.name for metric in (*ALWAYS, *CATALOGUE)}
@@ -151,6 +149,6 @@ def test_the_alerts_of_the_documents_are_rules_over_metrics_that_exist():
     assert len(group["rules"]) >= 7
 
 
-def test_every_metric_the_documents_name_exists():
+def test_the_documentation_names_existing_metrics():
     known = {metric.name for metric in (*ALWAYS, *CATALOGUE)}
     assert set(re.findall(r"\btributary_\w+", OPERATING)) - known <= {"tributary_alerts"}

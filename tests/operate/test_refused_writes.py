@@ -1,4 +1,4 @@
-"""A server that refuses writes: figures and the reason, not an error."""
+"""A server that rejects writes: status and readiness report the reason."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def is_following(replica: Server) -> bool:
 
 
 def readyz(url: str) -> tuple[int, str]:
-    code, answer = request(url, "GET", "/readyz", None, {})
-    return code, json.dumps(answer)
+    code, response = request(url, "GET", "/readyz", None, {})
+    return code, json.dumps(response)
 
 
-def test_status_of_a_replica_has_figures_and_the_reason(own_server: Start, run: Run):
+def test_the_status_of_a_replica_has_counts_and_the_reason(own_server: Start, run: Run):
     master = own_server(repl_diskless_sync_delay="0")
     url = pipeline.ingest(run, Settings(redis_url=master.url))
     assert request(url, "POST", "/record", {"speed": 1}, {})[0] == 200
@@ -52,27 +52,30 @@ def test_status_of_a_replica_has_figures_and_the_reason(own_server: Start, run: 
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
-def test_readyz_says_that_no_replica_confirms(own_server: Start, run: Run, *, lane: bool):
+def test_readyz_reports_that_no_replica_acknowledges(own_server: Start, run: Run, *, lane: bool):
     master = own_server(appendfsync="always", repl_diskless_sync_delay="0")
     replica = own_server(replicaof=f"127.0.0.1 {listening(master)}")
     wait_until(lambda: is_following(replica), "the replica to follow")
-    wait_until(lambda: readiness.unconfirmed(master.client.info("replication")) is None, "it")
+    wait_until(
+        lambda: readiness.no_acknowledging_replica(master.client.info("replication")) is None,
+        "an acknowledgement",
+    )
     settings = Settings(
         redis_url=master.url, durability="replicated", lane=lane, redis_timeout_ms=1000
     )
     url = pipeline.ingest(run, settings)
     assert readyz(url)[0] == 200
     with stopped(replica.process):
-        wait_until(lambda: readyz(url)[0] == 503, "it not to be ready")
-        assert "no replica confirms" in readyz(url)[1]
-    wait_until(lambda: readyz(url)[0] == 200, "it to be ready again")
+        wait_until(lambda: readyz(url)[0] == 503, "503")
+        assert "no replica acknowledges" in readyz(url)[1]
+    wait_until(lambda: readyz(url)[0] == 200, "200")
 
 
 @pytest.mark.parametrize(
     ("config", "reason"),
     [({"min-replicas-to-write": "1"}, "NOREPLICAS"), ({"maxmemory": "1"}, "memory")],
 )
-def test_readyz_gives_the_reason_that_writes_are_refused(
+def test_readyz_reports_why_writes_are_rejected(
     own_server: Start, config: dict[str, str], reason: str
 ):
     server = own_server()
@@ -84,14 +87,14 @@ def test_readyz_gives_the_reason_that_writes_are_refused(
     assert readiness.check(server.client, writes=False)() is None
 
 
-def test_status_of_a_server_that_cannot_save_has_figures_and_the_reason(
+def test_the_status_of_a_server_that_cannot_save_has_counts_and_the_reason(
     own_server: Start, run: Run
 ):
     server = own_server()
     settings = Settings(redis_url=server.url)
     url = pipeline.ingest(run, settings)
     assert request(url, "POST", "/record", {"speed": 1}, {})[0] == 200
-    # The same as a full disk: the snapshot cannot be put in place.
+    # Like a full disk: the snapshot cannot be written.
     (Path(server.client.config_get("dir")["dir"]) / "dump.rdb").mkdir()
     server.client.config_set("save", "3600 1")
     server.client.bgsave()
@@ -105,7 +108,7 @@ def test_status_of_a_server_that_cannot_save_has_figures_and_the_reason(
     assert any("rdb_last_bgsave_status is err" in problem for problem in status.problems(found))
     assert readyz(url)[0] == 503
     assert "MISCONF" in readyz(url)[1]
-    server.client.config_set("save", "")  # else it would not stop without a snapshot
+    server.client.config_set("save", "")  # so that it stops without a snapshot
 
 
 @pytest.mark.parametrize("text", [b"garbage\n", b"\xff\0" * 20, b"", b"file a seq 1 type z\n"])

@@ -1,4 +1,4 @@
-"""An fsync that takes long shows in `status`, `/metrics` and `doctor`, with what it puts at risk."""
+"""`status`, `/metrics` and `doctor` report slow fsyncs and the risk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEALTHY = ServerStatus("8.0", 1, "master", 0, 0, "ok", "ok", 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
-    ("figures", "said"),
+    ("fields", "text"),
     [
         ({}, None),
         ({"aof_pending_fsyncs": 1}, None),
@@ -38,11 +38,11 @@ HEALTHY = ServerStatus("8.0", 1, "master", 0, 0, "ok", "ok", 0, 0, 0, 0)
         ({"aof_delayed_fsyncs": 3}, "since the server started: 3"),
     ],
 )
-def test_a_warning_says_what_is_at_risk_and_the_remedy(figures: dict[str, int], said: str | None):
-    found = msgspec.structs.replace(HEALTHY, **figures).fsync_warnings()
-    assert len(found) == (said is not None)
+def test_a_warning_states_the_risk_and_the_remedy(fields: dict[str, int], text: str | None):
+    found = msgspec.structs.replace(HEALTHY, **fields).fsync_warnings()
+    assert len(found) == (text is not None)
     for warning in found:
-        assert str(said) in warning
+        assert str(text) in warning
         assert "durability=fsync" in warning
 
 
@@ -69,7 +69,7 @@ def test_counts_of_several_nodes_are_summed_and_may_be_missing():
 
 @contextmanager
 def slow(server: Server, *, delay_ms: int = 3_000) -> Iterator[redis.Redis]:
-    """A server whose fsyncs take long, with one of them running."""
+    """A server with slow fsyncs, one of which is running."""
     with slow_fsyncs(server, delay_ms=delay_ms):
         server.client.set("probe", 1)
         wait_until(lambda: _pending(server), "an fsync to run")
@@ -81,7 +81,7 @@ def _pending(server: Server) -> bool:
     return bool(server.client.info("persistence")["aof_pending_bio_fsync"])
 
 
-def test_delayed_fsyncs_of_a_real_server_show_everywhere(own_server: Start):
+def test_reports_delayed_fsyncs_of_a_real_server(own_server: Start):
     server = own_server(appendfsync="everysec")
     settings = Settings(redis_url=server.url)
     with slow(server) as client:
@@ -90,26 +90,26 @@ def test_delayed_fsyncs_of_a_real_server_show_everywhere(own_server: Start):
         assert "warning  disk" in doctor.text
         assert "replies before it writes" in doctor.text
         client.set("more", "x" * 100_000)
-        wait_until(lambda: _delayed(server), "Redis to wait for an fsync in vain", 30)
+        wait_until(lambda: _delayed(server), "a delayed fsync", 30)
         found = status.read(client, settings)
         assert found.server.aof_delayed_fsyncs >= 1
         assert b"tributary_redis_aof_delayed_fsyncs_total 0.0" not in metrics.render(
             Scrape(found, {})
         )
-        asked = tributary("status", "--json", "--redis-url", server.url)
-        asked.end()
-        told = json.loads(asked.text.splitlines()[0])
-        assert "delayed fsyncs" in told["warnings"][0]
-        assert not [fault for fault in told["faults"] if "fsync" in fault]
-        assert "tributary: warning: delayed fsyncs" in asked.text
+        process = tributary("status", "--json", "--redis-url", server.url)
+        process.end()
+        printed = json.loads(process.text.splitlines()[0])
+        assert "delayed fsyncs" in printed["warnings"][0]
+        assert not [fault for fault in printed["faults"] if "fsync" in fault]
+        assert "tributary: warning: delayed fsyncs" in process.text
 
 
-def test_fsyncs_of_half_a_second_show_although_redis_does_not_count_them(own_server: Start):
+def test_reports_fsyncs_of_half_a_second_which_redis_does_not_count(own_server: Start):
     server = own_server(appendfsync="everysec")
     settings = Settings(redis_url=server.url)
     with slow(server, delay_ms=500) as client, _writing(server):
-        # A look that comes at the end of an fsync, or between two, finds none that is slow.
-        found = wait_until(lambda: _slow(status.read(client, settings)), "a slow fsync to show", 10)
+        # A status read at the end of an fsync, or between two, finds no slow one.
+        found = wait_until(lambda: _slow(status.read(client, settings)), "a slow fsync", 10)
         assert found.server.aof_delayed_fsyncs == 0
         assert "ran for at least 100 ms" in status.warnings(found)[0]
         doctor = tributary("doctor", "--redis-url", server.url)
@@ -124,7 +124,7 @@ def _slow(found: Status) -> Status | None:
 
 @contextmanager
 def _writing(server: Server) -> Iterator[None]:
-    """Writes all the time: without them Redis has nothing to sync."""
+    """Write constantly: without writes Redis has nothing to sync."""
     ended = threading.Event()
 
     def write() -> None:
@@ -146,7 +146,7 @@ def _delayed(server: Server) -> bool:
     return bool(server.client.info("persistence")["aof_delayed_fsync"])
 
 
-def test_a_disk_that_keeps_up_has_no_warning(own_server: Start):
+def test_has_no_warning_if_the_disk_keeps_up(own_server: Start):
     server = own_server(appendfsync="everysec")
     with _writing(server):
         assert status.warnings(status.read(server.client, Settings(redis_url=server.url))) == []

@@ -16,7 +16,7 @@ from tributary.cli import options, target, terminal
 from tributary.errors import BadFrame
 from tributary.model import reading
 from tributary.operate import dead_letters, status
-from tributary.operate.dead_letters import Buried
+from tributary.operate.dead_letters import DeadEntry
 from tributary.settings import Settings
 from tributary.store import redis_client
 
@@ -119,12 +119,12 @@ def _deployment(given: dict[str, Any]) -> tuple[redis.Redis, Settings]:
     return client, status.with_stored_partitions(client, settings)
 
 
-def _all(client: redis.Redis, settings: Settings) -> Iterator[Buried]:
+def _all(client: redis.Redis, settings: Settings) -> Iterator[DeadEntry]:
     for partition in range(settings.partitions):
-        yield from dead_letters.buried(client, partition)
+        yield from dead_letters.read(client, partition)
 
 
-def _named(client: redis.Redis, name: str) -> Buried:
+def _named(client: redis.Redis, name: str) -> DeadEntry:
     try:
         entry = dead_letters.find(client, name)
     except ValueError as error:
@@ -137,7 +137,7 @@ def _named(client: redis.Redis, name: str) -> Buried:
 
 def _selected(
     client: redis.Redis, settings: Settings, names: tuple[str, ...], *, is_all: bool
-) -> list[Buried]:
+) -> list[DeadEntry]:
     if bool(names) == is_all:
         raise click.UsageError("name entries as `tributary dead list` prints them, or say --all")
     if is_all:
@@ -150,7 +150,7 @@ def _confirm(question: str, *, yes: bool) -> None:
         click.confirm(question, abort=True, err=True)
 
 
-def _row(entry: Buried) -> dict[str, Any]:
+def _row(entry: DeadEntry) -> dict[str, Any]:
     return {
         "entry": entry.name,
         "buried_at": reading.rfc3339(entry.buried_at_ms),
@@ -160,7 +160,7 @@ def _row(entry: Buried) -> dict[str, Any]:
     }
 
 
-def _held(entry: Buried) -> str:
+def _held(entry: DeadEntry) -> str:
     try:
         blocks = entry.blocks()
     except BadFrame as error:

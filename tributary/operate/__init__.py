@@ -1,1 +1,1 @@
-"""What operators and monitors look at: status, metrics, findings, dead entries."""
+"""For operators and monitoring: status, metrics, readiness, diagnostics, dead entries."""

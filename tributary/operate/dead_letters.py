@@ -1,4 +1,4 @@
-"""The dead entries: those that could not be applied, as the aggregators have buried them."""
+"""Lists, replays and drops dead entries: those that the aggregators could not apply."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ from tributary.store.redis_client import failures
 _PAGE_ENTRIES = 500
 
 
-class Buried(NamedTuple):
-    """A dead entry."""
+class DeadEntry(NamedTuple):
+    """An entry that an aggregator has buried."""
 
     partition: int
-    id: str  # among the dead ones; begins with the time it was buried at, UTC ms
-    entry: str  # its id in the stream of readings
+    id: str  # in the dead stream; starts with the time it was buried, UTC ms
+    entry: str  # id in the stream of readings
     reason: str
-    readings: int  # counted as dead for it
-    fields: list[bytes]  # field, value, … as they stood in the stream
+    readings: int  # counted as dead
+    fields: list[bytes]  # field, value, … as in the stream of readings
 
     @property
     def name(self) -> str:
-        """What it is called on the command line."""
+        """Its name on the command line."""
         return f"{self.partition}/{self.id}"
 
     @property
     def buried_at_ms(self) -> int:
-        """When it was buried, UTC."""
+        """Time it was buried, UTC."""
         return int(self.id.partition("-")[0])
 
     def packed(self) -> bytes:
-        """The frame in it.
+        """Its frame, packed.
 
         Raises:
-            BadFrame: there is none.
+            BadFrame: it has no frame.
         """
         for name, value in zip(self.fields[0::2], self.fields[1::2], strict=True):
             if name == b"r":
                 return value
-        raise BadFrame("the entry has no field r: there is no frame in it")
+        raise BadFrame("the entry has no frame: field r is missing")
 
     def blocks(self) -> list[frame.RawBlock]:
-        """The readings in it.
+        """Its readings.
 
         Raises:
-            BadFrame: it holds none that can be decoded.
+            BadFrame: they cannot be decoded.
         """
         return frame.unpack(self.packed())
 
 
-def buried(client: redis.Redis, partition: int) -> Iterator[Buried]:
-    """The dead entries of a partition, oldest first.
+def read(client: redis.Redis, partition: int) -> Iterator[DeadEntry]:
+    """Iterate over the dead entries of a partition, oldest first.
 
     Raises:
-        Unavailable: the server cannot answer now.
+        Unavailable: Redis cannot reply now.
     """
     after = "-"
     while True:
@@ -76,12 +76,12 @@ def buried(client: redis.Redis, partition: int) -> Iterator[Buried]:
         after = "(" + page[-1][0].decode()
 
 
-def find(client: redis.Redis, name: str) -> Buried | None:
-    """The dead entry of this name, if there is one.
+def find(client: redis.Redis, name: str) -> DeadEntry | None:
+    """Find a dead entry by its name; None if there is none.
 
     Raises:
-        ValueError: it is not the name of a dead entry.
-        Unavailable: the server cannot answer now.
+        ValueError: the name is malformed.
+        Unavailable: Redis cannot reply now.
     """
     number, _, id_ = name.partition("/")
     parts = id_.split("-")
@@ -93,21 +93,21 @@ def find(client: redis.Redis, name: str) -> Buried | None:
 
 
 def replay(
-    client: redis.Redis, settings: Settings, entries: Iterable[Buried]
+    client: redis.Redis, settings: Settings, entries: Iterable[DeadEntry]
 ) -> tuple[int, dict[str, str]]:
-    """Append entries again, so that they are counted once; they are dead no more.
+    """Append entries to the stream again; they are no longer dead.
 
-    Returns how many were, and why others were not, by name.
+    Returns how many were appended, and for the others the reason by name.
 
     Raises:
-        Unavailable: the server cannot take them now; some may have been replayed.
+        Unavailable: Redis cannot accept them now; some may have been replayed.
     """
-    done, refused = 0, {}
+    replayed, failed = 0, {}
     for entry in entries:
         try:
             blocks = entry.blocks()
         except BadFrame as error:
-            refused[entry.name] = str(error)
+            failed[entry.name] = str(error)
             continue
         command = scripts.replay(
             entry.partition,
@@ -118,19 +118,19 @@ def replay(
             frame=entry.packed(),
         )
         with failures():
-            replayed, is_full = scripts.run(client, command)
-        if replayed:
-            done += 1
+            is_replayed, is_full = scripts.run(client, command)
+        if is_replayed:
+            replayed += 1
         else:
-            refused[entry.name] = "too much is unread; try again" if is_full else "it is gone"
-    return done, refused
+            failed[entry.name] = "the backlog is full; retry later" if is_full else "not found"
+    return replayed, failed
 
 
-def drop(client: redis.Redis, entries: Iterable[Buried]) -> int:
-    """Delete entries for good; they stay counted as dead. Returns how many were there.
+def drop(client: redis.Redis, entries: Iterable[DeadEntry]) -> int:
+    """Delete entries permanently; they stay counted as dead. Returns how many existed.
 
     Raises:
-        Unavailable: the server cannot do it now; some may have been deleted.
+        Unavailable: Redis cannot reply now; some may have been deleted.
     """
     dropped = 0
     by_partition = sorted(entries, key=attrgetter("partition"))
@@ -140,8 +140,8 @@ def drop(client: redis.Redis, entries: Iterable[Buried]) -> int:
     return dropped
 
 
-def _parsed(partition: int, id_: bytes, fields: dict[bytes, bytes]) -> Buried:
-    return Buried(
+def _parsed(partition: int, id_: bytes, fields: dict[bytes, bytes]) -> DeadEntry:
+    return DeadEntry(
         partition,
         id_.decode(),
         fields.get(b"id", b"").decode(),

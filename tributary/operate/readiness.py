@@ -1,4 +1,4 @@
-"""Whether the servers can serve us now: what `/readyz` asks of Redis."""
+"""The check behind `/readyz`: whether the Redis servers can serve requests now."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tributary.store import acl
 from tributary.store.redis_client import failures
 from tributary.store.topology import servers
 
-_REPLICA_LAG_MAX_S = 3  # replicas confirm every second
-# Refused as every write is (READONLY, MISCONF, NOREPLICAS, OOM), because it lacks `no-writes`.
+_REPLICA_LAG_MAX_S = 3  # replicas acknowledge every second
+# Rejected like any write (READONLY, MISCONF, NOREPLICAS, OOM): it lacks the flag `no-writes`.
 _WRITES_NOTHING = "#!lua\nreturn 1"
 
 
 def check(
     client: redis.Redis, *, writes: bool, level: str = "aof", partitions: int = 0
 ) -> Callable[[], str | None]:
-    """A check that returns why the server cannot serve us now, or None.
+    """Return a check that returns why Redis is not ready, or None if it is.
 
     Args:
         client: of the server or cluster.
-        writes: whether it must be able to take writes.
-        partitions: of the deployment; of a cluster, only the masters that hold one are asked.
-        level: of durability; for `replicated` a replica must be confirming.
+        writes: whether it must accept writes.
+        partitions: of the deployment; in a cluster, only masters that hold one are checked.
+        level: of durability; `replicated` requires a replica that acknowledges.
     """
 
     def reason() -> str | None:
@@ -45,25 +45,25 @@ def check(
 
 
 def _state(server: redis.Redis, level: str | None) -> str | None:
-    """Why a server takes no writes at this level; an exception if it does not reply."""
+    """Why a server does not accept writes at this level, or None. Raises if it does not reply."""
     if level is None:
         server.ping()
         return None
     state = {**server.info("replication"), **server.info("persistence")}
     if state["role"] != "master":
-        return f"the server is a {state['role']}: it takes no writes"
+        return f"the server is a {state['role']} and read-only"
     if state.get("aof_last_write_status", "ok") != "ok":
-        return "the server cannot write its append-only file; look at its disk"
-    if level == "replicated" and (reason := unconfirmed(state)) is not None:
+        return "the server cannot write its append-only file; check its disk"
+    if level == "replicated" and (reason := no_acknowledging_replica(state)) is not None:
         return reason
     server.eval(_WRITES_NOTHING, 0)
     return None
 
 
-def unconfirmed(replication: Mapping[str, Any]) -> str | None:
-    """Why no replica confirms writes now, from INFO replication; None if one does.
+def no_acknowledging_replica(replication: Mapping[str, Any]) -> str | None:
+    """Why no replica acknowledges writes, from INFO replication; None if one does.
 
-    A replica that has stopped stays online for `repl-timeout`, a minute, but its lag grows.
+    A stopped replica stays online for `repl-timeout`, a minute, but its lag grows.
     """
     replicas = [
         replication[f"slave{number}"] for number in range(int(replication["connected_slaves"]))
@@ -71,8 +71,8 @@ def unconfirmed(replication: Mapping[str, Any]) -> str | None:
     lags_s = [int(r.get("lag", 0)) for r in replicas if r.get("state") == "online"]
     if any(0 <= lag_s <= _REPLICA_LAG_MAX_S for lag_s in lags_s):
         return None
-    seen = f"the newest confirmation is {min(lags_s)} s old" if lags_s else "none is online"
+    seen = f"the last acknowledgement is {min(lags_s)} s old" if lags_s else "none is online"
     return (
-        f"no replica confirms, as durability=replicated needs: {seen}, "
-        f"{len(replicas)} connected; start a replica or look at its log"
+        f"no replica acknowledges writes, as durability=replicated requires: {seen}, "
+        f"{len(replicas)} connected; start a replica, or check its log"
     )

@@ -1,36 +1,36 @@
-// The read API. Every call gives the JSON, or throws `Failed` with the status and the reason.
+// Client of the read API. Every function returns the JSON body or throws `RequestError`.
 
 import { headers } from "./token.js";
 
-export class Failed extends Error {
+export class RequestError extends Error {
   constructor(status, message) {
     super(message);
-    this.status = status; // 0: nobody answered
+    this.status = status; // 0: no response
   }
 }
 
-export async function ask(path, signal) {
+export async function request(path, signal) {
   let response;
   try {
     response = await fetch(path, { headers: headers(), signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Failed(0, "the server does not answer");
+    throw new RequestError(0, "no response from the server");
   }
   if (response.ok) return response.json();
-  throw await failure(response);
+  throw await errorOf(response);
 }
 
-export async function failure(response) {
+export async function errorOf(response) {
   const body = await response.json().catch(() => null);
-  return new Failed(response.status, body?.error?.message ?? `the answer is ${response.status}`);
+  return new RequestError(response.status, body?.error?.message ?? `the server responded with ${response.status}`);
 }
 
-const name = (device) => device.split("/").map(encodeURIComponent).join("/");
+const pathOf = (device) => device.split("/").map(encodeURIComponent).join("/");
 
-export const page = (fields) => ask(`/api/v1/devices?${new URLSearchParams(fields)}`);
-export const device = (id) => ask(`/api/v1/devices/${name(id)}`);
-export const collect = (id) => ask(`/collect?${new URLSearchParams({ device: id })}`);
-export const status = () => ask("/api/v1/status");
+export const page = (fields) => request(`/api/v1/devices?${new URLSearchParams(fields)}`);
+export const device = (id) => request(`/api/v1/devices/${pathOf(id)}`);
+export const collect = (id) => request(`/collect?${new URLSearchParams({ device: id })}`);
+export const status = () => request("/api/v1/status");
 export const history = (id, metric, window) =>
-  ask(`/api/v1/devices/${name(id)}/metrics/${encodeURIComponent(metric)}/history?window=${window}`);
+  request(`/api/v1/devices/${pathOf(id)}/metrics/${encodeURIComponent(metric)}/history?window=${window}`);

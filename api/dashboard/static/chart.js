@@ -1,4 +1,4 @@
-// uPlot, dressed in the colours of the page.
+// A uPlot chart in the colours of the page.
 
 import { clock, steady } from "./format.js";
 
@@ -18,13 +18,13 @@ function axis({ text, grid }, size, rest) {
   };
 }
 
-/** A value without neighbours has no line: it is drawn as a point. */
-const dots = (colour, size) => ({ show: true, size, width: 0, stroke: colour, fill: colour, filter: alone });
+/** A value without neighbours has no line, so it is drawn as a point. */
+const dots = (colour, size) => ({ show: true, size, width: 0, stroke: colour, fill: colour, filter: isolated });
 
-function alone(plot, column) {
+function isolated(plot, column) {
   const values = plot.data[column];
-  const is = (i) => values[i] !== null && values[i] !== undefined;
-  return values.flatMap((_, i) => (is(i) && !is(i - 1) && !is(i + 1) ? [i] : []));
+  const has = (i) => values[i] !== null && values[i] !== undefined;
+  return values.flatMap((_, i) => (has(i) && !has(i - 1) && !has(i + 1) ? [i] : []));
 }
 
 function options(width) {
@@ -34,7 +34,7 @@ function options(width) {
     width, height: HEIGHT, legend: { show: false },
     cursor: { points: { size: 7 }, drag: { x: false, y: false } },
     padding: [8, 26, 0, 0],
-    scales: { x: { time: true, auto: false }, y: { range: room } },
+    scales: { x: { time: true, auto: false }, y: { range: yRange } },
     axes: [
       axis(colour, 26, { space: 74, values: (plot, splits) => splits.map((at) => clock(at, isShort(plot))) }),
       axis(colour, 56, { space: 36, values: (_, splits) => splits.map(label) }),
@@ -53,8 +53,8 @@ function options(width) {
 const isShort = ({ scales: { x } }) => x.max - x.min < 300;
 const label = (value) => (Math.abs(value) >= 1e5 ? value.toExponential(1) : String(+value.toFixed(4)));
 
-/** A flat line stays in the middle; any other gets a tenth of room. */
-function room(_, low, high) {
+/** The y range with a margin of a tenth; a flat line is centred. */
+function yRange(_, low, high) {
   if (low === null || high === null) return [0, 1];
   const margin = (high - low) * 0.1 || Math.abs(high) * 0.05 || 1;
   return [low - margin, high + margin];
@@ -67,7 +67,7 @@ export class Chart {
     this.tip = document.createElement("output");
     this.tip.className = "tip";
     host.append(this.tip);
-    this.plot.hooks.setCursor = [() => this.point()];
+    this.plot.hooks.setCursor = [() => this.showTip()];
     this.resized = new ResizeObserver(() => {
       if (host.clientWidth) this.plot.setSize({ width: host.clientWidth, height: HEIGHT });
     });
@@ -81,14 +81,14 @@ export class Chart {
     });
   }
 
-  /** What the cursor points at, in words. */
-  point() {
+  /** Show the values under the cursor. */
+  showTip() {
     const { idx } = this.plot.cursor;
     const [t, current, average, high, low] = this.plot.data.map((column) => column[idx ?? -1]);
-    const is = (value) => value !== null && value !== undefined;
-    if (is(current)) {
+    const has = (value) => value !== null && value !== undefined;
+    if (has(current)) {
       this.tip.textContent = `${clock(t, true)}   ${steady(current, average)}   average ${steady(average, current)}`;
-    } else if (is(average)) {
+    } else if (has(average)) {
       this.tip.textContent = `${clock(t, true)}   average ${steady(average)}   ${steady(low, average)} to ${steady(high, average)}`;
     } else {
       this.tip.textContent = "";

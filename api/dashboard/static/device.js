@@ -1,15 +1,15 @@
-// One device: a card with a chart for each metric.
+// The view of one device: a card with a chart per metric.
 
-import { device as ask } from "./api.js";
-import { el, say, wantsStillness } from "./dom.js";
+import { device as fetchDevice } from "./api.js";
+import { el, setText, prefersReducedMotion } from "./dom.js";
 import { age } from "./format.js";
-import { isBehind, listen } from "./live.js";
+import { mayHaveMissed, listen } from "./live.js";
 import { Metric } from "./metric.js";
 import { loadRanges } from "./ranges.js";
 import { metricsOf } from "./row.js";
 
 const DRAW_MS = 200;
-const STILL_DRAW_MS = 1_000;
+const REDUCED_DRAW_MS = 1_000;
 const DETAIL_MS = 2_000;
 const WINDOWS = ["1m", "15m", "1h", "24h"];
 const CHOSEN = "tributary-window";
@@ -22,22 +22,22 @@ export class Device {
     this.chosen = sessionStorage.getItem(CHOSEN) ?? WINDOWS[0];
     this.build(main);
     this.timers = [
-      setInterval(() => this.draw(), wantsStillness() ? STILL_DRAW_MS : DRAW_MS),
-      setInterval(() => this.detail(), DETAIL_MS),
+      setInterval(() => this.draw(), prefersReducedMotion() ? REDUCED_DRAW_MS : DRAW_MS),
+      setInterval(() => this.loadDetails(), DETAIL_MS),
     ];
     this.onColours = () => this.metrics.forEach((metric) => metric.recolour());
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.scheme.addEventListener("change", this.onColours);
     this.close = listen({ device }, {
-      onReading: (reading) => this.take(reading),
+      onReading: (reading) => this.update(reading),
       onState: (state, error) => {
-        if (state === "live" && isBehind(this.state)) this.metrics.forEach((each) => each.resume());
+        if (state === "live" && mayHaveMissed(this.state)) this.metrics.forEach((each) => each.resume());
         this.state = state;
         onState(state, error);
       },
       devices: () => [device],
     });
-    this.detail();
+    this.loadDetails();
     loadRanges();
   }
 
@@ -47,40 +47,40 @@ export class Device {
     this.updated = el("p", { class: "updated" });
     this.choices = el("fieldset", { class: "windows" });
     this.cards = el("div", { class: "cards" });
-    this.hint = el("p", { class: "hint" }, "Asking …");
+    this.hint = el("p", { class: "hint" }, "Loading …");
     main.replaceChildren(
       el("a", { class: "back", href: "#/" }, "‹ All devices"),
       el("div", { class: "title" }, el("h1", {}, this.device), this.badge, this.updated),
       this.choices, this.hint, this.cards);
-    this.choose(this.windows);
+    this.showWindows(this.windows);
   }
 
-  /** The windows that the server keeps, as a row of radio buttons. */
-  choose(windows) {
+  /** Show the windows of the server as radio buttons. */
+  showWindows(windows) {
     this.windows = windows;
     if (!windows.includes(this.chosen)) this.chosen = windows[0];
-    this.choices.replaceChildren(el("legend", { class: "unseen" }, "Window of the charts"),
+    this.choices.replaceChildren(el("legend", { class: "visually-hidden" }, "Window of the charts"),
       ...windows.map((name) => {
         const input = el("input", { type: "radio", name: "window", value: name, checked: name === this.chosen });
         input.addEventListener("change", () => {
           this.chosen = name;
           sessionStorage.setItem(CHOSEN, name);
-          this.metrics.forEach((metric) => metric.look(name));
+          this.metrics.forEach((metric) => metric.showWindow(name));
         });
         return el("label", {}, input, el("span", {}, name));
       }));
   }
 
-  take(reading) {
+  update(reading) {
     this.hint.hidden = true;
     const now = performance.now();
-    this.bornAt = now - reading.age_ms;
+    this.recordedAt = now - reading.age_ms;
     this.stale = reading.stale;
-    const bornS = Date.parse(reading.recorded_at) / 1000;
-    // The clock of the server, as far as a reading tells it; that of the browser may be wrong.
-    this.serverS = bornS + reading.age_ms / 1000 - now / 1000;
+    const recordedS = Date.parse(reading.recorded_at) / 1000;
+    // The server time as derived from a reading; the browser clock may be wrong.
+    this.serverS = recordedS + reading.age_ms / 1000 - now / 1000;
     for (const name of metricsOf(reading)) {
-      this.metric(name).take(bornS, reading[`current_${name}`], reading[`average_${name}`]);
+      this.metric(name).update(recordedS, reading[`current_${name}`], reading[`average_${name}`]);
     }
     this.draw();
   }
@@ -94,31 +94,31 @@ export class Device {
     return this.metrics.get(name);
   }
 
-  /** What is not pushed: windows, units, the age of each metric. */
-  async detail() {
+  /** Load what live readings do not contain: windows, units, the age of each metric. */
+  async loadDetails() {
     if (document.hidden) return;
-    const found = await ask(this.device).catch((error) => error);
+    const found = await fetchDevice(this.device).catch((error) => error);
     if (this.hasEnded) return;
     if (found instanceof Error) {
       if (found.status === 404 && !this.metrics.size) {
         this.hint.hidden = false;
-        say(this.hint, "Nothing was recorded of this device yet. What it sends appears here.");
+        setText(this.hint, "This device has no readings yet. They will appear here.");
       }
       return;
     }
     for (const [name, metric] of Object.entries(found.metrics)) {
       const windows = Object.keys(metric.windows);
-      if (windows.join() !== this.windows.join()) this.choose(windows);
-      this.metric(name).detail(metric);
+      if (windows.join() !== this.windows.join()) this.showWindows(windows);
+      this.metric(name).showDetails(metric);
     }
   }
 
   draw() {
-    if (this.bornAt === undefined || document.hidden) return;
-    const text = age(performance.now() - this.bornAt);
+    if (this.recordedAt === undefined || document.hidden) return;
+    const text = age(performance.now() - this.recordedAt);
     this.badge.className = this.stale ? "badge stale" : "badge fresh";
-    say(this.badge, this.stale ? "Stale" : "Reporting");
-    say(this.updated, this.stale ? `silent for ${text}` : `updated ${text} ago`);
+    setText(this.badge, this.stale ? "Stale" : "Reporting");
+    setText(this.updated, this.stale ? `no readings for ${text}` : `updated ${text} ago`);
     const nowS = this.serverS + performance.now() / 1000;
     this.metrics.forEach((metric) => metric.draw(nowS));
   }

@@ -1,5 +1,5 @@
-// Elements are made here and nowhere else. What comes from a device only ever becomes a text
-// node or the value of an attribute, so no name of a device can be anything but a name.
+// Creates all elements. Names and values of devices only ever become text nodes or attribute
+// values, so they cannot inject markup.
 
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -13,9 +13,9 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Set a text only if it is another: the page is not laid out again for nothing. */
-export function say(element, text) {
+/** Set a text only if it differs, to avoid a needless layout. */
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-export const wantsStillness = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+export const prefersReducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -1,10 +1,10 @@
-// What the page says while nothing was recorded: how to send the first reading.
+// The page before the first reading: how to send one.
 
 import { el } from "./dom.js";
 import { isUsed } from "./token.js";
 
 const PLAIN = /^[\w.:/-]+$/;
-/** A word for the shell. */
+/** Quote a word for the shell. */
 const quoted = (text) => (PLAIN.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 export function recordUrl() {
@@ -21,11 +21,11 @@ export function empty() {
   if (navigator.clipboard) button.addEventListener("click", copy);
   else button.hidden = true;
   return el("section", { class: "card empty" },
-    el("h1", {}, "Nothing has been recorded yet"),
-    el("p", {}, "Send the first reading from a terminal. It appears here at once, without a reload."),
+    el("h1", {}, "No readings yet"),
+    el("p", {}, "Send the first reading from a terminal. It appears here immediately, without a reload."),
     el("div", { class: "command" },
       el("pre", { tabindex: "0", "aria-label": "command" }, el("code", {}, line)), button),
-    isUsed() && el("p", { class: "hint" }, "First, a token with the scope record: ",
+    isUsed() && el("p", { class: "hint" }, "Set a token with the scope record first: ",
       el("code", {}, "export TRIBUTARY_TOKEN=…")),
     el("p", { class: "hint" }, "Or simulate a fleet of cars: ",
       el("code", {}, `.venv/bin/tributary simulate --url ${quoted(location.origin)}`)));

@@ -1,18 +1,18 @@
-// The list of devices: one page of it, one subscription for that page.
+// The view of the list of devices: one page, with one subscription for it.
 
 import { page } from "./api.js";
-import { el, say, wantsStillness } from "./dom.js";
+import { el, setText, prefersReducedMotion } from "./dom.js";
 import { empty } from "./empty.js";
-import { isBehind, listen } from "./live.js";
+import { mayHaveMissed, listen } from "./live.js";
 import { loadRanges } from "./ranges.js";
 import { Row } from "./row.js";
 
 const LIMIT = 50;
 const DRAW_MS = 200;
-const STILL_DRAW_MS = 1_000;
+const REDUCED_DRAW_MS = 1_000;
 const AGE_MS = 1_000;
 const LIST_MS = 30_000;
-const BEFORE_MAX = 1_000; // pages that Previous goes back
+const BEFORE_MAX = 1_000; // pages that Previous can go back
 const TYPING_MS = 200;
 
 export class Fleet {
@@ -24,19 +24,19 @@ export class Fleet {
     this.before = [];
     this.build();
     this.timers = [
-      setInterval(() => this.draw(), wantsStillness() ? STILL_DRAW_MS : DRAW_MS),
-      setInterval(() => this.grow(), AGE_MS),
+      setInterval(() => this.draw(), prefersReducedMotion() ? REDUCED_DRAW_MS : DRAW_MS),
+      setInterval(() => this.updateAges(), AGE_MS),
       setInterval(() => this.load(), LIST_MS),
     ];
-    this.turn(wanted);
+    this.showPage(wanted);
     loadRanges().then(() => this.rows.forEach((row) => this.dirty.add(row)));
   }
 
   build() {
     document.title = "Tributary";
     this.search = el("input", {
-      id: "search", type: "search", placeholder: "Devices that begin with …", autocomplete: "off",
-      spellcheck: "false", maxlength: 128, "aria-label": "Devices that begin with",
+      id: "search", type: "search", placeholder: "Search by prefix …", autocomplete: "off",
+      spellcheck: "false", maxlength: 128, "aria-label": "Search devices by prefix",
       "aria-keyshortcuts": "/",
     });
     this.search.addEventListener("input", () => {
@@ -45,8 +45,8 @@ export class Fleet {
     });
     this.body = el("tbody");
     this.table = el("table", { class: "fleet" },
-      el("caption", { class: "unseen" }, "Devices and what they read"),
-      el("thead", {}, el("tr", {}, ...["Device", "Reads", "Trend", "Updated"]
+      el("caption", { class: "visually-hidden" }, "Devices and their values"),
+      el("thead", {}, el("tr", {}, ...["Device", "Values", "Trend", "Updated"]
         .map((title) => el("th", { scope: "col" }, title)))),
       this.body);
     this.previous = el("button", { class: "button", type: "button" }, "‹ Previous");
@@ -62,7 +62,7 @@ export class Fleet {
     });
     this.place = el("div", { class: "place" });
     this.main.replaceChildren(
-      el("h1", { class: "unseen" }, "Devices"),
+      el("h1", { class: "visually-hidden" }, "Devices"),
       el("div", { class: "tools", role: "search" }, this.search), this.place, this.pager);
   }
 
@@ -75,7 +75,7 @@ export class Fleet {
   }
 
   /** Show another page. */
-  turn(wanted) {
+  showPage(wanted) {
     if (this.wanted && wanted.prefix === this.wanted.prefix && wanted.after === this.wanted.after) {
       return;
     }
@@ -88,9 +88,9 @@ export class Fleet {
     const fields = { ...wanted, limit: LIMIT };
     this.load();
     this.close = listen(fields, {
-      onReading: (reading) => this.take(reading),
+      onReading: (reading) => this.update(reading),
       onState: (state, error) => {
-        if (state === "live" && isBehind(this.state)) this.load();
+        if (state === "live" && mayHaveMissed(this.state)) this.load();
         this.state = state;
         this.onState(state, error);
       },
@@ -100,28 +100,28 @@ export class Fleet {
 
   async load() {
     const wanted = this.wanted;
-    const asked = await page({ ...wanted, limit: LIMIT }).catch(() => null);
-    if (!asked || wanted !== this.wanted || this.hasEnded) return;
+    const list = await page({ ...wanted, limit: LIMIT }).catch(() => null);
+    if (!list || wanted !== this.wanted || this.hasEnded) return;
     const now = performance.now();
-    const listed = new Set(asked.devices.map((entry) => entry.device));
+    const listed = new Set(list.devices.map((entry) => entry.device));
     for (const device of this.rows.keys()) if (!listed.has(device)) this.rows.delete(device);
-    for (const entry of asked.devices) if (!this.rows.has(entry.device)) this.row(entry.device).take(entry, now);
-    this.next = asked.next;
+    for (const entry of list.devices) if (!this.rows.has(entry.device)) this.row(entry.device).update(entry, now);
+    this.next = list.next;
     this.isLoaded = true;
-    this.lay();
-    this.grow();
+    this.layOut();
+    this.updateAges();
   }
 
-  take(reading) {
+  update(reading) {
     const isNew = !this.rows.has(reading.device);
     const row = this.row(reading.device);
-    row.take(reading, performance.now());
+    row.update(reading, performance.now());
     this.dirty.add(row);
     if (!isNew) return;
     this.trim();
-    this.lay();
+    this.layOut();
     this.draw();
-    this.grow();
+    this.updateAges();
   }
 
   row(device) {
@@ -136,27 +136,27 @@ export class Fleet {
     this.next = names[LIMIT - 1];
   }
 
-  /** Put the rows in order and show what belongs around them. */
-  lay() {
+  /** Sort the rows, and show the table or a hint, and the pager. */
+  layOut() {
     const names = [...this.rows.keys()].sort();
     const rows = names.map((name) => this.rows.get(name).element);
     const isOther = rows.length !== this.body.children.length
       || rows.some((row, i) => row !== this.body.children[i]);
     if (isOther) this.body.replaceChildren(...rows);
     const { prefix, after } = this.wanted;
-    if (names.length) this.put(this.table);
-    else if (!this.isLoaded) this.put(el("p", { class: "hint" }, "Asking …"));
-    else if (prefix) this.put(el("p", { class: "hint none" }, `No device begins with “${prefix}”.`));
-    else if (after) this.put(el("p", { class: "hint none" }, "There are no more devices."));
-    else if (!this.place.querySelector(".empty")) this.put(empty());
+    if (names.length) this.showContent(this.table);
+    else if (!this.isLoaded) this.showContent(el("p", { class: "hint" }, "Loading …"));
+    else if (prefix) this.showContent(el("p", { class: "hint none" }, `No devices start with “${prefix}”.`));
+    else if (after) this.showContent(el("p", { class: "hint none" }, "No more devices."));
+    else if (!this.place.querySelector(".empty")) this.showContent(empty());
     this.previous.disabled = !after;
     this.following.disabled = !this.next;
     this.pager.hidden = !after && !this.next;
-    say(this.range, names.length ? `${names[0]} … ${names.at(-1)}` : "");
+    setText(this.range, names.length ? `${names[0]} … ${names.at(-1)}` : "");
     this.main.querySelector(".tools").hidden = !names.length && !prefix && !after;
   }
 
-  put(content) {
+  showContent(content) {
     if (this.place.firstChild !== content) this.place.replaceChildren(content);
   }
 
@@ -166,9 +166,9 @@ export class Fleet {
     this.dirty.clear();
   }
 
-  grow() {
+  updateAges() {
     const now = performance.now();
-    for (const row of this.rows.values()) row.grow(now);
+    for (const row of this.rows.values()) row.updateAge(now);
   }
 
   end() {

@@ -1,4 +1,4 @@
-// Numbers, ages and units as people read them.
+// Formats numbers, ages and units for people.
 
 const UNITS = {
   degC: "°C", degF: "°F", percent: "%", km_per_hour: "km/h", "km/h": "km/h", mph: "mph",
@@ -20,8 +20,8 @@ const fixed = [0, 1, 2, 3, 4].map((digits) => new Intl.NumberFormat("en", {
 }));
 
 /**
- * A value that changes all the time, with as many decimals as the size of another deserves, the
- * average: so it stands still, and both can be compared at a glance.
+ * Format a live value with as many decimals as the magnitude of another one, its average, calls
+ * for: the width stays constant and the two are easy to compare.
  */
 export function steady(value, like = value) {
   if (value === null || value === undefined) return "–";

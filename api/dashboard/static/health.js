@@ -1,28 +1,28 @@
-// The strip at the top: is what is sent also applied, by whom, and was anything lost?
+// The strip at the top: rate, lag, aggregators, and lost or refused readings.
 
 import { status } from "./api.js";
-import { el, say } from "./dom.js";
+import { el, setText } from "./dom.js";
 import { compact, count } from "./format.js";
 
 const ROUND_MS = 2_000;
 const LAG_MAX_S = 5;
 
 const CELLS = {
-  rate: ["Rate", "readings accepted a second"],
-  lag: ["Lag", "how long the oldest reading that was accepted waits to be applied"],
-  workers: ["Workers", "aggregators that are alive"],
-  devices: ["Devices", "devices that have ever sent"],
-  refused: ["Refused", "readings that were turned away because the backlog was full"],
-  lost: ["Lost", "readings that a full stream dropped before they were applied"],
+  rate: ["Rate", "accepted readings per second"],
+  lag: ["Lag", "age of the oldest reading not yet applied"],
+  workers: ["Workers", "aggregators with a recent heartbeat"],
+  devices: ["Devices", "devices with at least one reading"],
+  refused: ["Refused", "readings rejected because the backlog was full"],
+  lost: ["Lost", "accepted readings lost before they were applied"],
 };
 
 export class Health {
   constructor(list) {
     this.values = {};
     this.before = null;
-    for (const [name, [title, meaning]] of Object.entries(CELLS)) {
+    for (const [name, [title, description]] of Object.entries(CELLS)) {
       this.values[name] = el("dd", {}, "–");
-      list.append(el("div", { class: "cell", title: meaning }, el("dt", {}, title), this.values[name]));
+      list.append(el("div", { class: "cell", title: description }, el("dt", {}, title), this.values[name]));
     }
   }
 
@@ -55,7 +55,7 @@ export class Health {
 
   set(name, text, state) {
     const value = this.values[name];
-    say(value, state === "bad" || state === "late" ? `${text} !` : text);
+    setText(value, state === "bad" || state === "late" ? `${text} !` : text);
     value.className = state || "";
   }
 }

@@ -1,48 +1,48 @@
-// One subscription: readings as they come, for as long as the page wants them. It comes back by
-// itself, tells the server what it has, and says in which state it is:
-// "live", "away" (nobody answers; it tries again), "polling" (the server cannot push), "paused"
-// (the tab is hidden: it holds no connection, of which a browser has only six for a server).
+// A subscription to live readings. It reconnects, resumes with `Last-Event-ID` and reports its
+// state: "live", "away" (no connection; retrying), "polling" (the server has no live updates),
+// "paused" (the tab is hidden: a browser opens at most six connections to a server, so it closes
+// its own) or "refused".
 
-import { failure } from "./api.js";
+import { errorOf } from "./api.js";
 import { poll } from "./poll.js";
 import { parser } from "./sse.js";
 import { headers } from "./token.js";
 
-const SILENT_MS = 25_000; // the server says something every ten seconds
+const SILENT_MS = 25_000; // the server sends a heartbeat every ten seconds
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 4_000;
 const POLL = new Set([404, 501]);
 const FINAL = new Set([400, 401, 403]);
 
-/** Whether something may have been missed in a state. */
-export const isBehind = (state) => state === "away" || state === "paused";
+/** Whether readings may have been missed in a state. */
+export const mayHaveMissed = (state) => state === "away" || state === "paused";
 
 export function listen(fields, { onReading, onState, devices }) {
   const ending = new AbortController();
   let wake = () => {};
-  const nudge = () => wake();
-  addEventListener("online", nudge);
-  document.addEventListener("visibilitychange", nudge);
+  const retryNow = () => wake();
+  addEventListener("online", retryNow);
+  document.addEventListener("visibilitychange", retryNow);
   const pause = (ms) => new Promise((resolve) => {
     wake = resolve;
     setTimeout(resolve, ms);
   });
-  follow(fields, onReading, onState, devices, ending.signal, pause);
+  run(fields, onReading, onState, devices, ending.signal, pause);
   return () => {
     ending.abort();
-    removeEventListener("online", nudge);
-    document.removeEventListener("visibilitychange", nudge);
+    removeEventListener("online", retryNow);
+    document.removeEventListener("visibilitychange", retryNow);
     wake();
   };
 }
 
-async function follow(fields, onReading, onState, devices, signal, pause) {
-  const said = { id: "" };
+async function run(fields, onReading, onState, devices, signal, pause) {
+  const last = { id: "" };
   let pauseMs = FIRST_PAUSE_MS;
   while (!signal.aborted) {
     if (document.hidden) {
       onState("paused");
-      await shown(signal);
+      await untilVisible(signal);
       pauseMs = FIRST_PAUSE_MS;
       continue;
     }
@@ -52,14 +52,14 @@ async function follow(fields, onReading, onState, devices, signal, pause) {
     signal.addEventListener("abort", stop);
     document.addEventListener("visibilitychange", hide);
     try {
-      await once(fields, said, attempt, onReading, () => {
+      await receive(fields, last, attempt, onReading, () => {
         pauseMs = FIRST_PAUSE_MS;
         onState("live");
       });
     } catch (error) {
       if (signal.aborted) return;
       if (FINAL.has(error.status)) return onState("refused", error);
-      if (POLL.has(error.status)) return poll(devices, onReading, onState, signal, pause, shown);
+      if (POLL.has(error.status)) return poll(devices, onReading, onState, signal, pause, untilVisible);
     } finally {
       signal.removeEventListener("abort", stop);
       document.removeEventListener("visibilitychange", hide);
@@ -72,8 +72,8 @@ async function follow(fields, onReading, onState, devices, signal, pause) {
   }
 }
 
-/** Wait until the tab is looked at, or the subscription ends. */
-export function shown(signal) {
+/** Wait until the tab is visible, or the subscription ends. */
+export function untilVisible(signal) {
   return new Promise((resolve) => {
     const check = () => {
       if (document.hidden && !signal.aborted) return;
@@ -87,19 +87,19 @@ export function shown(signal) {
   });
 }
 
-async function once(fields, said, attempt, onReading, onOpen) {
+async function receive(fields, last, attempt, onReading, onOpen) {
   let watchdog = setTimeout(() => attempt.abort(), SILENT_MS);
   try {
-    const resume = said.id ? { "Last-Event-ID": said.id } : {};
+    const resume = last.id ? { "Last-Event-ID": last.id } : {};
     const response = await fetch(`/api/v1/live?${new URLSearchParams(fields)}`, {
       headers: { ...headers(), ...resume },
       signal: attempt.signal,
       cache: "no-store",
     });
-    if (!response.ok) throw await failure(response);
+    if (!response.ok) throw await errorOf(response);
     onOpen();
     const feed = parser((event) => {
-      said.id = event.id;
+      last.id = event.id;
       if (event.type === "reading") onReading(JSON.parse(event.data));
     });
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

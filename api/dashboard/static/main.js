@@ -1,16 +1,16 @@
-// Begins here: the address says which view is shown, and each view ends before the next begins.
+// Entry point. The URL selects the view; a view ends before the next one starts.
 
-import { el, say } from "./dom.js";
+import { el, setText } from "./dom.js";
 import { Device } from "./device.js";
 import { Fleet } from "./fleet.js";
 import { clock } from "./format.js";
 import { Health } from "./health.js";
-import { ask, takeFromAddress } from "./token.js";
+import { promptForToken, takeFromUrl } from "./token.js";
 
 const main = document.getElementById("content");
 const link = document.getElementById("link");
 const notice = document.getElementById("notice");
-const SAYS = {
+const LABELS = {
   connecting: "Connecting",
   live: "Live",
   polling: "Every 2 s",
@@ -22,21 +22,21 @@ let view = null;
 
 function onState(state, error) {
   link.dataset.state = state;
-  say(link, SAYS[state]);
+  setText(link, LABELS[state]);
   document.body.classList.toggle("away", state === "away");
   notice.hidden = state !== "away";
   if (state === "away") {
     if (!notice.textContent) {
       const time = clock(Date.now() / 1000, true);
-      say(notice, `The connection was lost. Values are as of ${time}; trying again by itself.`);
+      setText(notice, `Connection lost. Values are as of ${time}; reconnecting.`);
     }
   } else {
-    say(notice, "");
+    setText(notice, "");
   }
   if (state === "refused" && (error?.status === 401 || error?.status === 403)) {
     view?.end();
     view = null;
-    ask(main, error.message, show);
+    promptForToken(main, error.message, show);
   } else if (state === "refused") {
     main.replaceChildren(el("section", { class: "card" }, el("h1", {}, error.message)));
   }
@@ -49,14 +49,14 @@ function route() {
   try {
     if (device) return { device: decodeURIComponent(device) };
   } catch {
-    // not an address of ours: the list
+    // not a valid URL: show the list
   }
   return { prefix: fields.get("prefix") ?? "", after: fields.get("after") ?? "" };
 }
 
 function show() {
   const wanted = route();
-  if (view instanceof Fleet && wanted.device === undefined) return view.turn(wanted);
+  if (view instanceof Fleet && wanted.device === undefined) return view.showPage(wanted);
   view?.end();
   onState("connecting");
   view = wanted.device === undefined
@@ -66,7 +66,7 @@ function show() {
 }
 
 addEventListener("hashchange", () => {
-  takeFromAddress();
+  takeFromUrl();
   if (location.hash === "#content") return;
   show();
 });
@@ -83,6 +83,6 @@ addEventListener("keydown", (event) => {
   }
   if (event.key === "Escape" && view instanceof Device) location.hash = "#/";
 });
-takeFromAddress();
+takeFromUrl();
 show();
 new Health(document.getElementById("health")).run();

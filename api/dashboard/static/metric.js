@@ -1,8 +1,8 @@
-// One metric of a device: its value, its chart, its windows.
+// The card of a metric: its value, its chart, its windows.
 
 import { history } from "./api.js";
 import { Chart } from "./chart.js";
-import { el, say } from "./dom.js";
+import { el, setText } from "./dom.js";
 import { compact, number, seconds, spaced, steady, unit } from "./format.js";
 import { implausible } from "./ranges.js";
 import { Series } from "./series.js";
@@ -29,7 +29,7 @@ export class Metric {
       el("header", {}, title, el("p", { class: "now" }, this.current, this.unit),
         el("p", { class: "against" }, this.average, this.difference), this.warning),
       this.host, this.legend(), this.table());
-    this.look(window);
+    this.showWindow(window);
   }
 
   legend() {
@@ -40,30 +40,30 @@ export class Metric {
 
   table() {
     return el("table", { class: "stats" },
-      el("caption", { class: "unseen" }, `Windows of ${this.name}`),
+      el("caption", { class: "visually-hidden" }, `Windows of ${this.name}`),
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "last"),
         ...Object.values(COLUMNS).map((title) => el("th", { scope: "col" }, title)))),
       this.body);
   }
 
-  take(atS, current, average) {
+  update(atS, current, average) {
     this.series.add(atS, current, average);
     this.value = current;
-    say(this.current, steady(current, average));
-    say(this.average, `average ${steady(average, current)}`);
+    setText(this.current, steady(current, average));
+    setText(this.average, `average ${steady(average, current)}`);
     const away = current - average;
     const sign = away > 0 ? "▲" : away < 0 ? "▼" : "=";
-    say(this.difference, `${sign} ${steady(Math.abs(away), average)}`);
+    setText(this.difference, `${sign} ${steady(Math.abs(away), average)}`);
   }
 
-  detail(metric) {
-    say(this.unit, unit(metric.unit));
+  showDetails(metric) {
+    setText(this.unit, unit(metric.unit));
     this.element.classList.toggle("stale", metric.stale);
     for (const [name, window] of Object.entries(metric.windows)) {
       if (!this.rows.has(name)) this.addRow(name);
       const cells = this.rows.get(name);
       for (const column of Object.keys(COLUMNS)) {
-        say(cells[column], column === "count" ? compact(window.count) : number(window[column]));
+        setText(cells[column], column === "count" ? compact(window.count) : number(window[column]));
       }
     }
   }
@@ -78,7 +78,7 @@ export class Metric {
   }
 
   /** Show another window. */
-  look(window) {
+  showWindow(window) {
     this.window = window;
     for (const [name, { row }] of this.rows) row.className = name === window ? "chosen" : "";
     this.host.setAttribute("aria-label", `Chart of ${this.name} over the last ${window}; the table below has the numbers`);
@@ -86,26 +86,26 @@ export class Metric {
     this.fetch();
   }
 
-  /** Connected again; what came in the meantime is only in the history. */
+  /** After a reconnect: readings in between are only in the history. */
   resume() {
     this.fetch();
   }
 
-  /** Fetch the history of the window, and again when a slot of it has passed. */
+  /** Fetch the history of the window, and again after half of a slot. */
   async fetch() {
     const window = this.window;
-    clearTimeout(this.again);
+    clearTimeout(this.timer);
     const found = await history(this.device, this.name, window).catch(() => null);
     if (this.hasEnded || window !== this.window || !found) return;
     this.series.seed(found.slot_ms, found.slots);
-    clearTimeout(this.again);
-    this.again = setTimeout(() => this.fetch(), Math.max(HISTORY_MIN_MS, found.slot_ms / 2));
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.fetch(), Math.max(HISTORY_MIN_MS, found.slot_ms / 2));
   }
 
   draw(nowS) {
     const range = implausible(this.name, this.value);
     this.element.classList.toggle("implausible", range !== "");
-    say(this.warning, range ? `Not plausible: ${range}` : "");
+    setText(this.warning, range ? `Not plausible: ${range}` : "");
     if (!this.chart && globalThis.uPlot && this.host.clientWidth) this.chart = new Chart(this.host);
     this.chart?.draw(this.series.columns(nowS - seconds(this.window)), nowS, seconds(this.window));
   }
@@ -117,7 +117,7 @@ export class Metric {
 
   end() {
     this.hasEnded = true;
-    clearTimeout(this.again);
+    clearTimeout(this.timer);
     this.chart?.end();
   }
 }

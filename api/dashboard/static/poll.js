@@ -1,12 +1,12 @@
-// For a server that cannot push: ask `/collect` for each device in turn, about every two seconds.
+// Fallback for a server without live updates: polls `/collect` for each device every two seconds.
 
 import { collect } from "./api.js";
 
 const ROUND_MS = 2_000;
 
-export async function poll(devices, onReading, onState, signal, pause, shown) {
+export async function poll(devices, onReading, onState, signal, pause, untilVisible) {
   while (!signal.aborted) {
-    await shown(signal);
+    await untilVisible(signal);
     if (signal.aborted) return;
     const began = performance.now();
     try {

@@ -1,22 +1,22 @@
-// The plausible ranges of metrics, from the catalogue of the server; fetched once.
+// The plausible ranges of metrics from the catalogue of the server, fetched once.
 
-import { ask } from "./api.js";
+import { request } from "./api.js";
 import { number } from "./format.js";
 
-let known = null;
-let asking = null;
+let ranges = null;
+let loading = null;
 
-/** Fetch the ranges unless they are known; never fails: it is tried again with the next view. */
+/** Fetch the ranges once. Never fails: the next view tries again. */
 export function loadRanges() {
-  asking ??= ask("/dashboard/ranges")
-    .then((found) => { known = new Map(Object.entries(found)); })
-    .catch(() => { asking = null; });
-  return asking;
+  loading ??= request("/dashboard/ranges")
+    .then((found) => { ranges = new Map(Object.entries(found)); })
+    .catch(() => { loading = null; });
+  return loading;
 }
 
-/** Which range a value is outside of, in words; empty if it is plausible or nothing is known. */
+/** The range that a value is outside of, as text; empty if it is plausible or has no range. */
 export function implausible(metric, value) {
-  const range = known?.get(metric);
+  const range = ranges?.get(metric);
   if (!range || value === null || value === undefined) return "";
   const [low, high] = range;
   if ((low ?? -Infinity) <= value && value <= (high ?? Infinity)) return "";

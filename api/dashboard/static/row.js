@@ -1,6 +1,6 @@
-// One device in the list.
+// A row of the list of devices.
 
-import { el, say } from "./dom.js";
+import { el, setText } from "./dom.js";
 import { age, spaced, steady } from "./format.js";
 import { implausible } from "./ranges.js";
 import { Spark } from "./spark.js";
@@ -29,9 +29,9 @@ export class Row {
       el("td", { class: "updated" }, this.state));
   }
 
-  /** A list entry (age only) or a whole reading. */
-  take(reading, now) {
-    this.bornAt = now - reading.age_ms;
+  /** Update from a list entry (age only) or a reading. */
+  update(reading, now) {
+    this.recordedAt = now - reading.age_ms;
     this.stale = reading.stale;
     const names = metricsOf(reading);
     if (!names.length) return;
@@ -46,12 +46,12 @@ export class Row {
       if (!this.cells.has(name)) this.add(name);
       const [current, average] = this.cells.get(name);
       const [now, mean] = [this.reading[CURRENT + name], this.reading[`average_${name}`]];
-      say(current, steady(now, mean));
+      setText(current, steady(now, mean));
       current.classList.toggle("odd", implausible(name, now) !== "");
-      say(average, `avg ${steady(mean, now)}`);
+      setText(average, `avg ${steady(mean, now)}`);
     }
     const odd = names.filter((name) => implausible(name, this.reading[CURRENT + name]));
-    say(this.warning, odd.length ? `Not plausible: ${odd.map(spaced).join(", ")}` : "");
+    setText(this.warning, odd.length ? `Not plausible: ${odd.map(spaced).join(", ")}` : "");
     const more = names.length - SHOWN;
     if (more > 0) this.addMore(more);
     this.spark.draw();
@@ -68,12 +68,12 @@ export class Row {
 
   addMore(count) {
     if (!this.more) this.values.append(this.more = el("div", { class: "more" }));
-    say(this.more, `+${count}`);
+    setText(this.more, `+${count}`);
   }
 
-  grow(now) {
-    const text = age(now - this.bornAt);
+  updateAge(now) {
+    const text = age(now - this.recordedAt);
     this.element.className = this.stale ? "stale" : "fresh";
-    say(this.state, this.stale ? `silent ${text}` : `${text} ago`);
+    setText(this.state, this.stale ? `no readings for ${text}` : `${text} ago`);
   }
 }

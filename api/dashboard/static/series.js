@@ -1,5 +1,5 @@
-// The points of one chart: what came live, and the slots of the history wherever nothing came
-// live. Pure.
+// The points of one chart: live readings, and history slots where there are no live readings.
+// Pure.
 
 const LIVE_MAX = 3_000;
 const SLOTS_MAX = 10_000;
@@ -8,18 +8,18 @@ export class Series {
   constructor() {
     this.live = []; // [t_s, current, average], ascending
     this.slots = []; // {from_s, to_s, mean, min, max}, ascending
-    this.slotS = 0; // 0: not known yet
+    this.slotS = 0; // 0: not loaded yet
   }
 
   add(t, current, average) {
     const last = this.live.at(-1);
-    if (last && t < last[0]) return; // current never goes back; this is a late average
+    if (last && t < last[0]) return; // a late reading changes only the average
     if (last && t === last[0]) this.live.pop();
     this.live.push([t, current, average]);
     if (this.live.length > LIVE_MAX) this.thin();
   }
 
-  /** Half as many points in the older half. */
+  /** Drop every other point of the older half. */
   thin() {
     const half = this.live.length >> 1;
     this.live = [...this.live.slice(0, half).filter((_, i) => i % 2), ...this.live.slice(half)];
@@ -33,40 +33,40 @@ export class Series {
     });
   }
 
-  /** uPlot's columns from a moment on: time, current, average, greatest and least of a slot. */
+  /** uPlot's columns since a time: time, current, average, maximum and minimum. */
   columns(from) {
     const rows = this.merged(from);
-    const broken = [];
+    const rowsWithGaps = [];
     rows.forEach((row, i) => {
       if (i && this.isGap(rows[i - 1][0], row[0])) {
-        broken.push([(rows[i - 1][0] + row[0]) / 2, null, null, null, null]);
+        rowsWithGaps.push([(rows[i - 1][0] + row[0]) / 2, null, null, null, null]);
       }
-      broken.push(row);
+      rowsWithGaps.push(row);
     });
-    return [0, 1, 2, 3, 4].map((column) => broken.map((row) => row[column]));
+    return [0, 1, 2, 3, 4].map((column) => rowsWithGaps.map((row) => row[column]));
   }
 
-  /** Live points, and the slots in which there is none of them, in order of time. */
+  /** Live points and the slots without live points, by time. */
   merged(from) {
     const { live } = this;
     let next = live.findIndex((point) => point[0] >= from);
-    next = Math.max(0, (next < 0 ? live.length : next) - 1); // one before: the line enters the chart
+    next = Math.max(0, (next < 0 ? live.length : next) - 1); // one point earlier, so that the line starts at the edge
     const rows = [];
-    const takeUntil = (end) => {
+    const pushUntil = (end) => {
       const before = rows.length;
       for (; next < live.length && live[next][0] < end; next += 1) rows.push([...live[next], null, null]);
       return rows.length > before;
     };
     for (const slot of this.slots) {
       if (slot.to < from) continue;
-      takeUntil(slot.from);
-      if (!takeUntil(slot.to)) rows.push([(slot.from + slot.to) / 2, null, slot.mean, slot.max, slot.min]);
+      pushUntil(slot.from);
+      if (!pushUntil(slot.to)) rows.push([(slot.from + slot.to) / 2, null, slot.mean, slot.max, slot.min]);
     }
-    takeUntil(Infinity);
+    pushUntil(Infinity);
     return rows;
   }
 
-  /** Whether at least one whole slot between two moments is without readings. */
+  /** Whether at least one whole slot between two times has no readings. */
   isGap(before, after) {
     const { slotS } = this;
     return slotS > 0 && Math.floor(after / slotS) - Math.floor(before / slotS) > 1;

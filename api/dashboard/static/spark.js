@@ -1,4 +1,4 @@
-// A trend the size of a word, drawn on a canvas; it says nothing that the numbers do not.
+// A sparkline of the current value, on a canvas.
 
 import { el } from "./dom.js";
 

@@ -1,7 +1,7 @@
-// Server-sent events out of pieces of text. Pure: `feed` takes a piece, `onEvent` gets what is
-// complete. (EventSource would do this too, but it can send no token and tells no status.)
+// Parses server-sent events. Pure: the parser takes chunks of text and calls `onEvent` for each
+// event. (EventSource cannot send a token and does not expose the status.)
 
-const EVENT_MAX = 1_048_576; // characters; one device with 64 metrics has some 5,000
+const EVENT_MAX = 1_048_576; // characters; one device with 64 metrics has about 5,000
 
 export function parser(onEvent) {
   let rest = "";

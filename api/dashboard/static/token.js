@@ -1,4 +1,4 @@
-// The token of this browser tab, asked for when the server wants one.
+// The token of this browser tab; the user is prompted when the server requires one.
 
 import { el } from "./dom.js";
 
@@ -11,25 +11,25 @@ export function headers() {
 
 export const isUsed = () => sessionStorage.getItem(NAME) !== null;
 
-/** Keep the token of an address that ends with `#token=…`, and remove it from the address. */
-export function takeFromAddress() {
+/** Store the token of a URL that ends with `#token=…`, and remove it from the URL. */
+export function takeFromUrl() {
   const match = /^#token=([\w-]+)$/.exec(location.hash);
   if (!match) return;
   sessionStorage.setItem(NAME, match[1]);
   history.replaceState(null, "", "#/");
 }
 
-/** Ask for a token in place of the content; `done` is called when there is one. */
-export function ask(main, message, done) {
+/** Replace the content with a prompt for a token; calls `done` when one is entered. */
+export function promptForToken(main, message, done) {
   const input = el("input", {
     id: "token", type: "password", autocomplete: "off", required: true, spellcheck: "false",
   });
   const form = el("form", { class: "card token" },
-    el("h1", {}, "A token is needed"),
+    el("h1", {}, "Token required"),
     el("p", {}, message),
     el("label", { for: "token" }, "Token with the scope collect"),
     input,
-    el("button", { class: "button" }, "Use it in this tab"));
+    el("button", { class: "button" }, "Use in this tab"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     sessionStorage.setItem(NAME, input.value.trim());

@@ -1,4 +1,4 @@
-"""A real browser on a real site."""
+"""Chromium and a real deployment."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium. A module at a time: its event loop would be in the way of other tests."""
+    """Chromium, started per module: its event loop would disturb other tests."""
     if CHROMIUM is None:
-        assert not os.environ.get("CI"), "CI has to have chromium"
-        pytest.skip("there is no chromium; apt-get install chromium")
+        assert not os.environ.get("CI"), "CI must install chromium"
+        pytest.skip("chromium is not installed; apt-get install chromium")
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield running
@@ -36,21 +36,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     server.close()
 
 
-class Watched:
-    """Pages, and everything that their consoles said."""
+class Pages:
+    """Pages, and the messages of their consoles."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self._contexts: list[BrowserContext] = []
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def open(self, url: str, **options: Any) -> Page:
         context = self._browser.new_context(**options)
         context.set_default_timeout(15_000)
         self._contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: self._hear(message.type, message.text))
-        page.on("pageerror", lambda error: self._hear("error", str(error)))
+        page.on("console", lambda message: self._on_message(message.type, message.text))
+        page.on("pageerror", lambda error: self._on_message("error", str(error)))
         page.goto(url)
         return page
 
@@ -58,21 +58,21 @@ class Watched:
         for context in self._contexts:
             context.close()
 
-    def _hear(self, kind: str, text: str) -> None:
+    def _on_message(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
-            self.said.append(text)
+            self.messages.append(text)
 
 
 @pytest.fixture
-def pages(browser: Browser) -> Iterator[Watched]:
-    """Open pages; afterwards their consoles must have said nothing bad."""
-    watched = Watched(browser)
-    yield watched
-    watched.close()
-    bad = [text for text in watched.said if not excusable(text)]
-    assert not bad, bad
+def pages(browser: Browser) -> Iterator[Pages]:
+    """Open pages; fails if their consoles have errors or warnings afterwards."""
+    opened = Pages(browser)
+    yield opened
+    opened.close()
+    unexpected = [text for text in opened.messages if not is_expected(text)]
+    assert not unexpected, unexpected
 
 
-def excusable(text: str) -> bool:
-    """Chromium itself reports a request that fails; a test may stop the server on purpose."""
+def is_expected(text: str) -> bool:
+    """Chromium reports failed requests; a test may stop the server on purpose."""
     return text.startswith("Failed to load resource")

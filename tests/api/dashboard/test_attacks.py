@@ -1,4 +1,4 @@
-"""Pages of other sites, in a real browser: they can neither write nor read."""
+"""Pages of other sites can neither write nor read, in a real browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.site import Site
 
 
 @pytest.mark.timeout(120)
-def test_a_page_of_another_site_can_neither_record_nor_read(site: Site):
+def test_a_cross_site_page_can_neither_record_nor_read(site: Site):
     if shutil.which("chromium-browser") is None:
         needed("chromium")
     site.post({"device": "honest", "speed": 1})

@@ -1,24 +1,24 @@
-"""What a page keeps in memory is bounded, however long it is open."""
+"""The memory of a page is bounded, however long it is open."""
 
 from __future__ import annotations
 
 from playwright.sync_api import expect
 from support.site import Site
 
-from dashboard.conftest import Watched
+from dashboard.conftest import Pages
 
-_FEED = """async pieces => {
+_FEED = """async chunks => {
   const { parser } = await import('/dashboard/sse.js');
   let events = 0;
   const feed = parser(() => { events += 1; });
   try {
-    for (let i = 0; i < pieces.times; i += 1) feed(pieces.text);
+    for (let i = 0; i < chunks.times; i += 1) feed(chunks.text);
   } catch (error) { return error.message; }
   return events;
 }"""
 
 
-def test_a_chart_keeps_three_thousand_live_points(site: Site, pages: Watched):
+def test_a_chart_keeps_three_thousand_live_points(site: Site, pages: Pages):
     page = pages.open(site.url)
     kept, last = page.evaluate("""async () => {
       const { Series } = await import('/dashboard/series.js');
@@ -30,17 +30,15 @@ def test_a_chart_keeps_three_thousand_live_points(site: Site, pages: Watched):
     assert last == 19_999
 
 
-def test_an_event_without_end_ends_the_connection_instead_of_filling_memory(
-    site: Site, pages: Watched
-):
+def test_closes_the_connection_on_an_oversized_event(site: Site, pages: Pages):
     page = pages.open(site.url)
-    piece = "x" * 100_000
-    for text in (piece, f"data: {piece}\n"):
+    chunk = "x" * 100_000
+    for text in (chunk, f"data: {chunk}\n"):
         assert page.evaluate(_FEED, {"text": text, "times": 20}) == "an event is too large"
-    assert page.evaluate(_FEED, {"text": f"data: {piece}\n\n", "times": 20}) == 20
+    assert page.evaluate(_FEED, {"text": f"data: {chunk}\n\n", "times": 20}) == 20
 
 
-def test_a_trend_keeps_sixty_values(site: Site, pages: Watched):
+def test_a_trend_keeps_sixty_values(site: Site, pages: Pages):
     page = pages.open(site.url)
     assert (
         page.evaluate("""async () => {
@@ -53,7 +51,7 @@ def test_a_trend_keeps_sixty_values(site: Site, pages: Watched):
     )
 
 
-def test_a_list_shows_fifty_devices_however_many_come(site: Site, pages: Watched):
+def test_a_list_shows_at_most_fifty_devices(site: Site, pages: Pages):
     page = pages.open(f"{site.url}/#/?prefix=crowd-")
     expect(page.get_by_role("status")).to_have_text("Live")
     site.post([{"device": f"crowd-{n:03}", "n": n} for n in range(150)])

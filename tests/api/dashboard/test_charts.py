@@ -1,4 +1,4 @@
-"""What a chart and the list show: single readings, gaps, and values outside the plausible range."""
+"""Charts and the list show single readings, gaps and implausible values."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from playwright.sync_api import Locator, Page, expect
 from support.site import Site
 from support.waiting import wait_until
 
-from dashboard.conftest import Watched
+from dashboard.conftest import Pages
 from dashboard.test_page import row
 
-# Columns of pixels in which a chart has the colour of the line of the current value, or of the
-# average: enough red, green or blue beside the grid's grey.
+# The pixel columns with the colour of a line: more saturated than the grey grid.
 _COLOURED = """host => {
   const canvas = host.querySelector('canvas');
   const { width, height } = canvas;
@@ -55,7 +54,7 @@ def slot(second: int, mean: float) -> dict[str, Any]:
     return {"from": from_, "count": 1, "mean": mean, "min": mean, "max": mean}
 
 
-def test_a_single_reading_is_visible_in_every_window(site: Site, pages: Watched):
+def test_a_single_reading_is_visible_in_every_window(site: Site, pages: Pages):
     site.post({"device": "single", "speed": 50})
     page = pages.open(f"{site.url}/#/device/single")
     for window in ("1m", "15m", "1h", "24h"):
@@ -63,34 +62,34 @@ def test_a_single_reading_is_visible_in_every_window(site: Site, pages: Watched)
         wait_until(lambda: coloured(page), f"a point in the window {window}")
 
 
-def test_a_single_slot_of_the_past_is_visible(site: Site, pages: Watched):
-    for ago_s, value in ((600, 50), (0, 50)):
-        site.post({"device": "past-slot", "recorded_at": time.time() - ago_s, "speed": value})
+def test_a_single_slot_of_the_past_is_visible(site: Site, pages: Pages):
+    for age_s, value in ((600, 50), (0, 50)):
+        site.post({"device": "past-slot", "recorded_at": time.time() - age_s, "speed": value})
     page = pages.open(f"{site.url}/#/device/past-slot")
     page.get_by_role("radio", name="15m").check()
 
-    def is_apart() -> bool:
+    def are_apart() -> bool:
         found = coloured(page)
         return len(found) < 40 and found[-1] - found[0] > 200
 
-    wait_until(is_apart, "two points, and no line between them")
+    wait_until(are_apart, "two points, and no line between them")
 
 
-def test_slots_without_readings_break_the_line(site: Site, pages: Watched):
+def test_slots_without_readings_break_the_line(site: Site, pages: Pages):
     page = pages.open(site.url)
     times, _, means, highs, lows = columns(page, slots=[slot(1, 5), slot(2, 6), slot(4, 7)])
     assert times == [1.5, 2.5, 3.5, 4.5]
     assert means == highs == lows == [5, 6, None, 7]
 
 
-def test_silence_breaks_the_line_of_what_came_live(site: Site, pages: Watched):
+def test_a_pause_breaks_the_line_of_live_readings(site: Site, pages: Pages):
     page = pages.open(site.url)
     live = [[1.2, 5], [2.9, 6], [4.0, 7]]
     assert columns(page, live=live)[1] == [5, 6, None, 7]
     assert columns(page, live=live, slot_ms=60_000)[1] == [5, 6, 7]
 
 
-def test_slots_fill_what_did_not_come_live(site: Site, pages: Watched):
+def test_slots_fill_in_where_there_are_no_live_readings(site: Site, pages: Pages):
     page = pages.open(site.url)
     slots = [slot(second, second) for second in range(1, 7)]
     times, current, means, _, _ = columns(page, slots=slots, live=[[2.2, 20], [5.7, 50]])
@@ -99,7 +98,7 @@ def test_slots_fill_what_did_not_come_live(site: Site, pages: Watched):
     assert means == [1, 20, 3, 4, 50, 6]
 
 
-def test_an_implausible_value_is_marked_in_words(site: Site, pages: Watched):
+def test_marks_an_implausible_value_with_text(site: Site, pages: Pages):
     site.post({"device": "hot-1", "engine_temperature": 900, "speed": 50})
     site.post({"device": "hot-2", "engine_temperature": 90})
     page = pages.open(f"{site.url}/#/?prefix=hot-")
@@ -113,7 +112,7 @@ def test_an_implausible_value_is_marked_in_words(site: Site, pages: Watched):
     expect(card.locator(".odd")).to_be_hidden()
 
 
-def test_an_implausible_value_is_marked_where_the_row_does_not_show_it(site: Site, pages: Watched):
+def test_marks_an_implausible_value_that_the_row_does_not_show(site: Site, pages: Pages):
     values = {f"a{n}": 1 for n in range(5)} | {"engine_temperature": 900}
     site.post({"device": "many-hot", **values})
     page = pages.open(f"{site.url}/#/?prefix=many-hot", viewport={"width": 390, "height": 800})

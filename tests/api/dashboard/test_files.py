@@ -1,4 +1,4 @@
-"""The files of the page as they are sent: strict headers, nothing from elsewhere, small."""
+"""The files of the page: strict headers, no other hosts, small."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from support.site import Site
 
 from api.dashboard import files
 
-HELD = files.load()
-OURS = {name: file.content.decode() for name, file in HELD.items() if "vendor" not in name}
+FILES = files.load()
+OWN_FILES = {name: file.content.decode() for name, file in FILES.items() if "vendor" not in name}
 
 
-def sent(site: Site, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+def get(site: Site, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
     connection = http.client.HTTPConnection(site.url.removeprefix("http://"), timeout=30)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request("GET", path, headers=named)
@@ -25,8 +25,8 @@ def sent(site: Site, path: str, **headers: str) -> tuple[http.client.HTTPRespons
     return response, body
 
 
-def test_the_page_may_load_nothing_from_elsewhere_and_run_nothing_inline(site: Site):
-    response, _ = sent(site, "/")
+def test_the_policy_forbids_other_hosts_and_inline_scripts(site: Site):
+    response, _ = get(site, "/")
     policy = response.getheader("Content-Security-Policy") or ""
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
@@ -36,39 +36,39 @@ def test_the_page_may_load_nothing_from_elsewhere_and_run_nothing_inline(site: S
     assert response.getheader("Referrer-Policy") == "no-referrer"
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_no_file_names_another_host_or_writes_markup(name: str):
-    text = OURS[name].replace("http://www.w3.org/2000/svg", "")
+@pytest.mark.parametrize("name", OWN_FILES)
+def test_no_file_contains_another_host_or_writes_markup(name: str):
+    text = OWN_FILES[name].replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?://", text)
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", text)
     assert not re.search(r"\son\w+=|\sstyle=", text) or not name.endswith(".html")
 
 
-def test_every_module_is_asked_for_before_it_is_needed():
-    modules = {name for name in OURS if name.endswith(".js")} - {"main.js"}
-    listed = set(re.findall(r'modulepreload" href="/dashboard/([^"]+)"', OURS["index.html"]))
-    imported = {m for text in OURS.values() for m in re.findall(r'from "\./([^"]+)"', text)}
+def test_every_module_is_preloaded():
+    modules = {name for name in OWN_FILES if name.endswith(".js")} - {"main.js"}
+    listed = set(re.findall(r'modulepreload" href="/dashboard/([^"]+)"', OWN_FILES["index.html"]))
+    imported = {m for text in OWN_FILES.values() for m in re.findall(r'from "\./([^"]+)"', text)}
     assert listed == modules == imported
 
 
-def test_a_file_is_compressed_and_sent_once(site: Site):
-    plain, content = sent(site, "/dashboard/vendor/uplot.js")
-    assert content == HELD["vendor/uplot.js"].content
-    packed, body = sent(site, "/dashboard/vendor/uplot.js", Accept_Encoding="gzip, br")
+def test_compresses_a_file_and_revalidates_it(site: Site):
+    plain, content = get(site, "/dashboard/vendor/uplot.js")
+    assert content == FILES["vendor/uplot.js"].content
+    packed, body = get(site, "/dashboard/vendor/uplot.js", Accept_Encoding="gzip, br")
     assert packed.getheader("Content-Encoding") == "gzip"
     assert gzip.decompress(body) == content
     assert len(body) < len(content) / 2
     tag = plain.getheader("ETag") or ""
-    again, nothing = sent(site, "/dashboard/vendor/uplot.js", If_None_Match=tag)
-    assert (again.status, nothing) == (304, b"")
+    again, empty = get(site, "/dashboard/vendor/uplot.js", If_None_Match=tag)
+    assert (again.status, empty) == (304, b"")
 
 
 @pytest.mark.parametrize("path", ["../files.py", "..%2ffiles.py", "index.html", "none.js", "%00"])
-def test_no_other_file_can_be_had(site: Site, path: str):
-    assert sent(site, f"/dashboard/{path}")[0].status == 404
+def test_serves_no_other_file(site: Site, path: str):
+    assert get(site, f"/dashboard/{path}")[0].status == 404
 
 
-def test_the_whole_page_is_smaller_than_a_picture():
+def test_the_whole_page_is_below_64_kb():
     assert (
-        sum(len(file.gzipped) for name, file in HELD.items() if not name.endswith("txt")) < 64_000
+        sum(len(file.gzipped) for name, file in FILES.items() if not name.endswith("txt")) < 64_000
     )

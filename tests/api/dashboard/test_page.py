@@ -1,4 +1,4 @@
-"""The dashboard in a browser: what is recorded is seen, silence too, and outages are survived."""
+"""The dashboard in a browser: readings, stale devices, outages, tokens, hostile names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.processes import ROOT, request
 from support.site import Site
 from support.waiting import wait_until
 
-from dashboard.conftest import Watched
+from dashboard.conftest import Pages
 from tributary.auth import tokens
 from tributary.auth.tokens import Token
 from tributary.store import keys
@@ -42,11 +42,11 @@ def row(page: Page, device: str) -> Any:
 
 
 def canvas(page: Page) -> str:
-    """What the first chart looks like."""
+    """The pixels of the first chart."""
     return str(page.evaluate("document.querySelector('.chart canvas').toDataURL()"))
 
 
-def test_a_reading_appears_within_a_second_without_a_reload(site: Site, pages: Watched):
+def test_shows_a_reading_within_a_second_without_a_reload(site: Site, pages: Pages):
     site.post({"device": "seen-0", "speed": 1})
     page = pages.open(f"{site.url}/#/?prefix=seen-")
     expect(row(page, "seen-0")).to_contain_text("speed")
@@ -58,22 +58,20 @@ def test_a_reading_appears_within_a_second_without_a_reload(site: Site, pages: W
     expect(row(page, "seen-1")).to_contain_text("avg 42.38")
 
 
-def test_a_device_that_falls_silent_is_shown_as_stale(site: Site, pages: Watched):
+def test_shows_a_silent_device_as_stale(site: Site, pages: Pages):
     page = pages.open(f"{site.url}/#/?prefix=silent")
     expect(page.get_by_role("status")).to_have_text("Live")
     site.post({"device": "silent", "speed": 5})
     expect(row(page, "silent")).to_have_class("fresh")
     expect(row(page, "silent")).to_have_class("stale")
-    expect(row(page, "silent")).to_contain_text("silent ")
+    expect(row(page, "silent")).to_contain_text("no readings for ")
     page.goto(f"{site.url}/#/device/silent")
     expect(page.locator(".badge")).to_have_text("Stale")
 
 
-def test_a_chart_for_each_metric_moves_and_shows_average_against_current(
-    site: Site, pages: Watched
-):
+def test_shows_a_moving_chart_with_current_and_average_of_each_metric(site: Site, pages: Pages):
     page = pages.open(f"{site.url}/#/device/charted")
-    expect(page.locator("main")).to_contain_text("Nothing was recorded of this device yet")
+    expect(page.locator("main")).to_contain_text("This device has no readings yet")
     for turn in range(3):
         site.post({"device": "charted", "engine_temperature": 90 + turn, "speed": 50})
     card = page.get_by_role("region", name="engine_temperature")
@@ -92,14 +90,14 @@ def test_a_chart_for_each_metric_moves_and_shows_average_against_current(
     expect(card.locator("tr.chosen")).to_contain_text("4")
 
 
-def test_a_restarted_server_is_found_again_and_the_outage_is_said(own_site: Any, pages: Watched):
+def test_reports_an_outage_and_reconnects_to_a_restarted_server(own_site: Any, pages: Pages):
     site = own_site()
     site.post({"device": "kept", "speed": 1})
     page = pages.open(site.url)
     expect(row(page, "kept")).to_contain_text("1.00")
     site.stop()
     expect(page.get_by_role("status")).to_have_text("Reconnecting")
-    expect(page.get_by_role("alert")).to_contain_text("The connection was lost")
+    expect(page.get_by_role("alert")).to_contain_text("Connection lost")
     site.start()
     expect(page.get_by_role("status")).to_have_text("Live")
     expect(page.get_by_role("alert")).to_be_hidden()
@@ -107,7 +105,7 @@ def test_a_restarted_server_is_found_again_and_the_outage_is_said(own_site: Any,
     expect(row(page, "kept")).to_contain_text("2.00")
 
 
-def test_an_empty_site_says_how_to_begin_and_the_line_it_shows_works(own_site: Any, pages: Watched):
+def test_an_empty_page_shows_a_command_that_works(own_site: Any, pages: Pages):
     site = own_site()
     page = pages.open(site.url)
     line = page.locator(".command code").inner_text()
@@ -118,7 +116,7 @@ def test_an_empty_site_says_how_to_begin_and_the_line_it_shows_works(own_site: A
     expect(page.locator(".empty")).to_have_count(0)
 
 
-def test_the_line_names_the_address_that_the_operator_gave(own_site: Any, pages: Watched):
+def test_the_command_uses_the_configured_record_url(own_site: Any, pages: Pages):
     site = own_site(record_url='https://in.example/"><script>alert(1)</script>')
     page = pages.open(site.url)
     expect(page.locator(".command code")).to_contain_text(
@@ -126,7 +124,7 @@ def test_the_line_names_the_address_that_the_operator_gave(own_site: Any, pages:
     )
 
 
-def test_names_of_devices_are_names_and_nothing_else(site: Site, pages: Watched):
+def test_shows_hostile_device_names_as_text(site: Site, pages: Pages):
     site.post(
         [{"device": f"evil:{name}"[:128], "__proto__": 1, "constructor": 2} for name in HOSTILE]
     )
@@ -141,9 +139,7 @@ def test_names_of_devices_are_names_and_nothing_else(site: Site, pages: Watched)
         page.go_back()
 
 
-def test_a_name_that_no_door_would_let_in_is_shown_as_text_all_the_same(
-    own_site: Any, pages: Watched
-):
+def test_shows_an_invalid_stored_name_as_text(own_site: Any, pages: Pages):
     site = own_site()
     device = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     stored = {"device": device, "recorded_at": "2026-11-22T10:00:00.250Z"}
@@ -160,16 +156,16 @@ def test_a_name_that_no_door_would_let_in_is_shown_as_text_all_the_same(
     assert page.locator("main img, main script, main b").count() == 0
 
 
-def test_a_page_cannot_be_made_to_run_anything_by_its_address(site: Site, pages: Watched):
+def test_does_not_run_scripts_from_its_url(site: Site, pages: Pages):
     for hostile in ("<img src=x onerror=alert(1)>", "%3Cscript%3Ealert(1)%3C%2Fscript%3E", "%ff"):
         page = pages.open(f"{site.url}/#/device/{hostile}")
         page.on("dialog", lambda dialog: pytest.fail(dialog.message))
         page.goto(f"{site.url}/#/?prefix={hostile}")
-        expect(page.locator("main")).to_contain_text("No device begins with")
+        expect(page.locator("main")).to_contain_text("No devices start with")
         assert page.locator("main img, main script").count() == 0
 
 
-def test_it_can_be_used_by_keyboard_alone(site: Site, pages: Watched):
+def test_can_be_used_with_the_keyboard_alone(site: Site, pages: Pages):
     site.post([{"device": f"key-{n}", "speed": n} for n in range(3)])
     page = pages.open(site.url)
     page.keyboard.press("Tab")
@@ -188,24 +184,23 @@ def test_it_can_be_used_by_keyboard_alone(site: Site, pages: Watched):
     expect(page.get_by_role("searchbox")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_no_serious_issue_and_nothing_sticks_out(
-    site: Site, pages: Watched, scheme: Any, width: int
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_no_serious_issue_and_nothing_overflows(
+    site: Site, pages: Pages, scheme: Any, width: int
 ):
     site.post([{"device": f"axe-{n}", "engine_temperature": 90.5, "rpm": 2000} for n in range(60)])
     options = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
     page = pages.open(f"{site.url}/#/?prefix=axe-", reduced_motion="reduce", **options)
     expect(row(page, "axe-1")).to_contain_text("90.50")
-    judge(page, width)
+    check_page(page, width)
     expect(row(page, "axe-1")).to_have_class("stale")
-    judge(page, width)
+    check_page(page, width)
     page.goto(f"{site.url}/#/device/axe-1")
     expect(page.locator(".stats tbody tr")).to_have_count(8)
-    judge(page, width)
+    check_page(page, width)
 
 
-def judge(page: Page, width: int) -> None:
+def check_page(page: Page, width: int) -> None:
     page.evaluate(AXE)
     found = page.evaluate("axe.run()")
     serious = [
@@ -217,17 +212,17 @@ def judge(page: Page, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_nothing_moves_by_itself_for_those_who_want_stillness(site: Site, pages: Watched):
+def test_has_no_animations_with_reduced_motion(site: Site, pages: Pages):
     page = pages.open(site.url, reduced_motion="reduce")
     expect(page.get_by_role("status")).to_have_text("Live")
     assert page.evaluate("document.getAnimations().length") == 0
 
 
-def test_ten_thousand_devices_are_paged_under_one_subscription(own_site: Any, pages: Watched):
+def test_pages_ten_thousand_devices_with_one_subscription_per_page(own_site: Any, pages: Pages):
     site = own_site()
     for begin in range(0, 10_000, 1_000):
         joining = [{"device": f"fleet-{n:05}", "n": n} for n in range(begin, begin + 1_000)]
-        wait_until(  # 503 while others join too fast
+        wait_until(  # 503 while too many new series are pending
             lambda each=joining: request(site.url, "POST", "/record", each, {})[0] == 200,
             "the devices to join",
         )
@@ -250,41 +245,41 @@ def test_ten_thousand_devices_are_paged_under_one_subscription(own_site: Any, pa
     expect(row(page, "fleet-07777")).to_contain_text("avg 3,889", timeout=5_000)
 
 
-def test_the_event_source_of_the_documents_hears(site: Site, pages: Watched):
+def test_the_event_source_of_the_documentation_receives_events(site: Site, pages: Pages):
     text = (ROOT / "docs" / "clients.md").read_text()
     snippet = re.search(r"```js browser\n(.*?)```", text, re.DOTALL)
     assert snippet is not None
     page = pages.open(site.url)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
+    logged: list[str] = []
+    page.on("console", lambda message: logged.append(message.text))
     page.evaluate(snippet[1].replace("http://127.0.0.1:8000", site.url))
     site.post({"device": "car-7", "engine_temperature": 93.5})
     page.wait_for_timeout(100)
     for _ in range(50):
-        if "car-7 93.5" in said:
+        if "car-7 93.5" in logged:
             return
         page.wait_for_timeout(100)
-    pytest.fail(f"heard only {said}")
+    pytest.fail(f"received only {logged}")
 
 
-def test_a_page_that_needs_a_token_asks_for_it(own_site: Any, pages: Watched):
+def test_prompts_for_a_token_where_one_is_required(own_site: Any, pages: Pages):
     site = own_site()
     site.post({"device": "car-1", "speed": 7})
-    known = Token("t1", "page", "*", ("collect",), time.time_ns() // 1_000_000)
-    secret = tokens.create(site.server.client, known)
-    wait_until(lambda: site.get("/api/v1/status")[0] == 401, "the guard to know")
+    token = Token("t1", "page", "*", ("collect",), time.time_ns() // 1_000_000)
+    secret = tokens.create(site.server.client, token)
+    wait_until(lambda: site.get("/api/v1/status")[0] == 401, "tokens to be required")
     page = pages.open(site.url)
     page.get_by_label("Token with the scope collect").fill(secret)
-    page.get_by_role("button", name="Use it in this tab").click()
+    page.get_by_role("button", name="Use in this tab").click()
     expect(row(page, "car-1")).to_contain_text("7.00")
     expect(page.get_by_role("status")).to_have_text("Live")
 
 
-def test_a_token_in_the_address_is_used_and_removed_from_it(own_site: Any, pages: Watched):
+def test_removes_a_token_from_the_url_and_uses_it(own_site: Any, pages: Pages):
     site = own_site()
-    known = Token("t1", "page", "*", tokens.SCOPES, time.time_ns() // 1_000_000)
-    secret = tokens.create(site.server.client, known)
-    wait_until(lambda: site.get("/api/v1/status")[0] == 401, "the guard to know")
+    token = Token("t1", "page", "*", tokens.SCOPES, time.time_ns() // 1_000_000)
+    secret = tokens.create(site.server.client, token)
+    wait_until(lambda: site.get("/api/v1/status")[0] == 401, "tokens to be required")
     page = pages.open(f"{site.url}/#token={secret}")
     expect(page.get_by_role("status")).to_have_text("Live")
     assert secret not in page.url

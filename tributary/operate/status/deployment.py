@@ -9,23 +9,8 @@ import redis
 from msgspec import Meta
 
 from tributary.operate.status import partition as partition_
-from tributary.operate.status.partition import (
-    Accepted,
-    Applied,
-    Count,
-    Dead,
-    Devices,
-    LagSeconds,
-    Late,
-    Lost,
-    LostAtRestart,
-    Missing,
-    Partition,
-    Pending,
-    Refused,
-    Series,
-)
-from tributary.operate.status.server import Server
+from tributary.operate.status.partition import Count, Partition, described
+from tributary.operate.status.server import Server, Text
 from tributary.settings import Settings
 from tributary.store import keys, scripts
 from tributary.store.membership import MISSED_HEARTBEATS, owner
@@ -36,31 +21,34 @@ from tributary.store.topology import servers
 class Aggregator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An aggregator with a recent heartbeat, and the partitions it owns."""
 
-    id: Annotated[str, Meta(min_length=1)]
+    id: Text
     partitions: list[Count]
-    heartbeat_age_ms: Annotated[int, Meta(ge=0, description="time since its last heartbeat")]
+    heartbeat_age_ms: Annotated[int, described("time since its last heartbeat")]
 
 
 class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Counts of readings since the data was created, and the state of what works on them."""
 
-    accepted: Accepted
-    applied: Applied
-    late: Late
-    dead: Dead
-    lost: Lost
-    lost_at_restart: LostAtRestart
-    pending: Pending
-    missing: Missing
-    refused: Refused
-    lag_entries: Annotated[int, Meta(ge=0, description="pending entries of all streams")]
-    lag_s: LagSeconds
-    devices: Devices
-    series: Series
+    accepted: partition_.Accepted
+    applied: partition_.Applied
+    late: partition_.Late
+    dead: partition_.Dead
+    lost: partition_.Lost
+    lost_at_restart: partition_.LostAtRestart
+    pending: partition_.Pending
+    missing: partition_.Missing
+    refused: partition_.Refused
+    lag_entries: Annotated[int, described("pending entries of all streams")]
+    lag_s: partition_.LagSeconds
+    devices: partition_.Devices
+    series: partition_.Series
     aggregators: list[Aggregator]
     server: Server
-    stream_max_entries: Annotated[int, Meta(ge=0, description="maximum entries of a stream")]
+    stream_max_entries: Annotated[int, described("maximum entries of a stream")]
     partitions: Annotated[list[Partition], Meta(min_length=1)]
+
+
+_SUMS = {*Status.__struct_fields__} & {*Partition.__struct_fields__} - {"lag_s"}
 
 
 def read(client: redis.Redis, settings: Settings) -> Status:
@@ -79,24 +67,10 @@ def read(client: redis.Redis, settings: Settings) -> Status:
         replies = pipeline.execute()
         server = Server.from_nodes(servers(client))
     partitions = [partition_.parse(number, reply) for number, reply in enumerate(replies)]
-
-    def total(name: str) -> int:
-        return sum(getattr(partition, name) for partition in partitions)
-
     return Status(
-        accepted=total("accepted"),
-        applied=total("applied"),
-        late=total("late"),
-        dead=total("dead"),
-        lost=total("lost"),
-        lost_at_restart=total("lost_at_restart"),
-        pending=total("pending"),
-        missing=total("missing"),
-        refused=total("refused"),
+        **{name: sum(getattr(p, name) for p in partitions) for name in _SUMS},
         lag_entries=sum(p.entries.pending for p in partitions),
         lag_s=max(p.lag_s for p in partitions),
-        devices=total("devices"),
-        series=total("series"),
         aggregators=aggregators_alive(client, settings),
         server=server,
         stream_max_entries=settings.stream_max_entries,

@@ -19,70 +19,48 @@ from tributary.model import frame
 from tributary.store import scripts
 
 _FIELDS = (
-    "accepted",
-    "entries",
-    "done",
-    "done_entries",
-    "applied",
-    "late",
-    "dead",
-    "dead_entries",
-    "lost",
-    "lost_entries",
-    "foreign",
-    "begun",
-    "begun_entry",
-    "refused",
-    "replayed",
-    "replayed_entries",
-    "restart_lost",
-)
+    "accepted", "entries", "done", "done_entries", "applied", "late", "dead", "dead_entries",
+    "lost", "lost_entries", "foreign", "begun", "begun_entry", "refused", "replayed",
+    "replayed_entries", "restart_lost",
+)  # fmt: skip
 
-# The descriptions are those of the OpenAPI schemas and of the metrics.
+
+def described(description: str) -> Meta:
+    """A number that is not negative; the description is that of its schema and its metric."""
+    return Meta(ge=0, description=description)
+
+
 Count = Annotated[int, Meta(ge=0)]
-Accepted = Annotated[int, Meta(ge=0, description="readings acknowledged with 200")]
-Applied = Annotated[int, Meta(ge=0, description="readings folded into the aggregates")]
-Late = Annotated[int, Meta(ge=0, description="readings too old for any window, in totals only")]
-Dead = Annotated[int, Meta(ge=0, description="readings of entries that could not be applied")]
-Lost = Annotated[int, Meta(ge=0, description="accepted readings lost before they were applied")]
-LostAtRestart = Annotated[
-    int,
-    Meta(
-        ge=0,
-        description="acknowledged readings missing after a restart or failover of Redis; "
-        "included in lost",
-    ),
-]
-Pending = Annotated[
-    int, Meta(ge=0, description="accepted readings not yet applied, late, dead or lost")
-]
-Missing = Annotated[
-    int, Meta(ge=0, description="pending readings no longer in the stream; they will become lost")
-]
-Refused = Annotated[
-    int, Meta(ge=0, description="readings rejected because the backlog was full; not in accepted")
-]
-LagSeconds = Annotated[float, Meta(ge=0, description="age of the oldest pending entry")]
-Devices = Annotated[int, Meta(ge=0, description="devices with at least one reading")]
-Series = Annotated[int, Meta(ge=0, description="series: metrics of devices")]
+Accepted = Annotated[int, described("readings acknowledged with 200")]
+Applied = Annotated[int, described("readings folded into the aggregates")]
+Late = Annotated[int, described("readings too old for any window, in totals only")]
+Dead = Annotated[int, described("readings of entries that could not be applied")]
+Lost = Annotated[int, described("accepted readings lost before they were applied")]
+LostAtRestart = Annotated[int, described("lost readings that Redis lacked after a restart")]
+Pending = Annotated[int, described("accepted readings not yet applied, late, dead or lost")]
+Missing = Annotated[int, described("pending readings no longer in the stream, about to be lost")]
+Refused = Annotated[int, described("readings rejected because the backlog was full")]
+LagSeconds = Annotated[float, described("age of the oldest pending entry")]
+Devices = Annotated[int, described("devices with at least one reading")]
+Series = Annotated[int, described("series: metrics of devices")]
 
 
 class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The same counts in stream entries. `applied` includes entries with late readings."""
 
-    accepted: Annotated[int, Meta(ge=0, description="entries appended to the stream")]
-    applied: Annotated[int, Meta(ge=0, description="entries folded into the aggregates")]
-    dead: Annotated[int, Meta(ge=0, description="entries that could not be applied")]
-    lost: Annotated[int, Meta(ge=0, description="accepted entries lost before they were applied")]
-    pending: Annotated[int, Meta(ge=0, description="entries not yet applied, dead or lost")]
-    missing: Annotated[int, Meta(ge=0, description="pending entries no longer in the stream")]
-    replayed: Annotated[int, Meta(ge=0, description="dead entries appended again")]
+    accepted: Annotated[int, described("entries appended to the stream")]
+    applied: Annotated[int, described("entries folded into the aggregates")]
+    dead: Annotated[int, described("entries that could not be applied")]
+    lost: Annotated[int, described("accepted entries lost before they were applied")]
+    pending: Annotated[int, described("entries not yet applied, dead or lost")]
+    missing: Annotated[int, described("pending entries no longer in the stream")]
+    replayed: Annotated[int, described("dead entries appended again")]
 
 
 class Partition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The counts of one partition, in readings unless named otherwise."""
 
-    partition: Annotated[int, Meta(ge=0, description="number of the partition")]
+    partition: Annotated[int, described("number of the partition")]
     accepted: Accepted
     applied: Applied
     late: Late
@@ -92,15 +70,10 @@ class Partition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pending: Pending
     missing: Missing
     refused: Refused
-    replayed: Annotated[
-        int,
-        Meta(ge=0, description="dead readings appended again; no longer in accepted and dead"),
-    ]
+    replayed: Annotated[int, described("dead readings appended again, no longer counted as dead")]
     entries: Entries
     lag_s: LagSeconds
-    stream_entries: Annotated[
-        int, Meta(ge=0, description="entries in the stream, including applied ones")
-    ]
+    stream_entries: Annotated[int, described("entries in the stream, including applied ones")]
     devices: Devices
     series: Series
 

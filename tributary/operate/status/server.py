@@ -18,6 +18,9 @@ import msgspec
 import redis
 from msgspec import Meta
 
+from tributary.operate.status.partition import described
+
+Text = Annotated[str, Meta(min_length=1)]
 SLOW_MS = 100  # a longer fsync is reported as a warning
 _POLL_S = 0.01
 _UNWRITTEN_WARNS_BYTES = 65_536  # less may be the commands of one turn of its event loop
@@ -30,36 +33,20 @@ _REMEDY = (
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The server; of a cluster, the worst state, the fullest memory and the sum of the fsyncs."""
 
-    version: Annotated[str, Meta(min_length=1)]
+    version: Text
     nodes: Annotated[int, Meta(ge=1)]
-    role: Annotated[
-        str, Meta(min_length=1, description="`master`, or the role of a node that is not a master")
-    ]
-    used_memory_bytes: Annotated[int, Meta(ge=0, description="memory used by Redis")]
-    max_memory_bytes: Annotated[int, Meta(ge=0, description="maxmemory of Redis; 0 is no limit")]
-    aof_last_write_status: Annotated[str, Meta(min_length=1, description="`ok` if all nodes are")]
-    rdb_last_bgsave_status: Annotated[str, Meta(min_length=1, description="`ok` if all nodes are")]
-    aof_delayed_fsyncs: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="fsyncs that took longer than two seconds; "
-            "Redis had acknowledged the writes behind them",
-        ),
-    ]
+    role: Annotated[str, Meta(description="`master`, or the role of a node that is not a master")]
+    used_memory_bytes: Annotated[int, described("memory used by Redis")]
+    max_memory_bytes: Annotated[int, described("maxmemory of Redis; 0 if unlimited")]
+    aof_last_write_status: Text
+    rdb_last_bgsave_status: Text
+    aof_delayed_fsyncs: Annotated[int, described("fsyncs that delayed acknowledged writes by 2 s")]
     aof_pending_fsyncs: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="fsyncs running in the background; "
-            "the average over time approximates the seconds that one takes",
-        ),
+        int, described("fsyncs running now; the average over time is about the seconds one takes")
     ]
-    aof_slow_fsyncs: Annotated[
-        int, Meta(ge=0, description="running fsyncs that take longer than 100 ms")
-    ]
+    aof_slow_fsyncs: Annotated[int, described("running fsyncs that take longer than 100 ms")]
     aof_unwritten_bytes: Annotated[
-        int, Meta(ge=0, description="acknowledged bytes not yet written to the append-only file")
+        int, described("acknowledged bytes not yet in the append-only file")
     ]
 
     @classmethod
