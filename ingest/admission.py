@@ -23,7 +23,7 @@ from tributary.auth.tokens import Token
 from tributary.errors import Refused
 from tributary.http.response import Response
 from tributary.settings import Settings
-from tributary.store.stream import Once
+from tributary.store.stream import Idempotency
 
 _KEY_MAX = 255
 _DIGEST_BYTES = 16
@@ -35,7 +35,7 @@ class Admitted(msgspec.Struct, gc=False):
 
     batch: Batch
     response: Response
-    once: Once | None = None  # for a request that may be retried
+    idempotency: Idempotency | None = None  # for a request that may be retried
     lookup: Lookup | None = None  # must be settled before anything is appended
     new_series: NewSeries | None = None  # must be forgotten if the batch is not stored
 
@@ -75,9 +75,9 @@ class Admission:
         if self._is_rate_limited:
             self._limit_rate(batch.readings_by_device(), token, now_ms / 1000)
         response = door.ok(batch)
-        once = None
+        idempotency = None
         if batch.idempotency_key is not None:
-            once = Once(
+            idempotency = Idempotency(
                 _key_of_token(batch.idempotency_key, token),
                 response.body,
                 hashlib.blake2b(request.body, digest_size=_DIGEST_BYTES).digest(),
@@ -85,8 +85,8 @@ class Admission:
         # Last, since new series are counted here: nothing may reject the request after it.
         new = None if batch.is_known else self._count_new(batch, token, now_ms / 1000)
         if not self._caps.is_near and (token is None or not token.is_capped):
-            return Admitted(batch, response, once, None, new)
-        return Admitted(batch, response, once, self._caps.lookup(batch, token), new)
+            return Admitted(batch, response, idempotency, None, new)
+        return Admitted(batch, response, idempotency, self._caps.lookup(batch, token), new)
 
     def _decompress(self, request: Request) -> None:
         request.body = decompress.decompress(
@@ -125,12 +125,18 @@ class Admission:
         assert admitted.lookup is not None
         batch = self._caps.settle(admitted.batch, admitted.lookup, replies)
         if batch is admitted.batch:
-            return Admitted(batch, admitted.response, admitted.once, new_series=admitted.new_series)
+            return Admitted(
+                batch, admitted.response, admitted.idempotency, new_series=admitted.new_series
+            )
         assert batch.rejected
         self.forget(admitted.new_series, batch.rejected[0])  # all, since only a part is stored
         response = door.ok(batch)
-        once = None if admitted.once is None else admitted.once._replace(answer=response.body)
-        return Admitted(batch, response, once)
+        idempotency = (
+            None
+            if admitted.idempotency is None
+            else admitted.idempotency._replace(response=response.body)
+        )
+        return Admitted(batch, response, idempotency)
 
     def _limit_rate(self, readings: dict[str, int], token: Token | None, now_s: float) -> None:
         limited = [(self._device_rate, device, count) for device, count in readings.items()]

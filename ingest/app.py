@@ -86,7 +86,7 @@ class _Recorder:
             frames = admitted.batch.frames()
             if not frames:
                 return admitted.response
-            first = stream.append(self._client, self._appending, frames, admitted.once)
+            first = stream.append(self._client, self._appending, frames, admitted.idempotency)
         except TributaryError as error:
             self._admission.forget(admitted.new_series, error)
             raise

@@ -28,7 +28,7 @@ from tributary.settings import Settings
 from tributary.store import pipe, stream
 from tributary.store.links import Links
 from tributary.store.pipe import OnReply, Pipe, Reply, pack
-from tributary.store.stream import Appending, Frame, Once
+from tributary.store.stream import Appending, Frame, Idempotency
 
 
 class _Wave(msgspec.Struct, eq=False):
@@ -37,7 +37,7 @@ class _Wave(msgspec.Struct, eq=False):
     partition: int  # one of those on the connection
     sent: dict[Sent, None]
     pending: int  # appends
-    numbers: dict[int, list[int]]  # partition → what the last of them has replied
+    numbers: dict[int, list[int]]  # the last reply of each partition
 
 
 def attach(settings: Settings, lane: Lane, guard: Guard, doors: Iterable[Door] = DOORS) -> None:
@@ -76,10 +76,10 @@ class Recorder:
         except TributaryError as error:
             request.respond(self._render(door.error(flask_app.http_error(error))))
             return
-        request.body = b""  # not kept until Redis has replied: with many large ones it is much
+        request.body = b""  # not kept until Redis has replied: large bodies add up
         if admitted.lookup is not None:
             self._look_up(Sent(request, door, admitted.response, admitted.new_series), admitted)
-        elif admitted.once is None and admitted.batch.blocks:  # fast code: most requests
+        elif admitted.idempotency is None and admitted.batch.blocks:  # fast code: most requests
             if not self._is_flush_due:
                 self._plan_flush()
             sent = Sent(request, door, admitted.response, admitted.new_series)
@@ -116,41 +116,43 @@ class Recorder:
         )
 
     def _record(self, sent: Sent, admitted: Admitted) -> None:
-        batch, once = admitted.batch, admitted.once
+        batch, idempotency = admitted.batch, admitted.idempotency
         if not batch.blocks:
             sent.request.respond(self._render(sent.response))
-        elif once is None:
+        elif idempotency is None:
             if not self._is_flush_due:
                 self._plan_flush()
             self._tick.share(sent, batch)
         else:
             sent.replies = []
             frames = batch.frames()
-            if self._appending.claims_first(frames, once, is_cluster=self.links.is_cluster):
-                self._claim(sent, frames, once)
+            if self._appending.claims_first(frames, idempotency, is_cluster=self.links.is_cluster):
+                self._claim(sent, frames, idempotency)
             else:
-                self._append(sent, frames, once)
+                self._append(sent, frames, idempotency)
 
     def _plan_flush(self) -> None:
         self._is_flush_due = True
         asyncio.get_running_loop().call_soon(self._flush)
 
-    def _claim(self, sent: Sent, frames: list[Frame], once: Once) -> None:
-        """Append the frames of a request when the node that decides has given it its key."""
+    def _claim(self, sent: Sent, frames: list[Frame], idempotency: Idempotency) -> None:
+        """Append the frames of a request after claiming its key on the node that owns the key."""
 
-        def answered(reply: Reply) -> None:
-            if reply is None or reply == once.digest:
-                self._append(sent, frames, once, claims=False)
+        def on_reply(reply: Reply) -> None:
+            if reply is None or reply == idempotency.digest:
+                self._append(sent, frames, idempotency, claims=False)
             else:
                 self._fail(sent, pipe.failure(reply) or stream.key_reused())
 
-        command = pack(self._appending.claim_command(once))
-        self.links.write([(self._appending.home(once), command, answered)])
+        command = pack(self._appending.claim_command(idempotency))
+        self.links.write([(self._appending.home(idempotency), command, on_reply)])
 
-    def _append(self, sent: Sent, frames: list[Frame], once: Once, *, claims: bool = True) -> None:
+    def _append(
+        self, sent: Sent, frames: list[Frame], idempotency: Idempotency, *, claims: bool = True
+    ) -> None:
         if not self._is_flush_due:
             self._plan_flush()
-        self._tick.add(sent, frames, once, claims=claims)
+        self._tick.add(sent, frames, idempotency, claims=claims)
 
     def _flush(self) -> None:
         """Send the frames of this tick."""
@@ -159,37 +161,37 @@ class Recorder:
         closed = self._tick.end()
         waves = self._waves(closed) if self._appending.is_replicated else {}
         commands: list[tuple[int, bytes, OnReply]] = []
-        for whole, several, once, claims in closed:
+        for frame, requests, idempotency, claims in closed:
             command = (
-                self._appending.command(whole)
-                if once is None
-                else self._appending.once_command(whole, once, claims=claims)
+                self._appending.command(frame)
+                if idempotency is None
+                else self._appending.idempotent_command(frame, idempotency, claims=claims)
             )
-            partition = whole[0]
+            partition = frame[0]
             wave = waves[self.links.pipe(partition)] if waves else None
-            on_reply = self._when_appended(partition, several, wave)
+            on_reply = self._when_appended(partition, requests, wave)
             commands.append((partition, pack(command), on_reply))
         for connection, wave in waves.items():
             commands.append((wave.partition, self._wait, self._when_confirmed(connection, wave)))
         self.links.write(commands)
 
     def _waves(self, closed: list[Closed]) -> dict[Pipe, _Wave]:
-        """For each connection what its WAIT confirms."""
+        """What the WAIT of each connection confirms."""
         waves: dict[Pipe, _Wave] = {}
-        for whole, several, _, _ in closed:
-            connection = self.links.pipe(whole.partition)
-            wave = waves.setdefault(connection, _Wave(whole.partition, {}, 0, {}))
-            wave.sent.update(dict.fromkeys(several))
+        for frame, requests, _, _ in closed:
+            connection = self.links.pipe(frame.partition)
+            wave = waves.setdefault(connection, _Wave(frame.partition, {}, 0, {}))
+            wave.sent.update(dict.fromkeys(requests))
             wave.pending += 1
         for wave in waves.values():
             for sent in wave.sent:
                 sent.pending += 1
         return waves
 
-    def _when_appended(self, partition: int, several: list[Sent], wave: _Wave | None) -> OnReply:
+    def _when_appended(self, partition: int, requests: list[Sent], wave: _Wave | None) -> OnReply:
         render, acknowledged = self._render, self._appending.tail.numbers
 
-        def answered(reply: Reply) -> None:
+        def on_reply(reply: Reply) -> None:
             failpoints.reach("after_append")
             failure = None
             if wave is not None:
@@ -200,44 +202,46 @@ class Recorder:
                 else:
                     wave.numbers[partition] = reply
             elif type(reply) is not bytes:
-                failure = _refused(reply)
-            for sent in several:
+                failure = _append_failure(reply)
+            for sent in requests:
                 if failure is None and sent.pending == 1 and sent.replies is sent.failure is None:
-                    sent.request.respond(render(sent.response))  # fast code: the usual request
+                    sent.request.respond(render(sent.response))  # fast code: most requests
                     continue
                 if failure is not None:
                     sent.failure = failure
                 elif sent.replies is not None:
                     sent.replies.append(reply)
-                self._one_less(sent)
+                self._count_reply(sent)
 
-        return answered
+        return on_reply
 
     def _when_confirmed(self, connection: Pipe, wave: _Wave) -> OnReply:
         """Respond to the requests of a wave once a replica has confirmed it."""
 
-        def answered(reply: Reply) -> None:
-            failure = _not_replicated(reply)
-            if failure is None and wave.pending:  # sent again behind this WAIT: a lost script
+        def on_reply(reply: Reply) -> None:
+            failure = _wait_failure(reply)
+            if (
+                failure is None and wave.pending
+            ):  # retried after this WAIT: the script was not loaded
                 connection.send(self._wait, self._when_confirmed(connection, wave))
                 return
-            if failure is None:  # else it was not acknowledged, and cannot be lost
+            if failure is None:  # otherwise it was not acknowledged, and cannot be lost
                 for partition, numbers in wave.numbers.items():
                     self._appending.tail.note(partition, numbers)
             for sent in wave.sent:
                 sent.failure = sent.failure or failure
-                self._one_less(sent)
+                self._count_reply(sent)
 
-        return answered
+        return on_reply
 
-    def _one_less(self, sent: Sent) -> None:
+    def _count_reply(self, sent: Sent) -> None:
         sent.pending -= 1
         if sent.pending:
             return
         if sent.failure is not None:
             self._fail(sent, sent.failure)
             return
-        first = stream.answered_before(sent.replies) if sent.replies else None
+        first = stream.first_response(sent.replies) if sent.replies else None
         response = sent.response if first is None else sent.door.duplicate(first)
         sent.request.respond(self._render(response))
 
@@ -247,10 +251,10 @@ class Recorder:
         sent.request.respond(self._render(response))
 
 
-def _refused(reply: Reply) -> Exception | None:
-    """What a reply to an append says is wrong, if anything."""
+def _append_failure(reply: Reply) -> Exception | None:
+    """The failure that a reply to an append reports, if any."""
     return stream.refusal(reply) if type(reply) is int else pipe.failure(reply)
 
 
-def _not_replicated(reply: Reply) -> Exception | None:
+def _wait_failure(reply: Reply) -> Exception | None:
     return stream.not_replicated(reply) if type(reply) is int else pipe.failure(reply)

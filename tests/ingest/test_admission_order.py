@@ -48,7 +48,7 @@ def test_admits_readings_and_prepares_the_response(settings: Settings, client: r
     admitted = admit(admission_of(settings, client), GOOD)
     assert list(admitted.batch.devices()) == ["car-7"]
     assert admitted.response.body == b'{"success":true}'
-    assert admitted.once is None
+    assert admitted.idempotency is None
 
 
 def test_checks_the_token_before_the_body(settings: Settings, client: redis.Redis):
@@ -83,11 +83,13 @@ def test_rejects_an_unknown_on_error(settings: Settings, client: redis.Redis):
 
 
 def test_a_key_belongs_to_the_token_that_sent_it(settings: Settings, client: redis.Redis):
-    assert admit(admission_of(settings, client), GOOD, idempotency_key="k").once.key == "k"
+    assert admit(admission_of(settings, client), GOOD, idempotency_key="k").idempotency.key == "k"
     first, second = (tokens.create(client, Token(n, "", "*", ("record",), 0)) for n in "ab")
     admission = admission_of(settings, client)
     keys = {
-        admit(admission, GOOD, idempotency_key="k", authorization=f"Bearer {secret}").once.key
+        admit(
+            admission, GOOD, idempotency_key="k", authorization=f"Bearer {secret}"
+        ).idempotency.key
         for secret in (first, second)
     }
     assert keys == {"a/k", "b/k"}
@@ -96,7 +98,7 @@ def test_a_key_belongs_to_the_token_that_sent_it(settings: Settings, client: red
 def test_hashes_a_key_that_a_redis_key_cannot_contain(settings: Settings, client: redis.Redis):
     admission = admission_of(settings, client)
     stored = [
-        admit(admission, GOOD, idempotency_key=key).once.key
+        admit(admission, GOOD, idempotency_key=key).idempotency.key
         for key in ("a b", "{0}", "\xe9", "€", "x" * 129, "x" * 255)
     ]
     assert all(key.startswith("sha256-") for key in stored)

@@ -22,7 +22,7 @@ _REJECT_FROM = 0.9  # of the cap
 _KEY_REUSED = -2  # reply of append
 
 
-class Once(NamedTuple):
+class Idempotency(NamedTuple):
     """A request that may be retried: its idempotency key, its response, the digest of its body.
 
     One key is for one body. The claim decides which, in the partition that follows from the key;
@@ -31,7 +31,7 @@ class Once(NamedTuple):
     """
 
     key: str
-    answer: bytes
+    response: bytes  # its body
     digest: bytes
 
 
@@ -57,23 +57,25 @@ class Appending:
         self._partitions = settings.partitions
         self._claim_ttl_ms = str(settings.idempotency_ttl_ms)
         # If the claim outlived what a partition remembers, a retry could count twice.
-        self._once_ttl_ms = str(settings.idempotency_ttl_ms + settings.idempotency_ttl_ms // 10)
+        self._response_ttl_ms = str(settings.idempotency_ttl_ms + settings.idempotency_ttl_ms // 10)
         self._wait_ms = settings.redis_timeout_ms // 2  # it must reply before the request times out
         self.tail = Tail(settings.partitions)
         self.is_replicated = settings.durability == "replicated"
 
-    def home(self, once: Once) -> int:
+    def home(self, idempotency: Idempotency) -> int:
         """The partition that holds the claim of a key."""
-        return keys.partition_of(once.key, self._partitions)
+        return keys.partition_of(idempotency.key, self._partitions)
 
-    def claim_command(self, once: Once) -> Command:
+    def claim_command(self, idempotency: Idempotency) -> Command:
         """The command that claims a key: its reply is the digest that holds it, or nil."""
-        name = keys.claim(self.home(once), once.key)
-        return ("SET", name, once.digest, "NX", "GET", "PX", self._claim_ttl_ms)
+        name = keys.claim(self.home(idempotency), idempotency.key)
+        return ("SET", name, idempotency.digest, "NX", "GET", "PX", self._claim_ttl_ms)
 
-    def claims_first(self, frames: list[Frame], once: Once, *, is_cluster: bool) -> bool:
+    def claims_first(
+        self, frames: list[Frame], idempotency: Idempotency, *, is_cluster: bool
+    ) -> bool:
         """Whether a key must be claimed by its own command: no script spans two cluster nodes."""
-        home = self.home(once)
+        home = self.home(idempotency)
         return is_cluster and any(frame.partition != home for frame in frames)
 
     def command(self, frame: Frame) -> Command:
@@ -86,7 +88,9 @@ class Appending:
             frame=frame[2],
         )
 
-    def once_command(self, frame: Frame, once: Once, *, claims: bool) -> Command:
+    def idempotent_command(
+        self, frame: Frame, idempotency: Idempotency, *, claims: bool
+    ) -> Command:
         """The command that appends a frame once, and claims the key unless that is done."""
         return scripts.append_once(
             frame.partition,
@@ -94,11 +98,11 @@ class Appending:
             unread_max=self._unread_max,
             readings=frame.readings,
             frame=frame.packed,
-            key=once.key,
-            ttl_ms=self._once_ttl_ms,
-            digest=once.digest,
-            response=once.answer,
-            claim=(self.home(once), self._claim_ttl_ms) if claims else None,
+            key=idempotency.key,
+            ttl_ms=self._response_ttl_ms,
+            digest=idempotency.digest,
+            response=idempotency.response,
+            claim=(self.home(idempotency), self._claim_ttl_ms) if claims else None,
         )
 
     def wait_command(self) -> Command:
@@ -130,7 +134,7 @@ def not_replicated(confirmed: int) -> Unavailable | None:
     return None
 
 
-def answered_before(replies: list[Any]) -> bytes | None:
+def first_response(replies: list[Any]) -> bytes | None:
     """The first response, if every frame of a request had been appended before."""
     if replies and all(isinstance(reply, bytes) for reply in replies):
         first: bytes = replies[0]
@@ -139,7 +143,10 @@ def answered_before(replies: list[Any]) -> bytes | None:
 
 
 def append(
-    client: redis.Redis, appending: Appending, frames: list[Frame], once: Once | None = None
+    client: redis.Redis,
+    appending: Appending,
+    frames: list[Frame],
+    idempotency: Idempotency | None = None,
 ) -> bytes | None:
     """Append the frames of one request; return its first response if it is a repetition.
 
@@ -154,7 +161,7 @@ def append(
     # Where a WAIT would have to go on a cluster depends on the commands (rejected at start).
     wait = appending.wait_command() if appending.is_replicated else None
     with failures():
-        replies = scripts.execute(client, _commands(client, appending, frames, once), wait)
+        replies = scripts.execute(client, _commands(client, appending, frames, idempotency), wait)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
@@ -164,21 +171,24 @@ def append(
             appending.tail.note(frame.partition, reply)
     _check(replies, appending)
     failpoints.reach("after_append")
-    return answered_before(replies)
+    return first_response(replies)
 
 
 def _commands(
-    client: redis.Redis, appending: Appending, frames: list[Frame], once: Once | None
+    client: redis.Redis, appending: Appending, frames: list[Frame], idempotency: Idempotency | None
 ) -> list[Command]:
     """The commands that append frames; on a cluster the key may have to be claimed before."""
-    if once is None:
+    if idempotency is None:
         return [appending.command(frame) for frame in frames]
-    claims_first = appending.claims_first(frames, once, is_cluster=is_cluster(client))
+    claims_first = appending.claims_first(frames, idempotency, is_cluster=is_cluster(client))
     if claims_first:
-        held = client.execute_command(*appending.claim_command(once), get=True)  # type: ignore[no-untyped-call]
-        if held not in (None, once.digest):
+        held = client.execute_command(*appending.claim_command(idempotency), get=True)  # type: ignore[no-untyped-call]
+        if held not in (None, idempotency.digest):
             raise key_reused()
-    return [appending.once_command(frame, once, claims=not claims_first) for frame in frames]
+    return [
+        appending.idempotent_command(frame, idempotency, claims=not claims_first)
+        for frame in frames
+    ]
 
 
 def _check(replies: list[Any], appending: Appending) -> None:
