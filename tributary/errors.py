@@ -1,11 +1,14 @@
-"""Every error Tributary raises at its edges, under one base.
+"""All errors that Tributary raises at its edges, under one base.
 
-The class docstring is the default message.
-There are three answers to a failure and a class for each: try again later (`Unavailable`),
-never (`Refused`, `BadFrame`), and an operator must act (`Misconfigured`).
+The class docstring is the default message. There are three kinds of failure: the same request
+may succeed later (`Unavailable`), it never will (`Refused`, `BadFrame`), or an operator must act
+(`Misconfigured`).
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class TributaryError(Exception):
@@ -16,15 +19,15 @@ class TributaryError(Exception):
 
 
 class Misconfigured(TributaryError):
-    """A setting, the data directory or the Redis server does not fit; an operator must act."""
+    """A setting, the data directory or the Redis server is unsuitable; an operator must act."""
 
 
 class NotRunning(TributaryError):
-    """There is no deployment for a command to look at."""
+    """There is no deployment that a command could look at."""
 
 
 class Unavailable(TributaryError):
-    """Redis cannot take this now; the same request may succeed later."""
+    """Redis is unavailable; the same request may succeed later."""
 
     code = "unavailable"
 
@@ -38,39 +41,39 @@ class ConnectionGone(Unavailable):
 
 
 class NotPermitted(Unavailable):
-    """The user of Redis lacks a permission; an operator must grant it."""
+    """The Redis user lacks a permission; an operator must grant it."""
 
 
 class BacklogFull(Unavailable):
-    """The aggregators are too far behind: what is accepted now might be trimmed unread."""
+    """The aggregators are too far behind: a new entry could be trimmed before it is read."""
 
     code = "backlog_full"
 
 
 class Overloaded(Unavailable):
-    """This process has too much under way."""
+    """This process has too many requests in progress."""
 
     code = "overloaded"
 
 
 class TooManyNewSeries(Unavailable):
-    """More new series at once than the aggregators can take in without delaying others."""
+    """More new series at once than the aggregators can add without delaying the others."""
 
     code = "too_many_new_series"
 
 
 class Superseded(TributaryError):
-    """Another worker has committed to this partition; what is in memory for it is void."""
+    """Another aggregator has committed to this partition; the state in memory is void."""
 
 
 class BadFrame(TributaryError):
-    """The bytes of a stream entry are not a frame; it can never be applied."""
+    """The bytes of a stream entry are not a valid frame; it can never be applied."""
 
 
 class Refused(TributaryError):
     """The request breaks a rule of the contract and will never be accepted as it is."""
 
-    def __init__(  # noqa: PLR0913 - it is a record of what the client is told
+    def __init__(  # noqa: PLR0913 (the fields of the error body)
         self,
         message: str,
         *,
@@ -87,3 +90,9 @@ class Refused(TributaryError):
         self.field = field
         self.index = index
         self.headers = headers or {}
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The remedy for an unknown name: the most similar known one, as a question."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+    return f"did you mean {near[0]}?" if near else ""

@@ -1,7 +1,7 @@
-"""Named points in the code at which a test may kill the process, as a power cut would.
+"""Named points in the code at which a test can kill the process, like a power cut.
 
 `TRIBUTARY_FAIL=after_fold:3` kills the process with SIGKILL when it reaches `after_fold` for
-the third time. Unarmed, reaching a point costs one comparison.
+the third time. If none is armed, a point costs one comparison.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ def arm(spec: str) -> None:
     """Arm the point of `spec` (`point` or `point:n`); an empty spec disarms.
 
     Raises:
-        Misconfigured: there is no such point, or n is not a number above 0.
+        Misconfigured: the point does not exist, or n is not a number above 0.
     """
     global _armed, _left  # one process dies at one point
     point, _, count = spec.partition(":")
     if point and point not in POINTS:
-        raise Misconfigured(f"fail={spec!r}: no such fault point; there are {', '.join(POINTS)}")
+        raise Misconfigured(f"fail={spec!r}: unknown failpoint; use one of {', '.join(POINTS)}")
     if count and not (count.isdecimal() and int(count) > 0):
-        raise Misconfigured(f"fail={spec!r}: the part after ':' must be a number above 0")
+        raise Misconfigured(f"fail={spec!r}: the part after ':' must be a positive integer")
     _armed, _left = point, int(count or 1)
 
 
 def reach(point: str) -> None:
-    """Die here if this point is armed and its count has run down."""
+    """Kill the process if this point is armed and has been reached for the n-th time."""
     global _left
     if point != _armed:
         return

@@ -1,7 +1,7 @@
-"""Logs: one line per event on standard error, a constant message and fields beside it.
+"""Logs: one line per event on standard error, a constant message with fields.
 
-User data is only ever a field, never part of the message, and no variables are printed with
-tracebacks: they may hold tokens.
+User data is always a field, never part of the message, and tracebacks are printed without
+variables: they may contain tokens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def configure(settings: Settings, role: str) -> None:
-    """Send the lines of this process to standard error, in the shape the settings ask for."""
+    """Log to standard error, in the format that the settings select."""
     logger.remove()
     logger.configure(extra={"role": role})
     level = settings.log_level
@@ -38,7 +38,7 @@ def _write_text(message: Message) -> None:
 
 def _text(record: Record) -> str:
     fields = {k: v for k, v in record["extra"].items() if k not in ("role", "fields")}
-    # Values are quoted as JSON: a line break in one cannot forge a line of the log.
+    # Quoted as JSON, so that a line break in a value cannot forge a log line.
     record["extra"]["fields"] = " ".join(f"{k}={_quoted(v)}" for k, v in fields.items())
     return (
         "{time:YYYY-MM-DDTHH:mm:ss.SSS!UTC}Z {level: <7} {extra[role]}[{process}] "
@@ -66,13 +66,13 @@ def _write_json(message: Message) -> None:
 
 
 class _ToLoguru(logging.Handler):
-    """What libraries log the standard way goes where our lines go."""
+    """Forwards the records of libraries that use the standard logging module."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         logger.bind(action="library", library=record.name, text=text).opt(
             exception=record.exc_info
-        ).log(record.levelname if record.levelname in _LEVELS else "WARNING", "library says")
+        ).log(record.levelname if record.levelname in _LEVELS else "WARNING", "library log")
 
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

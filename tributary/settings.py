@@ -1,4 +1,4 @@
-"""One table of settings: name, default, unit and meaning; read once, validated all at once.
+"""The table of settings: name, default, unit and meaning; read once, validated together.
 
 A setting is the environment variable `TRIBUTARY_<NAME>` and, on the command line, the option
 of the same name. Nothing reads the environment at import.
@@ -6,24 +6,23 @@ of the same name. Nothing reads the environment at import.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
 from tributary.auth import browsers, cors
-from tributary.errors import Misconfigured
+from tributary.errors import Misconfigured, did_you_mean
 from tributary.model import catalogue
 from tributary.model.window import Window, parse_windows
 from tributary.store import redis_url
 
 PREFIX = "TRIBUTARY_"
-# The credential of client commands, which no role reads.
+# The token of client commands; no role reads it.
 TOKEN_VARIABLE = f"{PREFIX}TOKEN"
-# What a type cannot say; each raises an error that names the fault.
+# Checks beyond the type; each raises an error that describes the problem.
 _CHECKS: dict[str, Callable[[str], object]] = {
     "redis_url": redis_url.seeds,
     "windows": parse_windows,
@@ -31,7 +30,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "cors_origins": cors.parse_origins,
     "public_hosts": browsers.parse_hosts,
 }
-_LARGEST_BODIES_MIN = 8  # half of what is under way may wait for its rest, chunked twice as long
+_LARGEST_BODIES_MIN = 8  # half of the budget is for incomplete bodies; chunked ones take twice
 
 
 def _setting(meaning: str, unit: str = "", **limits: Any) -> Meta:
@@ -39,214 +38,227 @@ def _setting(meaning: str, unit: str = "", **limits: Any) -> Meta:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting of every role, frozen."""
+    """The settings of all roles."""
 
     redis_url: Annotated[
         str,
         _setting(
-            "where Redis or Valkey is: redis://, rediss:// or unix://; of a cluster several nodes, "
-            "redis://host1:port,host2:port/0",
+            "address of Redis or Valkey: redis://, rediss:// or unix://; for a cluster, list "
+            "several nodes: redis://host1:port,host2:port/0",
             "URL",
             min_length=1,
         ),
     ] = "redis://127.0.0.1:6379/0"
-    host: Annotated[str, _setting("address the HTTP port listens on", min_length=1)] = "127.0.0.1"
+    host: Annotated[str, _setting("address that the HTTP server listens on", min_length=1)] = (
+        "127.0.0.1"
+    )
     port: Annotated[int, _setting("port of the HTTP server", ge=0, le=65535)] = 8000
     data_dir: Annotated[
-        str, _setting("where the embedded server keeps its data", "path", min_length=1)
+        str, _setting("data directory of the embedded server", "path", min_length=1)
     ] = "data"
     server_binary: Annotated[
-        str, _setting("program to run as the embedded server; empty: the Valkey that came along")
+        str, _setting("program to run as the embedded server; empty: the bundled Valkey")
     ] = ""
     open: Annotated[
-        bool, _setting("serve other machines without tokens; anybody may then write and read")
+        bool, _setting("serve other machines without tokens; anyone can then read and write")
     ] = False
     ingest_workers: Annotated[int, _setting("HTTP worker processes", "processes", ge=1, le=256)] = 1
     http_threads: Annotated[
-        int, _setting("threads of each HTTP worker", "threads", ge=1, le=1024)
+        int, _setting("threads per HTTP worker process", "threads", ge=1, le=1024)
     ] = 8
     aggregators: Annotated[
         int, _setting("aggregator processes that `up` starts", "processes", ge=0, le=256)
     ] = 1
     partitions: Annotated[
         int,
-        _setting("streams the devices are spread over; fixed once data exists", ge=1, le=4096),
+        _setting("streams that the devices are spread over; fixed once data exists", ge=1, le=4096),
     ] = 16
     stream_max_entries: Annotated[
-        int, _setting("entries kept in the stream of one partition", "entries", ge=100)
+        int, _setting("maximum length of the stream of a partition", "entries", ge=100)
     ] = 100_000
     overflow: Annotated[
         Literal["refuse", "trim"],
-        _setting("past 90 % of the cap unread: answer 503, or let the oldest go"),
+        _setting("at 90 % of the maximum unread: reject with 503, or drop the oldest"),
     ] = "refuse"
     durability: Annotated[
         Literal["memory", "aof", "fsync", "replicated"],
-        _setting("what Redis must have done before a 200; checked against its own settings"),
+        _setting("what Redis must guarantee before a 200; checked against its own settings"),
     ] = "aof"
     idempotency_ttl_ms: Annotated[
-        int, _setting("how long an Idempotency-Key is remembered", "ms", ge=1000)
+        int, _setting("how long an Idempotency-Key is kept", "ms", ge=1000)
     ] = 600_000
     rate_per_device: Annotated[
-        float, _setting("readings a second from one device, per HTTP process; 0: any", ge=0)
+        float, _setting("limit per device and HTTP process; 0: unlimited", "readings/s", ge=0)
     ] = 0.0
     rate_per_token: Annotated[
-        float, _setting("readings a second with one token, per HTTP process; 0: any", ge=0)
+        float, _setting("limit per token and HTTP process; 0: unlimited", "readings/s", ge=0)
     ] = 0.0
     new_series_per_second: Annotated[
         float,
         _setting(
-            "series not seen before that may join per second, per token and HTTP process; 0: any",
-            "series",
+            "limit of series never seen before, per token and HTTP process; 0: unlimited",
+            "series/s",
             ge=0,
         ),
     ] = 30_000.0
     lane: Annotated[
-        bool, _setting("answer the hot routes on the event loop; off: plain Flask on threads")
+        bool, _setting("serve /record and /collect on the event loop; off: Flask on threads")
     ] = True
     average_over: Annotated[
         int,
         _setting(
-            "newest readings in the average; fixed once data exists", "readings", ge=1, le=100
+            "number of newest readings in the average; fixed once data exists",
+            "readings",
+            ge=1,
+            le=100,
         ),
     ] = 10
     windows: Annotated[
         str,
-        _setting("sliding windows and their slots; fixed once data exists", "D/slot,…"),
+        _setting("sliding windows and their slots; fixed once data exists", "length/slot,…"),
     ] = "1m/5s,15m/1m,1h/5m,24h/1h"
-    stale_after_ms: Annotated[int, _setting("age at which a value is called stale", "ms", ge=1)] = (
-        10_000
-    )
+    stale_after_ms: Annotated[int, _setting("age at which a value is stale", "ms", ge=1)] = 10_000
     metrics_file: Annotated[
         str,
-        _setting("catalogue of metrics, TOML; empty: the one that came along", "path"),
+        _setting("catalogue of metrics, TOML; empty: the bundled one", "path"),
     ] = ""
     implausible: Annotated[
         Literal["flag", "refuse"],
-        _setting("a reading outside its metric's plausible range is stored and marked, or refused"),
+        _setting("store and mark, or reject, a reading outside the plausible range of its metric"),
     ] = "flag"
     cors_origins: Annotated[
-        str, _setting("pages of other hosts that may read the answers; empty: none", "origin,…")
+        str,
+        _setting("origins of web pages that may read responses (CORS); empty: none", "origin,…"),
     ] = ""
     public_hosts: Annotated[
         str,
         _setting(
-            "host names under which this server is reached; checked only while no token is asked "
-            "for: IP addresses and localhost always pass",
+            "host names of this server; checked only where no token is required; IP addresses "
+            "and localhost are always accepted",
             "name,…",
         ),
     ] = ""
     future_max_ms: Annotated[
-        int, _setting("how far ahead of the server a reading may be", "ms", ge=0)
+        int, _setting("how far ahead of the server's clock a reading may be", "ms", ge=0)
     ] = 300_000
     body_max_bytes: Annotated[
-        int, _setting("largest request body", "bytes", ge=1024, le=512 * 1024 * 1024)
+        int, _setting("maximum size of a request body", "bytes", ge=1024, le=512 * 1024 * 1024)
     ] = 1_048_576
     batch_max_readings: Annotated[
-        int, _setting("most readings in one request", "readings", ge=1)
+        int, _setting("maximum number of readings in a request", "readings", ge=1)
     ] = 10_000
     in_flight_max_bytes: Annotated[
-        int, _setting("request bodies one HTTP process holds at once", "bytes", ge=1_048_576)
+        int, _setting("total size of the request bodies in an HTTP process", "bytes", ge=1_048_576)
     ] = 67_108_864
     connections_max: Annotated[
-        int, _setting("connections one HTTP process holds at once", "connections", ge=1)
+        int, _setting("maximum number of connections of an HTTP process", "connections", ge=1)
     ] = 10_000
     idle_timeout_ms: Annotated[
-        int, _setting("how long a connection may rest between requests", "ms", ge=100)
+        int, _setting("how long a connection may be idle between requests", "ms", ge=100)
     ] = 75_000
     head_timeout_ms: Annotated[
-        int, _setting("how long the head of a request may take to arrive", "ms", ge=100)
+        int, _setting("timeout for receiving the header of a request", "ms", ge=100)
     ] = 10_000
     body_timeout_ms: Annotated[
-        int, _setting("how long a body may take to arrive, or an answer to be read", "ms", ge=100)
+        int, _setting("timeout for receiving a body, and for sending a response", "ms", ge=100)
     ] = 30_000
     live_listeners_per_token: Annotated[
-        int, _setting("of them with one token", "listeners", ge=1)
+        int, _setting("maximum number of them with one token", "listeners", ge=1)
     ] = 1_000
     live_listeners_per_address: Annotated[
         int,
-        _setting("of them from one address; behind a proxy all have its own", "listeners", ge=1),
+        _setting(
+            "maximum number of them from one address; behind a proxy all have its address",
+            "listeners",
+            ge=1,
+        ),
     ] = 1_000
     series_max: Annotated[
-        int, _setting("series of all devices together; new ones are refused beyond; 0: any", ge=0)
+        int,
+        _setting("maximum number of series; beyond it, new ones are rejected; 0: unlimited", ge=0),
     ] = 1_000_000
     devices_max: Annotated[
-        int, _setting("devices altogether; new ones are refused beyond; 0: any", ge=0)
+        int,
+        _setting("maximum number of devices; beyond it, new ones are rejected; 0: unlimited", ge=0),
     ] = 1_000_000
     server_memory_bytes: Annotated[
-        int, _setting("maxmemory of the embedded server; 0: half of the memory", "bytes", ge=0)
+        int, _setting("maxmemory of the embedded server; 0: half of the RAM", "bytes", ge=0)
     ] = 0
     live_listeners_max: Annotated[
-        int, _setting("listeners of live updates in one HTTP process", "listeners", ge=1)
+        int,
+        _setting("maximum number of listeners to live updates per HTTP process", "listeners", ge=1),
     ] = 2_000
     record_url: Annotated[
         str,
-        _setting(
-            "where senders reach POST /record, if not where the dashboard is; it shows it", "URL"
-        ),
+        _setting("address of POST /record that the dashboard shows, if it is not its own", "URL"),
     ] = ""
-    redis_timeout_ms: Annotated[
-        int, _setting("how long a request waits for Redis", "ms", ge=10)
-    ] = 2_000
+    redis_timeout_ms: Annotated[int, _setting("timeout of a command to Redis", "ms", ge=10)] = 2_000
     heartbeat_ms: Annotated[
-        int, _setting("between two heartbeats of an aggregator", "ms", ge=20)
+        int, _setting("interval between the heartbeats of an aggregator", "ms", ge=20)
     ] = 500
     read_max_entries: Annotated[
         int,
         _setting(
-            "entries an aggregator reads from a partition at once", "entries", ge=1, le=100_000
+            "maximum number of entries that an aggregator reads at once",
+            "entries",
+            ge=1,
+            le=100_000,
         ),
     ] = 1_000
     series_cached_max: Annotated[
-        int, _setting("series an aggregator keeps in memory", "series", ge=1000)
+        int, _setting("series that an aggregator keeps in memory", "series", ge=1000)
     ] = 100_000
     log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], _setting("least severe line that is logged")
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], _setting("minimum level of log lines")
     ] = "INFO"
     log_format: Annotated[
-        Literal["text", "json"], _setting("shape of a log line on standard error")
+        Literal["text", "json"], _setting("format of log lines on standard error")
     ] = "text"
 
     fail: Annotated[
-        str, _setting("fault point at which the process kills itself; for tests", "point[:n]")
+        str, _setting("failpoint at which the process kills itself; for tests", "point[:n]")
     ] = ""
 
     @property
     def parsed_windows(self) -> tuple[Window, ...]:
-        """`windows`, parsed; valid because `load` has checked it."""
+        """`windows`, parsed; `load` has checked them."""
         return parse_windows(self.windows)
+
+
+_FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 
 
 def load(
     environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Settings from the environment, overridden by command-line options that are not None.
+    """Read settings from the environment; overrides that are not None take precedence.
 
     Raises:
-        Misconfigured: naming every faulty or unknown setting at once.
+        Misconfigured: listing every invalid or unknown setting.
     """
     environ = os.environ if environ is None else environ
     given: dict[str, Any] = {}
-    faults: list[str] = []
+    problems: list[str] = []
     for name, text in environ.items():
         if name.startswith(PREFIX) and name != TOKEN_VARIABLE:
             field = name.removeprefix(PREFIX).lower()
-            if field in Settings.__struct_fields__:
+            if field in _FIELDS:
                 given[field] = text
             else:
-                faults.append(_unknown(name))
+                problems.append(_unknown(name))
     given.update({k: v for k, v in (overrides or {}).items() if v is not None})
     values = {}
     for field, value in given.items():
         try:
             values[field] = _validated(field, value)
         except (msgspec.ValidationError, ValueError, Misconfigured) as error:
-            faults.append(f"{PREFIX}{field.upper()}={value!r}: {_plain(error)}")
-    if faults:
-        raise Misconfigured("settings: " + "; ".join(sorted(faults)))
+            problems.append(f"{PREFIX}{field.upper()}={value!r}: {_plain(error)}")
+    if problems:
+        raise Misconfigured("settings: " + "; ".join(sorted(problems)))
     settings = Settings(**values)
     if settings.in_flight_max_bytes < _LARGEST_BODIES_MIN * settings.body_max_bytes:
         raise Misconfigured(
-            f"settings: {PREFIX}IN_FLIGHT_MAX_BYTES={settings.in_flight_max_bytes} leaves no room "
+            f"settings: {PREFIX}IN_FLIGHT_MAX_BYTES={settings.in_flight_max_bytes} is too small "
             f"for bodies of {PREFIX}BODY_MAX_BYTES={settings.body_max_bytes}; "
             f"make it at least {_LARGEST_BODIES_MIN} times as large"
         )
@@ -255,34 +267,25 @@ def load(
 
 def table() -> list[tuple[str, Any, str, str]]:
     """(name, default, unit, meaning) of every setting, in the order of the table."""
-    fields = msgspec.structs.fields(Settings)
-    return [(field.name, field.default, *_described(field.type)) for field in fields]
+    metas = [(field, get_args(field.type)[1]) for field in _FIELDS.values()]
+    return [(f.name, f.default, meta.extra["unit"], meta.description) for f, meta in metas]
 
 
 def base_type(name: str) -> Any:
     """The plain type of a setting: str, int or a Literal."""
-    annotation = next(f.type for f in msgspec.structs.fields(Settings) if f.name == name)
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return get_args(_FIELDS[name].type)[0]
 
 
-def _described(annotation: Any) -> tuple[str, str]:
-    meta = get_args(annotation)[1]
-    return meta.extra["unit"], meta.description
-
-
-def _validated(field: str, value: Any) -> Any:
-    annotation = next(f.type for f in msgspec.structs.fields(Settings) if f.name == field)
-    converted = msgspec.convert(value, annotation, strict=False)
-    check = _CHECKS.get(field)
-    if check is not None:
-        check(converted)
+def _validated(name: str, value: Any) -> Any:
+    converted = msgspec.convert(value, _FIELDS[name].type, strict=False)
+    if name in _CHECKS:
+        _CHECKS[name](converted)
     return converted
 
 
 def _unknown(name: str) -> str:
-    known = [TOKEN_VARIABLE, *(PREFIX + f.upper() for f in Settings.__struct_fields__)]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    return f"{name} is not a setting (did you mean {near[0]}?)"
+    known = [TOKEN_VARIABLE, *(PREFIX + field.upper() for field in _FIELDS)]
+    return f"{name} is not a setting ({did_you_mean(name, known)})"
 
 
 def _plain(error: Exception) -> str:

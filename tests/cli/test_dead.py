@@ -81,7 +81,7 @@ def test_dead_entries_are_listed_with_their_reasons(
     ]
     text = command("list", "--limit", "2")
     assert "cannot stand this" in text.stdout
-    assert "more than 2" in text.stderr
+    assert "more than these 2" in text.stderr
 
 
 def test_an_entry_is_shown_with_its_bytes(command: Command, buried: list[dead_letters.DeadEntry]):

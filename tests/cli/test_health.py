@@ -65,7 +65,7 @@ def test_an_aggregator_of_this_machine_is_well_while_it_beats(
 ):
     code, text = of_aggregator(server)
     assert code == 1
-    assert "none of the 0 aggregators" in text
+    assert "none of the 0 live aggregators" in text
     process = run("aggregator", environ=pipeline.environ(settings))
     wait_until(lambda: status.aggregators_alive(client, settings), "the aggregator to be alive")
     assert of_aggregator(server) == (0, "")
@@ -77,7 +77,7 @@ def test_an_aggregator_elsewhere_says_nothing_of_this_one(server: Server, client
     scripts.run(client, scripts.heartbeat("another-host-1234", forget_after_ms=60_000))
     code, text = of_aggregator(server, TRIBUTARY_HEARTBEAT_MS="60000")  # fresh for long
     assert code == 1
-    assert "none of the 1 aggregators" in text
+    assert "none of the 1 live aggregators" in text
 
 
 def test_a_faulty_setting_is_1_too():

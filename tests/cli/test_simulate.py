@@ -31,7 +31,7 @@ def test_a_fleet_is_sent_and_collect_returns_what_was_sent(run: Run, deployment:
     assert found["sent"] == 600
     assert found["accepted"] + found["refused"] == 600
     assert found["refused"] > 5
-    assert "6 of 6 cars agree with what was sent" in process.text
+    assert "6 of 6 cars match what was sent" in process.text
     assert re.search(r"late +[1-9]\d* readings", process.text)
     assert re.search(r"repeated +[1-9]\d* readings", process.text)
     status, answer = deployment.get("/collect?device=sim-101/car-1")
@@ -54,7 +54,7 @@ def test_ctrl_c_ends_the_drive_and_what_was_sent_is_checked(run: Run, deployment
     process.signal(signal.SIGINT)
     assert process.end() == 0, process.text
     assert "interrupted" in process.text
-    assert "2 of 2 cars agree" in process.text
+    assert "2 of 2 cars match" in process.text
 
 
 def test_a_server_with_another_average_does_not_agree(run: Run, tmp_path: Path):
@@ -62,8 +62,8 @@ def test_a_server_with_another_average_does_not_agree(run: Run, tmp_path: Path):
     drive = ("--devices", "1", "--rate", "20", "--seconds", "1", "--timeout", "0.2")
     process = run("simulate", "--url", deployment.url, *drive)
     assert process.end() == 1
-    assert "0 of 1 cars agree" in process.text
-    assert re.search(r"car-1: average_engine_rpm is [\d.]+, must be [\d.]+", process.text)
+    assert "0 of 1 cars match" in process.text
+    assert re.search(r"car-1: average_engine_rpm is [\d.]+, expected [\d.]+", process.text)
     assert deployment.stop() == 0
 
 
@@ -74,7 +74,7 @@ def test_without_aggregators_nothing_agrees(run: Run, own_server: Callable[..., 
     drive = ("--devices", "2", "--rate", "20", "--seconds", "0.5", "--timeout", "0.2")
     process = run("simulate", "--url", f"http://127.0.0.1:{port}", *drive)
     assert process.end() == 1
-    assert "0 of 2 cars agree" in process.text
+    assert "0 of 2 cars match" in process.text
     assert "current_speed is None" in process.text
 
 

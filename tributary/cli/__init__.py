@@ -12,15 +12,15 @@ from tributary import __version__
 from tributary.cli import roles
 from tributary.errors import NotRunning, TributaryError
 
-_UP = {"up": "everything on this machine, embedded server included"}
+_UP = {"up": "run everything on this machine, with an embedded server"}
 _COMMANDS = {
-    "simulate": "drive a fleet of cars against a running server",
-    "load": "send a data set as readings",
-    "token": "make, list and revoke credentials",
-    "status": "what is accepted, applied, pending and lost",
-    "top": "the same, live on a terminal",
-    "doctor": "what is wrong with the server, the clock, settings and permissions",
-    "health": "whether the role that runs here is well, for container checks",
+    "simulate": "send the readings of a simulated fleet of cars",
+    "load": "send data sets as readings",
+    "token": "create, list and revoke access tokens",
+    "status": "counts of accepted, applied, pending and lost readings",
+    "top": "the same as status, live on a terminal",
+    "doctor": "check the server, the clock, settings and permissions",
+    "health": "check a role on this machine, for container health checks",
     "dead": "list, show, replay and drop entries that could not be applied",
 }
 
@@ -46,7 +46,7 @@ class _Commands(click.Group):
 
 
 def _summaries() -> dict[str, str]:
-    """Every command that is listed, with what it does."""
+    """The listed commands with their summaries."""
     return {**_UP, **{name: entry.summary for name, entry in roles.ROLES.items()}, **_COMMANDS}
 
 
@@ -57,11 +57,11 @@ def _summaries() -> dict[str, str]:
 )
 @click.version_option(__version__, prog_name="tributary")
 def cli() -> None:
-    """Sensor readings in by POST, current values and rolling averages out in O(1)."""
+    """Record sensor readings; collect current values and rolling averages in O(1)."""
 
 
 def main() -> Any:
-    """Run the command line: exit 0 on success, 1 on failure, 2 when something must be set right."""
+    """Run the command line. Exit 0: success, 1: failure, 2: invalid usage or configuration."""
     try:
         return cli()
     except TributaryError as error:

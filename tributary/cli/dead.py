@@ -1,4 +1,4 @@
-"""`tributary dead`: entries that could not be applied, and what becomes of them."""
+"""`tributary dead`: list, show, replay and drop entries that could not be applied."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _BYTES_SHOWN_MAX = 1024
 
 @click.group("dead", epilog="Example: tributary dead list")
 def command() -> None:
-    """List, show, replay and drop the entries that could not be applied."""
+    """List, show, replay and drop entries that could not be applied."""
 
 
 def _chosen(function: Function) -> Function:
-    """The entries a command is about, and whether to ask before."""
+    """Add the arguments and options that select entries, and `--yes`."""
     for decorate in (
         options.add(*options.RUNNING),
         click.option("--json", "as_json", is_flag=True, help="print one JSON object"),
-        click.option("--yes", is_flag=True, help="do not ask"),
-        click.option("--all", "is_all", is_flag=True, help="all there are"),
+        click.option("--yes", is_flag=True, help="do not ask for confirmation"),
+        click.option("--all", "is_all", is_flag=True, help="all dead entries"),
         click.argument("names", nargs=-1, metavar="[ENTRY]..."),
     ):
         function = decorate(function)
@@ -43,11 +43,17 @@ def _chosen(function: Function) -> Function:
 
 
 @command.command("list", epilog="Example: tributary dead list --json | jq -r '.[].reason'")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="most shown")
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1),
+    help="maximum number of entries to list",
+)
 @click.option("--json", "as_json", is_flag=True, help="print one JSON array")
 @options.add(*options.RUNNING)
 def list_entries(*, limit: int, as_json: bool, **given: Any) -> None:
-    """Show dead entries, partition by partition, oldest first."""
+    """List dead entries by partition, oldest first."""
     entries = list(itertools.islice(_all(*_deployment(given)), limit + 1))
     rows = [_row(entry) for entry in entries[:limit]]
     if as_json:
@@ -59,7 +65,7 @@ def list_entries(*, limit: int, as_json: bool, **given: Any) -> None:
         table.add_row(*numbers, terminal.plain(row["reason"]))
     terminal.console().print(table)
     if len(entries) > limit:
-        click.echo(f"… and more; --limit shows more than {limit}", err=True)
+        click.echo(f"… and more than these {limit}; raise --limit to see them", err=True)
 
 
 @command.command("show", epilog="Example: tributary dead show 3/1763805600250-0")
@@ -67,7 +73,7 @@ def list_entries(*, limit: int, as_json: bool, **given: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 @options.add(*options.RUNNING)
 def show(name: str, *, as_json: bool, **given: Any) -> None:
-    """Show one dead entry: why it is dead, its readings if they decode, its bytes."""
+    """Show a dead entry: the reason, its readings if they can be decoded, its bytes."""
     entry = _named(_deployment(given)[0], name)
     row = {**_row(entry), "readings_held": _held(entry)}
     if as_json:
@@ -85,9 +91,10 @@ def show(name: str, *, as_json: bool, **given: Any) -> None:
 @command.command("replay", epilog="Example: tributary dead replay --all --yes")
 @_chosen
 def replay(names: tuple[str, ...], *, is_all: bool, yes: bool, as_json: bool, **given: Any) -> None:
-    """Append dead entries again: they are dead no more, and counted once.
+    """Append dead entries to the stream again; their readings are counted once.
 
-    Do so when their reason is gone, as after an upgrade. Exit 1 if some could not be replayed.
+    Use it when the reason no longer applies, for example after an upgrade. Exit 1 if some
+    entries could not be replayed.
     """
     client, settings = _deployment(given)
     entries = _selected(client, settings, names, is_all=is_all)
@@ -98,17 +105,17 @@ def replay(names: tuple[str, ...], *, is_all: bool, yes: bool, as_json: bool, **
     else:
         click.echo(f"replayed {replayed} of {len(entries)} entries")
     for name, reason in refused.items():
-        click.echo(f"tributary: {name} stays: {terminal.printable(reason)}", err=True)
+        click.echo(f"tributary: {name} was not replayed: {terminal.printable(reason)}", err=True)
     sys.exit(1 if refused else 0)
 
 
 @command.command("drop", epilog="Example: tributary dead drop 3/1763805600250-0 --yes")
 @_chosen
 def drop(names: tuple[str, ...], *, is_all: bool, yes: bool, as_json: bool, **given: Any) -> None:
-    """Delete dead entries for good; their readings stay counted as dead."""
+    """Delete dead entries permanently; their readings are still counted as dead."""
     client, settings = _deployment(given)
     entries = _selected(client, settings, names, is_all=is_all)
-    _confirm(f"Delete {len(entries)} entries for good?", yes=yes)
+    _confirm(f"Delete {len(entries)} entries permanently?", yes=yes)
     dropped = dead_letters.drop(client, entries)
     click.echo(json.dumps({"dropped": dropped}) if as_json else f"dropped {dropped} entries")
 
@@ -130,7 +137,7 @@ def _named(client: redis.Redis, name: str) -> DeadEntry:
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     if entry is None:
-        click.echo(f"tributary: there is no dead entry {name}; see `tributary dead list`", err=True)
+        click.echo(f"tributary: no dead entry {name}; see `tributary dead list`", err=True)
         sys.exit(1)
     return entry
 
@@ -139,7 +146,7 @@ def _selected(
     client: redis.Redis, settings: Settings, names: tuple[str, ...], *, is_all: bool
 ) -> list[DeadEntry]:
     if bool(names) == is_all:
-        raise click.UsageError("name entries as `tributary dead list` prints them, or say --all")
+        raise click.UsageError("pass entries as listed by `tributary dead list`, or --all")
     if is_all:
         return list(_all(client, settings))
     return [_named(client, name) for name in dict.fromkeys(names)]

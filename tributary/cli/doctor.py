@@ -1,4 +1,4 @@
-"""`tributary doctor`: what is wrong with the server, the clock, the settings and the permissions."""
+"""`tributary doctor`: check the server, the clock, the settings and the permissions."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
     "roles",
     multiple=True,
     type=click.Choice(list(acl.NEEDED)),
-    help="whose permissions to look at; may be repeated [default: all]",
+    help="role whose permissions to check; can be repeated [default: all]",
 )
-@click.option("--user", default="", help="user of Redis to look at [default: that of the URL]")
+@click.option("--user", default="", help="Redis user to check [default: that of the URL]")
 @options.add(*options.RUNNING)
 def command(*, roles: tuple[str, ...], user: str, **given: Any) -> None:
-    """Examine where Tributary runs; each finding has its remedy. Exit 1 on errors.
+    """Check the environment of a deployment. Exit 1 if there is an error.
 
-    Nothing is changed, neither in Redis nor here.
+    Every finding names its remedy. Nothing is changed.
     """
     try:
         settings = target.find(given)
         client = redis_client.connect(settings)
     except Misconfigured as error:
-        _say(Finding("settings", "error", str(error)))
+        _print(Finding("settings", "error", str(error)))
         sys.exit(1)
-    _say(Finding("settings", "ok", "all are valid"))
+    _print(Finding("settings", "ok", "all are valid"))
     findings = diagnostics.run(client, settings, list(roles or acl.NEEDED), user)
-    grades = [_say(finding) for finding in findings]
+    grades = [_print(finding) for finding in findings]
     sys.exit(int("error" in grades))
 
 
-def _say(finding: Finding) -> str:
+def _print(finding: Finding) -> str:
     grade = click.style(f"{finding.grade:8}", fg=_COLOURS[finding.grade])
     click.echo(f"{grade} {finding.subject:12} {finding.text}")
     return finding.grade

@@ -1,4 +1,4 @@
-"""`tributary health`: whether the role that runs here is well, for the checks of containers."""
+"""`tributary health`: check a role on this machine, for container health checks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from tributary.settings import Settings
 from tributary.store import redis_client
 
 _TIMEOUT_S = 4.0  # container checks give up after five
-_HOST_NAME_MAX = 40  # of a worker's id, which begins with it
+_HOST_NAME_MAX = 40  # an aggregator id starts with the host name, cut to this length
 
 
 @click.command("health", epilog="Example: tributary health http --port 8000")
 @click.argument("role", type=click.Choice(["http", "aggregator"]))
-@click.option("--port", type=click.IntRange(1, 65535), help="of the HTTP role [TRIBUTARY_PORT]")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="port of the HTTP role [TRIBUTARY_PORT]"
+)
 @options.add(*options.RUNNING)
 def command(*, role: str, port: int | None, **given: Any) -> None:
-    """Exit 0 if the role on this machine is well, else 1, saying why.
+    """Exit 0 if the role on this machine is healthy, else exit 1 and print the reason.
 
-    An HTTP role is well if /readyz says so. An aggregator is well if one whose id begins with
-    the name of this machine has a fresh heartbeat: one for each container.
+    An HTTP role is healthy if /readyz returns 200. An aggregator is healthy if one whose id
+    starts with the host name has a recent heartbeat, so this works with one per container.
     """
     try:
         if role == "http":
@@ -43,7 +45,7 @@ def command(*, role: str, port: int | None, **given: Any) -> None:
 
 
 def _aggregator(settings: Settings) -> str | None:
-    """Why no aggregator of this machine is alive, or None."""
+    """Why no aggregator of this machine is alive, or None if one is."""
     client = redis_client.connect(settings)
     try:
         alive = status.aggregators_alive(client, settings)
@@ -52,4 +54,4 @@ def _aggregator(settings: Settings) -> str | None:
     prefix = f"{socket.gethostname()[:_HOST_NAME_MAX]}-"
     if any(aggregator.id.startswith(prefix) for aggregator in alive):
         return None
-    return f"none of the {len(alive)} aggregators alive is called {prefix}…"
+    return f"none of the {len(alive)} live aggregators has an id that starts with {prefix}"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM for commands that run for a while and have something to finish."""
+"""SIGINT and SIGTERM for long-running commands that must clean up."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 def catch() -> None:
-    """Let SIGINT and SIGTERM raise KeyboardInterrupt.
+    """Raise KeyboardInterrupt on SIGINT and SIGTERM.
 
-    SIGINT, too: background jobs of scripts, nohup and some CI systems start us with it ignored.
+    Background jobs of scripts, nohup and some CI systems start a process with SIGINT ignored,
+    so Python does not install its own handler.
     """
     for number in _NUMBERS:
         signal.signal(number, _interrupt)
 
 
-def end_at_once() -> None:
-    """Let the next SIGINT or SIGTERM end this process."""
+def restore() -> None:
+    """Terminate the process at the next SIGINT or SIGTERM."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_DFL)
 

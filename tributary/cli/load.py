@@ -34,7 +34,9 @@ _STATE_DIR = Path("~/.local/state/tributary/load")
     metavar="FILE…",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
 )
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="the server")
+@click.option(
+    "--url", default="http://127.0.0.1:8000", show_default=True, help="address of the server"
+)
 @click.option(
     "--token",
     envvar=settings.TOKEN_VARIABLE,
@@ -55,8 +57,8 @@ _STATE_DIR = Path("~/.local/state/tributary/load")
     type=click.Choice([".", ","]),
     help="decimal mark of ambiguous numbers such as 1.234",
 )
-@click.option("--dry-run", is_flag=True, help="read and judge every row, send nothing")
-@click.option("--again", is_flag=True, help="load also what was loaded before: it counts twice")
+@click.option("--dry-run", is_flag=True, help="validate all rows, send nothing")
+@click.option("--again", is_flag=True, help="also load what was loaded before; it counts again")
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -176,7 +178,7 @@ class _Rate(ProgressColumn):
         self._tally = tally
 
     def render(self, task: Task) -> Text:
-        """The rate as text (called by rich)."""
+        """The rate (called by rich)."""
         return Text(f"{self._tally.rows / max(task.elapsed or 0.0, 0.1):,.0f} rows/s")
 
 
@@ -185,7 +187,7 @@ def _show_result(out: Console, tally: Tally, how: str) -> None:
         out.print(terminal.plain(warning), style="yellow", soft_wrap=True)
     more = tally.warned - len(tally.warnings)
     if more:
-        out.print(f"… and {more} more of these", style="yellow")
+        out.print(f"… and {more} more", style="yellow")
     counts = [
         f"sent {tally.sent}",
         f"accepted {tally.accepted}",

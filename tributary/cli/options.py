@@ -1,4 +1,4 @@
-"""Settings as command-line options: the same table, so that neither can drift."""
+"""Settings as command-line options, from the same table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUNNING = ("redis_url", "data_dir")  # which deployment to look at
 
 
 def add(*names: str) -> Callable[[Function], Function]:
-    """Decorate a command with settings as options; it receives them by name, None if absent."""
+    """Add settings as options to a command; it gets them by name, None if absent."""
 
     def decorate(function: Function) -> Function:
         rows = {name: (default, unit, meaning) for name, default, unit, meaning in settings.table()}
@@ -33,7 +33,7 @@ def add(*names: str) -> Callable[[Function], Function]:
 
 
 def load(given: dict[str, Any]) -> Settings:
-    """Settings from the environment and the options given."""
+    """Read the settings from the environment and the given options."""
     return settings.load(overrides=given)
 
 
@@ -45,12 +45,12 @@ def is_named(given: dict[str, Any], name: str) -> bool:
 def _option(name: str, default: Any, unit: str, meaning: str) -> Callable[[Function], Function]:
     flag = "--" + name.replace("_", "-")
     kind = settings.base_type(name)
-    shown = f"{meaning} [{PREFIX}{name.upper()}; default: {default!s}]"
+    shown = f"{meaning} [{PREFIX}{name.upper()}{f'; default: {default}' if default != '' else ''}]"
     if kind is bool:
         default_is_on = default is True
         both = f"{flag}/--no-{flag.removeprefix('--')}" if default_is_on else flag
         return click.option(both, is_flag=True, default=None, help=shown)
     if get_origin(kind) is Literal:
         return click.option(flag, type=click.Choice(get_args(kind)), help=shown)
-    # Values are checked with all others by `settings.load`, not one by one by click.
+    # `settings.load` validates all values together, instead of click one by one.
     return click.option(flag, metavar=(unit or kind.__name__).upper(), help=shown)

@@ -17,9 +17,9 @@ class Entry(NamedTuple):
 
 
 ROLES = {
-    "ingest": Entry("ingest.role", "the HTTP role that records readings"),
-    "api": Entry("api.role", "the HTTP role that serves /collect and the read API"),
-    "aggregator": Entry("aggregator.role", "the worker that keeps current values and averages"),
+    "ingest": Entry("ingest.role", "run the HTTP role that records readings"),
+    "api": Entry("api.role", "run the HTTP role that serves /collect and the read API"),
+    "aggregator": Entry("aggregator.role", "run the worker that keeps current values and averages"),
 }
 
 

@@ -29,7 +29,11 @@ _CARS_SHOWN_MAX = 8
     "simulate", epilog="Example: tributary simulate --devices 50 --rate 1000 --seconds 20"
 )
 @click.option(
-    "--devices", default=10, show_default=True, type=click.IntRange(1, 100_000), help="cars"
+    "--devices",
+    default=10,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="number of cars",
 )
 @click.option(
     "--rate",
@@ -45,7 +49,9 @@ _CARS_SHOWN_MAX = 8
     type=click.FloatRange(0, min_open=True),
     help="duration",
 )
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="the server")
+@click.option(
+    "--url", default="http://127.0.0.1:8000", show_default=True, help="address of the server"
+)
 @click.option(
     "--token",
     envvar=settings.TOKEN_VARIABLE,
@@ -123,14 +129,14 @@ def _check(out: Console, client: Tributary, ledger: Ledger, timeout_s: float) ->
 
 
 class _Counts(ProgressColumn):
-    """Readings accepted and refused so far."""
+    """Counts of accepted and refused readings."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__()
         self._progress = progress
 
     def render(self, task: Task) -> Text:
-        """The counts as text (called by rich)."""
+        """The counts (called by rich)."""
         progress = self._progress
         text = f"{progress.accepted:,} accepted, {progress.refused:,} refused"
         return Text(text if progress.behind_s < 1 else f"{text}, {progress.behind_s:.1f} s behind")
@@ -184,7 +190,7 @@ def _show_verdicts(out: Console, verdicts: list[Verdict], ledger: Ledger) -> Non
                 soft_wrap=True,
             )
     out.print(
-        f"{len(agreeing)} of {len(ledger.devices)} cars agree with what was sent",
+        f"{len(agreeing)} of {len(ledger.devices)} cars match what was sent",
         style="red" if differing or ledger.uncertain else "green",
     )
 

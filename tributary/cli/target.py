@@ -1,4 +1,4 @@
-"""The deployment that a command looks at from outside."""
+"""The deployment that a command inspects from outside."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _embedded(settings: Settings, directory: Path) -> Settings:
 
 
 def _is_deployment(settings: Settings) -> bool:
-    """Whether a role has ever used the server at a URL; a failure other than no reply counts."""
+    """Whether a role has used the server at the URL; assume so if it replies with an error."""
     try:
         client = redis_client.connect(settings)
         with redis_client.failures():

@@ -1,4 +1,4 @@
-"""What commands that draw tables and bars share."""
+"""Consoles, progress bars and text for commands that print tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDTH_WITHOUT_TERMINAL = 120
 
 
 def console() -> Console:
-    """Standard output; what goes to a file or pipe has a fixed width and no colours."""
+    """A console on standard output; files and pipes get a fixed width and no colours."""
     return Console(
         width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL,
         highlight=False,
@@ -29,7 +29,7 @@ def console() -> Console:
 
 
 def progress(on: Console, *columns: ProgressColumn) -> Progress:
-    """A progress bar with some columns behind it; nothing where there is no terminal."""
+    """A progress bar with extra columns; invisible without a terminal."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -43,17 +43,17 @@ def progress(on: Console, *columns: ProgressColumn) -> Progress:
 
 
 def plain(value: object) -> Text:
-    """Anything from outside as text that cannot command the terminal."""
+    """Untrusted text without markup or control sequences."""
     return Text(printable(str(value)))
 
 
 def printable(text: str) -> str:
-    """Text with control characters made visible."""
+    """Escape control characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def size(size_bytes: int) -> str:
-    """A size for people: `249.9 KiB`."""
+    """A human-readable size: `249.9 KiB`."""
     value = float(size_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024 or unit == "GiB":

@@ -1,10 +1,9 @@
-"""`tributary token`: credentials for sensors, apps and operators."""
+"""`tributary token`: access tokens for sensors, apps and operators."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
 import secrets
 import sys
 import time
@@ -23,34 +22,43 @@ from tributary.auth.tokens import SCOPES, Scope, Token
 from tributary.cli import options, target
 from tributary.errors import Misconfigured, NotRunning
 from tributary.model import reading
+from tributary.model.window import parse_duration_ms
 from tributary.standalone import data_dir, embedded_server
 from tributary.store import redis_client
-
-_UNITS_MS = {"h": 3_600_000, "d": 86_400_000}
 
 
 @click.group("token", epilog="Example: tributary token create --name car-7 --device 'car-7'")
 def command() -> None:
-    """Make, list and revoke the tokens that requests must carry."""
+    """Create, list and revoke access tokens."""
 
 
 @command.command("create", epilog="Example: tributary token create --device 'car-*' --scope record")
-@click.option("--name", default="", help="what it is for, as you will see it in the list")
-@click.option("--device", default="*", help="devices it is for; * stands for any characters")
+@click.option("--name", default="", help="label in the list")
+@click.option("--device", default="*", help="devices that it may access; * matches any characters")
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     type=click.Choice(get_args(Scope)),
-    help=f"what it may do; may stand several times [default: {SCOPES[0]}]",
+    help=f"permission; can be repeated [default: {SCOPES[0]}]",
 )
 @click.option(
-    "--series-max", type=click.IntRange(0), default=0, help="new series it may bring; 0: any"
+    "--series-max",
+    type=click.IntRange(0),
+    default=0,
+    help="maximum number of new series; 0: unlimited",
 )
 @click.option(
-    "--devices-max", type=click.IntRange(0), default=0, help="new devices it may bring; 0: any"
+    "--devices-max",
+    type=click.IntRange(0),
+    default=0,
+    help="maximum number of new devices; 0: unlimited",
 )
-@click.option("--expires-in", metavar="TIME", help="hours or days it is valid, as 12h or 90d")
+@click.option(
+    "--expires-in",
+    metavar="DURATION",
+    help="how long it is valid, like 12h or 90d [default: forever]",
+)
 @options.add(*options.RUNNING)
 def create(  # noqa: PLR0913 - one parameter per option
     name: str,
@@ -62,7 +70,7 @@ def create(  # noqa: PLR0913 - one parameter per option
     devices_max: int,
     **given: Any,
 ) -> None:
-    """Make a token and print its secret, once: only its SHA-256 is kept."""
+    """Create a token and print its secret. Only its SHA-256 is stored."""
     now_ms = time.time_ns() // 1_000_000
     token = Token(
         id=secrets.token_hex(4),
@@ -70,13 +78,16 @@ def create(  # noqa: PLR0913 - one parameter per option
         device=device,
         scopes=scopes or SCOPES[:1],
         created_at_ms=now_ms,
-        expires_at_ms=None if expires_in is None else now_ms + _duration_ms(expires_in),
+        expires_at_ms=None if expires_in is None else _expiry_ms(now_ms, expires_in),
         series_max=series_max,
         devices_max=devices_max,
     )
     with _client(given, creates=True) as client:
         secret = tokens.create(client, token)
-    click.echo(f"token {token.id}, shown only now; send it as Authorization: Bearer …", err=True)
+    click.echo(
+        f"token {token.id}; the secret is shown only once; send it as Authorization: Bearer …",
+        err=True,
+    )
     click.echo(secret)
 
 
@@ -84,7 +95,7 @@ def create(  # noqa: PLR0913 - one parameter per option
 @click.option("--json", "as_json", is_flag=True, help="print one JSON array")
 @options.add(*options.RUNNING)
 def list_tokens(*, as_json: bool, **given: Any) -> None:
-    """Show every token, without its secret."""
+    """List all tokens, without their secrets."""
     with _client(given) as client:
         held = sorted(tokens.load(client).by_digest.values(), key=lambda t: t.created_at_ms)
     rows = [_row(token) for token in held]
@@ -118,23 +129,23 @@ def list_tokens(*, as_json: bool, **given: Any) -> None:
 @click.argument("token_id")
 @options.add(*options.RUNNING)
 def revoke(token_id: str, **given: Any) -> None:
-    """Refuse a token from now on; every process knows within 5 seconds."""
+    """Revoke a token; every process rejects it within 5 seconds."""
     with _client(given) as client:
-        was_there = tokens.revoke(client, token_id)
-    if not was_there:
+        existed = tokens.revoke(client, token_id)
+    if not existed:
         shown = tokens.printable(token_id)
-        click.echo(f"tributary: there is no token {shown}; see `tributary token list`", err=True)
+        click.echo(f"tributary: no token {shown}; see `tributary token list`", err=True)
         sys.exit(1)
     click.echo(f"token {token_id} is revoked", err=True)
 
 
 @contextlib.contextmanager
 def _client(given: dict[str, Any], *, creates: bool = False) -> Iterator[redis.Redis]:
-    """A client of the deployment; on a data directory where no server runs, one is started.
+    """A client of the deployment; starts the embedded server if it is not running.
 
     Args:
         given: options of the command.
-        creates: whether a data directory that was named and never used may be created.
+        creates: whether to create the named data directory if it does not exist.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -151,11 +162,15 @@ def _client(given: dict[str, Any], *, creates: bool = False) -> Iterator[redis.R
         yield client
 
 
-def _duration_ms(text: str) -> int:
-    match = re.fullmatch(r"([1-9][0-9]{0,5})([hd])", text)
-    if match is None:
-        raise Misconfigured(f"expires-in={text!r} is no time; use hours or days, as 12h or 90d")
-    return int(match[1]) * _UNITS_MS[match[2]]
+def _expiry_ms(now_ms: int, duration: str) -> int:
+    try:
+        expires_at_ms = now_ms + parse_duration_ms(duration)
+        reading.rfc3339(expires_at_ms)
+    except (ValueError, OverflowError):
+        raise Misconfigured(
+            f"--expires-in {duration!r} is not a valid duration; use one like 12h or 90d"
+        ) from None
+    return expires_at_ms
 
 
 def _row(token: Token) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`tributary up`: every role and an embedded server, from one command."""
+"""`tributary up`: all roles and an embedded server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ _EXIT_MISCONFIGURED = 2  # of every command
 @click.command("up", epilog="Example: tributary up --port 8000 --aggregators 2 --data-dir ./data")
 @options.add(*options.HTTP, "aggregators", *options.EMBEDDED, *options.COMMON)
 def command(**given: Any) -> None:
-    """Start everything, print when it is ready, and run until Ctrl-C or SIGTERM."""
+    """Run all roles and an embedded server until Ctrl-C or SIGTERM.
+
+    Prints the URL when everything is ready. A process that exits is restarted.
+    """
     interrupts.catch()
     settings = options.load(given)
     log.configure(settings, "up")
@@ -42,7 +45,7 @@ def command(**given: Any) -> None:
         try:
             _run(supervisor, settings, is_embedded=not options.is_named(given, "redis_url"))
         finally:
-            interrupts.end_at_once()  # at a second Ctrl-C
+            interrupts.restore()  # a second Ctrl-C terminates
             supervisor.stop()
 
 
@@ -83,10 +86,10 @@ def _start_server(supervisor: Supervisor, settings: Settings, deadline_s: float)
         status = supervisor.exit_status(_SERVER)
         if status is not None and status > 0:
             raise Misconfigured(
-                f"the embedded server exited with status {status}; {server.last_words()}"
+                f"the embedded server exited with status {status}; {server.log_tail()}"
             )
         if time.monotonic() > deadline_s:
-            raise Misconfigured(f"the embedded server does not answer; {server.last_words()}")
+            raise Misconfigured(f"the embedded server does not respond; {server.log_tail()}")
         time.sleep(_SERVER_POLL_S)
     return server
 
@@ -110,7 +113,7 @@ def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> None:
 
 
 def _specs(settings: Settings, listener_fd: int) -> list[Spec]:
-    """A process for the routes of all HTTP roles, and those of each worker role."""
+    """One process for the routes of all HTTP roles, and the processes of the worker roles."""
     environ = {
         PREFIX + name.upper(): str(value)
         for name, value in msgspec.structs.asdict(settings).items()
@@ -135,7 +138,7 @@ def _wait_until_ready(
     workers = _workers()
     while time.monotonic() < deadline_s:
         supervisor.watch()
-        # A child that cannot start at all would be restarted for a minute.
+        # Restarting a misconfigured child would not help.
         if misconfigured := supervisor.exited_with(_EXIT_MISCONFIGURED):
             raise Misconfigured(f"{misconfigured[0]} cannot start; the lines above say why")
         if probe.why_not_ready(settings.host, port, _PROBE_TIMEOUT_S) is None and all(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Collection
 from itertools import pairwise
 
-from tributary.errors import Misconfigured
+from tributary.errors import Misconfigured, did_you_mean
 from tributary.load import cell, name, text
 from tributary.load.cell import Cell
 from tributary.load.file_records import Form, Record
@@ -55,8 +54,7 @@ def _check(sample: Sample, overrides: Overrides) -> None:
     ]
     for option, column in named:
         if column is not None and column not in sample.cells:
-            near = difflib.get_close_matches(column, sample.cells, n=1, cutoff=0)
-            remedy = f"did you mean {near[0]}?" if near else "the file has no columns"
+            remedy = did_you_mean(column, sample.cells) or "the file has no columns"
             raise Misconfigured(f"{option} {column}: no such column; {remedy}")
     for column, metric in overrides.names.items():
         if metric and not reading.is_metric(metric):

@@ -6,7 +6,6 @@ unit.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import tomllib
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from tributary.errors import Misconfigured, Refused
+from tributary.errors import Misconfigured, Refused, did_you_mean
 from tributary.model import reading
 
 if TYPE_CHECKING:  # every command loads the settings, but few need numpy
@@ -156,8 +155,7 @@ def _field(name: str, field: str, given: Any) -> Any:
     if field not in _TYPES:
         if isinstance(given, dict):
             raise ValueError(f'a name with a dot is quoted, ["{name}.{field}"]')
-        near = difflib.get_close_matches(field, _TYPES, n=1, cutoff=0)[0]
-        raise ValueError(f"unknown field; did you mean {near}?")
+        raise ValueError(f"unknown field; {did_you_mean(field, _TYPES)}")
     value = msgspec.convert(given, _TYPES[field])
     if isinstance(value, Range) and not value.low < value.high:
         raise ValueError("the first must be smaller than the second")

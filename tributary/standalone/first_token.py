@@ -1,7 +1,7 @@
-"""The first token of a deployment that other machines can reach, made by `tributary up`.
+"""The first token of a deployment that other machines can reach, created by `tributary up`.
 
-Its secret is printed once, to a terminal only: what systemd, a container engine or a pipe reads
-ends up in a log, so there `up` refuses to start and names the command that makes a token.
+Its secret is printed once, and only to a terminal. Output that systemd, a container engine or a
+pipe reads ends up in a log, so there `up` refuses to start and prints the command to run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tributary.settings import Settings
 from tributary.store import redis_url
 
 _ANY_ADDRESS = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}  # noqa: S104
-# Addresses for documentation (RFC 5737, RFC 3849): nothing is sent, only a route is looked up.
+# Documentation addresses (RFC 5737, RFC 3849): only a route is looked up, nothing is sent.
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 _READING = '{"device":"car-7","engine_temperature":92.3}'
 
@@ -29,7 +29,7 @@ def is_needed(settings: Settings, client: redis.Redis) -> bool:
     """Whether `up` would refuse to start because there is no token.
 
     Raises:
-        Unavailable: Redis cannot be asked for them.
+        Unavailable: Redis is unavailable.
     """
     if settings.open or guard.is_loopback(settings.host):
         return False
@@ -37,22 +37,22 @@ def is_needed(settings: Settings, client: redis.Redis) -> bool:
 
 
 def create(client: redis.Redis) -> str:
-    """A token that may do everything; its secret."""
+    """Create a token with all permissions and return its secret."""
     now_ms = time.time_ns() // 1_000_000
-    token = Token(secrets.token_hex(4), "first token, made by up", "*", SCOPES, now_ms)
+    token = Token(secrets.token_hex(4), "first token, created by up", "*", SCOPES, now_ms)
     return tokens.create(client, token)
 
 
 def show(secret: str, url: str) -> None:
-    """Print a secret, a command and an address that are ready to use."""
-    click.echo("tributary: there was no token; this one may do everything and is shown only now:")
+    """Print the secret, a command to record with it, and the address of the dashboard."""
+    click.echo("tributary: created the first token, with all permissions; it is shown only once:")
     click.echo(secret)
     click.echo(f"record:    curl -H 'Authorization: Bearer {secret}' -d '{_READING}' {url}/record")
     click.echo(f"dashboard: {url}/#token={secret}")
 
 
 def command(settings: Settings, *, is_embedded: bool) -> str:
-    """The command that makes a token for this deployment, whether it runs or not."""
+    """The command that creates a token for this deployment, running or not."""
     place = (
         f"--data-dir {shlex.quote(settings.data_dir)}"
         if is_embedded
@@ -62,19 +62,19 @@ def command(settings: Settings, *, is_embedded: bool) -> str:
 
 
 def url(host: str, port: int) -> str:
-    """The URL of a server, for this machine and others: not `http://0.0.0.0`."""
+    """The URL of the server for this and other machines, never `http://0.0.0.0`."""
     address = _address(host)
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
 def _address(host: str) -> str:
-    """The address of this machine in its network if the server listens on all of them."""
+    """The address of this machine in its network, if the server listens on all addresses."""
     family = _ANY_ADDRESS.get(host)
     if family is None:
         return host
-    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            asking.connect((_ELSEWHERE[family], 9))
-        except OSError:  # no network but the loopback
+            probe.connect((_ELSEWHERE[family], 9))
+        except OSError:  # only the loopback
             return "127.0.0.1" if family is socket.AF_INET else "::1"
-        return str(asking.getsockname()[0])
+        return str(probe.getsockname()[0])

@@ -1,8 +1,7 @@
-"""Directories and files that only their owner may read: modes 0700 and 0600.
+"""Directories and files that only their owner can read: modes 0700 and 0600.
 
-Readings, token digests and logs are in the data directory, so nobody else on the machine may
-look. A directory that existed before is tightened only if everything in it is ours: the mode of
-a home directory or of `/` is never changed.
+The data directory contains readings, token digests and logs. The mode of an existing directory
+is changed only if Tributary created everything in it: never that of a home directory or `/`.
 """
 
 from __future__ import annotations
@@ -13,40 +12,43 @@ from collections.abc import Callable
 from pathlib import Path
 
 DIRECTORY_MODE, FILE_MODE = 0o700, 0o600
-UMASK = 0o077  # of a process that writes such files
+UMASK = 0o077  # for processes that write such files
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory as 0700 if there is none; its missing parents get the usual mode."""
+    """Create a directory with mode 0700 unless it exists; missing parents get the usual mode."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
 
 
-def tighten(directory: Path, is_ours: Callable[[str], bool]) -> bool:
-    """Take the access of others away from what is ours; whether that includes the directory.
+def tighten(directory: Path, is_own: Callable[[str], bool]) -> bool:
+    """Remove the access of other users to files of Tributary, and to a directory of only these.
+
+    Links are not followed, and files of other users are skipped.
 
     Args:
         directory: an existing directory.
-        is_ours: whether a file or directory of this name, directly in it, is ours.
+        is_own: whether Tributary creates a file or directory of this name in it.
 
-    Links are not followed, and what belongs to another user is left alone.
+    Returns:
+        Whether other users have no access to the directory.
     """
     entries = list(directory.iterdir())
     for entry in entries:
-        if is_ours(entry.name):
+        if is_own(entry.name):
             _tighten_tree(entry)
-    if all(is_ours(entry.name) for entry in entries):
+    if all(is_own(entry.name) for entry in entries):
         _restrict(directory)
     return not _is_open(directory)
 
 
 def opener(path: str, flags: int) -> int:
-    """Create a file as 0600; for `open(…, opener=private.opener)`."""
+    """Create a file with mode 0600: `open(…, opener=private.opener)`."""
     return os.open(path, flags, FILE_MODE)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file that is created as 0600."""
+    """Write a text file; a new one gets mode 0600."""
     with open(path, "w", encoding="utf-8", opener=opener) as file:
         file.write(text)
 
@@ -59,7 +61,7 @@ def _tighten_tree(entry: Path) -> None:
 
 
 def _restrict(path: Path) -> None:
-    """Take away what group and others may do; links and what is not ours stay as they are."""
+    """Remove the permissions of group and others; skip links and files of other users."""
     found = path.lstat()
     if found.st_uid != os.geteuid() or stat.S_ISLNK(found.st_mode):
         return

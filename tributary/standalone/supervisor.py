@@ -1,9 +1,9 @@
-"""Child processes that live and die together.
+"""Starts child processes, restarts them, and stops them together.
 
-All children are in one process group, whose leader is a guard: a shell that waits for the
-end of a pipe only this process holds. However this process ends, kill -9 included, the guard
-then sends SIGTERM to the whole group: no orphan stays. Should the guard die in the same moment,
-Linux sends the same signal to each child.
+All children are in one process group. Its leader is the guard: a shell that waits for the end
+of a pipe that only this process holds. However this process ends, even by SIGKILL, the guard
+then sends SIGTERM to the group, so no orphan remains. If the guard dies at the same moment,
+Linux sends SIGTERM to each child.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from tributary.process import lifeline
 _GUARD = "read -r _; kill -TERM 0"
 _TERM_TIMEOUT_S = 15.0
 _RESTART_PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
-_STEADY_S = 30.0  # a child that has lived so long starts again without a pause
+_STEADY_S = 30.0  # a child that has run for this long is restarted immediately
 
 
 class Spec(NamedTuple):
-    """How to start a child; children are stopped by rank, lowest first."""
+    """How to start a child; children are stopped in order of rank."""
 
     name: str
     command: Sequence[str]
     rank: int
     environ: Mapping[str, str] = {}
     pass_fds: tuple[int, ...] = ()
-    umask: int = -1  # -1: that of this process
+    umask: int = -1  # -1: that of the parent
 
 
 class _Child:
@@ -44,18 +44,18 @@ class _Child:
         self.started_at_s = 0.0
         self.restart_at_s = 0.0
         self.failures = 0
-        self.last_status: int | None = None  # of the exit before; negative: a signal
+        self.last_status: int | None = None  # of the last exit; negative: a signal
 
 
 class Supervisor:
-    """Starts children, starts again those that die, and stops them in order."""
+    """Starts children, restarts those that exit, and stops them in order."""
 
     def __init__(self) -> None:
         self._before_exec = lifeline.before_exec()
         self._children: list[_Child] = []
         self._pipe_end, self._lifeline = os.pipe()
         with lifeline.signals_held():
-            self._guard = self._post_guard(group=0)
+            self._guard = self._start_guard(group=0)
             self._group = self._guard.pid
 
     def start(self, spec: Spec) -> None:
@@ -65,9 +65,9 @@ class Supervisor:
         self._spawn(child)
 
     def watch(self) -> None:
-        """Look after the children once; call it some times a second."""
+        """Restart the guard and the children that have exited; call it several times per second."""
         now_s = time.monotonic()
-        self._keep_guard()
+        self._ensure_guard()
         for child in self._children:
             if child.process is None:
                 if now_s >= child.restart_at_s:
@@ -76,7 +76,7 @@ class Supervisor:
                 self._on_exit(child, status, now_s)
 
     def exit_status(self, name: str) -> int | None:
-        """How a child has exited the last time; None: it never has. Negative: by a signal."""
+        """The status of the last exit of a child, negative for a signal; None if it never exited."""
         return next((c.last_status for c in self._children if c.spec.name == name), None)
 
     def exited_with(self, status: int) -> list[str]:
@@ -84,16 +84,16 @@ class Supervisor:
         return [c.spec.name for c in self._children if c.last_status == status]
 
     def stop(self) -> None:
-        """SIGTERM to the children rank by rank, SIGKILL to those that do not exit in time.
+        """Send SIGTERM to the children in order of rank, and SIGKILL after a timeout.
 
-        At the end SIGKILL goes to the whole group: to the guard, and to what a child has left.
+        Finally, send SIGKILL to the group: to the guard, and to processes that a child has left.
         """
         for rank in sorted({child.spec.rank for child in self._children}):
-            dying = [c for c in self._children if c.spec.rank == rank and c.process is not None]
-            for child in dying:
+            stopping = [c for c in self._children if c.spec.rank == rank and c.process is not None]
+            for child in stopping:
                 _signal(child, signal.SIGTERM)
             deadline_s = time.monotonic() + _TERM_TIMEOUT_S
-            for child in dying:
+            for child in stopping:
                 self._wait(child, deadline_s)
         self._children.clear()
         with contextlib.suppress(ProcessLookupError):
@@ -102,18 +102,18 @@ class Supervisor:
         os.close(self._lifeline)
         os.close(self._pipe_end)
 
-    def _keep_guard(self) -> None:
-        """Post another guard if the present one is gone; without it the group may be gone, too."""
+    def _ensure_guard(self) -> None:
+        """Replace a dead guard; if it was the last process of the group, create another group."""
         if self._guard.poll() is None:
             return
         with lifeline.signals_held():
             try:
-                self._guard = self._post_guard(self._group)
-            except PermissionError:  # the group has no member: what setpgid(2) says then
-                self._guard = self._post_guard(group=0)
+                self._guard = self._start_guard(self._group)
+            except PermissionError:  # the group has no members, see setpgid(2)
+                self._guard = self._start_guard(group=0)
                 self._group = self._guard.pid
 
-    def _post_guard(self, group: int) -> subprocess.Popen[bytes]:
+    def _start_guard(self, group: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             ["/bin/sh", "-c", _GUARD],
             stdin=self._pipe_end,
@@ -125,8 +125,8 @@ class Supervisor:
         with lifeline.signals_held():
             try:
                 child.process = self._popen(child.spec)
-            except PermissionError:  # the guard died just now, and with it the group
-                self._keep_guard()
+            except PermissionError:  # the guard has just died, and the group with it
+                self._ensure_guard()
                 child.process = self._popen(child.spec)
             child.started_at_s = time.monotonic()
         logger.bind(action="child_started", child=child.spec.name, pid=child.process.pid).debug(
@@ -145,8 +145,8 @@ class Supervisor:
         )
 
     def _on_exit(self, child: _Child, status: int, now_s: float) -> None:
-        lived_s = now_s - child.started_at_s
-        child.failures = 0 if lived_s > _STEADY_S else child.failures + 1
+        uptime_s = now_s - child.started_at_s
+        child.failures = 0 if uptime_s > _STEADY_S else child.failures + 1
         pause_s = _RESTART_PAUSES_S[min(child.failures, len(_RESTART_PAUSES_S)) - 1]
         child.process, child.restart_at_s = None, now_s + pause_s
         child.last_status = status
@@ -154,9 +154,9 @@ class Supervisor:
             action="child_exited",
             child=child.spec.name,
             status=status,
-            lived_s=round(lived_s, 1),
+            uptime_s=round(uptime_s, 1),
             restart_in_s=pause_s,
-        ).error("child exited, restarting")
+        ).error("child exited; restarting")
 
     def _wait(self, child: _Child, deadline_s: float) -> None:
         assert child.process is not None
@@ -164,7 +164,7 @@ class Supervisor:
             child.process.wait(max(0.0, deadline_s - time.monotonic()))
         except subprocess.TimeoutExpired:
             logger.bind(action="child_killed", child=child.spec.name).error(
-                "child did not stop in time, killed"
+                "child did not stop in time; killed"
             )
             _signal(child, signal.SIGKILL)
             child.process.wait()
