@@ -14,10 +14,8 @@ NOT_YET = (
     "api/live/",
     "bench/",
     "docs/benchmarks",
-    "docs/clients",
     "docs/decisions/0004",
     "docs/decisions/0008",
-    "docs/settings",
     "scripts/",
     "tests/aggregator/",
     "tests/api/",
@@ -31,11 +29,6 @@ NOT_YET = (
     "tests/operate/",
     "tests/pipeline/",
     "tests/standalone/",
-    "tributary/cli/",
-    "tributary/errors",
-    "tributary/process/",
-    "tributary/settings",
-    "tributary/standalone/",
     "tributary/store/",
 )
 _NOT_TEXT = re.compile(r"\.(png|svg|ico|lock|json|csv|gz|zip|map|js)$|/vendor/|^LICENSE$")
