@@ -14,8 +14,6 @@ NOT_YET = (
     "api/live/",
     "bench/",
     "docs/benchmarks",
-    "docs/decisions/0004",
-    "docs/decisions/0008",
     "scripts/",
     "tests/aggregator/",
     "tests/api/",
