@@ -6,6 +6,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from api import collect
+from api.read.parameters import is_number
 from tributary.errors import Refused
 
 DEVICES_MAX = 200
@@ -69,7 +70,7 @@ def _one(fields: dict[str, list[str]], name: str) -> str:
 def _limit(text: str) -> int:
     if not text:
         return PAGE_DEFAULT
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= DEVICES_MAX:
+    if not is_number(text, DEVICES_MAX):
         raise _bad("limit", f"limit={text!r:.40} is not a number from 1 to {DEVICES_MAX}")
     return int(text)
 

@@ -32,10 +32,15 @@ def limit(text: str | None) -> int:
     """
     if text is None:
         return PAGE_DEFAULT
-    is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(PAGE_MAX))
-    if not is_short or not 1 <= int(text) <= PAGE_MAX:
+    if not is_number(text, PAGE_MAX):
         raise _invalid("limit", text, f"a number from 1 to {PAGE_MAX}")
     return int(text)
+
+
+def is_number(text: str, maximum: int) -> bool:
+    """Whether the text is a number from 1 to `maximum`."""
+    is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(maximum))
+    return is_short and 1 <= int(text) <= maximum
 
 
 def metrics(text: str | None) -> list[str] | None:
