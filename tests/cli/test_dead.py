@@ -1,4 +1,4 @@
-"""Dead entries are listed, shown, replayed once and dropped, and the account stays a sum."""
+"""`tributary dead`: lists, shows, replays and drops entries; all counts still add up."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def command(settings: Settings) -> Command:
     """Run `tributary dead …` against the test's server."""
 
-    def call(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "tributary", "dead", *arguments],
-            cwd=ROOT, env=environ(settings), input=said, capture_output=True, text=True, check=False,
+            cwd=ROOT, env=environ(settings), input=stdin, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     return call
@@ -48,11 +48,11 @@ def account(client: redis.Redis, settings: Settings) -> tuple[int, ...]:
 def buried(
     client: redis.Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> list[dead_letters.DeadEntry]:
-    """A frame that is none, one of two readings that a fold without its fault can take, a stranger."""
+    """An invalid frame, a frame that fails only with the faulty fold, and a foreign entry."""
 
     def faulty(*arguments: Any) -> Any:
         if 666.0 in arguments[3].values:
-            raise ValueError("cannot stand this")
+            raise ValueError("cannot be folded")
         return fold(*arguments)
 
     partition = keys.partition_of("d", settings.partitions)
@@ -67,9 +67,7 @@ def buried(
     return list(dead_letters.read(client, partition))
 
 
-def test_dead_entries_are_listed_with_their_reasons(
-    command: Command, buried: list[dead_letters.DeadEntry]
-):
+def test_lists_entries_with_their_reasons(command: Command, buried: list[dead_letters.DeadEntry]):
     rows = json.loads(command("list", "--json").stdout)
     assert [(row["entry"], row["readings"]) for row in rows] == [
         (entry.name, readings) for entry, readings in zip(buried, (3, 2, 1), strict=True)
@@ -80,11 +78,11 @@ def test_dead_entries_are_listed_with_their_reasons(
         "not written by append",
     ]
     text = command("list", "--limit", "2")
-    assert "cannot stand this" in text.stdout
+    assert "cannot be folded" in text.stdout
     assert "more than these 2" in text.stderr
 
 
-def test_an_entry_is_shown_with_its_bytes(command: Command, buried: list[dead_letters.DeadEntry]):
+def test_shows_an_entry_with_its_bytes(command: Command, buried: list[dead_letters.DeadEntry]):
     garbage, faulty, _ = buried
     assert "c1 67 61 72" in command("show", garbage.name).stdout
     shown = json.loads(command("show", faulty.name, "--json").stdout)
@@ -96,14 +94,14 @@ def test_an_entry_is_shown_with_its_bytes(command: Command, buried: list[dead_le
     assert "PARTITION/ID" in wrong.stderr
 
 
-def test_what_is_replayed_is_counted_once(
+def test_replayed_readings_count_once(
     command: Command, buried: list[dead_letters.DeadEntry], client: redis.Redis, settings: Settings
 ):
     done = command("replay", "--all", "--yes", "--json")
-    assert done.returncode == 1  # the garbage stays
-    said = json.loads(done.stdout)
-    assert said["replayed"] == 2
-    assert list(said["refused"]) == [buried[0].name]
+    assert done.returncode == 1  # garbage cannot be replayed
+    result = json.loads(done.stdout)
+    assert result["replayed"] == 2
+    assert list(result["refused"]) == [buried[0].name]
     assert account(client, settings) == (7, 1, 0, 3, 0, 3)
     assert dead_letters.replay(client, settings, buried)[0] == 0, "nothing is replayed twice"
     folding.aggregate(settings, client)
@@ -113,7 +111,7 @@ def test_what_is_replayed_is_counted_once(
     assert folding.latest(client, settings, "d")["current_m"] == 3.0
 
 
-def test_what_dies_again_is_dead_once(
+def test_an_entry_that_fails_again_is_dead_once(
     buried: list[dead_letters.DeadEntry],
     client: redis.Redis,
     settings: Settings,
@@ -128,7 +126,7 @@ def test_what_dies_again_is_dead_once(
         assert account(client, settings) == (7, 1, 0, 6, 0, 0)
 
 
-def test_replayed_entries_that_are_trimmed_unread_are_lost(
+def test_replayed_entries_that_are_trimmed_before_they_are_read_are_lost(
     buried: list[dead_letters.DeadEntry], client: redis.Redis, settings: Settings
 ):
     dead_letters.replay(client, settings, buried[1:])
@@ -138,7 +136,7 @@ def test_replayed_entries_that_are_trimmed_unread_are_lost(
     assert account(client, settings) == (8, 2, 0, 3, 3, 0)
 
 
-def test_replaying_never_pushes_out_what_is_unread(
+def test_a_replay_never_trims_unread_entries(
     buried: list[dead_letters.DeadEntry], client: redis.Redis, change: Callable[..., Settings]
 ):
     settings = change(stream_max_entries=100)
@@ -149,14 +147,14 @@ def test_replaying_never_pushes_out_what_is_unread(
     assert refused == {buried[2].name: "the backlog is full; retry later"}
 
 
-def test_dropped_entries_stay_counted_as_dead(
+def test_dropped_entries_are_still_counted_as_dead(
     command: Command, buried: list[dead_letters.DeadEntry], client: redis.Redis, settings: Settings
 ):
-    declined = command("drop", buried[0].name, said="n\n")
+    declined = command("drop", buried[0].name, stdin="n\n")
     assert declined.returncode == 1
     assert command("drop").returncode == 2
     assert len(list(dead_letters.read(client, buried[0].partition))) == 3
-    assert "dropped 1 entries" in command("drop", buried[0].name, said="y\n").stdout
+    assert "dropped 1 entries" in command("drop", buried[0].name, stdin="y\n").stdout
     assert json.loads(command("drop", "--all", "--yes", "--json").stdout) == {"dropped": 2}
     assert not list(dead_letters.read(client, buried[0].partition))
     assert account(client, settings) == (7, 1, 0, 6, 0, 0)

@@ -1,4 +1,4 @@
-"""`tributary load`: real files into a real server, once, however often it is said."""
+"""`tributary load`: loads real files into a real server; repeated loads count once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another role is one package with one record, and one line in a list."""
+"""A new role needs one package with one record, and one line in a list."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RECORD = """
         options=("port",),
     )
 """
-# In the project the line is written into the list; a test must not, so every process adds it.
+# In the project, this line is in tributary/cli/roles.py; here, every process adds it.
 LINE = """
     from tributary.cli import roles
 
@@ -52,7 +52,9 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path)}
 
 
-def test_up_starts_a_new_role_waits_for_it_and_stops_it(environ: dict[str, str], tmp_path: Path):
+def test_up_starts_and_stops_a_new_role_and_waits_until_it_is_ready(
+    environ: dict[str, str], tmp_path: Path
+):
     up = Deployment(tmp_path / "data", environ=environ)
     greeter = tmp_path / "greeter"
     redis_url = (tmp_path / "data" / "redis.url").read_text().strip()
@@ -61,7 +63,7 @@ def test_up_starts_a_new_role_waits_for_it_and_stops_it(environ: dict[str, str],
     assert (greeter / "stopped").exists()
 
 
-def test_a_new_role_is_a_command(environ: dict[str, str]):
+def test_a_new_role_has_a_command(environ: dict[str, str]):
     listing = tributary("--help", environ=environ)
     assert listing.end() == 0
     assert re.search(r"greeter +the role that greets", listing.text)
@@ -74,7 +76,7 @@ def test_a_new_role_is_a_command(environ: dict[str, str]):
     }  # fmt: skip
 
 
-def test_a_new_role_runs_alone(environ: dict[str, str], tmp_path: Path, shared_server: Server):
+def test_a_new_role_runs_by_itself(environ: dict[str, str], tmp_path: Path, shared_server: Server):
     process = tributary("greeter", "--redis-url", shared_server.url, environ=environ)
     wait_until((tmp_path / "greeter" / "running").exists, "the role to run")
     assert process.stop() == 0

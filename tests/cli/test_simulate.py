@@ -1,4 +1,4 @@
-"""`tributary simulate`: against a server that keeps its word, and against some that do not."""
+"""`tributary simulate` against a correct server and against incorrect ones."""
 
 from __future__ import annotations
 

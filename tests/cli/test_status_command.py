@@ -1,4 +1,4 @@
-"""`tributary status`: what it says, and when it exits 1."""
+"""`tributary status`: its output, and when it exits 1."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Run = Callable[..., Process]
 
 
 @pytest.fixture
-def say(server: Server) -> Callable[..., tuple[int, str]]:
-    """Run `tributary status`; its exit status and all it printed."""
+def run_status(server: Server) -> Callable[..., tuple[int, str]]:
+    """Run `tributary status`: its exit status and output."""
 
-    def ask(*arguments: str, **environ: str) -> tuple[int, str]:
+    def call(*arguments: str, **environ: str) -> tuple[int, str]:
         process = tributary("status", "--redis-url", server.url, *arguments, environ=environ)
         return process.end(), process.text
 
-    return ask
+    return call
 
 
 @pytest.fixture
@@ -46,52 +46,54 @@ def healthy(client: redis.Redis, settings: Settings) -> Status:
     return msgspec.structs.replace(status.read(client, settings), aggregators=aggregators)
 
 
-def test_a_healthy_deployment_exits_0(say: Callable[..., tuple[int, str]], aggregator: Process):
-    code, text = say(TRIBUTARY_HEARTBEAT_MS="60000")
+def test_a_healthy_deployment_exits_0(
+    run_status: Callable[..., tuple[int, str]], aggregator: Process
+):
+    code, text = run_status(TRIBUTARY_HEARTBEAT_MS="60000")
     assert code == 0, text
     assert "lost         0" in text
 
 
-def test_without_an_aggregator_it_exits_1_and_says_so(say: Callable[..., tuple[int, str]]):
-    code, text = say()
+def test_exits_1_without_an_aggregator(run_status: Callable[..., tuple[int, str]]):
+    code, text = run_status()
     assert code == 1
     assert "no aggregator is alive" in text
     assert "tributary aggregator" in text
 
 
-def test_json_has_the_shape_of_the_contract(
-    say: Callable[..., tuple[int, str]], client: redis.Redis
+def test_json_has_the_fields_of_the_contract(
+    run_status: Callable[..., tuple[int, str]], client: redis.Redis
 ):
     post(client, 3, 1)
-    code, text = say("--json")
-    told = json.loads(text.splitlines()[0])
+    code, text = run_status("--json")
+    found = json.loads(text.splitlines()[0])
     assert code == 1
-    assert told["faults"]
+    assert found["faults"]
     for name in ("accepted", "applied", "late", "dead", "lost", "pending", "lag_entries"):
-        assert told[name] == (1 if name in ("accepted", "pending", "lag_entries") else 0), name
-    assert told["lag_s"] >= 0
-    assert told["devices"] == told["series"] == 0
-    assert told["aggregators"] == []
-    assert told["server"]["version"]
-    assert [p["partition"] for p in told["partitions"]] == list(range(16))
+        assert found[name] == (1 if name in ("accepted", "pending", "lag_entries") else 0), name
+    assert found["lag_s"] >= 0
+    assert found["devices"] == found["series"] == 0
+    assert found["aggregators"] == []
+    assert found["server"]["version"]
+    assert [p["partition"] for p in found["partitions"]] == list(range(16))
 
 
-def test_it_looks_at_as_many_partitions_as_the_data_has(
-    say: Callable[..., tuple[int, str]], client: redis.Redis
+def test_covers_the_partitions_of_the_stored_data(
+    run_status: Callable[..., tuple[int, str]], client: redis.Redis
 ):
     client.hset(keys.CONFIG, "partitions", 3)
     post(client, 2, 1)
-    told = json.loads(say("--json", TRIBUTARY_PARTITIONS="2")[1].splitlines()[0])
-    assert len(told["partitions"]) == 3
-    assert told["accepted"] == 1
+    found = json.loads(run_status("--json", TRIBUTARY_PARTITIONS="2")[1].splitlines()[0])
+    assert len(found["partitions"]) == 3
+    assert found["accepted"] == 1
 
 
-def test_missing_readings_and_the_partitions_behind_are_named(
-    say: Callable[..., tuple[int, str]], client: redis.Redis
+def test_lists_missing_readings_and_lagging_partitions(
+    run_status: Callable[..., tuple[int, str]], client: redis.Redis
 ):
     post(client, 5, 1)
     client.delete(keys.readings(5))
-    _, text = say()
+    _, text = run_status()
     assert "pending      1, 1 of them no longer in the stream" in text
     assert "partition 5   1 pending" in text
 

@@ -1,4 +1,4 @@
-"""Which deployment a command looks at: the one named, the one here, the only one that runs."""
+"""How a command finds its deployment: by option, by directory, or the only one running."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def command(
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_says_that_nothing_is_running(command: Command, words: str):
+def test_reports_that_nothing_is_running(command: Command, words: str):
     assert command(words) == (1, f"tributary: {NOT_RUNNING}\n")
 
 
 @pytest.mark.parametrize("words", ["status", "token list", "doctor"])
-def test_says_that_nothing_is_running_in_the_directory_named(
+def test_reports_that_nothing_is_running_in_the_named_directory(
     command: Command, words: str, elsewhere: Path
 ):
     status, text = command(words, "--data-dir", "data")
@@ -128,7 +128,7 @@ def checkout(tmp_path: Path) -> Path:
     return root
 
 
-def test_the_script_leaves_a_relative_data_directory_to_where_it_was_typed(
+def test_scripts_up_takes_a_relative_path_from_the_current_directory(
     checkout: Path, tmp_path: Path
 ):
     words = ["check out/scripts/up", "--data-dir", "here"]
@@ -136,7 +136,7 @@ def test_the_script_leaves_a_relative_data_directory_to_where_it_was_typed(
     assert printed == f"{tmp_path} {checkout}/data up --data-dir here\n"
 
 
-def test_the_script_obeys_a_data_directory_in_the_environment(checkout: Path, tmp_path: Path):
+def test_scripts_up_uses_the_data_directory_of_the_environment(checkout: Path, tmp_path: Path):
     printed = subprocess.run(
         [checkout / "scripts" / "up"],
         env={**os.environ, "TRIBUTARY_DATA_DIR": "named"},

@@ -1,4 +1,4 @@
-"""`tributary top` on a terminal: what it shows, how it ends, and what it does without Redis."""
+"""`tributary top` on a terminal: its frames, its keys, and outages of Redis."""
 
 from __future__ import annotations
 
@@ -50,16 +50,14 @@ def is_as_before(terminal: Terminal) -> bool:
     )
 
 
-def test_it_shows_where_every_reading_is_on_80_columns(
-    top: Top, server: Server, client: redis.Redis
-):
+def test_shows_all_counts_on_80_columns(top: Top, server: Server, client: redis.Redis):
     post(client, 5, 1234)
     client.hset(keys.meta(3), "refused", 77)
     terminal = top(server.url)
     terminal.wait_for("1,234 readings")
     screen = terminal.wait_for("aggregators: 0")  # the last line: nothing more is being drawn
     assert "…" not in screen.splitlines()[2], screen
-    for said in (
+    for text in (
         "accepted",
         "applied",
         "late",
@@ -68,14 +66,14 @@ def test_it_shows_where_every_reading_is_on_80_columns(
         "refused",
         "no aggregator is alive",
     ):
-        assert said in screen, screen
+        assert text in screen, screen
     assert re.search(r"total +1,234 +0 +0 +0 +0 +77", screen), screen
     first = screen[screen.index("partition") :].splitlines()[1]
     assert re.match(r"5 +0 +0 +1,234 +1 +\d+\.\d +none", first), screen
     assert "more partitions with less lag" in screen
 
 
-def test_rates_follow_what_happens(top: Top, server: Server, client: redis.Redis):
+def test_rates_rise_and_fall(top: Top, server: Server, client: redis.Redis):
     terminal = top(server.url)
     terminal.wait_for("total")
 
@@ -87,7 +85,7 @@ def test_rates_follow_what_happens(top: Top, server: Server, client: redis.Redis
     wait_until(lambda: re.search(r"per second +0 ", terminal.screen), "the rate to be 0 again")
 
 
-def test_workers_devices_and_stale_ones_are_shown(
+def test_shows_aggregators_devices_and_stale_devices(
     top: Top, server: Server, client: redis.Redis, settings: Settings, run: Run
 ):
     run("aggregator", environ=pipeline.environ(settings))
@@ -102,7 +100,7 @@ def test_workers_devices_and_stale_ones_are_shown(
 
 
 @pytest.mark.parametrize("key", ["q", "Q", "xq", "\x03"], ids=["q", "Q", "xq", "Ctrl-C"])
-def test_it_ends_at_a_key_and_leaves_the_terminal_as_it_was(top: Top, server: Server, key: str):
+def test_a_key_ends_it_and_restores_the_terminal(top: Top, server: Server, key: str):
     terminal = top(server.url, "--interval-ms", "60000")
     terminal.wait_for("total")
     terminal.press(key)
@@ -112,7 +110,9 @@ def test_it_ends_at_a_key_and_leaves_the_terminal_as_it_was(top: Top, server: Se
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_the_terminal_as_it_was(top: Top, server: Server, number: signal.Signals):
+def test_a_signal_ends_it_and_restores_the_terminal(
+    top: Top, server: Server, number: signal.Signals
+):
     with sigint_ignored():
         terminal = top(server.url)
     terminal.wait_for("total")
@@ -121,20 +121,20 @@ def test_a_signal_leaves_the_terminal_as_it_was(top: Top, server: Server, number
     wait_until(lambda: is_as_before(terminal), "the terminal to be as before")
 
 
-def test_it_says_that_redis_is_away_and_recovers(top: Top, own_server: Callable[..., Server]):
+def test_reports_an_outage_of_redis_and_recovers(top: Top, own_server: Callable[..., Server]):
     server = own_server()
     post(server.client, 0, 42)
     terminal = top(server.url)
     terminal.wait_for("42 readings")
     server.kill()
     screen = terminal.wait_for("Redis is unavailable")
-    assert "42 readings" in screen, "the last figures stay"
+    assert "42 readings" in screen, "the last figures remain"
     server.start()
     post(server.client, 0, 1)
     assert "Redis is unavailable" not in terminal.wait_for("43 readings")
 
 
-def test_it_ends_at_q_while_redis_hangs(top: Top, own_server: Callable[..., Server]):
+def test_q_ends_it_while_redis_hangs(top: Top, own_server: Callable[..., Server]):
     server = own_server()
     terminal = top(server.url)
     terminal.wait_for("total")
@@ -145,7 +145,7 @@ def test_it_ends_at_q_while_redis_hangs(top: Top, own_server: Callable[..., Serv
     wait_until(lambda: is_as_before(terminal), "the terminal to be as before")
 
 
-def test_it_may_be_started_before_redis(top: Top, own_server: Callable[..., Server]):
+def test_can_be_started_before_redis(top: Top, own_server: Callable[..., Server]):
     server = own_server()
     server.kill()
     terminal = top(server.url)
@@ -154,7 +154,7 @@ def test_it_may_be_started_before_redis(top: Top, own_server: Callable[..., Serv
     terminal.wait_for("total")
 
 
-def test_a_small_and_a_large_terminal_are_filled_and_not_more(top: Top, server: Server):
+def test_the_frame_fits_small_and_large_terminals(top: Top, server: Server):
     for lines in (16, 24, 60):
         terminal = top(server.url, lines=lines)
         screen = terminal.wait_for("readings")
@@ -163,7 +163,7 @@ def test_a_small_and_a_large_terminal_are_filled_and_not_more(top: Top, server: 
             assert "less lag" not in terminal.wait_for("aggregators: 0")
 
 
-def test_once_prints_one_frame_and_ends(server: Server, client: redis.Redis):
+def test_once_prints_one_frame_and_exits(server: Server, client: redis.Redis):
     post(client, 0, 5)
     process = tributary("top", "--once", "--interval-ms", "100", "--redis-url", server.url)
     assert process.end() == 0
@@ -171,7 +171,7 @@ def test_once_prints_one_frame_and_ends(server: Server, client: redis.Redis):
     assert "\x1b" not in process.text
 
 
-def test_a_frame_may_be_kept_as_a_picture_that_needs_no_other_host(
+def test_svg_saves_a_frame_without_external_references(
     server: Server, client: redis.Redis, tmp_path: Path
 ):
     post(client, 0, 4321)
@@ -185,7 +185,7 @@ def test_a_frame_may_be_kept_as_a_picture_that_needs_no_other_host(
     assert fetched == []
 
 
-def test_a_picture_is_of_one_frame(server: Server, tmp_path: Path):
+def test_svg_requires_once(server: Server, tmp_path: Path):
     process = tributary("top", "--svg", str(tmp_path / "top.svg"), "--redis-url", server.url)
     assert process.end() == 2
     assert "--svg" in process.text
@@ -197,7 +197,7 @@ def test_once_without_redis_exits_1():
     assert "Redis is unavailable" in process.text
 
 
-def test_without_a_terminal_it_names_the_alternatives(server: Server):
+def test_without_a_terminal_it_suggests_alternatives(server: Server):
     process = tributary("top", "--redis-url", server.url)
     assert process.end() == 2
     assert "--once" in process.text

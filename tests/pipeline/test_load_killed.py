@@ -1,4 +1,4 @@
-"""`tributary load`, killed again and again: it goes on where it was, and nothing counts twice."""
+"""`tributary load` resumes after each kill, and nothing counts twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def counted(deployment: Deployment) -> int:
     return answer["metrics"]["speed"]["total"]["count"] if status == 200 else 0
 
 
-def test_killed_at_any_moment_it_goes_on(run: Run, deployment: Deployment, tmp_path: Path):
+def test_resumes_after_a_kill_at_any_moment(run: Run, deployment: Deployment, tmp_path: Path):
     path = tmp_path / "readings.csv"
     lines = [f"{DEVICE},{1_700_000_000 + number},{number}\n" for number in range(READINGS)]
     path.write_text("".join(["device,time,speed\n", *lines]))

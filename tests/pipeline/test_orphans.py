@@ -1,4 +1,4 @@
-"""Which processes remain after a kill, and what Ctrl-C does to a whole deployment."""
+"""No process remains after a kill, and Ctrl-C stops a deployment without losses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def free_port() -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("role", ["ingest", "api"])
-def test_workers_of_a_role_end_with_their_master(
+def test_workers_exit_with_their_master(
     run: Run, server: Server, tmp_path: Path, role: str, number: signal.Signals
 ):
     """Killed as soon as the first worker is there, long before it serves."""
@@ -52,7 +52,7 @@ def test_workers_of_a_role_end_with_their_master(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_in_order_when_started_with_sigint_ignored(
+def test_stops_in_order_when_started_with_sigint_ignored(
     run: Run, tmp_path: Path, number: signal.Signals
 ):
     with sigint_ignored():
@@ -62,7 +62,7 @@ def test_it_stops_in_order_when_started_with_sigint_ignored(
     assert up.end() == 0, up.text
 
 
-def test_it_stops_while_it_starts_with_sigint_ignored(run: Run, tmp_path: Path):
+def test_stops_during_startup_with_sigint_ignored(run: Run, tmp_path: Path):
     with (
         contextlib.closing(EmbeddedServer(str(tmp_path)).lock),
         sigint_ignored(),
@@ -73,8 +73,8 @@ def test_it_stops_while_it_starts_with_sigint_ignored(run: Run, tmp_path: Path):
         assert up.end() == 0, up.text
 
 
-def test_ctrl_c_reaches_only_up_itself_and_nothing_is_lost(tmp_path: Path):
-    """A terminal sends it to the whole foreground group."""
+def test_ctrl_c_stops_up_and_nothing_is_lost(tmp_path: Path):
+    """A terminal sends SIGINT to the whole foreground process group."""
     port = free_port()
     data_dir = tmp_path / "data"
     options = ("up", "--port", str(port), "--data-dir", str(data_dir))

@@ -1,4 +1,4 @@
-"""`tributary up` from start to end: faults at start, dying children, orderly and sudden ends."""
+"""`tributary up`: errors at startup, restarts of children, orderly and abrupt shutdown."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def up(tmp_path: Path) -> Iterator[Deployment]:
     running = Deployment(tmp_path / "data")
     yield running
     running.process.kill()
-    wait_until(lambda: not group_of(running.process.pid), "every child to be gone")
+    wait_until(lambda: not group_of(running.process.pid), "all children to exit")
 
 
 def commands() -> dict[int, tuple[int, str]]:
-    """Parent and command line of every process of this machine."""
+    """Parent and command line of every process on this machine."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -44,7 +44,7 @@ def commands() -> dict[int, tuple[int, str]]:
 
 
 def group_of(pid: int) -> list[int]:
-    """Processes that were started, however indirectly, for the data directory of a deployment."""
+    """The live processes among the descendants seen so far."""
     return [p for p, (_, line) in commands().items() if p in _SEEN.get(pid, set()) and line]
 
 
@@ -52,7 +52,7 @@ _SEEN: dict[int, set[int]] = {}
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """The processes below one, and their command lines; they are remembered."""
+    """The descendants of a process and their command lines; remembered for `group_of`."""
     every = commands()
     below = {pid}
     while more := {p for p, (parent, _) in every.items() if parent in below} - below:
@@ -76,7 +76,7 @@ def settings_of(up: Deployment) -> Settings:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_in_order_and_keeps_what_was_recorded(tmp_path: Path, number: signal.Signals):
+def test_stops_in_order_and_keeps_recorded_readings(tmp_path: Path, number: signal.Signals):
     up = Deployment(tmp_path / "data")
     assert up.post("/record", {"device": "kept", "speed": 3})[0] == 200
     descendants(up.process.pid)
@@ -91,7 +91,7 @@ def test_it_stops_in_order_and_keeps_what_was_recorded(tmp_path: Path, number: s
 
 @pytest.mark.parametrize("kind", CHILDREN)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
-def test_a_child_that_dies_is_started_again_and_nothing_is_lost(
+def test_a_killed_child_is_restarted_and_nothing_is_lost(
     up: Deployment, kind: str, number: signal.Signals, tmp_path: Path
 ):
     load = Load(up.url, tmp_path / "ledger.jsonl", readings=4000, seed=1)
@@ -108,18 +108,18 @@ def test_a_child_that_dies_is_started_again_and_nothing_is_lost(
     assert up.stop() == 0
 
 
-def test_no_orphan_stays_when_it_is_killed_itself(tmp_path: Path):
+def test_leaves_no_orphans_when_it_is_killed(tmp_path: Path):
     up = Deployment(tmp_path / "data")
     below = descendants(up.process.pid)
     assert len(below) >= 5
     up.process.kill()
-    wait_until(lambda: not group_of(up.process.pid), "every child to be gone")
+    wait_until(lambda: not group_of(up.process.pid), "all children to exit")
     again = Deployment(tmp_path / "data")
     assert again.stop() == 0
 
 
 def refused(run: Run, *arguments: str, **environ: str) -> str:
-    """What a start that fails prints: one sentence, exit 2."""
+    """The only line that a failed start prints; it exits 2."""
     process = run("up", *arguments, environ=environ)
     assert process.end() == 2, process.text
     (line,) = process.text.strip().splitlines()
@@ -127,7 +127,7 @@ def refused(run: Run, *arguments: str, **environ: str) -> str:
     return line
 
 
-def test_a_port_that_is_taken_is_one_sentence(run: Run, tmp_path: Path):
+def test_a_port_in_use_is_reported_in_one_line(run: Run, tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         line = refused(run, "--port", port, "--data-dir", str(tmp_path / "data"))
@@ -135,13 +135,13 @@ def test_a_port_that_is_taken_is_one_sentence(run: Run, tmp_path: Path):
     assert "--port" in line
 
 
-def test_a_data_directory_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: Path):
+def test_an_unwritable_data_directory_is_reported_in_one_line(run: Run, tmp_path: Path):
     (tmp_path / "file").write_text("")
     line = refused(run, "--port", "0", "--data-dir", str(tmp_path / "file" / "data"))
     assert "--data-dir" in line
 
 
-def test_a_data_directory_in_use_is_one_sentence(run: Run, up: Deployment):
+def test_a_data_directory_in_use_is_reported_in_one_line(run: Run, up: Deployment):
     line = refused(run, "--port", "0", "--data-dir", str(up.data_dir))
     assert "another tributary uses" in line
 
@@ -149,23 +149,23 @@ def test_a_data_directory_in_use_is_one_sentence(run: Run, up: Deployment):
 @pytest.mark.parametrize(
     "url", ["redis://127.0.0.1:1/0", "http://127.0.0.1", "nonsense", "unix:///nowhere/redis.sock"]
 )
-def test_a_wrong_redis_url_is_one_sentence(run: Run, url: str):
+def test_a_wrong_redis_url_is_reported_in_one_line(run: Run, url: str):
     assert "redis_url=" in refused(run, "--port", "0", "--redis-url", url)
 
 
-def test_all_faulty_settings_are_named_at_once(run: Run):
+def test_all_invalid_settings_are_reported_together(run: Run):
     line = refused(run, "--port", "99999", TRIBUTARY_PARTITION="8", TRIBUTARY_HEARTBEAT_MS="soon")
     assert "TRIBUTARY_PORT='99999'" in line
     assert "TRIBUTARY_PARTITION is not a setting (did you mean TRIBUTARY_PARTITIONS?)" in line
     assert "TRIBUTARY_HEARTBEAT_MS='soon'" in line
 
 
-def test_it_listens_to_other_machines_only_when_told_so(run: Run, tmp_path: Path):
+def test_serves_other_machines_without_tokens_only_with_open(run: Run, tmp_path: Path):
     line = refused(run, "--port", "0", "--host", "0.0.0.0", "--data-dir", str(tmp_path / "data"))
     assert "--open" in line
 
 
-def test_data_of_other_settings_is_refused(run: Run, tmp_path: Path):
+def test_refuses_data_of_other_settings(run: Run, tmp_path: Path):
     assert Deployment(tmp_path / "data").stop() == 0
     process = run(
         "up", "--port", "0", "--data-dir", str(tmp_path / "data"),
@@ -175,7 +175,7 @@ def test_data_of_other_settings_is_refused(run: Run, tmp_path: Path):
     assert "partitions is 16 in Redis, 8 here" in process.text
 
 
-def test_status_tells_what_was_applied(up: Deployment, run: Run):
+def test_status_reports_applied_readings(up: Deployment, run: Run):
     up.post("/record", [{"speed": n} for n in range(5)])
     settings = settings_of(up)
     wait_until(lambda: status.read(up.redis, settings).applied == 5, "five readings")
@@ -185,7 +185,7 @@ def test_status_tells_what_was_applied(up: Deployment, run: Run):
     assert '"pending": 0' in process.text
 
 
-def test_status_of_nothing_is_a_failure(run: Run, tmp_path: Path):
+def test_status_of_an_unreachable_server_exits_1(run: Run, tmp_path: Path):
     process = run("status", "--redis-url", "redis://127.0.0.1:1/0", "--data-dir", str(tmp_path))
     assert process.end() == 1
     assert "127.0.0.1:1" in process.text

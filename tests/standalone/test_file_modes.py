@@ -1,4 +1,4 @@
-"""What is kept on disk is readable by its owner only; directories of others are left alone."""
+"""Files on disk are readable only by their owner; foreign directories keep their mode."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def test_a_data_directory_of_an_earlier_version_is_tightened(run: Run, tmp_path:
     assert not readable_by_others(data_dir)
 
 
-def test_a_directory_that_holds_something_else_keeps_its_mode(run: Run, tmp_path: Path):
+def test_a_directory_with_foreign_files_keeps_its_mode(run: Run, tmp_path: Path):
     home = tmp_path / "home"
     home.mkdir(mode=0o755)
-    (home / "letter.txt").write_text("not ours")
+    (home / "letter.txt").write_text("foreign")
     text = start_and_stop_shared(run, home)
     assert (mode(home), mode(home / "letter.txt")) == (0o755, 0o644)
     assert {mode(home / name) for name in ("lock", "redis.conf", "redis.log")} == {0o600}
@@ -89,7 +89,7 @@ def test_links_in_a_data_directory_are_not_followed(tmp_path: Path):
     data_dir, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     data_dir.mkdir()
     elsewhere.mkdir(mode=0o755)
-    (elsewhere / "file").write_text("not ours")
+    (elsewhere / "file").write_text("foreign")
     (data_dir / "appendonlydir").symlink_to(elsewhere)
     (data_dir / "redis.log").symlink_to(elsewhere / "file")
     EmbeddedServer(str(data_dir)).lock.close()
@@ -97,7 +97,7 @@ def test_links_in_a_data_directory_are_not_followed(tmp_path: Path):
     assert mode(data_dir) == 0o700
 
 
-def test_a_mode_stricter_than_ours_is_kept(tmp_path: Path):
+def test_a_stricter_mode_is_kept(tmp_path: Path):
     data_dir = tmp_path / "data"
     data_dir.mkdir(mode=0o700)
     (data_dir / "lock").touch(mode=0o400)
@@ -105,7 +105,7 @@ def test_a_mode_stricter_than_ours_is_kept(tmp_path: Path):
     assert mode(data_dir / "lock") == 0o400
 
 
-def test_the_journal_of_loads_is_private(tmp_path: Path):
+def test_the_journal_of_load_is_private(tmp_path: Path):
     place = tmp_path / "127.0.0.1_8000"
     place.mkdir(mode=0o755)
     (place / "0123456.json").write_text('{"path":"a","plan_sha256":""}')

@@ -1,4 +1,4 @@
-"""The first token: on a terminal `up` makes and shows it, elsewhere it names what makes one."""
+"""The first token: `up` creates and shows it on a terminal, else it prints the command."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_on_a_terminal_the_first_token_is_shown_once_and_works(
 
 
 @pytest.mark.parametrize("arguments", [["--open"], ["--host", "127.0.0.1"]])
-def test_where_no_token_is_needed_none_is_made(
+def test_no_token_is_created_where_none_is_needed(
     terminal: Callable[..., Terminal], tmp_path: Path, arguments: list[str]
 ):
     shown = terminal(*up(tmp_path / "data", *arguments))
@@ -75,7 +75,7 @@ def test_where_no_token_is_needed_none_is_made(
     assert "trb_" not in stopped(shown)
 
 
-def test_elsewhere_it_refuses_and_the_command_it_names_works(run: Run, tmp_path: Path):
+def test_without_a_terminal_it_refuses_and_prints_a_command_that_works(run: Run, tmp_path: Path):
     data_dir = tmp_path / "data of mine"
     refused = run(*up(data_dir))
     assert refused.end() == 2, refused.text
@@ -97,7 +97,7 @@ def test_elsewhere_it_refuses_and_the_command_it_names_works(run: Run, tmp_path:
     assert secret[0] not in started.text
 
 
-def test_a_token_made_offline_survives_and_leaves_no_process(run: Run, tmp_path: Path):
+def test_a_token_created_without_a_running_server_is_kept(run: Run, tmp_path: Path):
     place = ["--data-dir", str(tmp_path / "data")]
     assert tributary("token", "create", "--name", "first", *place).end() == 0
     listed = tributary("token", "list", "--json", *place)
@@ -108,7 +108,7 @@ def test_a_token_made_offline_survives_and_leaves_no_process(run: Run, tmp_path:
     assert started.stop() == 0
 
 
-def test_a_token_that_would_not_be_kept_is_not_made(tmp_path: Path):
+def test_no_token_is_created_where_it_would_not_be_stored(tmp_path: Path):
     made = tributary(
         "token", "create", "--data-dir", str(tmp_path), environ={"TRIBUTARY_DURABILITY": "memory"}
     )
@@ -120,10 +120,10 @@ def test_a_token_that_would_not_be_kept_is_not_made(tmp_path: Path):
 @pytest.mark.parametrize(
     ("host", "url"), [("127.0.0.1", "http://127.0.0.1:80"), ("::1", "http://[::1]:80")]
 )
-def test_a_host_that_was_named_is_in_the_url(host: str, url: str):
+def test_the_url_contains_the_host(host: str, url: str):
     assert first_token.url(host, 80) == url
 
 
 @pytest.mark.parametrize("host", [OUTSIDE, "::"])
-def test_the_url_for_all_addresses_names_one_of_them(host: str):
+def test_the_url_of_a_server_on_all_addresses_contains_one_of_them(host: str):
     assert first_token.url(host, 80) not in (f"http://{host}:80", f"http://[{host}]:80")

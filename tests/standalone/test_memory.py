@@ -1,4 +1,4 @@
-"""The memory of the embedded server, and what doctor thinks of that of any server."""
+"""The memory limit of the embedded server, and what `doctor` reports about memory limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tributary.settings import Settings
 GIB = 1024**3
 
 
-def test_the_limit_of_a_container_counts_if_it_is_smaller(tmp_path: Path):
+def test_the_limit_of_a_container_applies_if_it_is_smaller(tmp_path: Path):
     limit, unlimited = tmp_path / "memory.max", tmp_path / "none"
     limit.write_text("536870912\n")
     unlimited.write_text("max\n")
@@ -28,7 +28,7 @@ def test_the_limit_of_a_container_counts_if_it_is_smaller(tmp_path: Path):
 @pytest.mark.parametrize(
     ("given", "expected"), [(0, machine_memory.total_bytes() // 2), (GIB, GIB)]
 )
-def test_the_embedded_server_has_a_limit(tmp_path: Path, given: int, expected: int):
+def test_the_embedded_server_has_a_memory_limit(tmp_path: Path, given: int, expected: int):
     up = Deployment(tmp_path / "data", environ={"TRIBUTARY_SERVER_MEMORY_BYTES": str(given)})
     try:
         assert int(up.redis.config_get("maxmemory")["maxmemory"]) == expected
@@ -46,7 +46,7 @@ def test_the_embedded_server_has_a_limit(tmp_path: Path, given: int, expected: i
         (4 * GIB, 1_000_000, "ok", "maxmemory is"),
     ],
 )
-def test_doctor_judges_the_limit(max_bytes: int, series_max: int, grade: str, text: str):
+def test_doctor_checks_the_memory_limit(max_bytes: int, series_max: int, grade: str, text: str):
     info = {"maxmemory": max_bytes, "total_system_memory": 8 * GIB, "role": "master"}
     findings = diagnostics.check_server(info, Settings(series_max=series_max))
     found = [finding for finding in findings if finding.subject == "memory"]

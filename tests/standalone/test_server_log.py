@@ -1,4 +1,4 @@
-"""The log of the embedded server does not grow from start to start."""
+"""The log of the embedded server is rotated at startup."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Start = Callable[..., Server]
 _MAX_BYTES = 4_194_304
 
 
-def test_a_long_log_is_put_aside_at_the_next_start(own_server: Start):
+def test_a_large_log_is_rotated_at_startup(own_server: Start):
     server = own_server()
     folder = Path(server.url.removeprefix("unix://")).parent
     log, old = folder / "redis.log", folder / "redis.log.1"
@@ -29,9 +29,9 @@ def test_a_long_log_is_put_aside_at_the_next_start(own_server: Start):
         assert 0 < log.stat().st_size < _MAX_BYTES
 
 
-def test_a_log_that_was_put_aside_does_not_make_the_directory_foreign(tmp_path: Path):
+def test_a_rotated_log_is_not_a_foreign_file(tmp_path: Path):
     folder = tmp_path / "data"
     folder.mkdir(mode=0o755)
-    (folder / "redis.log.1").write_text("put aside")
+    (folder / "redis.log.1").write_text("rotated")
     EmbeddedServer(str(folder)).lock.close()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -1,4 +1,4 @@
-"""One table of settings: validated at once, derived options, documented to the letter."""
+"""The settings: defaults, precedence and validation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_defaults_need_no_environment():
     assert [w.name for w in loaded.parsed_windows] == ["1m", "15m", "1h", "24h"]
 
 
-def test_the_environment_is_read_and_options_win():
+def test_options_override_the_environment():
     loaded = settings.load(
         {"TRIBUTARY_PORT": "9000", "TRIBUTARY_HOST": "::1", "OTHER": "x"},
         {"port": "9001", "host": None},
@@ -22,18 +22,18 @@ def test_the_environment_is_read_and_options_win():
     assert (loaded.host, loaded.port) == ("::1", 9001)
 
 
-def test_the_token_of_client_commands_is_no_fault_of_a_role():
+def test_roles_ignore_the_token_of_client_commands():
     assert settings.load({"TRIBUTARY_TOKEN": "trb_x"}) == settings.load({})
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("1", True), ("false", False), ("0", False)]
 )
-def test_flags_are_words_or_digits(text: str, value: object):
+def test_booleans_are_words_or_digits(text: str, value: object):
     assert settings.load({"TRIBUTARY_OPEN": text}).open is value
 
 
-def test_every_fault_is_named_at_once_with_its_value():
+def test_all_invalid_settings_are_reported_together():
     with pytest.raises(Misconfigured) as caught:
         settings.load(
             {
@@ -53,6 +53,6 @@ def test_every_fault_is_named_at_once_with_its_value():
         assert part in message
 
 
-def test_every_setting_has_a_meaning():
+def test_every_setting_is_described():
     for name, _default, _unit, meaning in settings.table():
         assert meaning, name
