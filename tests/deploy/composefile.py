@@ -1,4 +1,4 @@
-"""compose.yaml with its variables filled in, as Compose would before it starts anything."""
+"""compose.yaml with its variables replaced, as Compose does, and the Dockerfiles it builds."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def defaults() -> dict[str, str]:
 
 
 def passed_on() -> set[str]:
-    """Names that stand without a value: they go into the containers if they are set."""
+    """Names without a value: the containers get them only if they are set outside."""
     environments = [service.get("environment", {}) for service in raw()["services"].values()]
     return {name for each in environments for name, value in each.items() if value is None}
 
@@ -68,6 +68,26 @@ def examples() -> dict[str, Example]:
     return found
 
 
+def final_stage(dockerfile: str) -> dict[str, list[str]]:
+    """The arguments of each instruction in the last stage of a Dockerfile."""
+    return instructions((FOLDER.parent / dockerfile).read_text().rpartition("\nFROM ")[2])
+
+
+def first_stage(dockerfile: str) -> dict[str, list[str]]:
+    """The arguments of each instruction in the build stage of a Dockerfile."""
+    return instructions((FOLDER.parent / dockerfile).read_text().rpartition("\nFROM ")[0])
+
+
+def instructions(text: str) -> dict[str, list[str]]:
+    """The arguments of each instruction, comments removed and continued lines joined."""
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    found: dict[str, list[str]] = {}
+    for line in re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines():
+        name, _, rest = line.partition(" ")
+        found.setdefault(name, []).append(rest)
+    return found
+
+
 def _code() -> str:
     lines = FILE.read_text().splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
@@ -77,15 +97,15 @@ def _filled(value: Any, variables: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_filled(each, variables) for each in value]
     if isinstance(value, dict):
-        known = {
+        given = {
             name: variables.get(name) if each is None else each for name, each in value.items()
         }
-        # A name without a value that is set nowhere is not set in the container either.
-        return {name: _filled(each, variables) for name, each in known.items() if each is not None}
+        # A name without a value is set in the container only if it is set outside.
+        return {name: _filled(each, variables) for name, each in given.items() if each is not None}
     if not isinstance(value, str):
         return value
-    # `:-` means the default also for a variable that is set and empty.
+    # `:-` uses the default for an empty variable too.
     text = _VARIABLE.sub(lambda match: variables.get(match[1]) or match[2], value)
     if "$" in text:
-        raise ValueError(f"a form of variable that is not understood here: {value!r}")
+        raise ValueError(f"unsupported form of variable: {value!r}; use ${{NAME:-default}}")
     return text

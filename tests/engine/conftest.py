@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 
 import pytest
+from support.processes import free_port
 from support.programs import needed
 from support.waiting import wait_until
 
@@ -16,14 +16,6 @@ from engine.engine import PROGRAMS, Engine, Stack
 _TIMEOUT_S = 120.0
 # Only `scripts/containers` runs these: they need root, several minutes, and a working engine.
 collect_ignore_glob = [] if "CONTAINERS" in os.environ else ["test_*.py"]
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,15 @@
-"""compose.yaml in a real container engine: what a service can do, and what it survives."""
+"""compose.yaml in a real container engine: privileges, networks, health checks, stops, kills."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from deploy import composefile
+from deploy import composefile, readme
 from support.processes import request
+from support.programs import needed
 from support.waiting import wait_until
 
 from engine.engine import Stack
@@ -41,6 +43,51 @@ def test_a_reading_that_ingest_records_is_collected_from_api(stack: Stack):
     wait_until(lambda: count(stack, "car-8", "engine_temperature") == 1, "the reading")
     collected = ask(stack, "api", "GET", "/collect?device=car-8")[1]
     assert collected["current_engine_temperature"] == 92.5
+
+
+def test_the_curl_commands_of_the_readme_work(stack: Stack):
+    curl = needed("curl")
+    ports = {":8000": f":{stack.ports['ingest']}", ":8001": f":{stack.ports['api']}"}
+    commands = []
+    for words in readme.COMMANDS:
+        if words[0] == "curl":
+            line = "\n".join(words[1:])
+            for published, free in ports.items():
+                line = line.replace(published, free)
+            commands.append([curl, "-s", *line.split("\n")])
+    record_command, collect_command = commands
+    assert subprocess.check_output(record_command) == b'{"success":true}'
+    wait_until(
+        lambda: b'"current_engine_temperature":92.3' in subprocess.check_output(collect_command),
+        "the reading to be collected",
+    )
+
+
+def test_status_runs_in_the_container_of_an_aggregator(stack: Stack):
+    words = readme.compose_commands("exec")[0].words
+    assert words[0] == "aggregator"
+    assert stack.exec(stack.name("aggregator"), *words[1:]).count(b"aggregator ") == 2
+
+
+def test_a_backup_made_while_redis_runs_can_be_restored(stack: Stack):
+    hold, state, resume = readme.inside("exec", "valkey-cli")
+    (save,), (load,) = readme.inside("exec", "tar"), readme.inside("run", "tar")
+    redis, restored = stack.name("redis"), "/tmp/restored"
+    stack.redis("hset", "kept", "a", "1", "b", "2", "c", "3")
+    assert stack.exec(redis, *hold) == b"OK\n"
+    assert b"aof_rewrite_in_progress:0" in stack.exec(redis, *state)
+    archive = stack.exec(redis, *save)
+    assert stack.exec(redis, *resume) == b"OK\n"
+    stack.redis("del", "kept")
+    stack.exec(redis, "mkdir", restored)
+    stack.exec(redis, *(restored if word == "/data" else word for word in load), given=archive)
+    server = ["valkey-server", "--port", "7000", "--appendonly", "yes", "--dir", restored]
+    stack.exec(redis, *server, "--daemonize", "yes")
+    client = ("valkey-cli", "-p", "7000")
+    wait_until(
+        lambda: stack.exec(redis, *client, "hlen", "kept") == b"3\n", "the backup to be read"
+    )
+    stack.exec(redis, *client, "shutdown", "nosave", check=False)
 
 
 def test_the_partitions_are_shared_by_the_replicas(stack: Stack):
@@ -105,6 +152,26 @@ def test_an_aggregator_is_not_healthy_because_another_one_is(stack: Stack):
     assert not stack.is_healthy(other)
 
 
+def test_an_aggregator_that_hangs_is_unhealthy_until_it_continues(stack: Stack):
+    hanging, other = stack.name("aggregator", 1), stack.name("aggregator", 2)
+    processes = stack.exec(hanging, "sh", "-c", "grep -l -a aggregator /proc/[0-9]*/cmdline")
+    pids = [line.split("/")[2] for line in processes.decode().splitlines()]
+    pids = [pid for pid in pids if pid != "1"]
+    stack.engine.run("stop", "--time", "20", other)
+    stack.exec(hanging, "sh", "-c", f"kill -STOP {' '.join(pids)}", check=False)
+    try:
+        wait_until(lambda: not stack.is_healthy(hanging), "the heartbeat to be missed")
+    finally:
+        stack.exec(hanging, "sh", "-c", f"kill -CONT {' '.join(pids)}", check=False)
+    wait_until(lambda: stack.is_healthy(hanging), "the aggregator to be healthy again")
+
+
+def test_an_error_reply_of_redis_is_unhealthy(stack: Stack):
+    check = SERVICES["redis"]["healthcheck"]["test"][1:]
+    wrong = ["exec", "--env", "REDISCLI_AUTH=wrong", stack.name("redis"), *check]
+    assert stack.engine.run(*wrong, check=False).returncode != 0
+
+
 @pytest.mark.parametrize("service", ["ingest", "api", "aggregator", "redis"])
 def test_a_container_that_is_stopped_exits_0(stack: Stack, service: str):
     name = stack.name(service)
@@ -133,7 +200,7 @@ def test_an_image_has_tributary_and_nothing_to_install_or_test_with(stack: Stack
 
 
 @pytest.mark.parametrize("service", ["ingest", "aggregator"])
-def test_an_image_says_its_user_its_signal_and_its_health_check(stack: Stack, service: str):
+def test_an_image_declares_its_user_its_signal_and_its_health_check(stack: Stack, service: str):
     image = stack.engine.inspect("image", stack.image(service))
     assert image["Config"]["User"] == SERVICES[service]["user"]
     assert image["Config"]["StopSignal"] == "SIGTERM"

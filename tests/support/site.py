@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import socket
 from typing import Any
 
 from support.pipeline import environ
-from support.processes import HOSTS, Server, request, tributary
+from support.processes import HOSTS, Server, free_port, request, tributary
 from tributary.settings import Settings
 
 _READY = re.compile(r"tributary: ready on (http://\S+)")
@@ -21,8 +20,7 @@ class Site:
         self.settings = Settings(
             redis_url=server.url, heartbeat_ms=100, public_hosts=HOSTS, **changes
         )
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self._port = taken.getsockname()[1]
+        self._port = free_port()
         self.start()
 
     def start(self) -> None:
