@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
 import redis
@@ -34,6 +35,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _state(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep tests from finding the servers of the user, and the user from finding theirs."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+# The examples of each property in the suite, and in `scripts/test --hypothesis-profile=long`.
+hypothesis.settings.register_profile("suite", max_examples=150, deadline=None)
+hypothesis.settings.register_profile("long", max_examples=10_000, deadline=None)
+hypothesis.settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start files with slow tests first, so that no worker is busy long after the others."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import brute
 
@@ -102,7 +102,6 @@ arrivals = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
 @given(arrivals, st.lists(st.integers(0, 400_000), min_size=1, max_size=5), st.randoms())
 def test_any_mix_of_late_and_early_readings_gives_the_slots_of_the_window(
     arrived: list[Arrival], pauses_ms: list[int], random: Random

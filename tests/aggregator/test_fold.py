@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import brute
 from support.brute import Reading
@@ -72,7 +72,6 @@ def close(ours: float, exact: float | None) -> bool:
     return exact is not None and math.isclose(ours, exact, rel_tol=1e-9, abs_tol=1e-6)
 
 
-@settings(max_examples=500, deadline=None)
 @given(layouts, batches)
 def test_any_split_into_batches_gives_the_definition(layout: Layout, batches: list[list[Reading]]):
     folded = Folded(layout, batches)
@@ -102,7 +101,6 @@ def test_any_split_into_batches_gives_the_definition(layout: Layout, batches: li
                     assert (cell["min"], cell["max"]) == (exact["min"], exact["max"])
 
 
-@settings(max_examples=300, deadline=None)
 @given(layouts, batches)
 def test_late_readings_are_counted_alike_in_any_split(layout: Layout, batches: list[list[Reading]]):
     arrived = [reading for batch in batches for reading in batch]
@@ -115,7 +113,6 @@ def test_late_readings_are_counted_alike_in_any_split(layout: Layout, batches: l
     assert sorted(Folded(layout, [[reading] for reading in arrived]).late) == sorted(exact)
 
 
-@settings(max_examples=200, deadline=None)
 @given(batches, st.randoms())
 def test_order_of_arrival_does_not_matter_where_times_differ(
     batches: list[list[Reading]], random: Random

@@ -6,7 +6,7 @@ import math
 from random import Random
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import brute
 from support.brute import Reading
@@ -45,7 +45,6 @@ readings_ = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
 @given(readings_, st.integers(0, 100_000_000), st.randoms())
 def test_a_window_contains_the_readings_of_its_slots(
     readings: list[Reading], silence_ms: int, random: Random

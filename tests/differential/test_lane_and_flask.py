@@ -23,7 +23,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("seed", "requests"), [(FIXED_SEED, 10_000), (None, 3_000)], ids=["fixed", "fresh"]
+    ("seed", "requests"), [(FIXED_SEED, 4_000), (None, 2_000)], ids=["fixed", "fresh"]
 )
 def test_the_lane_and_flask_answer_the_same(pair: Pair, seed: int | None, requests: int):
     seed = random.SystemRandom().randrange(10**9) if seed is None else seed

@@ -18,7 +18,7 @@ from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 
-READINGS = 20_000
+READINGS = 8_000
 BINARIES = ["", "redis-server"]
 Run = Callable[..., Process]
 

@@ -6,7 +6,7 @@ import itertools
 
 import httptools
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.raw import post, request
 
@@ -75,7 +75,6 @@ def requests() -> st.SearchStrategy[tuple[bytes, bytes, bytes]]:
     )
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.lists(requests(), min_size=1, max_size=5), st.lists(st.integers(1, 2000), max_size=20))
 def test_a_pipeline_in_any_pieces_yields_its_requests(
     sent: list[tuple[bytes, bytes, bytes]], places: list[int]
@@ -84,7 +83,6 @@ def test_a_pipeline_in_any_pieces_yields_its_requests(
     assert framed(*cut(raw, places)) == [(line, body) for _, line, body in sent]
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     st.sampled_from(CORPUS),
     st.integers(0, 200),
@@ -99,7 +97,6 @@ def test_a_damaged_request_in_any_pieces_yields_the_same_result(
     assert framed(*cut(raw, places)) == framed(raw)
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.lists(requests(), min_size=1, max_size=3), st.integers(0, 400), st.binary(max_size=3))
 def test_another_parser_sees_one_request_in_what_is_handed_over(
     sent: list[tuple[bytes, bytes, bytes]], place: int, damage: bytes
