@@ -21,6 +21,7 @@ from ingest.series import Lookup
 from tributary.auth.guard import Guard, RequestHeaders
 from tributary.errors import Refused, TributaryError
 from tributary.http import flask_app
+from tributary.http.lane import framing
 from tributary.http.response import Response
 from tributary.settings import Settings
 from tributary.store import redis_client, stream
@@ -105,17 +106,10 @@ def _body(max_bytes: int) -> bytes:
     # One more than allowed: at its limit Werkzeug truncates a chunked body silently.
     request.max_content_length = max_bytes + 1
     try:
-        body = request.get_data(cache=False)
+        body: bytes | None = request.get_data(cache=False)
     except RequestEntityTooLarge:
-        raise _too_large(request.content_length, max_bytes) from None
-    if len(body) > max_bytes:
-        raise _too_large(request.content_length, max_bytes)
+        body = None
+    if body is None or len(body) > max_bytes:
+        rejection = framing.too_large(request.content_length, max_bytes)
+        raise Refused(rejection.message, status=rejection.status, code=rejection.code)
     return body
-
-
-def _too_large(length: int | None, max_bytes: int) -> Refused:
-    """413; the length of a chunked body is unknown before its end."""
-    size = "more bytes than allowed" if length is None else f"{length} bytes"
-    return Refused(
-        f"the body has {size}; send at most {max_bytes}", status=413, code="body_too_large"
-    )

@@ -220,9 +220,8 @@ class Recorder:
 
         def on_reply(reply: Reply) -> None:
             failure = _wait_failure(reply)
-            if (
-                failure is None and wave.pending
-            ):  # retried after this WAIT: the script was not loaded
+            if failure is None and wave.pending:
+                # An append was retried after this WAIT, since the script was not loaded.
                 connection.send(self._wait, self._when_confirmed(connection, wave))
                 return
             if failure is None:  # otherwise it was not acknowledged, and cannot be lost

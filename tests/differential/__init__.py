@@ -1,1 +1,1 @@
-"""The lane and plain Flask, asked the same things: their answers must be the same."""
+"""Compares the responses of the lane with those of Flask alone."""

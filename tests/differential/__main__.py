@@ -1,4 +1,4 @@
-"""Compare the lane and plain Flask by hand; see scripts/differential."""
+"""Send generated requests to the lane and to Flask, and compare the responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from differential.pair import Difference, Pair
 
 
 def main() -> int:
-    """Print every kind of difference once; 1 if there is any."""
+    """Print each kind of difference once; return 1 if there is any."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--requests", type=int, default=10_000)
@@ -22,24 +22,24 @@ def main() -> int:
         pair = Pair(Path(folder))
         try:
             begun_s = time.monotonic()
-            found = pair.compare(given.seed, given.requests)
+            differences = pair.compare(given.seed, given.requests)
             took_s = time.monotonic() - begun_s
-            _show(found)
+            _show(differences)
             lane, flask = pair.totals()
         finally:
             pair.close()
     print(f"{given.requests} requests to each in {took_s:.1f} s, {dict(pair.statuses)}")
-    print(f"{len(found)} answered differently; the same is stored: {lane == flask}")
-    return 1 if found or lane != flask else 0
+    print(f"{len(differences)} different responses; stored data is equal: {lane == flask}")
+    return 1 if differences or lane != flask else 0
 
 
-def _show(found: list[Difference]) -> None:
+def _show(differences: list[Difference]) -> None:
     kinds = defaultdict(list)
-    for difference in found:
+    for difference in differences:
         kinds[difference.lane.status, difference.flask.status].append(difference)
-    for statuses, several in kinds.items():
-        print(f"--- {len(several)} times {statuses}")
-        for difference in {d.request.label: d for d in several}.values():
+    for statuses, alike in kinds.items():
+        print(f"--- {len(alike)} times {statuses}")
+        for difference in {d.request.label: d for d in alike}.values():
             print(difference)
 
 

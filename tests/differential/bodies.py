@@ -1,4 +1,4 @@
-"""Bodies of `POST /record`: every form, well and badly made."""
+"""Bodies of `POST /record`: every format, valid and invalid."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _RAW = [
 
 
 def body(rng: random.Random, max_bytes: int, max_readings: int) -> bytes:
-    """One body, as its content."""
+    """A body before content encoding."""
     kind = rng.random()
     if kind < 0.35:
         made = _dumped(rng, _reading(rng))
@@ -61,7 +61,7 @@ def body(rng: random.Random, max_bytes: int, max_readings: int) -> bytes:
 
 
 def lines(rng: random.Random) -> bytes:
-    """A body of NDJSON."""
+    """An NDJSON body."""
     several = [_dumped(rng, _reading(rng)) for _ in range(rng.randrange(6))]
     if rng.random() < 0.3:
         several.insert(rng.randrange(len(several) + 1), rng.choice(_RAW[:30]))
@@ -69,8 +69,8 @@ def lines(rng: random.Random) -> bytes:
     return end.join(several) + rng.choice([b"", end])
 
 
-def packed(rng: random.Random, content: bytes, max_bytes: int) -> bytes:
-    """A content as gzip, mostly."""
+def compressed(rng: random.Random, content: bytes, max_bytes: int) -> bytes:
+    """Compress a body with gzip, most of the time correctly."""
     kind = rng.random()
     if kind < 0.6:
         return gzip.compress(content, rng.choice([1, 6]), mtime=0)

@@ -1,4 +1,4 @@
-"""Sequences of raw requests from a seed: the same seed gives the same bytes."""
+"""Sequences of raw requests; equal seeds generate equal bytes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ _EXTRA = [
 
 
 class Generator:
-    """Requests of one client; what it makes depends on its seed alone, and on the secrets."""
+    """The requests of one client, determined by its seed and the tokens."""
 
     def __init__(self, seed: str, tokens: Mapping[str, str]) -> None:
         self._rng = random.Random(seed)
@@ -102,14 +102,14 @@ class Generator:
         self._tokens = tokens
 
     def batches(self, requests: int) -> list[list[Request]]:
-        """So many requests, in batches to be sent at once."""
+        """Generate requests, in batches to send in one write."""
         made: list[list[Request]] = []
         while requests:
             batch: list[Request] = []
             most = min(requests, self._rng.choice([1, 1, 2, 4, 8, 16]))
             while len(batch) < most and not (batch and batch[-1].ends):
                 request = self._request()
-                if request.waits_at:  # it must be alone: its body waits for an answer
+                if request.waits_at:  # alone in its batch: its body waits for a response
                     if batch:
                         break
                     most = 1
@@ -146,9 +146,9 @@ class Generator:
             coding = rng.choice([b"gzip", b"gzip", b"GZip", b"x-gzip", b"identity"])
             fields.append((b"Content-Encoding", coding))
             if b"i" in coding.lower()[:2]:
-                content = content if rng.random() < 0.9 else bodies.packed(rng, content, 4096)
+                content = content if rng.random() < 0.9 else bodies.compressed(rng, content, 4096)
             else:
-                content = bodies.packed(rng, content, BODY_MAX_BYTES)
+                content = bodies.compressed(rng, content, BODY_MAX_BYTES)
         elif rng.random() < 0.04:
             fields.append((b"Content-Encoding", rng.choice(_ENCODINGS)))
         if rng.random() < 0.2:
@@ -163,7 +163,7 @@ class Generator:
         return self._framed(method, target, [], content)
 
     def _key(self) -> bytes:
-        """A key of this connection alone: a key is for one body, and connections race."""
+        """A key of this connection only: a key is for one body, and connections race."""
         rng, name = self._rng, self._name
         if rng.random() < 0.2:
             return rng.choice([
@@ -240,7 +240,7 @@ DOORS = {"record": Generator.record}
 
 
 def chunked(rng: random.Random, content: bytes) -> bytes:
-    """A content in chunks, with what may stand beside them."""
+    """Encode a body in chunks, with extensions and trailers."""
     made, at = b"", 0
     while at < len(content):
         size = min(rng.choice([1, 2, 7, 100, 4096]), len(content) - at)
@@ -254,7 +254,7 @@ def _line(rng: random.Random, name: bytes, value: bytes) -> bytes:
     kind = rng.random()
     if kind < 0.1:
         name = name.upper() if kind < 0.05 else name.lower()
-    if name.lower() == b"transfer-encoding":  # llhttp wants no tab in it
+    if name.lower() == b"transfer-encoding":  # llhttp accepts no tab in it
         return b"%b: %b\r\n" % (name, value)
     before, after = rng.choice([(b" ", b"")] * 8 + [(b"", b""), (b"  ", b" "), (b"\t", b"\t ")])
     return name + b":" + before + value + after + b"\r\n"

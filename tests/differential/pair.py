@@ -1,4 +1,4 @@
-"""Two deployments that differ in nothing but the lane, and the run that compares them."""
+"""Two deployments that differ only in the lane, and their comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.waiting import wait_until
 from support.webs import Web
 
 from differential.generator import BATCH_MAX_READINGS, BODY_MAX_BYTES, KNOWN, Generator
-from differential.wire import Answer, Client, Request
+from differential.wire import Client, Request, Response
 from tributary.auth import tokens
 from tributary.auth.tokens import SCOPES, Token
 from tributary.settings import Settings
@@ -26,18 +26,18 @@ _OLD_MS = 1_735_689_600_000  # 2025-01-01: every window of these readings is emp
 
 
 class Difference(NamedTuple):
-    """A request that was answered in two ways."""
+    """A request with two different responses."""
 
     request: Request
-    lane: Answer
-    flask: Answer
+    lane: Response
+    flask: Response
 
     def __str__(self) -> str:
         return f"{self.request.label}\n  sent  {self.request.raw[:600]!r}\n  lane  {self.lane}\n  flask {self.flask}"
 
 
 class Side:
-    """One deployment: a server and a web process; aggregators only when asked for."""
+    """One deployment: a server and a web process, and an aggregator while draining."""
 
     def __init__(self, folder: Path, *, lane: bool) -> None:
         self.server = Server(folder)
@@ -47,12 +47,12 @@ class Side:
             body_max_bytes=BODY_MAX_BYTES,
             batch_max_readings=BATCH_MAX_READINGS,
             heartbeat_ms=100,
-            http_threads=32,  # enough that no list is refused because others are being read
+            http_threads=32,  # enough that no list is rejected as one too many
         )
         self.web = Web(self.settings)
 
     def drain(self) -> None:
-        """Let an aggregator apply everything, and end."""
+        """Run an aggregator until everything is applied."""
         aggregator = tributary("aggregator", environ=environ(self.settings))
         try:
             wait_until(lambda: drained(self.settings), "everything to be applied", 60)
@@ -65,7 +65,7 @@ class Side:
 
 
 class Pair:
-    """Both sides in the same state: the same known devices, the same tokens."""
+    """Both deployments with the same devices and the same tokens."""
 
     def __init__(self, folder: Path) -> None:
         self.lane = Side(folder / "lane", lane=True)
@@ -79,16 +79,16 @@ class Pair:
         self.tokens = self._make_tokens()
 
     def compare(self, seed: int, requests: int) -> list[Difference]:
-        """Play the same requests to both; where they were answered differently."""
+        """Send the same requests to both, and return the differences."""
         share = math.ceil(requests / CLIENTS)
         generators = [Generator(f"{seed}-{n}", self.tokens) for n in range(CLIENTS)]
         played = [generator.batches(share) for generator in generators]
-        answers: dict[tuple[int, int], list[Answer]] = {}
+        responses: dict[tuple[int, int], list[Response]] = {}
 
         def play(number: int, side: int) -> Callable[[], None]:
             def run() -> None:
                 client = Client(self.sides[side].web.port)
-                answers[number, side] = client.play(played[number])
+                responses[number, side] = client.play(played[number])
 
             return run
 
@@ -105,14 +105,14 @@ class Pair:
         self.statuses: Counter[int] = Counter()
         for number in range(CLIENTS):
             sent = [request for batch in played[number] for request in batch]
-            both = zip(sent, answers[number, 0], answers[number, 1], strict=True)
+            both = zip(sent, responses[number, 0], responses[number, 1], strict=True)
             triples = [Difference(*triple) for triple in both]
             self.statuses.update(triple.lane.status for triple in triples)
-            found += [triple for triple in triples if not is_same(*triple)]
+            found += [triple for triple in triples if not is_same(triple.lane, triple.flask)]
         return found
 
     def totals(self) -> list[dict[str, Any]]:
-        """What each side holds of every device, once all is applied."""
+        """The totals of every device on each side, after everything is applied."""
         held = []
         for side in self.sides:
             side.drain()
@@ -144,16 +144,16 @@ class Pair:
         self.flask.server.client.hset(keys.TOKENS, mapping=client.hgetall(keys.TOKENS))
         for side in self.sides:
             wait_until(
-                lambda side=side: side.web.get("/collect").status == 401, "tokens to be asked for"
+                lambda side=side: side.web.get("/collect").status == 401, "tokens to be required"
             )
         return secrets
 
 
-def is_same(_request: Request, lane: Answer, flask: Answer) -> bool:
+def is_same(lane: Response, flask: Response) -> bool:
     """Whether two responses are equal."""
     if lane.status == flask.status == 413:
-        # A chunked body: the lane ends what it will not read, Flask has read it.
-        lane, flask = (answer._replace(ended=True) for answer in (lane, flask))
+        # The lane does not read such a body and ends the connection; without it, it is read.
+        lane, flask = (each._replace(ended=True) for each in (lane, flask))
     return lane == flask
 
 
@@ -164,7 +164,7 @@ def _token(
 
 
 def _totals(device: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
-    """Count, least and greatest of each metric, and the mean to 9 digits: its sum has no order."""
+    """Count, minimum and maximum of each metric, and the mean to 9 digits, since sums vary by order."""
     return {
         name: (
             metric["total"]["count"],

@@ -1,4 +1,4 @@
-"""The promise of `--no-lane`: the same requests get the same answers, and the same is stored."""
+"""`--no-lane` does not change the response to a well-formed request, nor what is stored."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 @pytest.mark.parametrize(
     ("seed", "requests"), [(FIXED_SEED, 4_000), (None, 2_000)], ids=["fixed", "fresh"]
 )
-def test_the_lane_and_flask_answer_the_same(pair: Pair, seed: int | None, requests: int):
+def test_the_lane_and_flask_respond_equally(pair: Pair, seed: int | None, requests: int):
     seed = random.SystemRandom().randrange(10**9) if seed is None else seed
     again = f"scripts/differential --seed {seed} --requests {requests}"
-    print(again)  # noqa: T201 - shown when it fails
+    print(again)  # noqa: T201 - shown on failure
     found = pair.compare(seed, requests)
     assert not found, f"{again}\n" + "\n".join(map(str, found[:5]))
     assert pair.statuses[500] == 0, again
@@ -38,7 +38,7 @@ def test_the_lane_and_flask_answer_the_same(pair: Pair, seed: int | None, reques
     assert sum(count for device in lane.values() for count, *_ in device.values()) > requests / 10
 
 
-def test_a_seed_says_it_all():
+def test_a_seed_determines_every_request():
     def sent(seed: str) -> list[bytes]:
         made = Generator(seed, {"all": "x"}).batches(200)
         return [request.raw for batch in made for request in batch]

@@ -1,4 +1,4 @@
-"""Raw requests on a socket and their answers, read as strictly as RFC 9112 allows."""
+"""Raw requests on a socket, and their responses, parsed as strictly as RFC 9112 allows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 from typing import NamedTuple
 
 TIMEOUT_S = 6.0
-# Of the transport or of the moment, not of the answer.
+# Of the connection or the time, not of the response.
 _TRANSPORT = frozenset(("date", "expires", "server", "connection", "keep-alive"))
 _VOLATILE = (
     (re.compile(rb'"age_ms":\d+'), b'"age_ms":0'),
@@ -16,17 +16,17 @@ _VOLATILE = (
 
 
 class Request(NamedTuple):
-    """Bytes of one request; `ends` if the connection ends with its answer."""
+    """The bytes of a request; `ends`: the connection ends after its response."""
 
     label: str
     raw: bytes
     ends: bool = False
     is_head: bool = False
-    waits_at: int = 0  # the body is sent from here on, and only after a 100
+    waits_at: int = 0  # offset of a body that is sent after 100 Continue
 
 
-class Answer(NamedTuple):
-    """What can be compared of a response; status 0: the connection ended without one."""
+class Response(NamedTuple):
+    """The comparable part of a response; status 0: the connection ended without one."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -35,33 +35,33 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """One client of one server; it connects again when the server ends the connection."""
+    """A client of one server; it reconnects when the server ends the connection."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._socket: socket.socket | None = None
         self._data = b""
 
-    def play(self, batches: list[list[Request]]) -> list[Answer]:
-        """Send each batch at once, and read its answers."""
-        answers: list[Answer] = []
+    def play(self, batches: list[list[Request]]) -> list[Response]:
+        """Send each batch in one write, and read its responses."""
+        responses: list[Response] = []
         for batch in batches:
-            answers += self._batch(batch)
+            responses += self._batch(batch)
         self._close()
-        return answers
+        return responses
 
-    def _batch(self, batch: list[Request]) -> list[Answer]:
-        answers: list[Answer] = []
+    def _batch(self, batch: list[Request]) -> list[Response]:
+        responses: list[Response] = []
         is_sent = False
-        while rest := batch[len(answers) :]:
+        while rest := batch[len(responses) :]:
             if self._socket is None:
                 self._connect()
-                is_sent = False  # or lost: the server has ended the connection before its time
+                is_sent = False  # or lost, if the server ended the connection early
             if not is_sent:
                 self._send(_at_once(rest))
                 is_sent = True
-            answers.append(self._answer(rest[0]))
-        return answers
+            responses.append(self._response(rest[0]))
+        return responses
 
     def _connect(self) -> None:
         self._socket = socket.create_connection(("127.0.0.1", self._port), TIMEOUT_S)
@@ -72,20 +72,20 @@ class Client:
         assert self._socket is not None
         try:
             self._socket.sendall(data)
-        except OSError:  # refused while it was still being sent: the answer is there already
+        except OSError:  # rejected while it was being sent: the response has arrived already
             return
 
-    def _answer(self, request: Request) -> Answer:
+    def _response(self, request: Request) -> Response:
         try:
             return self._read(request)
         except EOFError:
             self._close()
-            return Answer(0, ended=True)
+            return Response(0, ended=True)
         except TimeoutError:
             self._close()
-            return Answer(0)
+            return Response(0)
 
-    def _read(self, request: Request) -> Answer:
+    def _read(self, request: Request) -> Response:
         while True:
             head = self._until(b"\r\n\r\n").decode("latin-1")
             line, *lines = head.split("\r\n")
@@ -104,12 +104,12 @@ class Client:
         if request.ends or ended:
             ended = self._is_at_end()
             self._close()
-        told = tuple(
+        compared = tuple(
             (name, _compared(name, value)) for name, value in headers if name not in _TRANSPORT
         )
-        if any(name == "content-type" and value == "application/json" for name, value in told):
-            told, body = _settled(told, body)
-        return Answer(status, told, body, ended)
+        if ("content-type", "application/json") in compared:
+            compared, body = _without_times(compared, body)
+        return Response(status, compared, body, ended)
 
     def _until(self, end: bytes) -> bytes:
         while (at := self._data.find(end)) < 0:
@@ -151,7 +151,7 @@ class Client:
 def _compared(name: str, value: str) -> str:
     if name == "allow":
         return ", ".join(sorted(value.split(", ")))
-    if name == "etag" and value.startswith("W/"):  # of an answer that depends on the moment
+    if name == "etag" and value.startswith("W/"):  # of a body that depends on the time
         return "W/"
     return value
 
@@ -163,13 +163,13 @@ def _at_once(batch: list[Request]) -> bytes:
     return b"".join(request.raw for request in batch)
 
 
-def _settled(
+def _without_times(
     headers: tuple[tuple[str, str], ...], body: bytes
 ) -> tuple[tuple[tuple[str, str], ...], bytes]:
-    """Headers and body without what depends on the moment."""
-    settled = body
+    """Headers and body without what depends on the time."""
+    replaced = body
     for pattern, instead in _VOLATILE:
-        settled = pattern.sub(instead, settled)
-    if settled == body and body:
+        replaced = pattern.sub(instead, replaced)
+    if replaced == body and body:
         return headers, body
-    return tuple(pair for pair in headers if pair[0] != "content-length"), settled
+    return tuple(pair for pair in headers if pair[0] != "content-length"), replaced
