@@ -1,1 +1,1 @@
-"""The worker that reads frames and keeps current values and rolling averages up to date."""
+"""The aggregator: reads frames, and keeps current values and rolling averages up to date."""

@@ -37,7 +37,7 @@ class Columns(NamedTuple):
 
 
 def decode(entries: list[Entry]) -> Columns:
-    """The readings of entries as columns, in one pass over all frames.
+    """The readings of entries as columns, decoded in one call.
 
     Raises:
         BadFrame: a frame is not valid.

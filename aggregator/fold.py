@@ -1,6 +1,6 @@
 """The fold: a batch of readings into the aggregates of their series. Pure, vectorised, no Redis.
 
-Fast code, hence columns and few Python objects: a batch is three arrays (row of the series,
+Fast code uses columns instead of Python objects: a batch is three arrays (row of the series,
 time, value), sorted by row and time, and reduced group by group with `reduceat`.
 """
 
@@ -18,10 +18,10 @@ from tributary.model.aggregate import NO_TIME, Layout, Records, Summary, merge
 
 
 class Folded(NamedTuple):
-    """What a fold has touched."""
+    """What a fold changed."""
 
     rows: Ints  # the rows of the table, each once
-    rings_changed: NDArray[np.bool_]  # by row: closed slots must be written again
+    rings_changed: NDArray[np.bool_]  # by row: whether closed slots must be written
     late: Ints  # positions in the batch of readings that no window keeps
 
 
@@ -39,7 +39,7 @@ def fold(
         state: one record per row of the table.
         ring_state: closed slots, one record per row of the table.
         readings: at least one, in order of arrival.
-        horizon: the time, and slots kept beyond the rings, updated in place; None: none are.
+        horizon: the time, and slots kept beyond the rings, updated in place; None: no such slots.
     """
     # Stable: readings of equal time stay in order of arrival.
     order = np.lexsort((readings.times_ms, readings.rows))
@@ -59,7 +59,7 @@ def fold(
         for number in np.flatnonzero(~one_slot).tolist():
             dropped, filled = moves.fill(number, ring_state, touched, groups)
             changed |= filled
-            # Windows are in order of length: what the last one drops, every one drops.
+            # Windows are sorted by length: what the longest drops, all of them drop.
             if number == len(layout.windows) - 1 and dropped.any():
                 late = moves.late(newest_before, groups, order, dropped)
         moves.prune(touched, changed)
@@ -68,7 +68,7 @@ def fold(
 
 
 def _merge_open(part: Records, windows: NDArray[np.bool_], whole: Summary) -> None:
-    """Merge each group into the open slots of the windows that hold all of it: the usual case."""
+    """Merge each group into the open slots of the windows that contain all of it, the common case."""
     cells = part["open"][:, windows]
     merge(cells, whole.at((slice(None), None)))
     part["open"][:, windows] = cells
@@ -81,7 +81,7 @@ def _remember(part: Records, groups: Groups) -> None:
     rank = ends[groups.series] - 1 - np.arange(len(groups.values))  # 0 is the newest
     newest = rank < kept
     series, column = groups.series[newest], 2 * kept - 1 - rank[newest]
-    # Side by side what was kept and what came; unused places sort to the front.
+    # Stored and new readings side by side; unused places sort to the front.
     times_ms = np.full((len(part), 2 * kept), NO_TIME)
     values = np.zeros((len(part), 2 * kept))
     times_ms[:, :kept], values[:, :kept] = part["times_ms"], part["values"]

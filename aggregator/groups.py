@@ -1,4 +1,4 @@
-"""Readings sorted into groups, and the summary of each group."""
+"""Readings grouped by series, and the summary of each group."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def grouped(readings: Readings, order: Ints) -> tuple[Ints, Groups]:
 
 
 def summary(values: Floats, starts: Ints, counts: Ints) -> Summary:
-    """The summary of each group, in two passes over the values."""
+    """The summary of each group; it reads the values twice."""
     low = np.minimum.reduceat(values, starts)
     high = np.maximum.reduceat(values, starts)
     if len(starts) == len(values):
@@ -56,7 +56,7 @@ def summary(values: Floats, starts: Ints, counts: Ints) -> Summary:
             mean = np.add.reduceat(values / np.repeat(counts, counts), starts)
             mean = np.minimum(np.maximum(mean, low), high)  # rounding may overflow once more
         deviation = values - np.repeat(mean, counts)
-        error = np.add.reduceat(deviation, starts) / counts  # what rounding took from the mean
+        error = np.add.reduceat(deviation, starts) / counts  # rounding error of the mean
         m2 = np.add.reduceat(deviation * deviation, starts)
     mean = np.where(np.isfinite(error), mean + error, mean)
     if is_beyond(m2, low, high):
@@ -65,7 +65,7 @@ def summary(values: Floats, starts: Ints, counts: Ints) -> Summary:
 
 
 def _wide_m2(values: Floats, starts: Ints, counts: Ints, units: Ints) -> Floats:
-    """The sums of squares in units in which nothing over- or underflows."""
+    """The sums of squares, in units in which nothing overflows or underflows."""
     scaled = np.ldexp(values, -np.repeat(units, counts))
     mean = np.add.reduceat(scaled, starts) / counts
     deviation = scaled - np.repeat(mean, counts)

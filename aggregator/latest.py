@@ -1,4 +1,4 @@
-"""What `/collect` answers of a device, kept ready: current and average of each metric."""
+"""The document of a device that `/collect` returns: current value and average of each metric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ encode = msgspec.json.Encoder().encode
 
 
 class Document:
-    """The answer for one device without age and stale flag, as a dict in the order of its JSON."""
+    """The response for one device without age and stale flag, as a dict in the order of its JSON."""
 
     __slots__ = ("body", "is_new", "newest_ms")
 
@@ -26,7 +26,7 @@ class Document:
 
     @classmethod
     def parse(cls, device: str, text: bytes | None) -> Document:
-        """The document that Redis holds of a device, or an empty one."""
+        """Parse the stored document of a device, or create an empty one."""
         if text is None:
             return cls({"device": device, "recorded_at": ""}, -1, is_new=True)
         body = msgspec.json.decode(text, type=dict[str, str | float])
@@ -34,10 +34,10 @@ class Document:
 
 
 def averages(part: Records) -> list[float]:
-    """Mean of the newest readings of each series, as `aggregate.mean` has it."""
+    """Mean of the newest readings of each series, equal to `aggregate.mean`."""
     kept = part["values"].shape[1]
     counts = np.minimum(part["count"], kept)
-    rows: list[list[float]] = part["values"].tolist()  # places not used yet hold 0.0
+    rows: list[list[float]] = part["values"].tolist()  # unused places are 0.0
     try:
         rounded = np.array(list(map(math.fsum, rows))) / counts
         means: list[float] = np.minimum(np.maximum(rounded, part["min"]), part["max"]).tolist()
@@ -53,7 +53,7 @@ def update(
 ) -> list[Document]:
     """Write current and average of each series of `part` into its device's document.
 
-    Returns the documents touched, each once.
+    Returns the documents that changed, each once.
     """
     currents = part["values"][:, -1].tolist()
     newest_ms = part["times_ms"][:, -1].tolist()

@@ -1,8 +1,8 @@
-"""Slots that windows still need although the ring of their series has no cell for them.
+"""Slots that a window still needs and for which the ring of the series has no cell.
 
-A ring covers the slots before the newest reading. A reading ahead of the clock moves it on, and
-slots leave it that overlap a window at the present time. They are kept here, for the series
-that have such readings only, until the clock has left them behind.
+A ring covers the slots before the newest reading. A reading ahead of the clock moves the ring
+on, and it loses slots that a window at the present time includes. They are kept here, only for
+series with such readings, until no window includes them any more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tributary.model.window import Window
 
 
 class Overflow:
-    """Cells of the rows of a table that have some; each (row, window, slot) is in it once."""
+    """Additional cells by row of the table; each (row, window, slot) occurs once."""
 
     def __init__(self) -> None:
         self._cells: dict[int, Records] = {}
@@ -36,7 +36,7 @@ class Overflow:
         return len(self._cells)
 
     def load(self, row: int, packed: bytes) -> None:
-        """Take the cells of a row as they are stored."""
+        """Add the stored cells of a row."""
         if packed:
             self._cells[row] = np.frombuffer(packed, OVERFLOW_CELL)
 
@@ -46,11 +46,11 @@ class Overflow:
         return b"" if cells is None else cells.tobytes()
 
     def drop(self, row: int) -> None:
-        """Forget a row."""
+        """Drop the cells of a row."""
         self._cells.pop(row, None)
 
     def move(self, number: int, rows: Ints, slots: Ints, cells: Records) -> None:
-        """Take closed slots of a window that leave the rings; one cell per element of `rows`."""
+        """Add closed slots of a window that leave the rings, one cell per element of `rows`."""
         if len(rows) == 0:
             return
         moved = np.zeros(len(rows), OVERFLOW_CELL)
@@ -62,7 +62,7 @@ class Overflow:
             self._cells[row] = more if held is None else np.concatenate([held, more])
 
     def merge(self, number: int, rows: Ints, slots: Ints, more: Summary) -> None:
-        """Merge summaries into slots of a window, which are added where there are none."""
+        """Merge summaries into slots of a window; missing slots are added."""
         cells = np.zeros(len(rows), CLOSED_CELL)
         clear(cells)
         for position, (row, slot) in enumerate(zip(rows.tolist(), slots.tolist(), strict=True)):
@@ -78,7 +78,7 @@ class Overflow:
         self.move(number, rows, slots, closed(open_cells))
 
     def prune(self, rows: Ints, first: Ints) -> None:
-        """Forget slots that are older than `first`: one row per row, one column per window."""
+        """Drop slots older than `first`, which has one row per row and one column per window."""
         if not self._cells:
             return
         for row, oldest in zip(rows.tolist(), first, strict=True):
@@ -93,11 +93,11 @@ class Overflow:
 
 
 class Horizon(NamedTuple):
-    """Which slots windows still need at `now_ms`, and where those are that no ring holds."""
+    """Which slots windows still need at `now_ms`, and the slots that are in no ring."""
 
     overflow: Overflow
     now_ms: int
-    future_max_ms: int  # bounds the cells of a series, whatever the clock says
+    future_max_ms: int  # limits the cells of a series, whatever the clock shows
 
     def is_ahead(self, window: Window, after: Ints) -> bool:
         """Whether the newest reading of a series is in a slot that has not begun yet."""

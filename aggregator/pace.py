@@ -1,9 +1,8 @@
-"""How much one turn takes on: as many values as it can apply while nobody waits for long. Pure.
+"""How much one turn applies: as many values as keep turns short. Pure.
 
-The cost of a value depends on what arrives: a known series costs about 2 µs, a new one some
-15 µs (it is looked up in Redis, gets a row and a document, and is written for the first time).
-So a turn is bounded by both, over all partitions together, and what a turn may take follows
-from how long the last one took.
+A value of a known series costs about 2 µs, one of a new series about 15 µs (it is looked up in
+Redis, gets a row and a document, and is written for the first time). So a turn is bounded by
+both, over all partitions together, and the bounds follow from how long the last turn took.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ VALUES_MIN, VALUES_MAX = 512, 65_536
 # 8,192 new series take about 0.1 s here, and their commits Redis about 0.03 s.
 NEW_SERIES_MAX = 8_192
 SLOW_S, FAST_S = 0.2, 0.1
-_TOLERANCE = 1.5  # decoding once more costs more than a few values too many
-_BYTES_PER_VALUE = 32.0  # of a frame, until frames have been seen
+_TOLERANCE = 1.5  # exceeding a bound slightly is cheaper than decoding again
+_BYTES_PER_VALUE = 32.0  # of a frame, until the first frames were decoded
 _BYTES_PER_VALUE_MIN = 8.0  # of a column
 
 
 class Share(NamedTuple):
-    """A bound by bytes of frames, which says how much to decode, and by what they turn out to be."""
+    """A bound in bytes of frames, for decoding, and in what the frames contain."""
 
     size_bytes: int
     values: int
@@ -31,12 +30,12 @@ class Share(NamedTuple):
         return Share(*(max(1, each // among) for each in self))
 
     def less(self, size_bytes: int, values: int, new_series: int) -> Share:
-        """What is left of it."""
+        """What is left after this much was taken."""
         taken = (size_bytes, values, new_series)
         return Share(*(max(0, each - used) for each, used in zip(self, taken, strict=True)))
 
     def excess(self, values: int, new_series: int) -> float:
-        """How many times the bounds were taken; a little more than allowed is 1 as well."""
+        """By what factor the bounds are exceeded; 1 if at most slightly."""
         times = max(values / self.values, new_series / self.new_series)
         return 1.0 if times <= _TOLERANCE else times
 
@@ -49,22 +48,22 @@ class Pace:
         self._bytes_per_value = _BYTES_PER_VALUE
 
     def turn(self) -> Share:
-        """What the next turn may take, of all partitions together."""
+        """The bounds of the next turn, for all partitions together."""
         size_bytes = int(self.values_max * self._bytes_per_value)
         return Share(size_bytes, self.values_max, min(NEW_SERIES_MAX, self.values_max))
 
     def decoded(self, size_bytes: int, values: int) -> None:
-        """Learn how many bytes a value has."""
+        """Update the size of a value from what was decoded."""
         if values:
             self._bytes_per_value = max(_BYTES_PER_VALUE_MIN, size_bytes / values)
 
     def took(self, seconds: float, values: int) -> None:
-        """Take on less after a slow turn, more after a fast one that was full."""
+        """Lower the bound after a slow turn, raise it after a fast one that used most of it."""
         if seconds > SLOW_S:
             self.halve()
         elif seconds < FAST_S and values * 2 > self.values_max:
             self.values_max = min(VALUES_MAX, self.values_max * 5 // 4)
 
     def halve(self) -> None:
-        """A turn was slow, or a tenure has ended because Redis took too long."""
+        """Halve the bound: a turn was slow, or Redis took too long to reply."""
         self.values_max = max(VALUES_MIN, self.values_max // 2)

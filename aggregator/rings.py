@@ -1,4 +1,4 @@
-"""Slots of the windows: close the open ones when time moves on, put readings where they belong.
+"""The slots of windows: closes open slots when time moves on, and merges readings into slots.
 
 Vectorised over the series of a batch, like the fold that calls it.
 """
@@ -19,14 +19,14 @@ Flags = NDArray[np.bool_]
 
 
 class Moves(NamedTuple):
-    """What a batch does to the open slots: one row per series, one column per window."""
+    """How a batch moves the open slots: one row per series, one column per window."""
 
     layout: Layout
     open: Records
     before: Ints  # number of the open slot
     after: Ints
-    in_open_slot: Flags  # whether all readings of the series belong into the open slot
-    horizon: Horizon | None  # None: the rings are all that is kept
+    in_open_slot: Flags  # whether all readings of the series belong to the open slot
+    horizon: Horizon | None  # None: nothing is kept beyond the rings
 
     @classmethod
     def of(
@@ -45,11 +45,11 @@ class Moves(NamedTuple):
         return cls(layout, part["open"], before, after, oldest == after, horizon)
 
     def close(self, ring_state: Records, rows: Ints) -> Flags:
-        """Move the open slots that time has left into the rings, and empty what lies between.
+        """Move open slots that are over into the rings, and clear the slots in between.
 
         Returns by series whether its rings changed.
         """
-        # Where there was no reading yet, there is nothing to close.
+        # A series without readings has nothing to close.
         moved = (self.after > self.before) & (self.before >= 0)
         for number in np.flatnonzero(moved.any(axis=0)).tolist():
             self._close(number, moved[:, number], ring_state, rows)
@@ -60,7 +60,7 @@ class Moves(NamedTuple):
         window = self.layout.windows[number]
         ring, cell = ring_state[window.name], np.arange(window.slots)
         before, after = self.before[moved, number, None], self.after[moved, number, None]
-        held = after - 1 - (after - 1 - cell) % window.slots  # what each cell stands for from now
+        held = after - 1 - (after - 1 - cell) % window.slots  # slot of each cell from now on
         if self.horizon is not None and self.horizon.is_ahead(window, after):
             self._keep_leaving(number, moved, ring_state, rows)
         part = ring[rows[moved]]
@@ -75,7 +75,7 @@ class Moves(NamedTuple):
         self.open[moved, number] = left
 
     def _keep_leaving(self, number: int, moved: Flags, ring_state: Records, rows: Ints) -> None:
-        """Before the rings move on: keep the slots that leave them and that a window needs."""
+        """Before the rings move on, keep the slots that leave them and that a window needs."""
         assert self.horizon is not None
         window = self.layout.windows[number]
         before, after = self.before[moved, number, None], self.after[moved, number, None]
@@ -94,7 +94,7 @@ class Moves(NamedTuple):
         self.horizon.overflow.move(number, rows[series], slots[leaves], cells[series, column])
 
     def prune(self, rows: Ints, changed: Flags) -> None:
-        """Forget what no window needs any more of the series whose rings are stored again."""
+        """Drop slots that no window needs any more, for the series whose rings are written."""
         if self.horizon is None or not self.horizon.overflow:
             return
         first = [
@@ -106,9 +106,10 @@ class Moves(NamedTuple):
     def fill(
         self, number: int, ring_state: Records, rows: Ints, groups: Groups
     ) -> tuple[Flags, Flags]:
-        """Merge readings into the open slot, or if they are late into the one they belong to.
+        """Merge readings into the open slot, or into the closed slot they belong to.
 
-        Returns by reading whether its slot is no longer kept, by series whether its ring changed.
+        Returns by reading whether its slot is no longer kept, and by series whether its ring
+        changed.
         """
         window = self.layout.windows[number]
         slot, starts, counts = _slot_groups(window, groups)
@@ -139,9 +140,9 @@ class Moves(NamedTuple):
     def late(self, newest_before: Ints, groups: Groups, order: Ints, dropped: Flags) -> Ints:
         """Positions in the batch of readings that no window needed when they arrived.
 
-        A dropped reading may have been on time, and its slot left behind later in the same batch.
-        Only the order of arrival tells, so that the count does not depend on how readings happen
-        to be split into batches.
+        A dropped reading may have been on time, if its slot was left later in the same batch.
+        The order of arrival decides, so the count does not depend on how readings are split into
+        batches.
         """
         window, found = self.layout.windows[-1], []
         for series in np.unique(groups.series[dropped]).tolist():

@@ -1,7 +1,7 @@
-"""The aggregates that a worker holds in memory: one row per series, at most so many.
+"""The aggregates that a worker has in memory: one row per series, up to a limit.
 
-A row belongs to a partition, and a partition is dropped whole: as soon as there is doubt
-whether the worker is still its owner, what it remembers of it is void.
+A row belongs to a partition, and a partition is dropped as a whole: as soon as the worker may
+no longer be its owner, everything in memory about it is void.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from aggregator.overflow import Overflow
 from tributary.model.aggregate import Layout, Records
 
 Series = tuple[str, str]  # device, metric
-_NOBODY: Series = ("", "")
-_GROWTH_MAX_ROWS = 8_192  # at once, 20 MB: only for a turn that needs more than there should be
+_UNUSED: Series = ("", "")
+_GROWTH_MAX_ROWS = 8_192  # at once, 20 MB: only for a turn that needs more than the limit
 
 
 class Unseen(NamedTuple):
@@ -36,7 +36,7 @@ class Table:
         self.state = np.zeros(rows_max, layout.state)
         self.rings = np.zeros(rows_max, layout.rings)
         self.overflow = Overflow()
-        self.series: list[Series] = [_NOBODY] * rows_max
+        self.series: list[Series] = [_UNUSED] * rows_max
         self.documents: dict[str, Document] = {}
         self._document_rows: dict[str, int] = {}
         self._rows: dict[int, dict[Series, int]] = {}
@@ -47,7 +47,7 @@ class Table:
 
     @property
     def is_outgrown(self) -> bool:
-        """Whether one batch has needed more rows than there should be."""
+        """Whether one batch needed more rows than the limit."""
         return len(self.series) > self._rows_max
 
     def rows(self, partition: int) -> dict[Series, int]:
@@ -55,7 +55,7 @@ class Table:
         return self._rows.setdefault(partition, {})
 
     def begin_batch(self) -> None:
-        """From here on rows are in use until the next batch begins."""
+        """Rows used from now on are not evicted until the next batch begins."""
         self._batch += 1
 
     def use(self, rows: NDArray[np.int64]) -> None:
@@ -63,12 +63,12 @@ class Table:
         self._used[rows] = self._batch
 
     def unseen(self, partition: int, series: list[Series]) -> Unseen:
-        """Of these series, which have no row yet, and their devices; the others are in use."""
+        """Those of the series without a row, and their devices; the others are marked as used."""
         known = self.rows(partition)
         distinct = dict.fromkeys(series)
         rows = list(map(known.get, distinct))
         found = [row for row in rows if row is not None]
-        # Now, not when the batch is loaded: making room for its new series must not evict them.
+        # Now, not when the batch is loaded: loading its new series must not evict them.
         self.use(np.array(found, np.int64))
         if len(found) == len(rows):
             return Unseen([], [])
@@ -83,7 +83,7 @@ class Table:
         rings: list[bytes | None],
         documents: list[bytes | None],
     ) -> None:
-        """Give rows to unseen series, with what Redis holds of them."""
+        """Give rows to unseen series, with their stored values."""
         rows = self.rows(partition)
         allocated = [self._allocate(partition, series) for series in unseen.series]
         rows.update(zip(unseen.series, allocated, strict=True))
@@ -94,18 +94,18 @@ class Table:
                 self.overflow.load(row, b"" if ring is None else ring[size:])
             rings = [ring and ring[:size] for ring in rings]
         _fill(self.rings, allocated, rings, self.layout.no_rings)
-        # After the rows: making room for them may have evicted what a document hung on.
+        # After the rows, since allocating them may have evicted the last row of a device.
         for device, text in zip(unseen.devices, documents, strict=True):
             if device not in self.documents:
                 self.documents[device] = Document.parse(device, text)
 
     def drop(self, partition: int) -> None:
-        """Forget everything about a partition."""
+        """Drop all rows of a partition."""
         for series, row in self._rows.pop(partition, {}).items():
             self._release(series, row)
 
     def packed_rings(self, rows: NDArray[np.int64]) -> list[bytes]:
-        """The closed slots of each of some rows as they are stored."""
+        """The closed slots of each row, as they are stored."""
         if len(rows) == 0:
             return []
         size, packed = self.layout.rings.itemsize, self.rings[rows].tobytes()
@@ -130,7 +130,7 @@ class Table:
         return row
 
     def _evict(self) -> None:
-        """Free the eighth of the rows that was used longest ago; grow if all are in use."""
+        """Free the least recently used eighth of the rows; grow if all are in use."""
         idle = np.flatnonzero(self._used < self._batch)
         if len(idle) == 0:
             self._grow()
@@ -139,7 +139,7 @@ class Table:
         oldest = idle[np.argpartition(self._used[idle], count - 1)[:count]]
         for row in oldest.tolist():
             series = self.series[row]
-            if series is not _NOBODY:
+            if series is not _UNUSED:
                 del self._rows[int(self._partition[row])][series]
                 self._release(series, row)
 
@@ -149,22 +149,22 @@ class Table:
         self.rings = np.concatenate([self.rings, np.zeros(more, self.layout.rings)])
         self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
         self._used = np.concatenate([self._used, np.zeros(more, np.int64)])
-        self.series += [_NOBODY] * more
+        self.series += [_UNUSED] * more
         self._free = list(range(len(self.series) - 1, len(self.series) - more - 1, -1))
 
     def _release(self, series: Series, row: int) -> None:
-        self.series[row] = _NOBODY
+        self.series[row] = _UNUSED
         self.overflow.drop(row)
         self._partition[row] = -1
         self._free.append(row)
         self._document_rows[series[0]] -= 1
         if self._document_rows[series[0]] == 0:
             del self._document_rows[series[0]]
-            self.documents.pop(series[0], None)  # none yet if loading it has failed
+            self.documents.pop(series[0], None)  # absent if loading it failed
 
 
 def _fill(records: Records, rows: list[int], packed: list[bytes | None], empty: Records) -> None:
-    """Set rows of a table to what is stored of each, and to `empty` where there is nothing."""
+    """Set rows of a table to their stored values, and to `empty` where nothing is stored."""
     if not rows:
         return
     stored = [each for each in packed if each is not None]

@@ -1,4 +1,4 @@
-"""Server-sent events as bytes, and their ids, which tell a hub what a client has. Pure.
+"""Server-sent events as bytes, and their ids, which show a hub what a client has. Pure.
 
 An id is the time at which the hub saw the change, and a digest of what it saw:
 `1795341600250-9a0364b9`. From the time, a hub that has watched since then knows which devices

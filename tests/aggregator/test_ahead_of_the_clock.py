@@ -1,4 +1,4 @@
-"""Readings ahead of the clock: windows hold what overlaps [now - length, now] all the same."""
+"""Readings ahead of the clock: windows still include what overlaps [now - length, now]."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SERIES = ("car-7", "speed")
 
 
 class Arrival(NamedTuple):
-    """A reading, when it arrives, and how far its time is ahead of that (late if negative)."""
+    """A reading, its time of arrival, and how far its own time is ahead of that (late if negative)."""
 
     pause_ms: int
     ahead_ms: int
@@ -36,7 +36,7 @@ class Arrival(NamedTuple):
 
 
 class Aggregator:
-    """One series, folded at the times of arrival; stored and loaded again between batches."""
+    """One series, folded at the times of arrival, and stored and loaded between batches."""
 
     def __init__(self) -> None:
         self.stored: list[bytes | None] = [None, None]
@@ -103,7 +103,7 @@ arrivals = st.lists(
 
 
 @given(arrivals, st.lists(st.integers(0, 400_000), min_size=1, max_size=5), st.randoms())
-def test_any_mix_of_late_and_early_readings_gives_the_slots_of_the_window(
+def test_late_and_early_readings_in_any_order_give_the_slots_of_the_window(
     arrived: list[Arrival], pauses_ms: list[int], random: Random
 ):
     aggregator, now_ms = Aggregator(), START_MS
@@ -122,7 +122,7 @@ def test_any_mix_of_late_and_early_readings_gives_the_slots_of_the_window(
 
 
 @pytest.mark.parametrize("ahead_ms", [6_000, 240_000, FUTURE_MAX_MS])
-def test_one_reading_ahead_of_the_clock_takes_nothing_from_the_windows(ahead_ms: int):
+def test_a_reading_ahead_of_the_clock_removes_nothing_from_the_windows(ahead_ms: int):
     aggregator, readings = Aggregator(), []
     for second in range(3_700):
         now_ms = START_MS + second * 1_000
@@ -135,7 +135,7 @@ def test_one_reading_ahead_of_the_clock_takes_nothing_from_the_windows(ahead_ms:
 
 
 @pytest.mark.parametrize("ahead_ms", [6_000, 240_000, FUTURE_MAX_MS])
-def test_a_clock_that_is_always_ahead_is_exact_and_bounded(ahead_ms: int):
+def test_a_device_clock_that_is_always_ahead_is_exact_and_bounded(ahead_ms: int):
     aggregator, readings, most = Aggregator(), [], 0
     for step in range(1_000):
         now_ms = START_MS + step * 2_500
@@ -147,14 +147,14 @@ def test_a_clock_that_is_always_ahead_is_exact_and_bounded(ahead_ms: int):
     assert 0 < most <= sum(-(-ahead_ms // w.slot_ms) for w in LAYOUT.windows)
 
 
-def test_the_cells_are_bounded_where_the_clock_of_the_aggregator_is_wrong():
+def test_cells_are_bounded_even_if_the_clock_of_the_aggregator_is_wrong():
     aggregator = Aggregator()
     for step in range(2_000):
         aggregator.fold(0, [START_MS + step * 2_500], [1.0])
     assert aggregator.overflow_cells <= sum(-(-FUTURE_MAX_MS // w.slot_ms) for w in LAYOUT.windows)
 
 
-def test_what_was_kept_is_forgotten_once_the_clock_has_caught_up():
+def test_additional_cells_are_dropped_once_the_clock_has_caught_up():
     aggregator = Aggregator()
     for step in range(100):
         now_ms = START_MS + step * 2_500
@@ -165,7 +165,7 @@ def test_what_was_kept_is_forgotten_once_the_clock_has_caught_up():
     assert aggregator.overflow_cells == 0
 
 
-def test_series_whose_readings_are_on_time_have_no_more_cells_than_before():
+def test_series_with_readings_on_time_have_no_additional_cells():
     aggregator = Aggregator()
     for step in range(500):
         now_ms = START_MS + step * 1_000

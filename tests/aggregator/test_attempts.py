@@ -1,4 +1,4 @@
-"""An entry that ends the process is found across restarts and buried; no good one ever is."""
+"""An entry that crashes the process is found across restarts and buried; good entries are not."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tributary.store import keys, redis_client
 ME, OTHER = b"me", b"other"
 
 
-def test_a_first_attempt_is_at_all_of_them():
+def test_the_first_attempt_applies_all_entries():
     assert following(None, b"1-1", 100, ME) == (b"1-1", 100, 1, ME)
     stale = Attempt(b"0-9", 1, 5, OTHER)
     assert following(stale, b"1-1", 100, ME) == (b"1-1", 100, 1, ME)
 
 
-def test_after_a_death_fewer_are_tried_down_to_one_alone():
+def test_each_crash_reduces_the_attempt_down_to_one_entry():
     attempt = following(None, b"1-1", 1000, ME)
     sizes = []
     for number in range(20):
@@ -44,12 +44,12 @@ def test_after_a_death_fewer_are_tried_down_to_one_alone():
 
 
 @pytest.mark.parametrize("entries", [1, 40])
-def test_nothing_counts_against_an_entry_while_the_process_lives(entries: int):
+def test_an_attempt_does_not_count_while_its_process_is_alive(entries: int):
     found = Attempt(b"1-1", entries, 3, ME)
     assert following(found, b"1-1", 100, ME) == found
 
 
-def test_what_is_recorded_can_be_read():
+def test_an_attempt_survives_packing():
     attempt = Attempt(b"17-3", 40, 2, b"host-0f")
     assert Attempt.parse(attempt.packed()) == attempt
     assert Attempt.parse(None) is None
@@ -57,7 +57,7 @@ def test_what_is_recorded_can_be_read():
 
 
 def dying_aggregator(settings: Settings) -> Process:
-    """An aggregator that dies of one value."""
+    """An aggregator that crashes on one value."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     program = Path(__file__).parents[1] / "support/dying_aggregator.py"
     variables = {**environ(settings), "PYTHONPATH": path}
@@ -66,7 +66,7 @@ def dying_aggregator(settings: Settings) -> Process:
 
 @pytest.mark.timeout(240)
 @pytest.mark.slow
-def test_a_frame_that_kills_the_process_is_buried_after_five_attempts_alone(
+def test_a_frame_that_crashes_the_process_is_buried_after_five_attempts(
     change: Callable[..., Settings], client: redis.Redis
 ):
     settings = change(partitions=2, heartbeat_ms=50)
@@ -97,7 +97,7 @@ def test_a_frame_that_kills_the_process_is_buried_after_five_attempts_alone(
         fields for partition in range(2) for _, fields in client.xrange(keys.dead(partition))
     ]
     assert buried[b"id"] == bad
-    assert buried[b"reason"] == b"ended the process 5 times, each time applied alone"
+    assert buried[b"reason"] == b"crashed the process 5 times, each time applied alone"
     found = status.read(client, settings)
     assert (found.applied, found.dead, found.lost, found.pending) == (59, 1, 0, 0)
     assert next(deaths) >= ATTEMPTS
@@ -112,10 +112,10 @@ def test_kills_from_outside_bury_nothing(
     redis_client.prepare(client, settings)
     for number in range(100):
         folding.append(client, settings, [Block("d", number, {"m": 1.0})])
-    # Each dies at the first commit of what its predecessor has read: the worst moment there is.
+    # Each exits at the first commit of what its predecessor read, the worst possible moment.
     for _ in range(3):
         dying = run("aggregator", environ=environ(settings, "after_fold:1"))
-        wait_until(lambda dying=dying: dying.popen.poll() is not None, "its death", 60)
+        wait_until(lambda dying=dying: dying.popen.poll() is not None, "it to exit", 60)
     folding.aggregate(settings, client)
     found = status.read(client, settings)
     assert (found.applied, found.dead, found.pending) == (100, 0, 0)

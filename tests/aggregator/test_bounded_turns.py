@@ -1,4 +1,4 @@
-"""A turn is bounded, whatever arrives; what is too large is applied in slices, exactly once."""
+"""Turns are bounded, and entries that are too large are applied in slices, exactly once."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _state(settings: Settings) -> np.dtype[np.void]:
     return Cycle(settings)._layout.state
 
 
-def test_a_worker_killed_within_a_large_entry_goes_on_where_it_was(
+def test_a_worker_killed_within_a_large_entry_continues_from_its_progress(
     change: Callable[..., Settings], client: redis.Redis, run: Callable[..., Process]
 ):
     settings = change(partitions=1)
@@ -91,7 +91,7 @@ def test_a_worker_killed_within_a_large_entry_goes_on_where_it_was(
     reached: list[int] = []
     for deaths in (2, 3, 1):
         dying = run("aggregator", environ=environ(settings, f"after_commit:{deaths}"))
-        wait_until(lambda dying=dying: dying.popen.poll() is not None, "its death", 60)
+        wait_until(lambda dying=dying: dying.popen.poll() is not None, "it to exit", 60)
         progress = Progress.parse(client.hget(keys.meta(0), "progress"))
         assert progress is not None
         reached.append(progress.readings)
@@ -115,7 +115,7 @@ def column(devices: list[str] | str, count: int, *metrics: str) -> Block:
 
 
 @pytest.mark.parametrize("bytes_max", [1, 300, 1000, 10_000])
-def test_slices_hold_every_reading_once_and_in_order(bytes_max: int):
+def test_slices_contain_every_reading_once_and_in_order(bytes_max: int):
     blocks = [
         Block("a", 1, {"m": 1.0, "n": 2.0}),
         column("b", 50, "m", "n"),
@@ -171,7 +171,7 @@ def test_late_readings_of_slices_are_counted_once(
     assert counts == [(1, 499, 0)] * 2
 
 
-def test_a_share_is_what_is_left_among_those_that_are_left():
+def test_a_share_is_an_equal_part_of_what_is_left():
     share = Share(1000, 100, 50)
     assert share.share(4) == (250, 25, 12)
     assert share.less(2000, 40, 0) == (0, 60, 50)
@@ -185,7 +185,7 @@ def test_the_pace_halves_when_slow_and_grows_back_when_turns_are_fast_and_full()
     turns.took(pace.SLOW_S * 2, 1)
     assert turns.values_max == before // 2
     turns.took(pace.FAST_S / 2, 1)
-    assert turns.values_max == before // 2, "it was not full: how fast more is, is not known"
+    assert turns.values_max == before // 2, "it was not full, so a larger turn may be slow"
     for _ in range(100):
         turns.took(pace.FAST_S / 2, turns.values_max)
     assert turns.values_max == pace.VALUES_MAX
@@ -194,7 +194,7 @@ def test_the_pace_halves_when_slow_and_grows_back_when_turns_are_fast_and_full()
     assert turns.values_max == pace.VALUES_MIN
 
 
-def test_the_table_does_not_grow_beyond_its_bound_by_more_than_a_turn_brings(
+def test_the_table_exceeds_its_limit_by_at_most_one_turn(
     change: Callable[..., Settings], client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(pace, "NEW_SERIES_MAX", 256)

@@ -1,4 +1,4 @@
-"""Exactly once, against a plain model: crashes, zombies, lost replies, several owners at once.
+"""Exactly once, against a simple model: crashes, zombies, lost replies, concurrent owners.
 
 Three owners always believe that the same partition is theirs. They use the real tenure, the
 real scripts and a real server; only the fold is a count per reading and a total, so that a
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class Owner:
-    """One worker's view of the partition: its tenure, the batch it holds, what it has cached."""
+    """One worker: its tenure, the batch it holds, and its cache."""
 
     def __init__(self, url: str, worker: str, chance: random.Random) -> None:
         self._random = chance
@@ -59,7 +59,7 @@ class Owner:
         self.tenure, self.held, self.folded, self.cache = None, [], None, Counter()
 
     async def fold(self) -> Changes | None:
-        """Count the readings of what has arrived, or of a slice of it, as a worker would."""
+        """Count the readings of an entry or a slice, as a worker would."""
         sorted_ = self._taken()
         if sorted_ is None or self.tenure is None:
             return None
@@ -99,7 +99,7 @@ class Owner:
 
 
 class History:
-    """Everything that may happen to a partition, in an order that a seed decides."""
+    """A random sequence of events that may happen to a partition."""
 
     def __init__(self, server: Server, seed: int) -> None:
         self.random = random.Random(seed)
@@ -111,7 +111,7 @@ class History:
         self.removed: set[str] = set()
 
     def run(self, steps: int) -> None:
-        """Live through some steps, then let one owner drain the stream, and compare."""
+        """Run some steps, then let one owner drain the stream, and compare."""
         kinds = (self.append, self.commit, self.hold, self.crash, self.disaster)
         for kind in self.random.choices(kinds, (40, 40, 8, 4, 8), k=steps):
             kind()
@@ -125,7 +125,7 @@ class History:
         return self.loop.run_until_complete(asyncio.wait_for(coroutine, 20))
 
     def append(self) -> None:
-        """Add entries one by one; owners that wait for some get one each."""
+        """Append entries one by one; owners that wait for entries get one each."""
         for _ in range(self.random.randint(1, 3)):
             readings = self.random.randint(1, 4)
             blocks = [Block("d", 1, {"m": float(self.appended + n)}) for n in range(readings)]
@@ -134,7 +134,7 @@ class History:
         self.wait(asyncio.sleep(0.0005))
 
     def hold(self) -> None:
-        """An owner gets hold of a batch; it may commit it much later, as a zombie does."""
+        """An owner reads a batch; it may commit it much later, like a zombie."""
         self.wait(self._read(self.random.choice(self.owners)))
 
     def commit(self) -> None:
@@ -145,10 +145,10 @@ class History:
             return
         owner.commit(changes)
         fate = self.random.choices(("replied", "swallowed", "unsent"), (90, 5, 5))[0]
-        if fate == "unsent":  # the process dies before the bytes leave it
+        if fate == "unsent":  # the process crashes before the bytes are written
             owner.end()
         self.wait(asyncio.sleep(0.001))
-        if fate == "swallowed":  # executed, but the worker never learns of it
+        if fate == "swallowed":  # executed, but the worker gets no reply
             owner.end()
 
     def crash(self) -> None:
@@ -157,7 +157,7 @@ class History:
         self.owners[number] = Owner(self.url, secrets.token_hex(4), self.random)
 
     def disaster(self) -> None:
-        """What operators and full servers do to a stream."""
+        """What operators and full servers may do to a stream."""
         before = self._readable()
         kind = self.random.choice(("group", "scripts", "stranger", "trim", "trim all", "stream"))
         if kind == "group" and self.client.exists(keys.readings(0)):
@@ -166,7 +166,7 @@ class History:
             self.client.script_flush()
         elif kind == "stream":
             self.client.delete(keys.readings(0))
-        elif kind == "stranger":  # somebody reads in our group, and dies
+        elif kind == "stranger":  # another consumer of the group reads and crashes
             with contextlib.suppress(redis.ResponseError):
                 self.client.xreadgroup(keys.GROUP, "stranger", {keys.readings(0): ">"}, 2)
         else:
@@ -189,7 +189,7 @@ class History:
         assert (counts.begun, counts.begun_entry) == (0, 0)
 
     def _readable(self) -> set[str]:
-        """The readings that stand in the stream."""
+        """The readings that are in the stream."""
         blocks = [unpack(fields[b"r"]) for _, fields in self.client.xrange(keys.readings(0))]
         return {f"r{metrics['m']:.0f}" for frame in blocks for _, _, metrics in frame}
 

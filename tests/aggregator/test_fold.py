@@ -1,4 +1,4 @@
-"""The fold equals the definitions: in any order, in any batches, with any gaps in time."""
+"""The fold matches the definitions for any order, any batches and any gaps in time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ batches = st.lists(
 
 
 class Folded:
-    """Some batches, folded one after the other."""
+    """Batches, folded one after the other."""
 
     def __init__(self, layout: Layout, batches: list[list[Reading]]) -> None:
         self.layout = layout
@@ -68,12 +68,14 @@ class Folded:
         return self.rings[series][window.name][slot % window.slots]
 
 
-def close(ours: float, exact: float | None) -> bool:
-    return exact is not None and math.isclose(ours, exact, rel_tol=1e-9, abs_tol=1e-6)
+def close(actual: float, exact: float | None) -> bool:
+    return exact is not None and math.isclose(actual, exact, rel_tol=1e-9, abs_tol=1e-6)
 
 
 @given(layouts, batches)
-def test_any_split_into_batches_gives_the_definition(layout: Layout, batches: list[list[Reading]]):
+def test_any_split_into_batches_matches_the_definition(
+    layout: Layout, batches: list[list[Reading]]
+):
     folded = Folded(layout, batches)
     for series in range(SERIES):
         readings = [r for batch in batches for r in batch if r.series == series]
@@ -102,7 +104,9 @@ def test_any_split_into_batches_gives_the_definition(layout: Layout, batches: li
 
 
 @given(layouts, batches)
-def test_late_readings_are_counted_alike_in_any_split(layout: Layout, batches: list[list[Reading]]):
+def test_any_split_into_batches_counts_the_same_late_readings(
+    layout: Layout, batches: list[list[Reading]]
+):
     arrived = [reading for batch in batches for reading in batch]
     exact = []
     for series in range(SERIES):
@@ -114,7 +118,7 @@ def test_late_readings_are_counted_alike_in_any_split(layout: Layout, batches: l
 
 
 @given(batches, st.randoms())
-def test_order_of_arrival_does_not_matter_where_times_differ(
+def test_order_of_arrival_does_not_matter_if_times_differ(
     batches: list[list[Reading]], random: Random
 ):
     layout = Layout(parse_windows("1h/5m,24h/1h"), 10)
@@ -139,7 +143,7 @@ def test_order_of_arrival_does_not_matter_where_times_differ(
         ([1e8, 1e8 - 1], 1e8 - 0.5),
     ],
 )
-def test_the_average_survives_torture(numbers: list[float], mean: float):
+def test_the_average_is_exact_for_extreme_values(numbers: list[float], mean: float):
     layout = Layout(parse_windows("1m/5s"), 10)
     for batches in ([numbers], [[n] for n in numbers]):
         folded = Folded(
@@ -156,7 +160,7 @@ def test_variance_of_close_large_numbers_does_not_cancel():
     assert folded.state["m2"][0] == 0.5
 
 
-def test_a_million_times_a_tenth_has_the_mean_of_a_tenth():
+def test_the_mean_of_a_million_tenths_is_a_tenth():
     layout = Layout((), 10)
     state, rings = np.full(1, layout.no_state), np.full(1, layout.no_rings)
     for batch in range(100):

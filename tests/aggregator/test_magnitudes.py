@@ -1,4 +1,4 @@
-"""Statistics of any doubles, from subnormal to the largest: right, or null, never 0 or infinite."""
+"""Statistics of doubles of any magnitude are correct or null, never 0 or infinite."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check(found: Statistics, values: list[float]) -> None:
         return
     assert isinstance(found.stddev, float)
     stddev = Fraction(found.stddev)
-    slack = magnitude / 10**14 + Fraction(5e-324)  # what means may be off by
+    slack = magnitude / 10**14 + Fraction(5e-324)  # tolerance of means
     low, high = (
         stddev * Fraction(999_999, 10**6) - slack,
         stddev * Fraction(1_000_001, 10**6) + slack,
@@ -78,7 +78,7 @@ def check(found: Statistics, values: list[float]) -> None:
 
 
 @given(numbers, st.randoms())
-def test_statistics_are_right_at_any_magnitude(values: list[float], random: Random):
+def test_statistics_are_correct_at_any_magnitude(values: list[float], random: Random):
     for found in statistics(values, random):
         check(found, values)
 
@@ -86,7 +86,7 @@ def test_statistics_are_right_at_any_magnitude(values: list[float], random: Rand
 @pytest.mark.parametrize(
     "scale", [5e-324, 1e-320, 1e-300, 1e-163, 1e-46, 1e39, 1e155, 1e200, 4e307]
 )
-def test_a_deviation_has_no_range_of_its_own(scale: float):
+def test_a_deviation_neither_overflows_nor_underflows(scale: float):
     values = [scale, 2 * scale, 4 * scale, 3 * scale] * 5
     for found in statistics(values, Random(1)):
         stddev = found.stddev
@@ -94,13 +94,13 @@ def test_a_deviation_has_no_range_of_its_own(scale: float):
         assert math.isclose(stddev / scale, 1.147, rel_tol=0.15)
 
 
-def test_a_deviation_beyond_the_doubles_is_null():
+def test_a_deviation_too_large_for_a_double_is_null():
     for found in statistics([1.7e308, -1.7e308], Random(1)):
         assert found.stddev is None
         assert found.mean == 0
 
 
-def test_a_mean_is_within_the_extremes():
+def test_a_mean_is_between_minimum_and_maximum():
     for value in (0.1, 0.3, 1e-17, 1.7e308, 5e-324):
         for count in range(1, 30):
             for found in statistics([value] * count, Random(count)):

@@ -1,4 +1,4 @@
-"""An aggregator keeps few series in memory, however many there are, and stays exact."""
+"""An aggregator keeps a limited number of series in memory, and its results stay exact."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ METRICS = ("a", "b", "c")
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("bound", [3, 20])
-def test_a_bound_far_below_the_number_of_series_changes_nothing(
+def test_a_small_table_gives_the_same_results(
     change: Callable[..., Settings], client: redis.Redis, bound: int, seed: int
 ):
     settings = change(partitions=3, series_cached_max=bound, read_max_entries=5)
     random = Random(seed)
     sent: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for number in range(1200):
-        # Some devices are heard of all the time, others hardly ever.
+        # Some devices record all the time, others rarely.
         device = f"d{int(random.paretovariate(0.7)) % 40}"
         metrics = {m: float(number) for m in random.sample(METRICS, random.randint(1, 3))}
         folding.append(client, settings, [Block(device, START_MS + number * 700, dict(metrics))])
@@ -45,7 +45,7 @@ def test_a_bound_far_below_the_number_of_series_changes_nothing(
         assert collected[f"average_{metric}"] == math.fsum(values[-10:]) / len(values[-10:])
 
 
-def test_one_large_batch_does_not_leave_the_table_large(
+def test_the_table_shrinks_again_after_a_large_batch(
     change: Callable[..., Settings], client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ):
     settings = change(partitions=1, series_cached_max=10)

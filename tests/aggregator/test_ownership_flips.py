@@ -1,4 +1,4 @@
-"""Partitions that change hands all the time: what a worker remembers never outlives its tenure."""
+"""Partitions that change owners all the time: a worker keeps nothing beyond its tenure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLIPS = 1000
 
 @pytest.fixture
 def slow_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redis takes its time, so that much happens while a turn waits."""
+    """Make loads slow, so that much happens while a turn waits."""
     load = Tenure.load
 
     async def slowly(self: Tenure, wanted: list[tuple[str, list[str]]]) -> list[list[bytes | None]]:
@@ -60,7 +60,7 @@ def test_counts_stay_exact_while_ownership_flips(
         cycles = [asyncio.create_task(worker._cycle.run()) for worker in workers]
         for _ in range(FLIPS):
             for worker in workers:
-                # Each sees a neighbour or not, as heartbeats come and go.
+                # Each worker sees the other one or not, as heartbeats are missed.
                 neighbours = {f"n{n}" for n in range(4) if chance.random() < 0.5}
                 worker._settle_ownership({worker.id, *neighbours})
             for _ in range(chance.randint(0, 2)):
@@ -86,10 +86,10 @@ def test_counts_stay_exact_while_ownership_flips(
 
 
 @pytest.mark.parametrize("cancellations", [1, 2, 3])
-def test_what_is_given_up_is_void_however_often_the_task_is_cancelled(
+def test_a_released_partition_is_void_even_if_the_task_is_cancelled_again(
     change: Callable[..., Settings], client: redis.Redis, cancellations: int
 ):
-    """A second cancellation once kept a partition's rows for the next tenure: a wrong count."""
+    """Regression: a second cancellation kept rows for the next tenure, and the count was wrong."""
     settings = change(partitions=1)
     redis_client.prepare(client, settings)
 
@@ -109,7 +109,7 @@ def test_what_is_given_up_is_void_however_often_the_task_is_cancelled(
     assert asyncio.run(give_up()) == {0}
 
 
-def test_who_takes_a_partition_over_forgets_the_consumers_of_the_dead(
+def test_a_new_owner_removes_the_consumers_of_dead_workers(
     change: Callable[..., Settings], client: redis.Redis
 ):
     settings = change(partitions=1)

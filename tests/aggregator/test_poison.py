@@ -1,4 +1,4 @@
-"""An entry that cannot be applied goes to the dead ones, and holds up nobody."""
+"""An entry that cannot be applied is buried, and delays nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POISON = 666.0
 
 
 class Allergic:
-    """The fold, with a fault that one value brings out after half the work is done."""
+    """The fold, with a bug that one value triggers after half of the work is done."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -60,7 +60,7 @@ def dead(client: redis.Redis, settings: Settings) -> list[dict[bytes, bytes]]:
 
 
 def tried(entries: int, bad: int) -> int:
-    """How many parts are tried until everything is dealt with."""
+    """How many parts are tried until all entries are applied or buried."""
     parts = Parts([(b"%d" % number, []) for number in range(entries)])
     count, done = 0, []
     while parts:
@@ -74,12 +74,12 @@ def tried(entries: int, bad: int) -> int:
 
 
 @pytest.mark.parametrize("entries", [1, 2, 7, 1000])
-def test_one_bad_entry_is_found_by_halves(entries: int):
+def test_finds_one_bad_entry_by_halving(entries: int):
     for bad in {0, entries // 2, entries - 1}:
         assert tried(entries, bad) <= ATTEMPTS + 2 * (entries - 1).bit_length()
 
 
-def test_what_fails_in_the_fold_is_buried_after_five_attempts(
+def test_an_entry_that_fails_in_the_fold_is_buried_after_five_attempts(
     change: Callable[..., Settings], client: redis.Redis, dying_aggregator: Allergic
 ):
     settings = change(partitions=2)
@@ -104,7 +104,7 @@ def test_what_fails_in_the_fold_is_buried_after_five_attempts(
     assert dying_aggregator.calls < 40
 
 
-def test_of_an_entry_that_fails_after_some_slices_only_the_rest_is_buried(
+def test_buries_only_the_rest_of_an_entry_that_fails_after_some_slices(
     change: Callable[..., Settings],
     client: redis.Redis,
     dying_aggregator: Allergic,
@@ -127,7 +127,7 @@ def test_of_an_entry_that_fails_after_some_slices_only_the_rest_is_buried(
     assert int(folding.state(client, settings, "d", "m")["count"]) == 500 - len(rest)
 
 
-def test_a_stream_of_poison_holds_up_no_other_partition(
+def test_bad_entries_do_not_delay_other_partitions(
     change: Callable[..., Settings], client: redis.Redis, dying_aggregator: Allergic
 ):
     settings = change(partitions=2)
@@ -175,9 +175,7 @@ def test_a_frame_that_does_not_decode_is_buried_at_once(
     assert dying_aggregator.calls <= 3
 
 
-def test_state_that_no_longer_unpacks_fails_only_the_entries_that_need_it(
-    settings: Settings, client: redis.Redis
-):
+def test_corrupt_state_fails_only_the_entries_that_need_it(settings: Settings, client: redis.Redis):
     for device in ("broken", "sound"):
         partition = keys.partition_of(device, settings.partitions)
         if device == "broken":
@@ -189,5 +187,5 @@ def test_state_that_no_longer_unpacks_fails_only_the_entries_that_need_it(
     assert folding.latest(client, settings, "sound")["current_m"] == 1.0
 
 
-def test_want_of_memory_buries_nothing():
+def test_running_out_of_memory_buries_nothing():
     assert not issubclass(MemoryError, FAILURES)

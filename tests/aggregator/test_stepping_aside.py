@@ -1,4 +1,4 @@
-"""An entry with many new series steps aside: what is behind it does not wait, and counts once."""
+"""An entry with many new series steps aside; the entries behind it do not wait, and count once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def known(number: int) -> list[Block]:
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turns of few new series."""
+    """Limit turns to a few new series."""
     monkeypatch.setattr(pace, "NEW_SERIES_MAX", 1024)
 
 
@@ -98,7 +98,7 @@ def test_entries_behind_a_wide_one_are_applied_before_it_is_finished(
 
 
 @pytest.mark.usefixtures("narrow")
-def test_a_second_wide_entry_waits_for_the_first_and_known_ones_before_it_do_not(
+def test_a_second_wide_entry_waits_and_known_series_before_it_do_not(
     change: Callable[..., Settings], client: redis.Redis, commits: list[tuple[int, int]]
 ):
     settings = change(partitions=2)
@@ -113,17 +113,17 @@ def test_a_second_wide_entry_waits_for_the_first_and_known_ones_before_it_do_not
 
 
 @pytest.mark.parametrize("disaster", ["", "group", "entry"])
-def test_a_worker_killed_while_one_stands_aside_leaves_nothing_uncounted(
+def test_a_worker_killed_while_an_entry_is_aside_loses_nothing(
     change: Callable[..., Settings], client: redis.Redis, run: Callable[..., Process], disaster: str
 ):
-    """The next owner goes on with it; if the group is gone, too; if the entry is, it is lost."""
+    """The next owner continues with it, even without the group; without the entry, it is lost."""
     settings = change(partitions=1)
     redis_client.prepare(client, settings)
     id_ = folding.append(client, settings, wide(6000))
     for number in range(20):
         folding.append(client, settings, known(number))
     dying = run("aggregator", environ=environ(settings, "after_commit:4"))
-    wait_until(lambda: dying.popen.poll() is not None, "its death", 60)
+    wait_until(lambda: dying.popen.poll() is not None, "it to exit", 60)
     meta = client.hgetall(keys.meta(0))
     assert meta[b"begun_entry"] == b"1"
     found = status.read(client, settings)
@@ -145,7 +145,7 @@ def test_a_worker_killed_while_one_stands_aside_leaves_nothing_uncounted(
 
 
 @pytest.mark.usefixtures("narrow")
-def test_the_bad_rest_of_one_that_stands_aside_is_buried_alone(
+def test_buries_only_the_bad_rest_of_an_entry_that_stepped_aside(
     change: Callable[..., Settings], client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ):
     def dying_aggregator(

@@ -1,4 +1,4 @@
-"""Windows as time goes on: silence empties them, late readings find their slot."""
+"""Windows over time: they empty without readings, and late readings go to their slots."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Recorded:
         folding.aggregate(self.settings, self.client)
 
     def window(self, name: str, second: float) -> Window:
-        """What a window says when asked at that time."""
+        """The statistics of a window at that time."""
         partition, field = keys.partition_of("d", self.settings.partitions), keys.series("d", "m")
         packed = self.client.hget(keys.state(partition), field)
         series = query.unpack(self.layout, packed, self.client.hget(keys.windows(partition), field))
@@ -52,7 +52,7 @@ def recorded(client: redis.Redis, settings: Settings) -> Recorded:
     return Recorded(client, settings)
 
 
-def test_silence_empties_every_window_slot_by_slot(recorded: Recorded):
+def test_windows_empty_slot_by_slot_without_new_readings(recorded: Recorded):
     recorded.at(0, 4, 6)
     assert recorded.counts("1m", 6, 64.999, 65, 69.999, 70) == [3, 3, 1, 1, 0]
     assert recorded.counts("15m", 70, 15 * 60 + 59, 16 * 60) == [3, 3, 0]
@@ -61,26 +61,26 @@ def test_silence_empties_every_window_slot_by_slot(recorded: Recorded):
     assert (empty.mean, empty.stddev, empty.min, empty.max) == (None, None, None, None)
 
 
-def test_an_answer_says_what_it_covers(recorded: Recorded):
+def test_a_response_contains_the_time_span_it_covers(recorded: Recorded):
     recorded.at(0)
     found = recorded.window("1m", 63.2)
-    assert found.from_ == reading.rfc3339(START_MS)  # the whole slot that 3.2 s falls into
+    assert found.from_ == reading.rfc3339(START_MS)  # the start of the slot of 3.2 s
     assert found.to == reading.rfc3339(START_MS + 63_200)
     assert recorded.window("1h", 1).from_ == reading.rfc3339(START_MS - 3_600_000 - 240_000)
 
 
-def test_after_a_gap_only_what_is_recent_counts(recorded: Recorded):
+def test_only_recent_readings_count_after_a_gap(recorded: Recorded):
     recorded.at(0, 1, 2)
-    recorded.at(30)  # six slots on: five of them never had a reading
+    recorded.at(30)  # six slots later, five of them without readings
     assert recorded.counts("1m", 30, 64, 65, 90, 95) == [4, 4, 1, 1, 0]
     assert recorded.counts("15m", 900, 959, 960) == [4, 4, 0]
-    recorded.at(1000)  # every cell of the short ring has been left behind since
+    recorded.at(1000)  # no cell of the short ring is current any more
     assert recorded.counts("1m", 1000) == [1]
     assert recorded.counts("15m", 1000) == [1]
     assert recorded.counts("1h", 1000) == [5]
 
 
-def test_a_late_reading_goes_to_its_slot(recorded: Recorded):
+def test_a_late_reading_is_merged_into_its_slot(recorded: Recorded):
     recorded.at(0, 20, 40, 21)
     found = recorded.window("1m", 41)
     assert (found.count, found.min, found.max) == (4, 0.0, 40.0)
@@ -97,14 +97,12 @@ def test_a_reading_too_late_for_every_window_counts_in_the_totals_only(recorded:
     assert folding.state(recorded.client, recorded.settings, "d", "m")["count"] == 3
 
 
-def test_a_reading_ahead_of_the_clock_counts_when_its_time_has_come(recorded: Recorded):
+def test_a_reading_ahead_of_the_clock_counts_once_its_time_is_reached(recorded: Recorded):
     recorded.at(0, 30)
     assert recorded.counts("1m", 1, 29, 30) == [1, 1, 2]
 
 
-def test_windows_are_a_setting_that_cannot_change_later(
-    client: redis.Redis, change: Callable[..., Settings]
-):
+def test_windows_cannot_be_changed_later(client: redis.Redis, change: Callable[..., Settings]):
     recorded = Recorded(client, change(windows="10s/2s,1h/1h"))
     recorded.at(0, 2, 9)
     assert recorded.counts("10s", 9, 12, 14, 22) == [3, 2, 1, 0]
@@ -113,7 +111,7 @@ def test_windows_are_a_setting_that_cannot_change_later(
         Recorded(client, change(windows="1m/5s")).at(20)
 
 
-def test_without_windows_there_are_totals(client: redis.Redis, change: Callable[..., Settings]):
+def test_totals_are_kept_without_windows(client: redis.Redis, change: Callable[..., Settings]):
     recorded = Recorded(client, change(windows=""))
     recorded.at(0, -90_000, 5)
     assert folding.state(client, recorded.settings, "d", "m")["count"] == 3

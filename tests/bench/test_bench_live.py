@@ -1,4 +1,4 @@
-"""A thousand listeners cost less than 50 MiB, and `scripts/bench live` can say so."""
+"""A thousand listeners cost less than 50 MiB, as measured by `scripts/bench live`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full backlog: refused with 503 and counted, or trimmed and counted, by setting."""
+"""With a full backlog readings are rejected with 503, or trimmed, and counted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def settings(change: Callable[..., Settings], request: pytest.FixtureRequest) ->
 
 @dataclasses.dataclass
 class Answers:
-    """How often each status was answered, in readings, and the last body."""
+    """Readings per response status, and the last body."""
 
     accepted: int = 0
     refused: int = 0
@@ -52,7 +52,7 @@ def counted(client: redis.Redis, field: str) -> int:
     return int(client.hget(keys.meta(0), field) or 0)
 
 
-def test_from_90_percent_unread_it_is_refused_and_counted(
+def test_rejects_and_counts_readings_at_90_percent_unread(
     settings: Settings, client: redis.Redis, run: Run
 ):
     url = pipeline.ingest(run, settings)
@@ -63,7 +63,7 @@ def test_from_90_percent_unread_it_is_refused_and_counted(
     assert counted(client, "refused") == answers.refused == sum(1 + n % 3 for n in range(900, 950))
 
 
-def test_it_is_accepted_again_when_the_backlog_is_worked_off(
+def test_accepts_readings_again_once_the_backlog_is_applied(
     settings: Settings, client: redis.Redis, run: Run
 ):
     url = pipeline.ingest(run, settings)
@@ -76,7 +76,7 @@ def test_it_is_accepted_again_when_the_backlog_is_worked_off(
     assert counted(client, "applied") == before.accepted + 1
 
 
-def test_with_trim_the_oldest_go_and_are_counted_as_lost(
+def test_trims_the_oldest_entries_and_counts_them_as_lost(
     settings: Settings, change: Callable[..., Settings], client: redis.Redis, run: Run
 ):
     settings = change(lane=settings.lane, partitions=1, stream_max_entries=CAP, overflow="trim")

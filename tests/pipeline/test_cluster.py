@@ -59,7 +59,7 @@ def test_everything_works_on_several_nodes(
     once = {"Idempotency-Key": "first"}
     assert request(ingest, "POST", "/record", batch, once)[0] == 200
     assert request(ingest, "POST", "/record", batch, once)[1]["duplicate"] is True
-    for other in (batch[:1], batch[::-1], batch[1:2]):  # refused wherever its partitions are
+    for other in (batch[:1], batch[::-1], batch[1:2]):  # rejected, whatever its partitions
         refused = request(ingest, "POST", "/record", other, once)
         assert (refused[0], refused[1]["error"]["code"]) == (422, "key_reused")
     wait_until(lambda: pipeline.drained(settings), "the readings to be applied")
@@ -67,8 +67,8 @@ def test_everything_works_on_several_nodes(
     assert [answer["current_speed"] for answer in answers] == list(range(len(DEVICES)))
     listed = request(api, "GET", "/api/v1/devices?limit=1000", None, {})[1]["devices"]
     assert [device["device"] for device in listed] == sorted(DEVICES)
-    told = request(api, "GET", "/api/v1/devices/car-7", None, {})[1]
-    assert told["metrics"]["speed"]["total"]["count"] == 1
+    device = request(api, "GET", "/api/v1/devices/car-7", None, {})[1]
+    assert device["metrics"]["speed"]["total"]["count"] == 1
     assert request(ingest, "GET", "/readyz", None, {})[0] == 200
     if lane:
         with contextlib.closing(Ear(api, "?device=car-7")) as ear:
@@ -82,7 +82,7 @@ def test_everything_works_on_several_nodes(
 def test_a_master_dies_and_its_replica_takes_over(
     run: Run, cluster: Cluster, settings: Settings, tmp_path: Path, replicas: int
 ):
-    """A failover may lose what the replica has not got: the load pauses while one dies."""
+    """A failover may lose what the replica does not have yet, so the load pauses meanwhile."""
     for _ in range(2):
         run("aggregator", environ=pipeline.environ(settings))
     url = pipeline.ingest(run, settings)
@@ -103,7 +103,7 @@ def test_a_master_dies_and_its_replica_takes_over(
 
 
 @pytest.mark.parametrize("replicas", [0])
-def test_a_node_that_is_down_does_not_hide_the_others(cluster: Cluster, replicas: int):
+def test_finds_the_other_nodes_if_one_is_down(cluster: Cluster, replicas: int):
     nodes = Nodes(cluster.url, timeout_ms=1000)
     names = [keys.meta(partition) for partition in range(16)]
 
@@ -117,7 +117,7 @@ def test_a_node_that_is_down_does_not_hide_the_others(cluster: Cluster, replicas
 
 
 def seconds_until_back(run: Run, cluster: Cluster, settings: Settings) -> dict[str, float]:
-    """Kill the node that `redis_url` names first; seconds until each of these answers again."""
+    """Kill the node that `redis_url` names first; return the seconds until each request succeeds again."""
     environ = pipeline.environ(settings)
     run("aggregator", environ=environ)
     ingest = pipeline.ingest(run, settings)
@@ -157,17 +157,17 @@ def _redis_up(url: str) -> int:
 
 
 @pytest.mark.parametrize("replicas", [1])
-def test_everything_comes_back_when_the_node_in_the_url_has_died(
+def test_everything_recovers_when_the_node_in_the_url_has_died(
     run: Run, cluster: Cluster, settings: Settings, replicas: int
 ):
     back = seconds_until_back(run, cluster, settings)
-    # As late as the others: nothing hangs on the node that died.
+    # No request depends on the dead node longer than the others.
     assert max(back.values()) - min(back.values()) < 10, back
     sys.stderr.write(f"seconds until back: {back}\n")
 
 
 @pytest.mark.parametrize("replicas", [0])
-def test_any_of_several_seeds_will_do(run: Run, cluster: Cluster, replicas: int):
+def test_connects_through_any_of_several_seeds(run: Run, cluster: Cluster, replicas: int):
     ports = [node.port for node in cluster.masters]
     closed = f"127.0.0.1:1,127.0.0.1:{ports[1]},127.0.0.1:{ports[0]}"
     settings = Settings(redis_url=f"redis://{closed}/0", heartbeat_ms=100)

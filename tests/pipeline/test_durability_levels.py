@@ -1,4 +1,4 @@
-"""What a 200 promises is checked against the server at start, and kept."""
+"""The durability level is checked against the server at start, and kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Start = Callable[..., Server]
         ("memory", {"maxmemory-policy": "allkeys-lru"}, "CONFIG SET maxmemory-policy noeviction"),
     ],
 )
-def test_a_server_that_cannot_keep_the_promise_is_an_error_with_its_remedy(  # noqa: PLR0913
+def test_reports_the_remedy_if_a_server_violates_the_level(  # noqa: PLR0913
     own_server: Start, run: Run, role: str, level: str, config: dict[str, str], remedy: str
 ):
     server = own_server(**config)
@@ -47,7 +47,7 @@ def test_a_server_that_cannot_keep_the_promise_is_an_error_with_its_remedy(  # n
     ("level", "appendonly", "appendfsync"),
     [("memory", "no", "everysec"), ("aof", "yes", "everysec"), ("fsync", "yes", "always")],
 )
-def test_the_embedded_server_is_set_up_for_the_level(
+def test_the_embedded_server_is_configured_for_the_level(
     tmp_path: Path, level: str, appendonly: str, appendfsync: str
 ):
     running = Deployment(tmp_path, "--durability", level)
@@ -87,9 +87,7 @@ def test_replicated_waits_for_a_replica_and_a_retry_counts_once(
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
-def test_replicated_waits_also_after_the_script_was_lost(
-    own_server: Start, run: Run, *, lane: bool
-):
+def test_replicated_also_waits_after_a_script_flush(own_server: Start, run: Run, *, lane: bool):
     master, replica = _pair(own_server)
     settings = Settings(
         redis_url=master.url, durability="replicated", lane=lane, redis_timeout_ms=1000
@@ -104,7 +102,7 @@ def test_replicated_waits_also_after_the_script_was_lost(
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
-def test_what_no_replica_has_confirmed_is_not_reported_as_lost(
+def test_readings_without_confirmation_by_a_replica_are_not_reported_as_lost(
     own_server: Start, run: Run, *, lane: bool
 ):
     master, replica = _pair(own_server)
@@ -126,7 +124,7 @@ def test_what_no_replica_has_confirmed_is_not_reported_as_lost(
     meta = keys.meta(keys.partition_of("car-7", settings.partitions))
 
     def is_reported() -> bool:
-        request(url, "POST", "/record", reading, {})  # Flask connects when it is asked
+        request(url, "POST", "/record", reading, {})  # Flask connects on the first request
         return bool(master.client.hget(meta, "run") == run_id)
 
     wait_until(is_reported, "ingest to report what it was acknowledged")
@@ -134,7 +132,7 @@ def test_what_no_replica_has_confirmed_is_not_reported_as_lost(
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
-def test_with_fsync_a_killed_server_has_every_acknowledged_reading(
+def test_with_fsync_a_killed_server_keeps_every_acknowledged_reading(
     own_server: Start, run: Run, *, lane: bool
 ):
     server = own_server(appendfsync="always")
@@ -153,7 +151,7 @@ def test_with_fsync_a_killed_server_has_every_acknowledged_reading(
 
 
 def _pair(own_server: Start) -> tuple[Server, Server]:
-    """A master and its replica, which follows."""
+    """A master and its replica, synchronized."""
     master = own_server(appendfsync="always", port="0", repl_diskless_sync_delay="0")
     replica = own_server(replicaof=f"127.0.0.1 {_listen(master)}")
     wait_until(lambda: _is_online(master), "the replica to follow")
@@ -161,12 +159,12 @@ def _pair(own_server: Start) -> tuple[Server, Server]:
 
 
 def _listen(server: Server) -> int:
-    """Let a server that has only a socket file listen on a port as well."""
+    """Make a server with only a Unix socket also listen on a port."""
     server.client.config_set("port", "0")
     for port in range(20_000, 30_000, 37):
         try:
             server.client.config_set("port", str(port))
-        except redis.ResponseError:  # the port is taken
+        except redis.ResponseError:  # the port is in use
             continue
         return port
     raise AssertionError("no free port")

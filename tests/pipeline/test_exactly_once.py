@@ -1,4 +1,4 @@
-"""Whatever is killed: every acknowledged reading is counted once, series by series."""
+"""Every acknowledged reading counts once, whichever processes are killed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_200000_readings_survive_50_kills(
 ):
     seed = random.randrange(1 << 32)
     settings = Settings(redis_url=own_server().url, heartbeat_ms=100, stream_max_entries=10_000_000)
-    # Each HTTP worker dies after so many requests, with the last one stored but not answered.
+    # Each HTTP worker exits after this many requests, with the last one stored but not responded to.
     url = pipeline.ingest(run, settings, fail="after_append:2000")
     aggregators = Aggregators(run, settings, count=3, seed=seed)
     load = Load(url, tmp_path / "ledger.jsonl", readings=READINGS, seed=seed)

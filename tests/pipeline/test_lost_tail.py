@@ -1,4 +1,4 @@
-"""A server that comes back without its newest writes: the loss is counted, exactly and once."""
+"""A server restarts without its newest writes; the loss is counted exactly once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tributary.operate import status
 from tributary.settings import Settings
 
 Start = Callable[..., Server]
-KEPT, LOST = 40, 15  # readings; each in an entry of its own
+KEPT, LOST = 40, 15  # readings, each in its own entry
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def own(own_server: Start) -> Server:
 
 @contextmanager
 def losing_the_tail(server: Server) -> Iterator[None]:
-    """Kill the server, and take from its file what was written meanwhile: it never reached it."""
+    """Kill the server, and remove from its file what was written meanwhile."""
     file = max(_data_dir(server).glob("appendonlydir/*.incr.aof"))
     size_bytes = file.stat().st_size
     yield
@@ -41,7 +41,7 @@ def _data_dir(server: Server) -> Path:
 
 
 def post(url: str, readings: int) -> int:
-    """Post one reading at a time, spread over partitions and connections; how many were taken."""
+    """Post single readings over several partitions and connections; return how many were accepted."""
     answers = [
         request(url, "POST", "/record", {"device": f"car-{number}", "speed": number}, {})[0]
         for number in range(readings)
@@ -50,7 +50,7 @@ def post(url: str, readings: int) -> int:
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
-def test_what_a_restart_has_lost_is_counted_once(own: Server, run: Run, *, lane: bool):
+def test_readings_lost_in_a_restart_are_counted_once(own: Server, run: Run, *, lane: bool):
     settings = Settings(redis_url=own.url, heartbeat_ms=100, lane=lane, ingest_workers=2)
     run("aggregator", environ=pipeline.environ(settings))
     url = pipeline.ingest(run, settings)
@@ -62,7 +62,7 @@ def test_what_a_restart_has_lost_is_counted_once(own: Server, run: Run, *, lane:
             lost += post(url, LOST)
         wait_until(lambda: request(url, "GET", "/readyz", None, {})[0] == 200, "the server")
         wait_until(lambda: post(url, 1) == 1, "a reading to be taken")
-        accepted += 1 + post(url, KEPT)  # so that each process connects again
+        accepted += 1 + post(url, KEPT)  # so that each process reconnects
         wait_until(lambda n=lost: lost_by(own, settings) == n, f"{lost} lost")  # type: ignore[misc]
     wait_until(lambda: is_drained(own, settings), "the readings to be applied")
     found = status.read(own.client, settings)
@@ -71,7 +71,7 @@ def test_what_a_restart_has_lost_is_counted_once(own: Server, run: Run, *, lane:
     assert sum(p.entries.lost for p in found.partitions) == lost
 
 
-def test_a_loss_shows_although_nothing_is_posted_after_it(own: Server, run: Run):
+def test_a_loss_is_reported_without_further_requests(own: Server, run: Run):
     settings = Settings(redis_url=own.url, heartbeat_ms=100)
     url = pipeline.ingest(run, settings)
     with losing_the_tail(own):
@@ -81,7 +81,7 @@ def test_a_loss_shows_although_nothing_is_posted_after_it(own: Server, run: Run)
     wait_until(lambda: status.read(own.client, settings).lost == LOST, "the loss to be counted")
 
 
-def test_a_server_that_forgets_everything_has_lost_everything(own_server: Start, run: Run):
+def test_counts_everything_as_lost_if_the_server_comes_back_empty(own_server: Start, run: Run):
     server = own_server(appendonly="no")
     settings = Settings(redis_url=server.url, durability="memory")
     url = pipeline.ingest(run, settings)
@@ -91,7 +91,7 @@ def test_a_server_that_forgets_everything_has_lost_everything(own_server: Start,
     wait_until(lambda: status.read(server.client, settings).missing == KEPT, "the loss to show")
 
 
-def test_a_restart_that_loses_nothing_counts_nothing(own: Server, run: Run):
+def test_counts_nothing_as_lost_if_a_restart_loses_nothing(own: Server, run: Run):
     settings = Settings(redis_url=own.url, heartbeat_ms=100)
     run("aggregator", environ=pipeline.environ(settings))
     url = pipeline.ingest(run, settings)

@@ -1,4 +1,4 @@
-"""A permission that Redis takes away is a 503 with its reason, and nothing is lost by it."""
+"""A permission revoked in Redis causes 503 with its reason, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def server(own_server: Callable[..., Server]) -> Server:
 
 
 def grant(server: Server, *rules: str) -> str:
-    """Change the permissions of a user of Redis; the URL with which it connects."""
+    """Change the permissions of a Redis user; return the URL with its login."""
     server.client.execute_command("ACL", "SETUSER", "app", "on", ">pw", *rules)
     return server.url.replace("unix://", "unix://app:pw@")
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
-def test_a_permission_that_is_taken_away_is_a_503(server: Server, *, lane: bool):
+def test_responds_with_503_if_a_permission_is_revoked(server: Server, *, lane: bool):
     web = Web(Settings(redis_url=grant(server, "~*", "&*", "+@all"), lane=lane))
     assert web.record({"a": 1}).status == 200
     meta = keys.meta(keys.partition_of("default", web.settings.partitions))
@@ -56,7 +56,7 @@ def test_a_permission_that_is_taken_away_is_a_503(server: Server, *, lane: bool)
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
-def test_it_is_logged_once_per_outage(server: Server, *, lane: bool):
+def test_logs_a_missing_permission_once_per_outage(server: Server, *, lane: bool):
     web = Web(Settings(redis_url=grant(server, "~*", "&*", "+@all"), lane=lane))
     for _ in range(2):
         grant(server, "-xadd")
@@ -71,9 +71,7 @@ def test_it_is_logged_once_per_outage(server: Server, *, lane: bool):
 
 
 @pytest.mark.parametrize("role", ["ingest", "api"])
-def test_a_role_that_lacks_a_permission_at_start_says_so_at_once(
-    server: Server, run: Run, role: str
-):
+def test_a_role_that_lacks_a_permission_fails_at_start(server: Server, run: Run, role: str):
     url = grant(server, "~*", "&*", "+@all", "-hgetall")
     process = run(role, "--port", "0", "--redis-url", url)
     assert process.end() == 2, process.text

@@ -1,4 +1,4 @@
-"""Redis is away: 503 at once, reasons in /readyz, one line in the log, and back by itself."""
+"""During an outage of Redis: 503 at once, the reason in /readyz, one log line, and recovery."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def post(url: str) -> http.client.HTTPResponse:
     return response
 
 
-def test_a_server_that_is_away_is_a_503_and_comes_back(
+def test_responds_with_503_while_redis_is_down_and_recovers(
     server: Server, settings: Settings, run: Run
 ):
     url = pipeline.ingest(run, settings)
@@ -58,7 +58,7 @@ def test_a_server_that_is_away_is_a_503_and_comes_back(
     wait_until(lambda: post(url).status == 200, "the role to accept again")
 
 
-def test_a_server_that_hangs_is_a_503_within_the_time_limit(
+def test_responds_with_503_within_the_timeout_if_redis_hangs(
     server: Server, settings: Settings, run: Run
 ):
     url = pipeline.ingest(run, settings)
@@ -67,7 +67,7 @@ def test_a_server_that_hangs_is_a_503_within_the_time_limit(
     wait_until(lambda: post(url).status == 200, "the role to accept again")
 
 
-def test_a_server_that_is_full_is_a_503(server: Server, settings: Settings, run: Run):
+def test_responds_with_503_if_redis_is_full(server: Server, settings: Settings, run: Run):
     url = pipeline.ingest(run, settings)
     server.client.config_set("maxmemory", "1")
     assert post(url).status == 503
@@ -75,7 +75,9 @@ def test_a_server_that_is_full_is_a_503(server: Server, settings: Settings, run:
     assert post(url).status == 200
 
 
-def test_a_replica_is_a_503_and_not_ready(server: Server, settings: Settings, run: Run):
+def test_responds_with_503_and_is_not_ready_if_redis_is_a_replica(
+    server: Server, settings: Settings, run: Run
+):
     url = pipeline.ingest(run, settings)
     server.client.replicaof("127.0.0.1", "1")
     status, body = request(url, "POST", "/record", {"speed": 1}, {})
@@ -86,9 +88,7 @@ def test_a_replica_is_a_503_and_not_ready(server: Server, settings: Settings, ru
     wait_until(lambda: post(url).status == 200, "the role to accept again")
 
 
-def test_a_server_that_loads_its_data_is_a_503_until_it_has(
-    own_server: Callable[..., Server], run: Run
-):
+def test_responds_with_503_while_redis_is_loading(own_server: Callable[..., Server], run: Run):
     server = own_server(key_load_delay="2000", loading_process_events_interval_bytes="1024")
     settings = Settings(redis_url=server.url, redis_timeout_ms=300)
     url = pipeline.ingest(run, settings)
@@ -105,25 +105,27 @@ def test_a_server_that_loads_its_data_is_a_503_until_it_has(
     wait_until(lambda: post(url).status == 200, "the role to accept again", 60)
 
 
-def test_the_lane_logs_an_outage_once_and_its_length(server: Server, run: Run):
+def test_the_lane_logs_an_outage_once_with_its_length(server: Server, run: Run):
     settings = Settings(redis_url=server.url)
     process = run("ingest", "--port", "0", environ=pipeline.environ(settings))
     url = process.wait_for(SERVING)[1]
     server.kill()
     wait_until(lambda: post(url).status == 503, "the outage")
     began_s = time.monotonic()
-    # Longer than it takes to ask again where Redis is: that is no outage of its own.
+    # Longer than the discovery interval, which must not log an outage of its own.
     wait_until(lambda: post(url).status != 503 or time.monotonic() > began_s + 3, "three seconds")
     assert post(url).status == 503
     server.start()
     wait_until(lambda: post(url).status == 200, "the role to accept again")
     process.wait_for(re.compile(r"outage ended.*redis \(record\)"))
-    told = [line for line in process.text.splitlines() if "redis (record)" in line]
-    assert len([line for line in told if "outage began" in line]) == 1, told
-    assert len([line for line in told if "outage ended" in line and "lasted_s=" in line]) == 1, told
+    lines = [line for line in process.text.splitlines() if "redis (record)" in line]
+    assert len([line for line in lines if "outage began" in line]) == 1, lines
+    assert len([line for line in lines if "outage ended" in line and "lasted_s=" in line]) == 1, (
+        lines
+    )
 
 
-def test_who_is_told_ready_after_an_outage_can_record_at_once(server: Server, run: Run):
+def test_records_at_once_when_ready_after_an_outage(server: Server, run: Run):
     url = pipeline.ingest(run, Settings(redis_url=server.url))
     for _ in range(5):
         server.kill()
@@ -148,7 +150,7 @@ def _is_loading(server: Server) -> bool:
         return False
 
 
-def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
+def test_logs_an_outage_when_it_begins_and_when_it_ends(
     server: Server, settings: Settings, run: Run
 ):
     worker = run("aggregator", environ=pipeline.environ(settings))
@@ -163,7 +165,7 @@ def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
     assert "lasted_s=" in worker.text
 
 
-def test_a_server_that_evicts_is_refused_at_start(server: Server, settings: Settings, run: Run):
+def test_refuses_to_start_with_a_server_that_evicts(server: Server, settings: Settings, run: Run):
     server.client.config_set("maxmemory-policy", "allkeys-lru")
     worker = run("aggregator", environ=pipeline.environ(settings))
     assert worker.end() == 2

@@ -1,4 +1,4 @@
-"""The pipeline carries on by itself: nothing is lost, nothing counted twice, nobody is asked."""
+"""The pipeline recovers by itself; nothing is lost, and nothing counts twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Run = Callable[..., Process]
 
 @pytest.fixture(params=BINARIES, ids=["valkey", "redis"])
 def any_server(request: pytest.FixtureRequest, own_server: Callable[..., Server]) -> Server:
-    """The embedded Valkey, and Debian's Redis 7.0: what works on one works on the other."""
+    """The embedded Valkey, and Redis 7.0 of Debian."""
     if request.param and shutil.which(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
     return own_server(binary=request.param, appendfsync="always")
@@ -43,7 +43,7 @@ def settings_of(any_server: Server) -> Settings:
 
 @pytest.fixture
 def load(settings_of: Settings, run: Run, tmp_path: Path) -> Iterator[Load]:
-    """Readings under way, with one HTTP role in front."""
+    """A load of readings through one HTTP role."""
     url = pipeline.ingest(run, settings_of)
     seed = random.randrange(1 << 32)
     running = Load(url, tmp_path / "ledger.jsonl", readings=READINGS, seed=seed)
@@ -62,7 +62,7 @@ def owners(settings: Settings) -> list[dict]:
     return alive
 
 
-def test_a_destroyed_group_is_created_again_where_the_aggregates_stand(
+def test_a_destroyed_group_is_created_again_behind_the_last_entry_applied(
     load: Load, any_server: Server, settings_of: Settings, run: Run
 ):
     start(run, settings_of, 2)
@@ -76,7 +76,7 @@ def test_a_destroyed_group_is_created_again_where_the_aggregates_stand(
     assert verdict.acknowledged == READINGS
 
 
-def test_flushed_scripts_are_loaded_again(
+def test_recovers_from_a_script_flush(
     load: Load, any_server: Server, settings_of: Settings, run: Run
 ):
     start(run, settings_of, 2)
@@ -87,7 +87,7 @@ def test_flushed_scripts_are_loaded_again(
     assert verdict.is_clean, verdict
 
 
-def test_a_killed_server_comes_back_with_all_that_was_acknowledged(
+def test_a_killed_server_keeps_every_acknowledged_reading(
     load: Load, any_server: Server, settings_of: Settings, run: Run
 ):
     aggregators = start(run, settings_of, 2)
@@ -102,7 +102,7 @@ def test_a_killed_server_comes_back_with_all_that_was_acknowledged(
         assert process.popen.poll() is None, process.text
 
 
-def test_a_worker_that_sleeps_loses_its_partitions_and_does_no_harm_when_it_wakes(
+def test_a_suspended_worker_loses_its_partitions_and_does_no_harm_when_resumed(
     load: Load, settings_of: Settings, run: Run
 ):
     aggregators = start(run, settings_of, 2)
@@ -118,7 +118,7 @@ def test_a_worker_that_sleeps_loses_its_partitions_and_does_no_harm_when_it_wake
     assert verdict.acknowledged == READINGS
 
 
-def test_a_worker_that_stops_in_order_hands_over_within_a_second(settings_of: Settings, run: Run):
+def test_a_worker_that_stops_in_order_hands_over_within_1_s(settings_of: Settings, run: Run):
     first, second = start(run, settings_of, 2)
     wait_until(lambda: len(owners(settings_of)) == 2, "two aggregators")
     assert first.stop() == 0
@@ -135,7 +135,7 @@ def test_workers_share_the_partitions_and_each_has_one_owner(settings_of: Settin
     alive = wait_until(lambda: (o := owners(settings_of)) and len(o) == 3 and o, "three workers")
     owned = sorted(partition for worker in alive for partition in worker["partitions"])
     assert owned == list(range(settings_of.partitions))
-    # By hashes of random ids: of three workers, one may have none, once in some hundred starts.
+    # Owners follow from hashes of random ids: rarely, one of three workers owns nothing.
     assert sum(bool(worker["partitions"]) for worker in alive) >= 2
 
 

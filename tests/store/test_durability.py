@@ -1,4 +1,4 @@
-"""Which servers keep what a 200 promises, level by level."""
+"""Which servers satisfy a durability level."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OFF = {"appendonly": "no"}
     [
         ("memory", {}, {}),
         ("memory", OFF | NEVER, {}),
-        ("memory", OFF, {"role": "slave"}),  # whether it takes writes, readiness says
+        ("memory", OFF, {"role": "slave"}),  # readiness checks whether it accepts writes
         ("memory", {"no-appendfsync-on-rewrite": "yes"}, {}),
         ("aof", EVERYSEC, {}),
         ("aof", {}, {}),
@@ -45,7 +45,7 @@ OFF = {"appendonly": "no"}
         ("fsync", {}, {"redis_version": "10.0.0"}),
     ],
 )
-def test_a_server_that_keeps_the_promise_has_no_faults(level: str, config: dict, info: dict):
+def test_a_server_that_satisfies_the_level_has_no_violations(level: str, config: dict, info: dict):
     assert durability.violations(level, GOOD | config, INFO | info) == []
 
 
@@ -86,32 +86,32 @@ def test_a_server_that_keeps_the_promise_has_no_faults(level: str, config: dict,
         ("memory", {}, {"redis_version": "odd"}, "is odd", "Valkey 7.2 or later"),
     ],
 )
-def test_a_fault_says_what_which_value_and_the_remedy(
+def test_a_violation_names_the_setting_its_value_and_the_remedy(
     level: str, config: dict, info: dict, said: str, remedy: str
 ):
-    (fault,) = durability.violations(level, GOOD | config, INFO | info)
-    assert said in fault
-    assert remedy in fault
+    (violation,) = durability.violations(level, GOOD | config, INFO | info)
+    assert said in violation
+    assert remedy in violation
 
 
-def test_all_faults_are_named_at_once():
+def test_reports_all_violations_at_once():
     bad = GOOD | EVERYSEC | {"maxmemory-policy": "volatile-ttl"}
     found = durability.violations("replicated", bad, INFO | {"redis_version": "6.0.1"})
     assert len(found) == 4
 
 
-def test_an_unknown_level_is_an_error_that_names_the_known_ones():
+def test_an_unknown_level_is_an_error_that_lists_the_levels():
     with pytest.raises(Misconfigured, match=r"durability='disk': use one of memory, aof"):
         durability.violations("disk", GOOD, INFO)
 
 
-def test_what_the_server_does_not_tell_is_taken_from_info_where_info_has_it():
+def test_uses_info_for_settings_that_the_server_does_not_report():
     info = INFO | {"aof_enabled": 1, "maxmemory_policy": "noeviction"}
     assert durability.violations("memory", {}, info) == []
-    (fault,) = durability.violations("aof", {}, info)
-    assert "appendfsync of the server is not reported" in fault
-    (fault,) = durability.violations("aof", {}, info | {"aof_enabled": 0})
-    assert "appendonly of the server is no" in fault
+    (violation,) = durability.violations("aof", {}, info)
+    assert "appendfsync of the server is not reported" in violation
+    (violation,) = durability.violations("aof", {}, info | {"aof_enabled": 0})
+    assert "appendonly of the server is no" in violation
     assert len(durability.violations("aof", {}, INFO)) == 2
 
 
@@ -128,33 +128,33 @@ def judged(client: redis.Redis, level: str) -> list[str]:
     return durability.violations(level, *durability.facts(client))
 
 
-def test_real_servers_are_judged_by_what_they_say(start: Callable[..., Server]):
+def test_checks_real_servers(start: Callable[..., Server]):
     client = start().client  # as `tributary up` starts it: appendfsync everysec
     assert judged(client, "memory") == judged(client, "aof") == []
-    assert [fault.split(" of ")[0] for fault in judged(client, "fsync")] == ["appendfsync"]
+    assert [violation.split(" of ")[0] for violation in judged(client, "fsync")] == ["appendfsync"]
     client.config_set("appendfsync", "always")
     assert judged(client, "fsync") == []
     client.config_set("maxmemory-policy", "allkeys-lfu")
     assert len(judged(client, "memory")) == 1
 
 
-def test_a_server_that_does_not_let_us_ask_is_judged_by_info(start: Callable[..., Server]):
+def test_checks_a_server_that_denies_config_get_by_info(start: Callable[..., Server]):
     server = start()
     server.client.execute_command("ACL", "SETUSER", "default", "-config")
     assert judged(server.client, "memory") == []
-    (fault,) = judged(server.client, "aof")
-    assert "+config|get" in fault
+    (violation,) = judged(server.client, "aof")
+    assert "+config|get" in violation
 
 
-def test_a_master_is_judged_by_its_replicas(start: Callable[..., Server]):
+def test_checks_the_replicas_of_a_master(start: Callable[..., Server]):
     master = start(appendfsync="always", port="0", repl_diskless_sync_delay="0")
     assert "online: 0 of none" in judged(master.client, "replicated")[0]
     master.client.config_set("port", str(port := _free_port()))
     replica = start(replicaof=f"127.0.0.1 {port}")
     wait_until(lambda: judged(master.client, "replicated") == [], "an online replica")
-    (fault,) = [f for f in judged(replica.client, "replicated") if "role" in f]
-    assert "slave" in fault
-    replica.kill()  # a server that is asked to stop in the middle of a synchronisation may not
+    (violation,) = [f for f in judged(replica.client, "replicated") if "role" in f]
+    assert "slave" in violation
+    replica.kill()  # a server may not stop in the middle of a synchronization
 
 
 def _free_port() -> int:

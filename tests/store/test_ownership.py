@@ -1,4 +1,4 @@
-"""Rendezvous hashing: one owner each, and only a leaver's partitions move."""
+"""Rendezvous hashing: one owner per partition, and only the partitions of a leaver move."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def test_every_partition_has_exactly_one_owner(alive: set[str], partitions: int)
 
 
 @given(workers, st.text(min_size=1, max_size=8))
-def test_only_the_partitions_of_who_comes_or_goes_move(alive: set[str], other: str):
+def test_only_the_partitions_of_a_worker_that_joins_or_leaves_move(alive: set[str], other: str):
     for partition in range(32):
         before, after = owner(partition, alive), owner(partition, alive | {other})
         assert after in (before, other)
 
 
-def test_a_worker_counts_itself_even_if_nobody_has_seen_it():
+def test_a_worker_always_counts_itself_as_alive():
     assert owned("me", set(), 4) == {0, 1, 2, 3}
 
 
-def test_shares_are_even_enough():
+def test_partitions_are_distributed_evenly():
     alive = {f"host-{n}" for n in range(4)}
     shares = [len(owned(worker, alive, 1024)) for worker in alive]
     assert min(shares) > 180

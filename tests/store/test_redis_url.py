@@ -1,4 +1,4 @@
-"""Several hosts in a Redis URL are seeds of one cluster; what is printed holds no password."""
+"""Several hosts in a Redis URL are seeds of one cluster; logins are redacted."""
 
 from __future__ import annotations
 

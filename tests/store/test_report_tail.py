@@ -15,7 +15,7 @@ PROCESSES = 4
 
 
 class Process:
-    """An HTTP process: what it was acknowledged, and by which start of the server."""
+    """An HTTP process: the numbers it was acknowledged, and the run id of that server."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -43,7 +43,7 @@ def counts(client: redis.Redis) -> tuple[int, int, int, int]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_entries_lost_in_a_restart_are_numbered_exactly_once(client: redis.Redis, seed: int):
-    """Crashes keep a prefix of all writes, reports included; every process reports again."""
+    """A crash keeps a prefix of all writes, including reports; then every process reports."""
     chance = random.Random(seed)
     processes = [Process(client) for _ in range(PROCESSES)]
     acknowledged = readings = present = 0

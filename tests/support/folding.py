@@ -31,7 +31,7 @@ def append_packed(client: redis.Redis, partition: int, packed: bytes, readings: 
 
 
 def append_frame(client: redis.Redis, partition: int, packed: bytes, readings: int) -> list[int]:
-    """One entry, with the script that ingest uses; its number and that of its last reading."""
+    """Append an entry with append.lua; its number and that of its last reading."""
     limits = {"max_entries": "1000000", "unread_max": "0"}
     command = scripts.append(partition, **limits, readings=readings, frame=packed)
     numbers: list[int] = scripts.run(client, command)

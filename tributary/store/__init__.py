@@ -1,1 +1,1 @@
-"""All that knows Redis: keys, scripts, connections, and what its replies mean."""
+"""Access to Redis: keys, scripts, connections, topology, and its error replies."""

@@ -1,6 +1,6 @@
-"""What each role asks of Redis: for ACLs, and to tell which permission is missing.
+"""The commands that each role sends to Redis: for ACL rules, and to find missing permissions.
 
-A script's commands need the permission of whoever runs it, so they stand here as well.
+The commands in a script need the permissions of the user that calls it, so they are included.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ACCOUNT = (
     ("ZCARD", _DEVICES),
 )
 
-# Role → commands with arguments of the right shape: an ACL may look at the keys among them.
+# Role → commands with arguments of the right shape: an ACL may restrict the keys among them.
 NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "ingest": (
         *_START,
@@ -134,8 +134,8 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-# Commands that a request needs, made so that they change nothing: Redis looks at the permission
-# before it finds the id, the number, the options or the script invalid.
+# Commands that requests need, with arguments that make them fail without changing anything:
+# Redis checks the permission before the id, the number, the options or the script.
 _READ_PROBES = (
     ("HGET", _LATEST, ""),
     ("HMGET", _STATE, ""),
@@ -150,38 +150,38 @@ _WRITE_PROBES = (
 
 
 def check(client: redis.Redis, *, writes: bool) -> None:
-    """Probe what requests need; errors other than of permission are what the probes aim at.
+    """Probe the permissions that requests need; other errors are expected and ignored.
 
     Args:
         client: of the server or cluster.
-        writes: whether what `/record` needs is probed, or what reading needs.
+        writes: whether to probe what `/record` needs, or what the read API needs.
 
     Raises:
-        redis.exceptions.NoPermissionError: naming the first that is missing.
+        redis.exceptions.NoPermissionError: names the first one that is missing.
     """
-    asked = client.pipeline(transaction=False)
+    pipeline = client.pipeline(transaction=False)
     for command in _WRITE_PROBES if writes else _READ_PROBES:
-        asked.execute_command(*command)  # type: ignore[no-untyped-call]
-    for reply in asked.execute(raise_on_error=False):
+        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+    for reply in pipeline.execute(raise_on_error=False):
         if isinstance(reply, redis.exceptions.NoPermissionError):
             raise reply
 
 
 def denied(client: redis.Redis, user: str, role: str) -> list[str]:
-    """What a user of Redis may not do although the role needs it, in the server's words.
+    """The permissions that a Redis user lacks for a role, as the server words them.
 
     Raises:
-        redis.RedisError: the server does not tell (we may not ask), or did not answer.
+        redis.RedisError: ACL DRYRUN is denied, or the server did not reply.
     """
-    asked = client.pipeline(transaction=False)
+    pipeline = client.pipeline(transaction=False)
     for command in NEEDED[role]:
-        asked.acl_dryrun(user, *command)
-    replies: list[Any] = asked.execute()
+        pipeline.acl_dryrun(user, *command)
+    replies: list[Any] = pipeline.execute()
     return sorted({reply.decode() for reply in replies if reply != b"OK"})
 
 
 def rules(role: str) -> list[str]:
-    """The rules of ACL SETUSER that a user of this role needs."""
+    """The rules for ACL SETUSER that a user with this role needs."""
     names = {_rule(command) for command in NEEDED[role]}
     return ["~tributary:*", "-@all", *sorted(names)]
 

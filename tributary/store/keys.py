@@ -1,12 +1,13 @@
-"""Every Redis key: Redis has no schema, so this catalogue is the schema.
+"""Every Redis key. Redis has no schema, so this catalogue is the schema.
 
-Keys of a partition carry the hash tag `{p}`: they live in one Redis Cluster slot, and one
-script can change all of them at once.
+The keys of a partition have the hash tag `{p}`: they are in one Redis Cluster slot, so one
+script can change all of them atomically.
 """
 
 from __future__ import annotations
 
 import zlib
+from functools import cache
 from typing import NamedTuple
 
 GROUP = "aggregator"
@@ -18,7 +19,7 @@ REFUSALS = "tributary:refusals"
 
 
 class Key(NamedTuple):
-    """One kind of key: its pattern, type, content, writer, readers and lifetime."""
+    """One kind of key."""
 
     pattern: str
     type: str
@@ -41,10 +42,12 @@ CATALOGUE = (
         "tributary:{p}:meta",
         "hash",
         "`entries`, `accepted` (sequence numbers of append); `epoch`, `hwm` and the counts of commit; "
-        "`progress`: entry and readings of it that are applied (an entry too large for one commit), "
-        "`begun`, `begun_entry`: readings of it that are not, and its number; `attempt`: entry, entries, number and worker of what is being applied alone; "
-        "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` (what "
-        "survived its start and what was reported since), `restart_lost`, `restart_lost_entries`",
+        "`progress`: id of an entry too large for one commit, and how many of its readings are "
+        "applied; `begun`, `begun_entry`: how many are not, and its number; `attempt`: first "
+        "entry, entries, number and worker of an attempt to apply entries alone; "
+        "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` "
+        "(numbers that survived its start or were reported since), `restart_lost`, "
+        "`restart_lost_entries`",
         "ingest (append, report_tail), aggregator (commit)",
         "all",
         "permanent",
@@ -52,7 +55,7 @@ CATALOGUE = (
     Key(
         "tributary:{p}:latest",
         "hash",
-        "device → JSON, what /collect answers without age and stale flag",
+        "device → JSON, the response of /collect without age and stale flag",
         "aggregator (commit)",
         "api",
         "permanent",
@@ -92,10 +95,10 @@ CATALOGUE = (
     Key(
         "tributary:{p}:once:<key>",
         "string",
-        "digest of the body, then the answer that a request with this Idempotency-Key was given",
+        "digest of the body, then the response to the request with this Idempotency-Key",
         "ingest (append)",
         "ingest (append)",
-        "11 minutes: longer than the claim",
+        "11 minutes, longer than the claim",
     ),
     Key(
         "tributary:{p}:claim:<key>",
@@ -108,7 +111,7 @@ CATALOGUE = (
     Key(
         TOKENS,
         "hash",
-        "SHA-256 of a token → device pattern, scopes, expiry; `version`, new with each change",
+        "SHA-256 of a token → device pattern, scopes, expiry; `version` changes with each change",
         "operators",
         "ingest, api",
         "permanent",
@@ -116,7 +119,7 @@ CATALOGUE = (
     Key(
         TOKEN_USE,
         "hash",
-        "token id with `:series` or `:devices` → how many were first recorded with it; only of "
+        "token id with `:series` or `:devices` → how many were first recorded with it; only for "
         "tokens with a cap",
         "ingest, operators",
         "ingest",
@@ -125,7 +128,7 @@ CATALOGUE = (
     Key(
         REFUSALS,
         "hash",
-        "code → requests refused with it",
+        "error code → number of requests rejected with it",
         "ingest, api",
         "all",
         "permanent",
@@ -136,12 +139,12 @@ CATALOGUE = (
         "aggregator id → time of its last heartbeat, UTC ms of the server",
         "aggregator",
         "all",
-        "permanent; members leave a minute after their last heartbeat",
+        "permanent; members are removed a minute after their last heartbeat",
     ),
     Key(
         CONFIG,
         "hash",
-        "what cannot change once data exists: partitions, windows, average_over, format",
+        "settings that cannot change once data exists: partitions, windows, average_over, format",
         "the first process to start",
         "all",
         "permanent",
@@ -150,47 +153,54 @@ CATALOGUE = (
 
 
 def partition_of(device: str, partitions: int) -> int:
-    """The partition a device belongs to, 0 … partitions - 1; the same for ever."""
+    """The partition of a device, 0 … partitions - 1; it never changes."""
     return zlib.crc32(device.encode()) % partitions
 
 
+@cache
 def readings(partition: int) -> str:
     """Key of the stream of frames."""
     return f"tributary:{{{partition}}}:readings"
 
 
+@cache
 def meta(partition: int) -> str:
     """Key of the hash with epoch, high-water mark and counts."""
     return f"tributary:{{{partition}}}:meta"
 
 
+@cache
 def latest(partition: int) -> str:
     """Key of the hash device → JSON."""
     return f"tributary:{{{partition}}}:latest"
 
 
+@cache
 def devices(partition: int) -> str:
     """Key of the sorted set of devices."""
     return f"tributary:{{{partition}}}:devices"
 
 
+@cache
 def state(partition: int) -> str:
     """Key of the hash series → packed state."""
     return f"tributary:{{{partition}}}:state"
 
 
+@cache
 def windows(partition: int) -> str:
     """Key of the hash series → packed closed slots."""
     return f"tributary:{{{partition}}}:windows"
 
 
+@cache
 def dead(partition: int) -> str:
     """Key of the stream of entries that cannot be applied."""
     return f"tributary:{{{partition}}}:dead"
 
 
 def once(partition: int, key: str) -> str:
-    """Key of the answer that a request with this Idempotency-Key was given."""
+    """Key of the response to the request with this Idempotency-Key."""
     return f"tributary:{{{partition}}}:once:{key}"
 
 
@@ -200,5 +210,5 @@ def claim(partition: int, key: str) -> str:
 
 
 def series(device: str, metric: str) -> str:
-    """Field of a series in `state` and `windows`; a device name holds no `|`."""
+    """Field of a series in `state` and `windows`; a device name cannot contain `|`."""
     return f"{device}|{metric}"

@@ -1,7 +1,7 @@
 """Which aggregator owns which partition: rendezvous hashing over those that are alive. Pure.
 
-No leader, no lease, no lock. Two workers that see different neighbours may both believe in
-one partition for a moment; the epoch then refuses one of them.
+There is no leader, no lease and no lock. Two workers that see different members may both own
+a partition for a moment; the epoch then rejects the commits of one of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ MISSED_HEARTBEATS = 3  # after which a worker counts as dead
 
 
 def owned(worker: str, alive: Collection[str], partitions: int) -> set[int]:
-    """The partitions that belong to `worker` while these are alive; it counts itself in."""
+    """The partitions of `worker` while these workers are alive; it always counts as alive."""
     candidates = {*alive, worker}
     return {p for p in range(partitions) if owner(p, candidates) == worker}
 
@@ -22,7 +22,7 @@ def owner(partition: int, alive: Collection[str]) -> str:
     """The worker with the greatest hash for this partition.
 
     Thaler and Ravishankar, "Using name-based mappings to increase hit rates" (1998): when a
-    worker comes or goes, only its own partitions move.
+    worker joins or leaves, only its own partitions move.
     """
     return max(alive, key=lambda worker: (_weight(worker, partition), worker))
 

@@ -1,4 +1,4 @@
-"""An outage is logged when it starts and when it ends, with its length; not once a second."""
+"""Logs an outage once when it begins, and once when it ends, with its length."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from loguru import logger
 
 
 class Outage:
-    """Whether something that should be there is away, as far as this process knows."""
+    """Whether a dependency is unavailable to this process."""
 
     def __init__(self, of: str, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._of = of
@@ -18,11 +18,11 @@ class Outage:
 
     @property
     def is_on(self) -> bool:
-        """Whether it is away now."""
+        """Whether it is unavailable now."""
         return self._began_at_s is not None
 
     def begin(self, reason: object) -> None:
-        """It is away; only the first time is logged."""
+        """It is unavailable; only the first call is logged."""
         if self._began_at_s is None:
             self._began_at_s = self._clock_s()
             logger.bind(action="outage_began", of=self._of, reason=str(reason)).error(
@@ -30,7 +30,7 @@ class Outage:
             )
 
     def end(self) -> None:
-        """It is back."""
+        """It is available again."""
         if self._began_at_s is not None:
             lasted_s = self._clock_s() - self._began_at_s
             self._began_at_s = None

@@ -10,7 +10,7 @@ from support.sse import Ear
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A whole site, shared by the tests of a module, which use devices of their own."""
+    """A deployment shared by the tests of a module; each uses its own devices."""
     server = Server(tmp_path_factory.mktemp("redis"))
     running = Site(server)
     yield running
@@ -20,7 +20,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def listen() -> Iterator[Callable[..., Ear]]:
-    """Listen to a site for as long as the test takes."""
+    """Listen to a site until the end of the test."""
     ears: list[Ear] = []
 
     def start(site: Site, query: str = "", **headers: str) -> Ear:

@@ -21,7 +21,7 @@ def test_requires_a_token_and_disconnects_within_seconds_of_its_revocation(
     now_ms = utc_ms()
     cars = Token("t1", "cars", "car-*", ("collect", "record"), now_ms)
     secret = tokens.create(site.server.client, cars)
-    # Without any token at all, nobody on this machine would be asked for one.
+    # Until the first token exists, clients on this machine need none.
     tokens.create(site.server.client, Token("t2", "other", "*", ("collect",), now_ms))
     wait_until(lambda: site.get("/api/v1/status")[0] == 401, "the guard to know")
     assert site.get("/api/v1/live?device=car-1")[0] == 401

@@ -1,4 +1,4 @@
-"""The Python client listens, and comes back by itself."""
+"""The Python client receives live updates, and reconnects by itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tributary.client.watching import Event, events
 from tributary.errors import Refused, Unavailable
 
 
-def test_lines_make_events():
+def test_parses_events_from_lines():
     lines = ["retry: 1", ": a comment", "", "id: 1", "event: reading", "data: {", "data:}", ""]
     lines += ["data: x", "", "id: 3", "data: cut off"]
     assert list(events(lines)) == [Event("reading", "1", "{\n}"), Event("message", "1", "x")]
 
 
-def test_watch_gives_what_collect_answers_each_time_it_changes(site: Site):
+def test_watch_yields_the_data_of_collect_on_each_change(site: Site):
     with Tributary(site.url) as tributary:
         watching = tributary.watch("watched")
         tributary.record(device="watched", speed=1.5)
@@ -35,14 +35,14 @@ def test_watch_gives_what_collect_answers_each_time_it_changes(site: Site):
         watching.close()  # type: ignore[attr-defined]
 
 
-def test_watch_takes_a_prefix(site: Site):
+def test_watch_accepts_a_prefix(site: Site):
     with Tributary(site.url) as tributary:
         tributary.record_all([{"device": f"pre-{n}", "speed": n} for n in range(3)])
         heard = {each["device"] for each in islice(tributary.watch(prefix="pre-"), 3)}
     assert heard == {"pre-0", "pre-1", "pre-2"}
 
 
-def test_watch_survives_a_restart_and_misses_nothing_of_what_comes_then(
+def test_watch_reconnects_after_a_restart_and_misses_nothing(
     own_site: Callable[..., Site],
 ):
     site = own_site()
@@ -65,12 +65,12 @@ def test_watch_survives_a_restart_and_misses_nothing_of_what_comes_then(
     assert heard[-1]["current_speed"] == 2
 
 
-def test_watch_of_what_cannot_be_is_refused(site: Site):
+def test_watch_rejects_an_invalid_device_name(site: Site):
     with pytest.raises(Refused) as refused:
         next(Tributary(site.url).watch("{x}"))
     assert refused.value.status == 404
 
 
-def test_watch_gives_up_when_patience_ends():
+def test_watch_gives_up_after_retry_for_s():
     with pytest.raises(Unavailable):
         next(Tributary("http://127.0.0.1:9", retry_for_s=0.3).watch("a"))

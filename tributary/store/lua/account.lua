@@ -1,15 +1,15 @@
 #!lua flags=no-writes
--- account: all that a partition says of where its readings went, as of one moment.
+-- account: all counts of a partition as of one moment.
 --
 -- KEYS[1] readings, KEYS[2] meta, KEYS[3] devices, KEYS[4] state
--- ARGV[1] group, then the fields of meta that are wanted
+-- ARGV[1] group, then the fields of meta to return
 -- returns {values of the fields, entries in the stream, devices, series, ms now, unread, held}
 --   unread: the oldest entry behind hwm that append wrote, as {id, e, n, r}; r is '' unless
---     entries before it are gone (it is needed to tell how many readings they held); {} if none
---   held: id of the oldest entry that an aggregator has been given and has not committed, or ''
+--     entries before it are gone (then its readings show how many those had); {} if none
+--   held: id of the oldest entry that was delivered to an aggregator and not committed, or ''
 -- atomic: counts read one after the other would not add up while readings arrive.
 local readings, meta = KEYS[1], KEYS[2]
-local FOREIGN_MAX = 100 -- entries of strangers that are passed over; more hide what is behind
+local FOREIGN_MAX = 100 -- foreign entries to skip; behind more of them nothing is found
 
 local function field(values, name)
   for i = 1, #values, 2 do

@@ -1,9 +1,8 @@
 #!lua flags=no-writes
--- alive: when each aggregator was last heard of, by the clock of the server.
--- A read-only or full server runs it as well: `heartbeat` writes, so it is refused there.
+-- alive: the age of the last heartbeat of each aggregator, by the clock of the server.
+-- Unlike `heartbeat`, which writes, it also runs on a read-only or full server.
 --
 -- KEYS[1] workers
--- ARGV[1] and more: none
 -- returns {id, ms since its heartbeat, id, ms, …}
 -- atomic: the list and the clock are of one moment.
 local time = redis.call('TIME')

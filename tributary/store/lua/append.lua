@@ -1,27 +1,27 @@
 #!lua
 -- append: number a frame and add it to the stream of its partition.
--- The numbers count entries (e) and readings (n) ever appended. They are what makes loss exact:
--- a reader that finds a gap in them knows how much was trimmed before it was read.
+-- The numbers count all entries (e) and readings (n) ever appended. They make loss exact: a gap
+-- shows the reader how much was trimmed before it was read.
 --
 -- KEYS[1] readings, KEYS[2] meta, KEYS[3] once (optional), KEYS[4] claim (optional)
--- ARGV[1] most entries kept, ARGV[2] entries that may be unread (0: any number),
--- ARGV[3] readings in the frame, ARGV[4] frame; with KEYS[3]: ARGV[5] ms to remember it,
--- ARGV[6] digest of the body, ARGV[7] the answer to remember; with KEYS[4]: ARGV[8] ms of the claim
--- returns {number of the entry, number of its last reading}; -1 if too much is unread; -2 if
--- another body has claimed the key; the answer remembered under KEYS[3] if the same body was
+-- ARGV[1] maximum entries, ARGV[2] maximum unread entries (0: no limit),
+-- ARGV[3] readings in the frame, ARGV[4] frame; with KEYS[3]: ARGV[5] ms to remember it for,
+-- ARGV[6] digest of the body, ARGV[7] the response to remember; with KEYS[4]: ARGV[8] ms of the claim
+-- returns {number of the entry, number of its last reading}; -1 if too many are unread; -2 if
+-- another body has claimed the key; the response remembered under KEYS[3] if the same body was
 -- appended before
--- atomic: a number without its entry would look like a lost entry, an answer remembered without
--- its entry would be a lie, and two retries at once must not both be new.
+-- atomic: a number without its entry would count as lost, a response remembered without its
+-- entry would be false, and of two concurrent retries only one may append.
 local once, claim, unread_max = KEYS[3], KEYS[4], tonumber(ARGV[2])
 if once then
   local digest = ARGV[6]
   if claim and (redis.call('GET', claim) or digest) ~= digest then return -2 end
-  -- Of another body: its claim has expired, and what it has left here goes.
-  local answered = redis.call('GET', once)
-  if answered and string.sub(answered, 1, #digest) == digest then
-    -- A write, so that a WAIT after it waits for what the first time has written, too.
+  -- If it is of another body, its claim has expired, and it is overwritten below.
+  local remembered = redis.call('GET', once)
+  if remembered and string.sub(remembered, 1, #digest) == digest then
+    -- A write, so that a WAIT behind it also waits for what the first request wrote.
     redis.call('PEXPIRE', once, ARGV[5])
-    return string.sub(answered, #digest + 1)
+    return string.sub(remembered, #digest + 1)
   end
 end
 if unread_max > 0 then

@@ -1,18 +1,18 @@
 #!lua flags=allow-oom
--- commit: apply one batch of entries to a partition, all of it or nothing.
--- Refused unless the epoch is still the worker's (nobody has committed since it read it) and
--- the batch begins with the oldest pending entry; one that is begun and stays pending is passed
--- over. So entries are applied in the order of the stream, each once, and everything up to hwm
--- is always applied, except for the rest of the entry that is begun (progress).
+-- commit: apply one batch of entries to a partition, completely or not at all.
+-- Rejected unless the epoch is still the worker's (no one has committed since it read it) and
+-- the batch begins with the oldest pending entry, not counting one that is begun and stays
+-- pending. So entries are applied in the order of the stream, each once, and everything up to
+-- hwm is always applied, except for the rest of the entry that is begun (progress).
 --
 -- KEYS[1] readings, [2] meta, [3] state, [4] windows, [5] latest, [6] devices, [7] dead
--- ARGV[1] group, [2] epoch expected, [3] most dead entries kept,
--- ARGV[4..11] number of arguments of each list, then the lists:
+-- ARGV[1] group, [2] epoch expected, [3] maximum dead entries,
+-- ARGV[4..11] length of each list, then the lists:
 --   the id of the entry that is begun and stays pending (at most one); ids to
 --   acknowledge; meta, state, windows and latest as field, value; devices as score, name; dead
 --   entries as id, reason, readings, fields packed
--- returns 'ok', 'epoch' (somebody else has committed) or 'order' (an older entry is pending)
--- atomic: acknowledging and counting apart would lose or double a batch at a crash between.
+-- returns 'ok', 'epoch' (another worker has committed) or 'order' (an older entry is pending)
+-- atomic: a crash between acknowledging and counting would lose or double the batch.
 -- allow-oom: committing is how a full server drains.
 local readings, meta = KEYS[1], KEYS[2]
 if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[2] then return 'epoch' end
@@ -28,7 +28,7 @@ end
 for k = 3, 5 do redis.call('HLEN', KEYS[k]) end
 redis.call('ZCARD', KEYS[6])
 
--- Lua can spread some 8,000 arguments over one call, hence the chunks.
+-- In chunks, because Lua can unpack only about 8,000 arguments into one call.
 local function each(count, command, key, group)
   local last = at + count - 1
   for first = at, last, 4000 do

@@ -1,14 +1,14 @@
 #!lua
--- replay: append dead entries again; each leaves the dead ones in the same step.
--- They get numbers of their own, so that one which is trimmed unread is found missing like any
--- other. `replayed` and `replayed_entries` say how much of `accepted`, `entries`, `dead` and
--- `dead_entries` is so counted a second time.
+-- replay: append dead entries again, and remove them from the dead entries.
+-- They get new numbers, so that one trimmed unread is found missing like any other. `replayed`
+-- and `replayed_entries` are how much of `accepted`, `entries`, `dead` and `dead_entries` is
+-- therefore counted twice.
 --
 -- KEYS[1] readings, KEYS[2] meta, KEYS[3] dead
--- ARGV[1] most entries kept, ARGV[2] entries that may be unread, then for each dead entry:
---   its id among the dead ones, readings in its frame, frame
--- returns {entries replayed, 1 if it stopped because too much is unread}
--- atomic: a crash between the two would lose the entry, or let it be replayed twice.
+-- ARGV[1] maximum entries, ARGV[2] maximum unread entries, then for each dead entry:
+--   its id in the stream of dead entries, readings in its frame, frame
+-- returns {entries replayed, 1 if it stopped because too many are unread}
+-- atomic: a crash between the two would lose the entry, or replay it twice.
 local readings, meta, dead = KEYS[1], KEYS[2], KEYS[3]
 local replayed = 0
 for i = 3, #ARGV, 3 do

@@ -1,23 +1,23 @@
 #!lua flags=allow-oom
--- report_tail: report to a server that has restarted what was acknowledged before it stopped.
+-- report_tail: report to a restarted server what was acknowledged before it stopped.
 -- Every HTTP process reports the greatest numbers that append returned to it, before it appends
--- again. The server may have lost them: then so many numbers are skipped, and the aggregator
--- counts the gap as lost. Each report adds only what those before it have not covered, so the
--- order of the reports, repeated ones and appends between them do not change the result.
+-- again. If the server has lost them, these numbers are skipped, and the aggregator counts the
+-- gap as lost. Each report adds only what earlier ones did not cover, so the order of reports,
+-- repeated reports and appends between them do not change the result.
 --
 -- KEYS[1] meta
 -- ARGV[1] run id of this server, ARGV[2] run id of the server that acknowledged (empty: none),
 -- ARGV[3] number of the last entry, ARGV[4] of the last reading that it acknowledged
--- returns {number of the last entry, of the last reading, entries, readings that are missing and
--- were not reported before}
--- atomic: two reports at once must not both count the same entries, and an append between the
--- numbers read and the numbers written would be given a number twice.
--- allow-oom: a full server drains only if it can be connected to.
+-- returns {number of the last entry, of the last reading, and entries, readings that are missing
+-- and were not reported before}
+-- atomic: two concurrent reports must not count the same entries twice, and an append between
+-- reading and writing the numbers would reuse one.
+-- allow-oom: a full server can drain only if clients can connect to it.
 local meta, run, reporter = KEYS[1], ARGV[1], ARGV[2]
 local found = redis.call('HMGET', meta, 'entries', 'accepted', 'run', 'tail_entries', 'tail')
 local entries, accepted = tonumber(found[1] or 0), tonumber(found[2] or 0)
 local tail_entries, tail = tonumber(found[4] or 0), tonumber(found[5] or 0)
-if found[3] ~= run then -- nothing was appended since the restart: these are what survived it
+if found[3] ~= run then -- nothing was appended since the restart: these numbers survived it
   tail_entries, tail = entries, accepted
   redis.call('HSET', meta, 'run', run, 'tail_entries', entries, 'tail', accepted)
 end
