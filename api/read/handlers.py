@@ -5,7 +5,6 @@ A handler parses the parameters, checks the token, reads the store and builds th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from api.read.units import UnitPreference
 from tributary.http import flask_app
 from tributary.model import catalogue, reading
 from tributary.model.aggregate import Layout
+from tributary.model.clock import utc_ms
 from tributary.settings import Settings
 
 
@@ -81,7 +81,7 @@ class _Handlers:
             latest = collect.narrowed(latest, metrics)
         if preference.units:
             latest = collect.converted(latest, preference.convert)
-        now_ms = _now_ms()
+        now_ms = utc_ms()
         body, etag = collect.body_and_etag(device, latest, now_ms, self._view.stale_after_ms)
         return _conditional(etag, lambda: body)
 
@@ -94,7 +94,7 @@ class _Handlers:
             return flask_app.json_response(bodies.Devices([], None))
         with self._lists.acquire(g.token):
             page = self._store.devices(narrow, after, limit, access.covers())
-        now_ms = _now_ms()
+        now_ms = utc_ms()
         listed = [build.listed_device(self._view, device, now_ms) for device in page.devices]
         return flask_app.json_response(bodies.Devices(listed, page.next))
 
@@ -112,7 +112,7 @@ class _Handlers:
         latest, packed = self._store.device(device, metrics)
         if latest is None:  # forgotten between the two reads
             raise collect.unknown_device(device)
-        stored, now_ms = StoredDevice(device, latest), _now_ms()
+        stored, now_ms = StoredDevice(device, latest), utc_ms()
         series = build.unpack(self._view, device, metrics, packed)
         return _conditional(
             build.device_etag(self._view, stored, series, now_ms),
@@ -150,14 +150,10 @@ class _Handlers:
         series = build.unpack(self._view, device, [metric], packed)
         if not series:
             raise collect.unknown_metric(device, metric)
-        return _MetricRequest(series[0], span, preference, _now_ms())
+        return _MetricRequest(series[0], span, preference, utc_ms())
 
     def _preference(self) -> UnitPreference:
         return UnitPreference(parameters.units(request.args.get("unit")), self._view.catalogue)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _conditional(etag: str, build_body: Callable[[], Any]) -> Response:

@@ -1,4 +1,4 @@
-"""Every snippet of docs/clients.md that can run here runs, against a real site."""
+"""Every snippet of docs/clients.md runs against a real deployment."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def test_python(site: Site, snippet: str):
 @pytest.mark.parametrize("snippet", blocks("js"))
 def test_javascript(site: Site, start: Start, snippet: str):
     if shutil.which("node") is None:
-        pytest.skip("there is no node")
+        pytest.skip("node is not installed")
     running = start("node", "--input-type=module", "-e", snippet.replace(URL, site.url))
     running.wait_for(re.compile(r"current_engine_temperature: 9"))
 
 
-def test_what_the_board_sends_is_accepted(site: Site):
+def test_accepts_the_request_of_the_board(site: Site):
     text = re.search(r'sizeof body, "(.*)", temperature\)', TEXT)
     assert text is not None
     body = json.loads(text[1].replace('\\"', '"') % 21.5)

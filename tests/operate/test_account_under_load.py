@@ -56,7 +56,7 @@ def test_every_snapshot_adds_up_and_no_counter_decreases(
         return bool(before.pending == 0)
 
     wait_until(drained, "nothing to be pending", 60)
-    print(f"\nseed {seed}; {snapshots} snapshots, {kills} kills; {before['lost']} lost")  # noqa: T201
+    print(f"\nseed {seed}; {snapshots} snapshots, {kills} kills; {before.lost} lost")  # noqa: T201
     assert load.ledger.counts["ok"] == before.accepted
     assert before.applied == counted(client, settings)
     assert before.lost == before.accepted - counted(client, settings)
