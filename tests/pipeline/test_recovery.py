@@ -123,7 +123,7 @@ def test_a_worker_that_stops_in_order_hands_over_within_1_s(settings_of: Setting
     wait_until(lambda: len(owners(settings_of)) == 2, "two aggregators")
     assert first.stop() == 0
     wait_until(
-        lambda: [len(o["partitions"]) for o in owners(settings_of)] == [settings_of.partitions],
+        lambda: [len(o.partitions) for o in owners(settings_of)] == [settings_of.partitions],
         "the other to own every partition",
         timeout_s=1.0,
     )
@@ -133,10 +133,10 @@ def test_a_worker_that_stops_in_order_hands_over_within_1_s(settings_of: Setting
 def test_workers_share_the_partitions_and_each_has_one_owner(settings_of: Settings, run: Run):
     start(run, settings_of, 3)
     alive = wait_until(lambda: (o := owners(settings_of)) and len(o) == 3 and o, "three workers")
-    owned = sorted(partition for worker in alive for partition in worker["partitions"])
+    owned = sorted(partition for worker in alive for partition in worker.partitions)
     assert owned == list(range(settings_of.partitions))
     # Owners follow from hashes of random ids: rarely, one of three workers owns nothing.
-    assert sum(bool(worker["partitions"]) for worker in alive) >= 2
+    assert sum(bool(worker.partitions) for worker in alive) >= 2
 
 
 def test_readings_wait_for_the_first_aggregator(load: Load, settings_of: Settings, run: Run):
