@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -68,7 +69,7 @@ class Admission:
         else:  # the token may be in the body
             if head.content_encoding != "identity":
                 self._decompress(request)
-            token = self._guard.admit(head, writes=True, secret=door.secret(request))
+            token = self._guard.admit(head, writes=True, secret=partial(door.secret, request))
         batch = door.parse(request, now_ms, self._rules)
         if token is not None:
             token.check("record", () if token.is_for_all else batch.devices())

@@ -22,6 +22,7 @@ from support.pipeline import environ
 from support.processes import ROOT, Process
 from support.webs import Web
 from tributary import log
+from tributary.auth import tokens
 from tributary.errors import Refused
 from tributary.http.flask_app import HttpError
 from tributary.http.response import Response
@@ -41,6 +42,8 @@ class StationDoor(Door):
     )
 
     def secret(self, request: Request) -> str:
+        if request.query["key"] == "-":
+            raise tokens.unauthorized("missing token")
         return request.query["key"]
 
     def parse(self, request: Request, arrived_ms: int, rules: Rules) -> Batch:

@@ -140,14 +140,19 @@ class Guard:
         self._tasks.append(task)
 
     def admit(
-        self, headers: RequestHeaders, *, writes: bool = False, secret: str | None = None
+        self,
+        headers: RequestHeaders,
+        *,
+        writes: bool = False,
+        secret: Callable[[], str] | None = None,
     ) -> Token | None:
         """The token of a request; None where no token is required.
 
         Args:
             headers: its header fields.
             writes: whether the request changes stored data.
-            secret: the token, if it is not in the Authorization header; empty if there is none.
+            secret: finds the token if it is not in the Authorization header; called only if one
+                is required.
 
         Raises:
             Refused: 401 without a valid token; where no token is required, 421 for an unknown
@@ -171,7 +176,7 @@ class Guard:
             return None
         now_ms = time.time_ns() // 1_000_000
         if secret is not None:  # not part of the header fields, so it must not be cached
-            return table.find(secret, now_ms)
+            return table.find(secret(), now_ms)
         token = table.find(tokens.secret_of(headers.authorization), now_ms)
         headers.memo = (table, token)
         return token
