@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
-from tributary import settings
-from tributary.cli import interrupts, load_table, terminal
+from tributary.cli import interrupts, load_table, options, terminal
 from tributary.client import Tributary
 from tributary.errors import Misconfigured, Unavailable
 from tributary.load import Journal, Loader, Source, Start, Tally, file, rows, survey
@@ -34,14 +33,7 @@ _STATE_DIR = Path("~/.local/state/tributary/load")
     metavar="FILE…",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
 )
-@click.option(
-    "--url", default="http://127.0.0.1:8000", show_default=True, help="address of the server"
-)
-@click.option(
-    "--token",
-    envvar=settings.TOKEN_VARIABLE,
-    help=f"credential, if the server requires one [{settings.TOKEN_VARIABLE}]",
-)
+@options.server
 @click.option("--device-column", metavar="COLUMN", help="column of the device")
 @click.option("--time-column", metavar="COLUMN", help="column of recorded_at")
 @click.option(

@@ -32,6 +32,19 @@ def add(*names: str) -> Callable[[Function], Function]:
     return decorate
 
 
+def server(function: Function) -> Function:
+    """Add the options of commands that are HTTP clients."""
+    url = click.option(
+        "--url", default="http://127.0.0.1:8000", show_default=True, help="address of the server"
+    )
+    token = click.option(
+        "--token",
+        envvar=settings.TOKEN_VARIABLE,
+        help=f"credential, if the server requires one [{settings.TOKEN_VARIABLE}]",
+    )
+    return url(token(function))
+
+
 def load(given: dict[str, Any]) -> Settings:
     """Read the settings from the environment and the given options."""
     return settings.load(overrides=given)

@@ -12,8 +12,7 @@ from rich.progress import ProgressColumn, Task
 from rich.table import Table
 from rich.text import Text
 
-from tributary import settings
-from tributary.cli import interrupts, terminal
+from tributary.cli import interrupts, options, terminal
 from tributary.client import Tributary
 from tributary.errors import Unavailable
 from tributary.simulate import fleet
@@ -49,14 +48,7 @@ _CARS_SHOWN_MAX = 8
     type=click.FloatRange(0, min_open=True),
     help="duration",
 )
-@click.option(
-    "--url", default="http://127.0.0.1:8000", show_default=True, help="address of the server"
-)
-@click.option(
-    "--token",
-    envvar=settings.TOKEN_VARIABLE,
-    help=f"credential, if the server requires one [{settings.TOKEN_VARIABLE}]",
-)
+@options.server
 @click.option(
     "--seed",
     default=1,

@@ -26,6 +26,8 @@ from tributary.model.window import parse_duration_ms
 from tributary.standalone import data_dir, embedded_server
 from tributary.store import redis_client
 
+_CAP = click.IntRange(0)
+
 
 @click.group("token", epilog="Example: tributary token create --name car-7 --device 'car-7'")
 def command() -> None:
@@ -42,52 +44,24 @@ def command() -> None:
     type=click.Choice(get_args(Scope)),
     help=f"permission; can be repeated [default: {SCOPES[0]}]",
 )
-@click.option(
-    "--series-max",
-    type=click.IntRange(0),
-    default=0,
-    help="maximum number of new series; 0: unlimited",
-)
-@click.option(
-    "--devices-max",
-    type=click.IntRange(0),
-    default=0,
-    help="maximum number of new devices; 0: unlimited",
-)
-@click.option(
-    "--expires-in",
-    metavar="DURATION",
-    help="how long it is valid, like 12h or 90d [default: forever]",
-)
+@click.option("--series-max", type=_CAP, default=0, help="limit of new series; 0: unlimited")
+@click.option("--devices-max", type=_CAP, default=0, help="limit of new devices; 0: unlimited")
+@click.option("--expires-in", metavar="DURATION", help="how long it is valid, like 12h or 90d")
 @options.add(*options.RUNNING)
-def create(  # noqa: PLR0913 - one parameter per option
-    name: str,
-    device: str,
-    scopes: tuple[Scope, ...],
-    expires_in: str | None,
-    *,
-    series_max: int,
-    devices_max: int,
-    **given: Any,
-) -> None:
+def create(scopes: tuple[Scope, ...], expires_in: str | None, **given: Any) -> None:
     """Create a token and print its secret. Only its SHA-256 is stored."""
     now_ms = time.time_ns() // 1_000_000
     token = Token(
         id=secrets.token_hex(4),
-        name=name,
-        device=device,
         scopes=scopes or SCOPES[:1],
         created_at_ms=now_ms,
         expires_at_ms=None if expires_in is None else _expiry_ms(now_ms, expires_in),
-        series_max=series_max,
-        devices_max=devices_max,
+        **{name: given.pop(name) for name in ("name", "device", "series_max", "devices_max")},
     )
     with _client(given, creates=True) as client:
         secret = tokens.create(client, token)
-    click.echo(
-        f"token {token.id}; the secret is shown only once; send it as Authorization: Bearer …",
-        err=True,
-    )
+    note = "the secret is shown only once; send it as Authorization: Bearer …"
+    click.echo(f"token {token.id}; {note}", err=True)
     click.echo(secret)
 
 
@@ -102,17 +76,8 @@ def list_tokens(*, as_json: bool, **given: Any) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
-    table = Table(
-        "id",
-        "name",
-        "device",
-        "scopes",
-        "series max",
-        "devices max",
-        "created",
-        "expires",
-        box=None,
-    )
+    columns = ("id", "name", "device", "scopes", "series max", "devices max", "created", "expires")
+    table = Table(*columns, box=None)
     for row in rows:
         scopes = ", ".join(row["scopes"])
         table.add_row(
