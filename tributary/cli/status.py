@@ -26,7 +26,7 @@ def command(*, as_json: bool, **given: Any) -> None:
     try:
         found = deployment.status()
     except TributaryError as error:
-        click.echo(f"tributary: {deployment.place}: {error}", err=True)
+        click.echo(f"tributary: {deployment.address}: {error}", err=True)
         sys.exit(1)
     problems, warnings = status.problems(found), status.warnings(found)
     extra = {"faults": problems, "warnings": warnings}

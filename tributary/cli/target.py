@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,7 @@ def find(given: dict[str, Any]) -> Settings:
     if options.is_named(given, "redis_url"):
         return settings
     directory = Path(settings.data_dir).resolve()
-    if options.is_named(given, "data_dir"):
-        return _embedded(settings, directory)
-    if data_dir.is_running(directory):
+    if options.is_named(given, "data_dir") or data_dir.is_running(directory):
         return _embedded(settings, directory)
     running = data_dir.running()
     if len(running) > 1:
@@ -61,8 +60,7 @@ def _embedded(settings: Settings, directory: Path) -> Settings:
 def _is_deployment(settings: Settings) -> bool:
     """Whether a role has used the server at the URL; assume so if it replies with an error."""
     try:
-        client = redis_client.connect(settings)
-        with redis_client.failures():
+        with contextlib.closing(redis_client.connect(settings)) as client, redis_client.failures():
             return bool(client.exists(keys.CONFIG))
     except ConnectionGone:
         return False
@@ -71,25 +69,25 @@ def _is_deployment(settings: Settings) -> bool:
 
 
 class Target:
-    """A deployment that is looked at again and again, and may be away at times."""
+    """A deployment to poll; it can be unavailable at times."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.client: redis.Redis = redis_client.connect(settings)
-        self._has_agreed = False
+        self._has_read_partitions = False
 
     @property
-    def place(self) -> str:
-        """The URL, as it may be printed."""
+    def address(self) -> str:
+        """The URL without its password."""
         return redis_url.redacted(self.settings.redis_url)
 
     def status(self) -> Status:
-        """Its status, over as many partitions as its data has.
+        """The status of all partitions of the stored data.
 
         Raises:
-            Unavailable: the server cannot answer now.
+            Unavailable: the server is unavailable.
         """
-        if not self._has_agreed:
+        if not self._has_read_partitions:
             self.settings = status.with_stored_partitions(self.client, self.settings)
-            self._has_agreed = True
+            self._has_read_partitions = True
         return status.read(self.client, self.settings)

@@ -28,7 +28,7 @@ from tributary.operate.top_view import Outage, Snapshot
 
 _STALE_EVERY_S = 2.0  # counting devices is more expensive than reading partitions
 _ONCE_HEIGHT = 40
-_PICTURE_WIDTH = 90
+_SVG_WIDTH = 90
 
 
 class Watch:
@@ -47,7 +47,7 @@ class Watch:
         """Whether the last snapshot failed."""
         return self._unavailable_since_s is not None
 
-    def look(self, now_s: float, now_ms: int) -> None:
+    def poll(self, now_s: float, now_ms: int) -> None:
         """Take a snapshot; `now_s` is monotonic, `now_ms` is UTC."""
         try:
             found = self._target.status()
@@ -64,12 +64,12 @@ class Watch:
             self._before, self._now = self._now, Snapshot(found, now_s, stale)
             self._unavailable_since_s = None
 
-    def drawn(self, now_s: float, height: int) -> RenderableType:
+    def render(self, now_s: float, height: int) -> RenderableType:
         """The current frame."""
         outage = None
         if self._unavailable_since_s is not None:
             outage = Outage(now_s - self._unavailable_since_s, self._reason)
-        return top_view.frame(self._now, self._before, outage, self._target.place, height)
+        return top_view.frame(self._now, self._before, outage, self._target.address, height)
 
 
 @click.command("top", epilog="Example: tributary top --interval-ms 500")
@@ -102,23 +102,23 @@ def command(*, interval_ms: int, once: bool, svg: str | None, **given: Any) -> N
 def _once(watch: Watch, interval_s: float, svg: str | None) -> int:
     """Print a frame of two snapshots, since a rate needs two; return the exit status."""
     for pause_s in (interval_s, 0.0):
-        watch.look(time.monotonic(), _now_ms())
+        watch.poll(time.monotonic(), _now_ms())
         if watch.is_unavailable:
             break
         time.sleep(pause_s)
-    drawn = watch.drawn(time.monotonic(), _ONCE_HEIGHT)
-    terminal.console().print(drawn)
+    frame = watch.render(time.monotonic(), _ONCE_HEIGHT)
+    terminal.console().print(frame)
     if svg:
-        _save(drawn, svg)
+        _save(frame, svg)
     return int(watch.is_unavailable)
 
 
-def _save(drawn: RenderableType, path: str) -> None:
-    canvas = Console(record=True, width=_PICTURE_WIDTH, file=io.StringIO(), force_terminal=True)
-    canvas.print(drawn)
-    picture = canvas.export_svg(title="tributary top")
+def _save(frame: RenderableType, path: str) -> None:
+    console = Console(record=True, width=_SVG_WIDTH, file=io.StringIO(), force_terminal=True)
+    console.print(frame)
+    image = console.export_svg(title="tributary top")
     try:  # without the font, which would be fetched from another host
-        Path(path).write_text(re.sub(r"@font-face {.*?}", "", picture, flags=re.DOTALL))
+        Path(path).write_text(re.sub(r"@font-face {.*?}", "", image, flags=re.DOTALL))
     except OSError as error:
         raise Misconfigured(f"cannot write --svg {path}: {error.strerror}") from None
 
@@ -127,14 +127,14 @@ def _draw_live(watch: Watch, interval_s: float) -> None:
     console = Console()
     with _cbreak_mode(), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            begun_s = time.monotonic()
-            watch.look(begun_s, _now_ms())
-            live.update(watch.drawn(time.monotonic(), console.height), refresh=True)
-            if _quits_within(max(0.0, begun_s + interval_s - time.monotonic())):
+            started_s = time.monotonic()
+            watch.poll(started_s, _now_ms())
+            live.update(watch.render(time.monotonic(), console.height), refresh=True)
+            if _quit_pressed(max(0.0, started_s + interval_s - time.monotonic())):
                 return
 
 
-def _quits_within(timeout_s: float) -> bool:
+def _quit_pressed(timeout_s: float) -> bool:
     """Whether q is pressed within that time; other keys are ignored."""
     until_s = time.monotonic() + timeout_s
     while select.select([sys.stdin], [], [], max(0.0, until_s - time.monotonic()))[0]:
