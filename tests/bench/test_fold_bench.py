@@ -1,4 +1,4 @@
-"""The measurements run, and lose nothing; what they measure here means nothing."""
+"""The benchmarks of the fold and of memory run, and lose nothing."""
 
 from __future__ import annotations
 

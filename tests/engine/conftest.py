@@ -14,13 +14,13 @@ from support.waiting import wait_until
 from engine.engine import PROGRAMS, Engine, Stack
 
 _TIMEOUT_S = 120.0
-# Only `scripts/containers` runs these: they need root, several minutes, and a working engine.
+# `scripts/containers` runs these: they need root, an engine, and several minutes.
 collect_ignore_glob = [] if "CONTAINERS" in os.environ else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """podman, with the stand-ins of the base images."""
+    """podman, with substitutes for the base images."""
     for program in PROGRAMS:
         if shutil.which(program) is None:
             needed(program)
@@ -43,7 +43,7 @@ def new_stack(engine: Engine) -> Stack:
 
 @pytest.fixture(scope="session")
 def running(new_stack: Stack) -> Iterator[Stack]:
-    """The services, started once; `stack` is how a test gets them."""
+    """The services, started once; tests use `stack`."""
     try:
         new_stack.up()
         yield new_stack
@@ -53,7 +53,7 @@ def running(new_stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(running: Stack) -> Stack:
-    """All services, healthy, whatever the test before has stopped."""
+    """All services, started again and healthy."""
     running.start()
     for container in running.containers:
         wait_until(lambda: running.is_healthy(container), f"{container} to be healthy", _TIMEOUT_S)  # noqa: B023

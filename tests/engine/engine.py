@@ -1,8 +1,8 @@
 """A real container engine: podman with runc, and podman-compose on compose.yaml.
 
-It runs without systemd and without an image registry. The base images are stand-ins with the
-names that the Dockerfiles and compose.yaml use, made of Debian's packages and of the Valkey that
-the embedded server runs; everything above them is the real thing.
+It needs neither systemd nor an image registry. The base images are substitutes with the names in
+the Dockerfiles and compose.yaml, made from Debian packages and the embedded Valkey; all layers
+above them are built as usual.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _BUILD = ("build", "--quiet", "--pull=never", "--isolation", "chroot", "--format
 _DEBIAN = "trixie"
 _PACKAGES = "python3,python3-venv,ca-certificates,valkey-tools"
 _BASE = f"localhost/tributary-test-{_DEBIAN}:1"
-# runc may not raise these limits on every machine, so the containers get modest ones. podman's
-# resolver loses questions while containers start: they are repeated after one second, not five.
+# runc may not raise these limits on every machine, so they are low. podman's resolver drops queries
+# while containers start: retry after one second instead of five.
 _CONF = """[containers]
 default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
 dns_options = ["timeout:1", "attempts:5"]
@@ -53,7 +53,7 @@ class Engine:
         """One podman command.
 
         Raises:
-            AssertionError: it failed, with what it printed.
+            AssertionError: it failed; the message contains its output.
         """
         command = [str(self.wrapper), *words]
         done = subprocess.run(
@@ -64,29 +64,29 @@ class Engine:
         return done
 
     def inspect(self, kind: str, name: str) -> dict[str, Any]:
-        """What `podman KIND inspect NAME` says."""
+        """The output of `podman KIND inspect NAME`."""
         found: list[dict[str, Any]] = json.loads(self.run(kind, "inspect", name).stdout)
         return found[0]
 
     def exists(self, image: str) -> bool:
-        """Whether an image is stored."""
+        """Whether an image exists locally."""
         return self.run("image", "exists", image, check=False).returncode == 0
 
     def prepare(self) -> None:
-        """Make the stand-ins of the base images that are missing; they are kept between runs."""
+        """Create missing base images; they are cached between runs."""
         python, server = base_images()
         if not self.exists(_BASE):
             self._bootstrap()
         if not self.exists(python):
             self._derive(python, "RUN ln -sf python3 /usr/bin/python\n")
         if not self.exists(server):
-            # Debian closes /etc/valkey to other users, and the configuration is mounted there.
+            # In Debian only its user can read /etc/valkey, where the configuration is mounted.
             rules = "RUN rm -rf /etc/valkey && mkdir /data && chown 999:999 /data\n"
             rules += "COPY valkey-server /usr/local/bin/\n"
             self._derive(server, rules, Path(get_binary_path()))
 
     def build(self, dockerfile: str, *tags: str) -> None:
-        """Build an image of this checkout; pip finds packages as it does outside."""
+        """Build an image of this checkout, with the pip configuration of the machine."""
         options = [option for tag in tags for option in ("--tag", tag)]
         for path in ("/etc/pip.conf", os.environ.get("PIP_CERT", "")):
             if path and Path(path).exists():
@@ -114,7 +114,7 @@ class Engine:
 
 
 def base_images() -> tuple[str, str]:
-    """The names of the base images: of the Dockerfiles, and of the service redis."""
+    """The base images of the Dockerfiles and of the service redis."""
     names = {
         name
         for file in DOCKERFILES
@@ -150,7 +150,7 @@ class Stack:
         assert not check or done.returncode == 0, done.stdout + done.stderr
 
     def image(self, service: str) -> str:
-        """The name under which podman-compose looks for the image of a service."""
+        """The image name that podman-compose uses for a service."""
         return f"localhost/{self._project}_{service}"
 
     def name(self, service: str, number: int = 1) -> str:
@@ -159,7 +159,7 @@ class Stack:
 
     @property
     def volume(self) -> str:
-        """The volume with the data of Redis."""
+        """The name of the Redis volume."""
         return f"{self._project}_redis-data"
 
     @property
@@ -170,17 +170,17 @@ class Stack:
         return [self.name("ingest"), self.name("api"), *workers, self.name("redis")]
 
     def up(self) -> None:
-        """Start everything. podman-compose reads neither `deploy.replicas` nor conditions."""
+        """Start all services. podman-compose ignores `deploy.replicas` and conditions."""
         replicas = composefile.services()["aggregator"]["deploy"]["replicas"]
         self.compose("up", "--detach", "--no-build", "--scale", f"aggregator={replicas}")
 
     def start(self) -> None:
-        """Start again what has stopped, Redis first."""
+        """Start all containers that are stopped, Redis first."""
         for name in reversed(self.containers):
             self.engine.run("start", name)
 
     def remove(self) -> None:
-        """Remove everything that `up` and the build have made."""
+        """Remove containers, networks, volumes and images."""
         services = [*self.ports, "aggregator"]
         for command, names in (
             (("rm", "--force", "--time", "1"), self.containers),
@@ -191,15 +191,15 @@ class Stack:
             self.engine.run(*command, *names, check=False)
 
     def exec(self, container: str, *words: str, check: bool = True, given: bytes = b"") -> bytes:
-        """Run a command in a container; what it printed."""
+        """Run a command in a container and return its output."""
         options = ("--interactive",) if given else ()
         done = self.engine.run("exec", *options, container, *words, given=given, check=check)
         return done.stdout
 
     def redis(self, *words: str) -> bytes:
-        """A command of valkey-cli in the container of Redis."""
+        """Run valkey-cli in the container of Redis."""
         return self.exec(self.name("redis"), "valkey-cli", *words)
 
     def is_healthy(self, container: str) -> bool:
-        """The health check of the image, or of compose.yaml, once."""
+        """Run the health check once."""
         return self.engine.run("healthcheck", "run", container, check=False).returncode == 0

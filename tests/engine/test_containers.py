@@ -19,17 +19,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SERVICES = composefile.services()
 
 
-def ask(stack: Stack, service: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+def send(stack: Stack, service: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     return request(f"http://127.0.0.1:{stack.ports[service]}", method, path, body, {})
 
 
 def record(stack: Stack, device: str, **metrics: float) -> None:
-    answer = ask(stack, "ingest", "POST", "/record", {"device": device, **metrics})
-    assert answer == (200, {"success": True})
+    response = send(stack, "ingest", "POST", "/record", {"device": device, **metrics})
+    assert response == (200, {"success": True})
 
 
 def count(stack: Stack, device: str, metric: str) -> int:
-    status, body = ask(stack, "api", "GET", f"/api/v1/devices/{device}")
+    status, body = send(stack, "api", "GET", f"/api/v1/devices/{device}")
     return body["metrics"][metric]["total"]["count"] if status == 200 else 0
 
 
@@ -41,7 +41,7 @@ def state(stack: Stack, container: str) -> dict[str, Any]:
 def test_a_reading_that_ingest_records_is_collected_from_api(stack: Stack):
     record(stack, "car-8", engine_temperature=92.5)
     wait_until(lambda: count(stack, "car-8", "engine_temperature") == 1, "the reading")
-    collected = ask(stack, "api", "GET", "/collect?device=car-8")[1]
+    collected = send(stack, "api", "GET", "/collect?device=car-8")[1]
     assert collected["current_engine_temperature"] == 92.5
 
 
@@ -110,7 +110,7 @@ def test_a_container_runs_as_its_user_without_capabilities_or_a_writable_root(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_container_has_the_limits_of_the_file(stack: Stack, service: str):
+def test_a_container_has_the_configured_limits(stack: Stack, service: str):
     limits = SERVICES[service]["deploy"]["resources"]["limits"]
     host = state(stack, stack.name(service))["HostConfig"]
     assert host["Memory"] == {"512M": 512 * 1024**2, "1G": 1024**3}[limits["memory"]]
@@ -127,7 +127,7 @@ def test_only_the_two_http_ports_are_published_and_only_on_loopback(stack: Stack
 
 
 @pytest.mark.parametrize("service", ["aggregator", "redis"])
-def test_a_container_of_the_store_network_has_no_route_out(stack: Stack, service: str):
+def test_the_store_network_has_no_route_to_the_internet(stack: Stack, service: str):
     routes = stack.exec(stack.name(service), "cat", "/proc/net/route").decode().splitlines()[1:]
     assert routes
     assert not [route for route in routes if route.split()[1] == "00000000"]
@@ -138,14 +138,14 @@ def test_ingest_is_unhealthy_while_redis_is_paused_and_healthy_again_after(stack
     stack.engine.run("pause", redis)
     try:
         assert not stack.is_healthy(ingest)
-        status, _ = ask(stack, "ingest", "POST", "/record", {"speed": 1})
+        status, _ = send(stack, "ingest", "POST", "/record", {"speed": 1})
         assert status == 503
     finally:
         stack.engine.run("unpause", redis)
     wait_until(lambda: stack.is_healthy(ingest), "ingest to be healthy again", 30)
 
 
-def test_an_aggregator_is_not_healthy_because_another_one_is(stack: Stack):
+def test_the_health_of_an_aggregator_is_its_own(stack: Stack):
     last, other = stack.name("aggregator", 1), stack.name("aggregator", 2)
     stack.engine.run("stop", "--time", "20", other)
     assert stack.is_healthy(last)
@@ -179,7 +179,7 @@ def test_a_container_that_is_stopped_exits_0(stack: Stack, service: str):
     assert state(stack, name)["State"]["ExitCode"] == 0
 
 
-def test_what_was_acknowledged_is_counted_once_after_every_container_was_killed(stack: Stack):
+def test_acknowledged_readings_are_counted_once_after_all_containers_are_killed(stack: Stack):
     for number in range(20):
         record(stack, "car-9", speed=number)
     for name in stack.containers:
@@ -190,7 +190,7 @@ def test_what_was_acknowledged_is_counted_once_after_every_container_was_killed(
 
 
 @pytest.mark.parametrize("service", ["ingest", "aggregator"])
-def test_an_image_has_tributary_and_nothing_to_install_or_test_with(stack: Stack, service: str):
+def test_an_image_contains_tributary_without_installers_and_tests(stack: Stack, service: str):
     found = stack.exec(stack.name(service), "find", "/opt/tributary", "-name", "*.dist-info")
     installed = {Path(line).name.split("-")[0] for line in found.decode().splitlines()}
     assert "tributary" in installed
@@ -205,4 +205,4 @@ def test_an_image_declares_its_user_its_signal_and_its_health_check(stack: Stack
     assert image["Config"]["User"] == SERVICES[service]["user"]
     assert image["Config"]["StopSignal"] == "SIGTERM"
     assert image["Healthcheck"]["Test"][:3] == ["CMD", "tributary", "health"]
-    assert image["Size"] < 500e6  # bytes, the stand-in of the base image included
+    assert image["Size"] < 500e6  # bytes, including the substitute for the base image

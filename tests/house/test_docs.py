@@ -1,4 +1,4 @@
-"""What is written is true: tables equal the code, paths exist, the README's commands run."""
+"""The documents are correct: generated tables, paths, and the commands of the README."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from scripts import documents
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("compose/*.md")])
 README = (ROOT / "README.md").read_text()
+_PATH = r"`((?:tributary|ingest|aggregator|api|tests|scripts|docs|compose|bench)/[\w./-]*)`"
 
 
 @pytest.mark.parametrize("name", documents.rendered())
-def test_tables_are_those_of_the_code(name: str):
+def test_generated_documents_are_current(name: str):
     assert (ROOT / "docs" / name).read_text() == documents.rendered()[name], "run scripts/docs"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_links_and_paths_exist(path: Path):
-    text = path.read_text()
-    for target in re.findall(r"\]\((?!http)([^)#]+)", text):
-        assert (path.parent / target).exists(), f"{path.name} links to {target}"
-    for name in re.findall(
-        r"`((?:tributary|ingest|aggregator|api|tests|scripts|docs|compose|bench)/[\w./-]*)`",
-        text,
-    ):
-        assert (ROOT / name).exists(), f"{path.name} names {name}"
+def test_links_and_paths_exist():
+    missing = []
+    for path in DOCUMENTS:
+        text = path.read_text()
+        links = re.findall(r"\]\((?!http)([^)#]+)", text)
+        missing += [f"{path}: {link}" for link in links if not (path.parent / link).exists()]
+        names = re.findall(_PATH, text)
+        missing += [f"{path}: {name}" for name in names if not (ROOT / name).exists()]
+    assert not missing
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_code_fences_are_closed(path: Path):
-    assert path.read_text().count("\n```") % 2 == 0
+def test_code_fences_are_closed():
+    assert not [path for path in DOCUMENTS if path.read_text().count("\n```") % 2]
 
 
 def blocks(language: str) -> list[str]:
@@ -49,18 +48,20 @@ def test_the_result_is_visible_by_line_25():
     assert lines.index('{"success":true}') <= 25
 
 
-def test_the_commands_of_the_readme_do_what_it_says(tmp_path: Path):
-    start, ask = blocks("sh")
-    ready, answers = blocks("text")[:2]
+def test_the_commands_of_the_readme_print_what_it_shows(tmp_path: Path):
+    start, requests = blocks("sh")
+    ready, responses = blocks("text")[:2]
     environ = {"TRIBUTARY_PORT": "0", "TRIBUTARY_DATA_DIR": str(tmp_path / "data")}
-    # The port is another, lest a test disturb a Tributary that runs on this machine.
+    # On a free port, because Tributary may already run on this machine.
     up = Process(shlex.split(start), environ, cwd=ROOT)
     try:
         pattern = re.escape(ready.strip()).replace("8000", r"(\d+)")
         port = up.wait_for(re.compile(pattern), 60)[1]
-        asked = ask.replace("127.0.0.1:8000", f"127.0.0.1:{port}").splitlines()
-        said = [_until_applied(command) for command in asked]
-        assert [_shape(line) for line in said] == [_shape(line) for line in answers.splitlines()]
+        commands = requests.replace("127.0.0.1:8000", f"127.0.0.1:{port}").splitlines()
+        printed = [_until_applied(command) for command in commands]
+        assert [_shape(line) for line in printed] == [
+            _shape(line) for line in responses.splitlines()
+        ]
     finally:
         assert up.stop() == 0
 
@@ -73,7 +74,7 @@ def _until_applied(command: str) -> str:
 
 
 def _shape(line: str) -> str:
-    """The line without the moment it was printed at."""
+    """The line without times."""
     line = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", line)
     return re.sub(r'"age_ms":\d+', '"age_ms":N', line)
 
@@ -88,7 +89,7 @@ def test_every_command_of_the_readme_exists():
         assert "Example: tributary" in done.stdout
 
 
-def test_every_heading_of_the_changelog_is_known():
+def test_the_changelog_has_only_standard_headings():
     text = (ROOT / "CHANGELOG.md").read_text()
     allowed = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= allowed

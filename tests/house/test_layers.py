@@ -1,4 +1,4 @@
-"""Who may import whom: the roles meet in `tributary`, and nowhere else."""
+"""Packages import only the layers below them; roles never import each other."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ALLOWED = {
 }
 FILES = [
     path.relative_to(ROOT)
-    for room in ("tributary", *sorted(ROLES))
-    for path in sorted((ROOT / room).rglob("*.py"))
+    for package in ("tributary", *sorted(ROLES))
+    for path in sorted((ROOT / package).rglob("*.py"))
 ]
 
 
 def imported(path: Path) -> dict[str, bool]:
-    """Our packages that a file imports, and whether only inside a function."""
+    """The project packages that a file imports, and whether only inside functions."""
     tree = ast.parse((ROOT / path).read_text())
     top = {id(node) for node in tree.body}
     found: dict[str, bool] = {}
@@ -52,7 +52,7 @@ def test_roles_import_only_tributary_and_themselves():
     assert not wrong
 
 
-# What follows is about the packages in `tributary`: each may import those before it.
+# The packages in `tributary`: each may import those before it.
 ORDER = (
     "model",
     "store",
@@ -63,14 +63,14 @@ ORDER = (
     "standalone",
     "cli",
 )
-# These speak HTTP like any client: they import no store, but each other as named here.
-APART: dict[str, set[str]] = {"client": set(), "load": {"client"}, "simulate": {"client"}}
-LOOSE = {"errors", "failpoints", "log", "settings"}  # under every package
-# Imports against the order, module by module.
-AGAINST: dict[str, set[str]] = {
-    # it writes files that only their owner may read
+# HTTP clients: they import no store, and each other only as listed here.
+CLIENTS: dict[str, set[str]] = {"client": set(), "load": {"client"}, "simulate": {"client"}}
+LOOSE = {"errors", "failpoints", "log", "settings"}  # below every package
+# Exceptions, by module.
+EXCEPTIONS: dict[str, set[str]] = {
+    # writes files that only their owner may read
     "tributary/load/journal.py": {"tributary.standalone.private"},
-    # pure: the parsers of its values
+    # pure functions that parse its values
     "tributary/settings.py": {
         "tributary.auth.browsers",
         "tributary.auth.cors",
@@ -80,7 +80,7 @@ AGAINST: dict[str, set[str]] = {
 
 
 def modules(path: Path) -> set[str]:
-    """The modules of `tributary` that a file imports, or their names."""
+    """The modules and names of `tributary` that a file imports."""
     found = set()
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
@@ -91,39 +91,39 @@ def modules(path: Path) -> set[str]:
 
 
 def below(package: str) -> set[str]:
-    """The packages that this one may import."""
-    if package in APART:
-        return {*LOOSE, "model", package, *APART[package]}
+    """The packages that a package may import."""
+    if package in CLIENTS:
+        return {*LOOSE, "model", package, *CLIENTS[package]}
     if package == "cli":
-        return {*LOOSE, *ORDER, *APART, "__version__"}
+        return {*LOOSE, *ORDER, *CLIENTS, "__version__"}
     return {*LOOSE, "__version__", *ORDER[: ORDER.index(package) + 1]}
 
 
-def test_packages_import_only_those_before_them():
+def test_packages_import_only_lower_layers():
     wrong = [
         f"{path} imports {name}"
         for path in FILES
         if path.parts[0] == "tributary"
-        and (package := path.parts[1].removesuffix(".py")) in {*ORDER, *APART}
-        for name in modules(path) - AGAINST.get(str(path), set())
+        and (package := path.parts[1].removesuffix(".py")) in {*ORDER, *CLIENTS}
+        for name in modules(path) - EXCEPTIONS.get(str(path), set())
         if name.split(".")[1] not in below(package)
     ]
     assert not wrong
 
 
-def test_few_modules_are_loose_and_they_import_only_what_is_pure():
+def test_the_loose_modules_are_listed_and_import_only_pure_code():
     loose = {path.stem: path for path in FILES if path.parent == Path("tributary")}
     assert set(loose) == {*LOOSE, "__init__", "__main__"}
     wrong = [
         f"{loose[each]} imports {name}"
         for each in LOOSE
-        for name in modules(loose[each]) - AGAINST.get(str(loose[each]), set())
+        for name in modules(loose[each]) - EXCEPTIONS.get(str(loose[each]), set())
         if name.split(".")[1] not in {*LOOSE, "model"}
     ]
     assert not wrong
 
 
-def test_nobody_imports_the_command_line():
+def test_no_module_imports_the_command_line():
     inside = ("tributary/cli", "tributary/__main__.py")
     assert not [
         path

@@ -12,11 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NOT_YET = (
     "bench/",
     "docs/benchmarks",
-    "scripts/",
     "tests/bench/",
     "tests/cli/",
-    "tests/deploy/",
-    "tests/house/",
     "tests/standalone/",
 )
 _NOT_TEXT = re.compile(r"\.(png|svg|ico|lock|json|csv|gz|zip|map|js)$|/vendor/|^LICENSE$")

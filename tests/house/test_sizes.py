@@ -8,14 +8,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE_MAX, FUNCTION_MAX, MEDIAN_MAX = 300, 40, 10
-# Over by their imports: a line for each package.
+# Files over the limit, each with the reason.
 LONGER = {
+    # 30 lines of imports
     "ingest/recorder.py": 302,
     # one state machine
     "tributary/http/lane/connection.py": 355,
 }
-ROOMS = ("tributary", "ingest", "aggregator", "api", "bench", "tests/faults")
-SOURCES = [path.relative_to(ROOT) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+PACKAGES = ("tributary", "ingest", "aggregator", "api", "bench", "tests/faults")
+SOURCES = [
+    path.relative_to(ROOT)
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+]
 TESTS = [
     path.relative_to(ROOT)
     for path in sorted((ROOT / "tests").rglob("*.py"))
@@ -24,7 +29,7 @@ TESTS = [
 
 
 def functions(path: Path) -> dict[str, int]:
-    """Lines of each function; a route's factory counts without the routes inside it."""
+    """The lines of each function, without the functions that it defines."""
     found = {}
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

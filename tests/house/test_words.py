@@ -1,4 +1,4 @@
-"""Rules of the house that a search can hold."""
+"""Conventions that a search can check."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from tributary import errors
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("tributary", "ingest", "aggregator", "api")
+PACKAGES = ("tributary", "ingest", "aggregator", "api")
 SOURCES = {
     str(path.relative_to(ROOT)): path.read_text()
-    for room in ROOMS
-    for path in sorted((ROOT / room).rglob("*.py"))
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
 }
 TESTS = {
     str(path.relative_to(ROOT)): path.read_text() for path in sorted((ROOT / "tests").rglob("*.py"))
@@ -23,7 +23,7 @@ TESTS = {
 
 
 def found(pattern: str, texts: dict[str, str], *allowed: str) -> list[str]:
-    """Files that match, outside those allowed."""
+    """The files that match, except those allowed."""
     return [
         name for name, text in texts.items() if re.search(pattern, text) and name not in allowed
     ]
@@ -36,20 +36,20 @@ def test_keys_are_built_in_one_place():
 def test_the_environment_is_read_in_one_place():
     allowed = {
         "tributary/settings.py",
-        "tributary/standalone/supervisor.py",  # hands it down to children
-        "tributary/cli/options.py",  # whether a Redis was named at all
+        "tributary/standalone/supervisor.py",  # passes it to child processes
+        "tributary/cli/options.py",  # whether a Redis was configured
         "tributary/standalone/data_dir.py",  # XDG_STATE_HOME
     }
     assert not found(r"os\.environ|getenv", SOURCES, *allowed)
 
 
-def test_nothing_is_mocked():
+def test_no_test_uses_mock_objects():
     assert not found(
         r"unittest\.mock|import mock|MagicMock|fakeredis", TESTS, "tests/house/test_words.py"
     )
 
 
-def test_tests_wait_for_conditions_and_never_sleep():
+def test_tests_wait_for_conditions_instead_of_sleeping():
     allowed = (
         "tests/support/waiting.py",
         "tests/house/test_words.py",
@@ -58,10 +58,10 @@ def test_tests_wait_for_conditions_and_never_sleep():
     assert not found(r"\btime\.sleep\(", TESTS, *allowed)
 
 
-def test_there_are_few_broad_handlers_and_none_is_empty():
+def test_broad_handlers_are_listed_and_no_handler_is_empty():
     allowed = (
         "tributary/store/pipe.py",
-        "tributary/http/lane/connection.py",  # a fault in one request is a 500, not the end of others
+        "tributary/http/lane/connection.py",  # a bug in one request is a 500, and other requests continue
     )
     broad = found(r"except (Base)?Exception\b|except:", SOURCES, *allowed)
     assert not broad
@@ -84,15 +84,15 @@ def subclasses(base: type) -> list[type]:
 @pytest.mark.parametrize(
     "error", [e for e in subclasses(errors.TributaryError) if e.__module__ == "tributary.errors"]
 )
-def test_every_error_is_raised_somewhere_and_says_what_it_means(error: type):
+def test_every_error_is_raised_and_documented(error: type):
     assert error.__doc__
     used = [name for name, text in SOURCES.items() if re.search(rf"\b{error.__name__}\(", text)]
     assert [name for name in used if name != "tributary/errors.py"], error.__name__
 
 
-def test_every_script_of_redis_has_its_header():
+def test_every_lua_script_has_a_header():
     for path in (ROOT / "tributary" / "store" / "lua").glob("*.lua"):
         head = path.read_text()
         for word in ("KEYS[1]", "ARGV[1]", "-- returns", "-- atomic", f"-- {path.stem}:"):
-            assert word in head, f"{path.name} does not say {word}"
+            assert word in head, f"{path.name} lacks {word}"
         assert not re.search(r"'(KEYS|SCAN)'", head)
