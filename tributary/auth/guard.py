@@ -151,8 +151,7 @@ class Guard:
         Args:
             headers: its header fields.
             writes: whether the request changes stored data.
-            secret: finds the token if it is not in the Authorization header; called only if one
-                is required.
+            secret: finds a token that is not in Authorization; called only if one is required.
 
         Raises:
             Refused: 401 without a valid token; where no token is required, 421 for an unknown
