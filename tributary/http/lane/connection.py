@@ -312,9 +312,11 @@ class Connection(asyncio.Protocol):
             self._enter(READING)  # `resume_writing` continues
         else:
             self.deadline_s = self._context.idle_deadline_s
-            self._flow.resume_reading()
+            if self._flow.is_read_paused:
+                self._flow.resume_reading()
             if self._framer.unread_bytes or self._flow.is_eof:
-                self._enter(READING)
+                if self._state is not READING:
+                    self._enter(READING)
                 asyncio.get_running_loop().call_soon(self._advance)
             else:
                 self._enter(IDLE)
