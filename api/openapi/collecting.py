@@ -6,8 +6,8 @@ from typing import Any
 
 from api.live.subscription import DEVICES_MAX
 from api.live.subscription import PAGE_DEFAULT as LIVE_PAGE_DEFAULT
-from api.openapi import parts
-from api.openapi.parts import Part, query, schema
+from api.openapi import operation_parts as parts
+from api.openapi.operation_parts import Part, query, schema
 from api.read import bodies
 from api.read.parameters import HISTORY_DEFAULT, PAGE_DEFAULT, PAGE_MAX, WINDOW_DEFAULT
 from api.read.units import UNITS

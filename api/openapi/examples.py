@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from api.openapi.parts import JSON
+from api.openapi.operation_parts import JSON
 
 When = Literal[
     "",

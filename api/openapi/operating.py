@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.openapi import parts
-from api.openapi.parts import content, ref
+from api.openapi import operation_parts as parts
+from api.openapi.operation_parts import content, ref
 
 _STATUS = """\
 Counts are readings since the data was created:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.openapi import parts
-from api.openapi.parts import JSON, Part, ref
+from api.openapi import operation_parts as parts
+from api.openapi.operation_parts import JSON, Part, ref
 from tributary.settings import Settings
 
 NDJSON = "application/x-ndjson"

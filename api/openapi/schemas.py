@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from api.openapi.parts import REF, Part, closed, ref, schema
+from api.openapi.operation_parts import REF, Part, closed, ref, schema
 from api.read import bodies
 from tributary.http.error_body import ErrorBody
 from tributary.model import reading

@@ -1,6 +1,6 @@
 """The status of a deployment: where its readings are, who works on them, and what is wrong."""
 
-from tributary.operate.status.deployment import (
+from tributary.operate.status.deployment_status import (
     Aggregator,
     Status,
     aggregators_alive,

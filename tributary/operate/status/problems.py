@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tributary.operate.status.deployment import Status
+from tributary.operate.status.deployment_status import Status
 from tributary.operate.status.server import Server
 
 BEHIND_S = 60.0  # the aggregators do not keep up when an entry is pending for longer
