@@ -1,1 +1,1 @@
-"""Measurements that anyone can run: `scripts/bench NAME`; each prints what it measured and where."""
+"""Benchmarks: `scripts/bench NAME`; each prints its results and the machine."""

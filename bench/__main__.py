@@ -28,25 +28,14 @@ from bench import (
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def bench() -> None:
     """Measure Tributary on this machine."""
-    # An exit, so that the servers that were started are stopped on the way out.
+    # Exit regularly, so that the servers of the benchmark are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-for command in (
-    bench_ingest.command,
-    bench_collect.command,
-    bench_freshness.command,
-    bench_slowloris.command,
-    bench_bombs.command,
-    bench_fold.command,
-    bench_framing.command,
-    bench_memory.command,
-    bench_quantiles.command,
-    bench_live.command,
-    bench_page.command,
-    bench_sustained.command,
-    bench_joining.command,
-    bench_durability.command,
-):
-    bench.add_command(command)
+for module in (
+    bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
+    bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_sustained,
+    bench_joining, bench_durability,
+):  # fmt: skip
+    bench.add_command(module.command)
 bench(prog_name="scripts/bench")

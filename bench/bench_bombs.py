@@ -1,10 +1,9 @@
-"""How much memory hostile requests take: the peak of the HTTP worker beside what it held before."""
+"""Memory that hostile requests take: the peak of the HTTP worker compared with its memory before."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import socket
 import zlib
@@ -23,26 +22,27 @@ _PIPELINED = 100
 
 
 @click.command("bombs", epilog="Example: scripts/bench bombs --json bombs.json")
-@click.option("--json", "out", type=click.Path(path_type=Path), help="write the figures here, too")
+@click.option(
+    "--json", "out", type=click.Path(path_type=Path), help="also write the figures to this file"
+)
 def command(out: Path | None) -> None:
     """Peak memory of the HTTP worker under gzip bombs, header bombs and deep JSON."""
     rows = []
-    with launch.deployment() as (url, _):
-        worker = _worker()
+    with launch.deployment() as (url, _, worker):
         for name, requests in _BOMBS.items():
-            _forget_peak(worker)
+            _reset_peak(worker)
             before = _kib(worker, "VmRSS")
             statuses = {_status(url, data) for data in requests()}
             peak = _kib(worker, "VmHWM")
             rows.append((name, sorted(statuses), before / 1024, (peak - before) / 1024))
-    click.echo(machine.described() + "\n")
-    click.echo("| requests | answers | before MiB | more at the peak MiB |")
+    click.echo(machine.description() + "\n")
+    click.echo("| requests | statuses | before MiB | peak increase MiB |")
     click.echo("|---|---|---|---|")
-    for name, answers, before_mib, more_mib in rows:
-        told = ", ".join(map(str, answers))
-        click.echo(f"| {name} | {told} | {before_mib:.1f} | {more_mib:.1f} |")
+    for name, found, before_mib, increase_mib in rows:
+        codes = ", ".join(map(str, found))
+        click.echo(f"| {name} | {codes} | {before_mib:.1f} | {increase_mib:.1f} |")
     if out is not None:
-        out.write_text(json.dumps({"machine": machine.described(), "rows": rows}, indent=1))
+        out.write_text(json.dumps({"machine": machine.description(), "rows": rows}, indent=1))
 
 
 def _post(body: bytes, *fields: bytes) -> bytes:
@@ -56,7 +56,7 @@ def _zeros(count_mib: int) -> bytes:
     return b"".join(packer.compress(block) for _ in range(count_mib)) + packer.flush()
 
 
-def _packed(body: bytes) -> Iterator[bytes]:
+def _gzipped(body: bytes) -> Iterator[bytes]:
     for _ in range(_TIMES):
         yield _post(body, b"Content-Encoding: gzip")
 
@@ -76,16 +76,16 @@ def _distinct_heads() -> Iterator[bytes]:
 
 
 _BOMBS: dict[str, Callable[[], Iterator[bytes]]] = {
-    "a plain body of 1 MiB": lambda: _plain(b" " * (_MIB - 7) + b'{"n":1}'),
-    "gzip, 1 MiB to 1 GiB": lambda: _packed(_zeros(1000)),
-    "gzip, 10 KiB to 10 MiB": lambda: _packed(_zeros(10)),
-    "gzip in gzip": lambda: _packed(gzip.compress(_zeros(1000))),
-    "gzip, 50,000 empty members": lambda: _packed(gzip.compress(b"") * 50_000),
+    "uncompressed body of 1 MiB": lambda: _plain(b" " * (_MIB - 7) + b'{"n":1}'),
+    "gzip, 1 MiB to 1 GiB": lambda: _gzipped(_zeros(1000)),
+    "gzip, 10 KiB to 10 MiB": lambda: _gzipped(_zeros(10)),
+    "gzip in gzip": lambda: _gzipped(gzip.compress(_zeros(1000))),
+    "gzip, 50,000 empty members": lambda: _gzipped(gzip.compress(b"") * 50_000),
     "500,000 brackets": lambda: _plain(b"[" * 500_000),
-    "a number of 1,000,000 digits": lambda: _plain(b'{"n":' + b"9" * 1_000_000 + b"}"),
+    "number of 1,000,000 digits": lambda: _plain(b'{"n":' + b"9" * 1_000_000 + b"}"),
     "3,000 header fields": lambda: iter([_post(b"", *[b"X: a"] * 3000)] * _TIMES),
-    "a header field of 10 MB": lambda: iter([_post(b"", b"X: " + b"a" * 10_000_000)] * _TIMES),
-    f"{_BLOCKS:,} header blocks of 2 KB, none twice": _distinct_heads,
+    "header field of 10 MB": lambda: iter([_post(b"", b"X: " + b"a" * 10_000_000)] * _TIMES),
+    f"{_BLOCKS:,} distinct header blocks of 2 KB": _distinct_heads,
 }
 
 
@@ -94,46 +94,27 @@ def _status(url: str, data: bytes) -> int:
     with socket.create_connection((address.hostname, address.port), 30) as connection:
         try:
             connection.sendall(data)
-        except OSError:  # refused before it was all sent: the answer is there
+        except OSError:  # rejected before everything was sent; the response is waiting
             return _read(connection)
         return _read(connection)
 
 
 def _read(connection: socket.socket) -> int:
-    answer = b""
-    while more := connection.recv(65_536):
-        answer += more
-    return int(answer.split(b" ", 2)[1])
+    response = b""
+    while data := connection.recv(65_536):
+        response += data
+    return int(response.split(b" ", 2)[1])
 
 
-def _worker() -> int:
-    """The HTTP worker among the processes that this one has started."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (status := _proc(int(entry.name), "status")):
-            found = re.search(rb"^PPid:\s+(\d+)", status, re.MULTILINE)
-            parents[int(entry.name)] = int(found[1]) if found else 0
-    family = {os.getpid()}
-    while more := {child for child, parent in parents.items() if parent in family} - family:
-        family |= more
-    webs = {pid for pid in family if b"\0web\0" in _proc(pid, "cmdline")}
-    (worker,) = (pid for pid in webs if parents[pid] in webs)
-    return worker
-
-
-def _proc(pid: int, name: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
-
-
-def _forget_peak(pid: int) -> None:
+def _reset_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def _kib(pid: int, field: str) -> int:
-    found = re.search(rb"^%b:\s+(\d+) kB" % field.encode(), _proc(pid, "status"), re.MULTILINE)
-    if found is None:
-        raise SystemExit("bench: the HTTP worker has ended")
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        raise SystemExit("bench: the HTTP worker has exited") from None
+    found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
+    assert found is not None
     return int(found[1])

@@ -1,4 +1,4 @@
-"""`/collect` against what one would ask instead, and against itself with many devices."""
+"""`/collect` compared with alternatives, and with itself with many devices."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bench.rounds import Comparison
 
 CASES = ("collect",)
 COMPARISONS = (
-    Comparison("/collect, against webdis HGET", "collect", Webdis.name, 1.3),
-    Comparison("/collect, against InfluxDB's mean over 15 min", "collect", InfluxDB.name, 200),
+    Comparison("/collect vs webdis HGET", "collect", Webdis.name, 1.3),
+    Comparison("/collect vs InfluxDB mean over 15 min", "collect", InfluxDB.name, 200),
 )
 _FEW = 1_000
 _MANY, _MANY_SHORT = 1_000_000, 20_000
@@ -27,65 +27,73 @@ _LATENCY_S, _LATENCY_SHORT_S = 20.0, 1.0
 
 @click.command("collect", epilog="Example: scripts/bench collect --rounds 3 --devices 200000")
 @compare_options.shared
-@click.option("--devices", type=click.IntRange(_FEW), help="many of them  [default: 1000000]")
 @click.option(
-    "--points", type=click.IntRange(1), default=_POINTS, show_default=True, help="in InfluxDB"
+    "--devices",
+    type=click.IntRange(_FEW),
+    help="devices of the large deployment  [default: 1000000]",
+)
+@click.option(
+    "--points",
+    type=click.IntRange(1),
+    default=_POINTS,
+    show_default=True,
+    help="points in InfluxDB",
 )
 def command(
-    *, short: bool, to: Path | None, devices: int | None, points: int, **given: Any
+    *, short: bool, to: Path | None, devices: int | None, points: int, **plan_options: Any
 ) -> None:
-    """/collect against webdis HGET, Flask and InfluxDB's mean, and with many devices.
+    """/collect compared with webdis HGET, Flask and the mean of InfluxDB, and with many devices.
 
-    The answers of the devices are written into Redis directly, as the aggregator leaves them.
+    The stored responses of the devices are written to Redis directly, as an aggregator would.
     """
-    disturbance = machine.disturbance()
-    plan = compare_options.plan(short=short, **given)
+    warning = machine.load_warning()
+    plan = compare_options.plan(short=short, **plan_options)
     folder = compare_options.folder(to, short=short)
     many = devices or (_MANY_SHORT if short else _MANY)
-    everyone: list[Peer] = [
+    all_peers: list[Peer] = [
         Tributary("api", devices=_FEW), Webdis(devices=_FEW), InfluxDB(points),
         PlainFlask("api", devices=_FEW),
     ]  # fmt: skip
-    peers, skipped = compare_options.present(everyone)
-    populated = 1 + 2 * plan.rounds * len(plan.connections)
-    with compare_options.bar(plan.steps(peers, CASES) + populated + 1) as bar:
-        contest = rounds.run(peers, CASES, plan, bar.step)
-        found_many = device_counts.measure(_FEW, many, plan, bar.step)
-        most = max(s.rate for s in contest.samples if s.peer == Tributary.name)
-        bar.step("latency at half of the maximum rate")
-        half = latency.measure(
-            Tributary("api", devices=_FEW), "collect", most,
+    peers, skipped = compare_options.installed(all_peers)
+    device_steps = 1 + 2 * plan.rounds * len(plan.connections)
+    with compare_options.bar(plan.steps(peers, CASES) + device_steps + 1) as bar:
+        outcome = rounds.run(peers, CASES, plan, bar.step)
+        many_devices = device_counts.measure(_FEW, many, plan, bar.step)
+        max_rate = max(s.rate for s in outcome.samples if s.peer == Tributary.name)
+        bar.step("latency at half the maximum rate")
+        half_load = latency.measure(
+            Tributary("api", devices=_FEW), "collect", max_rate,
             _LATENCY_SHORT_S if short else _LATENCY_S,
         )  # fmt: skip
     notes = [
-        *disturbance,
-        *contest.notes,
+        *warning,
+        *outcome.notes,
         *skipped,
-        f"InfluxDB holds {points:,} points of one series in 15 min",
+        f"InfluxDB has {points:,} points of one series in 15 min",
     ]
     found = {
         "conditions": report.conditions(plan, peers, notes),
-        "verdicts": rounds.compare(contest.samples, COMPARISONS, Tributary.name),
-        "samples": contest.samples,
-        "populations": found_many,
-        "at_half": half,
+        "verdicts": rounds.compare(outcome.samples, COMPARISONS, Tributary.name),
+        "samples": outcome.samples,
+        "device_counts": many_devices,
+        "half_load": half_load,
     }
-    _write(folder, found, found_many, half)
+    _write(folder, found, many_devices, half_load)
 
 
 def _write(
     folder: Path,
     found: dict[str, Any],
-    many: list[device_counts.Populations],
-    half: latency.AtHalf,
+    many_devices: list[device_counts.DeviceCounts],
+    half_load: latency.HalfLoad,
 ) -> None:
     samples, conditions = found["samples"], found["conditions"]
     parts = [
         report.head("Collect", conditions),
         report.verdicts(found["verdicts"]),
-        report.populations(many),
+        report.device_counts(many_devices),
         report.rates(samples, conditions["promises"]),
-        report.at_half(half),
+        report.half_load(half_load),
     ]
     markdown = "\n".join(parts)
     click.echo(markdown)
@@ -93,9 +101,9 @@ def _write(
         folder / "collect.png",
         f"/collect; {conditions['machine']}",
         [
-            plot.rates(samples, CASES, "Answers"),
-            plot.populations(many),
-            plot.at_half(half),
+            plot.rates(samples, CASES, "Requests"),
+            plot.device_counts(many_devices),
+            plot.half_load(half_load),
         ],
     )
     for path in [*report.write(folder, "collect", markdown, found), picture]:

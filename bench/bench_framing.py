@@ -1,4 +1,4 @@
-"""What framing a request costs: by hand with cached header blocks, and with llhttp each time."""
+"""The cost of framing a request: the parser of the lane with its caches, and llhttp."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CALLS = 20_000
 
 
 class _Message:
-    """What llhttp reports without header fields: the target, the body, and its end."""
+    """Collects the target and the body from llhttp, without header fields."""
 
     def __init__(self) -> None:
         self.target = self.body = b""
@@ -42,7 +42,7 @@ class _Message:
 
 
 class _MessageWithFields(_Message):
-    """Also the header fields, as every general server needs them."""
+    """Also collects the header fields, as a general server must."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ def _by_llhttp(message: _Message) -> Callable[[], object]:
 
 
 def measure_us(run: Callable[[], object], rounds: int) -> float:
-    """Microseconds of one call: the best round, the one that was disturbed least."""
+    """Microseconds per call in the fastest round."""
     best_ns = float("inf")
     for _ in range(rounds):
         began_ns = time.process_time_ns()
@@ -105,7 +105,7 @@ def measure_us(run: Callable[[], object], rounds: int) -> float:
 @click.command("framing", epilog="Example: scripts/bench framing")
 @click.option("--rounds", default=30, show_default=True, type=click.IntRange(1))
 def command(rounds: int) -> None:
-    """Compare framing by hand with framing by llhttp, and with parsing each header block."""
+    """Compare the framing of the lane with llhttp, and with parsing a header block."""
     rows = {
         "by hand, route cached by the whole head": _cached_route(),
         "by hand, header block cached": _by_hand(),

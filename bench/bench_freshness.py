@@ -1,7 +1,7 @@
-"""How long after its 200 a reading is visible in `/collect`, while others keep arriving.
+"""The time from the 200 of a reading until `/collect` shows it, under load.
 
-An open-loop load of single POSTs runs beside a probe. The probe posts a reading of a device of
-its own, notes when the 200 came, and asks `/collect` until it shows that reading.
+An open-loop load of single POSTs runs beside a probe, which records readings of its own device and
+polls `/collect` after each 200.
 """
 
 from __future__ import annotations
@@ -24,34 +24,32 @@ _PROBE = "bench-probe"
 
 
 @click.command("freshness", epilog="Example: scripts/bench freshness --rate 1000 --seconds 20")
-@click.option("--rate", default=1000, show_default=True, help="readings a second in the background")
+@click.option("--rate", default=1000, show_default=True, help="readings per second of the load")
 @click.option("--seconds", default=20.0, show_default=True, help="how long to measure")
 def command(rate: int, seconds: float) -> None:
     """Time from 200 to visible in /collect: p50, p90, p99, max."""
-    with launch.deployment() as (url, _):
+    with launch.deployment() as (url, *_):
         load = _Load(url, rate, seconds)
         load.start()
         delays_ms = _probe(url, seconds)
         load.join()
     p50, p90, p99, most = np.percentile(delays_ms, [50, 90, 99, 100])
-    click.echo(f"machine    {machine.described()}")
-    click.echo(f"load       {load.rate:.0f} single-reading POSTs/s answered (asked for {rate})")
+    click.echo(f"machine    {machine.description()}")
+    click.echo(f"load       {load.rate:.0f} single-reading POSTs/s completed (target {rate})")
     click.echo(f"freshness  {len(delays_ms)} probes: p50 {p50:.1f} ms, p90 {p90:.1f} ms, "
                f"p99 {p99:.1f} ms, max {most:.1f} ms")  # fmt: skip
 
 
 class _Load(threading.Thread):
-    """An open-loop load beside the probe."""
-
     def __init__(self, url: str, rate: int, seconds: float) -> None:
         super().__init__(daemon=True)
-        self._url, self._asked, self._seconds = url, rate, seconds
+        self._url, self._target, self._seconds = url, rate, seconds
         self.rate = 0.0
 
     def run(self) -> None:
         request = Request("POST", "/record", ONE)
         self.rate = openloop.run(
-            self._url, request, rate=self._asked, seconds=self._seconds, connections=_SENDERS
+            self._url, request, rate=self._target, seconds=self._seconds, connections=_SENDERS
         ).rate
 
 
@@ -62,24 +60,24 @@ def _probe(url: str, seconds: float) -> list[float]:
     number = 0
     while time.monotonic() < until_s:
         number += 1
-        _ask(connection, "POST", "/record", json.dumps({"device": _PROBE, "n": number}))
-        answered_s = time.perf_counter()
+        _request(connection, "POST", "/record", json.dumps({"device": _PROBE, "n": number}))
+        acknowledged_s = time.perf_counter()
         while True:
-            answer = json.loads(_ask(connection, "GET", f"/collect?device={_PROBE}"))
-            if answer.get("current_n") == number:
+            document = json.loads(_request(connection, "GET", f"/collect?device={_PROBE}"))
+            if document.get("current_n") == number:
                 break
-        delays_ms.append((time.perf_counter() - answered_s) * 1000)
+        delays_ms.append((time.perf_counter() - acknowledged_s) * 1000)
         time.sleep(0.01)
     connection.close()
     return delays_ms
 
 
-def _ask(
+def _request(
     connection: http.client.HTTPConnection, method: str, path: str, body: str | bytes | None = None
 ) -> bytes:
     connection.request(method, path, body)
     response = connection.getresponse()
     text = response.read()
     if response.status not in (http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND):
-        raise SystemExit(f"bench: {method} {path} was answered {response.status}: {text.decode()}")
+        raise SystemExit(f"bench: {method} {path} got {response.status}: {text.decode()}")
     return text

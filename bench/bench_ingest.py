@@ -1,4 +1,4 @@
-"""`POST /record` against what one would use instead, in one run."""
+"""`POST /record` compared with alternatives, in one run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.rounds import Comparison
 
 CASES = ("single", "array", "columns")
 COMPARISONS = (
-    Comparison("one reading, against webdis XADD", "single", Webdis.name, 1.5),
-    Comparison("one reading, against VictoriaMetrics", "single", VictoriaMetrics.name, 1.8),
-    Comparison("one reading, against Flask + gunicorn", "single", PlainFlask.name, 20),
-    Comparison("one reading, against the tutorial app", "single", Tutorial.name, 20),
-    Comparison("array of 1,000, against 1,000 lines", "array", VictoriaMetrics.name, 1.2),
-    Comparison("columns of 1,000, against 1,000 lines", "columns", VictoriaMetrics.name, 5),
+    Comparison("one reading vs webdis XADD", "single", Webdis.name, 1.5),
+    Comparison("one reading vs VictoriaMetrics", "single", VictoriaMetrics.name, 1.8),
+    Comparison("one reading vs Flask + gunicorn", "single", PlainFlask.name, 20),
+    Comparison("one reading vs tutorial app", "single", Tutorial.name, 20),
+    Comparison("array of 1,000 vs 1,000 lines", "array", VictoriaMetrics.name, 1.2),
+    Comparison("columns of 1,000 vs 1,000 lines", "columns", VictoriaMetrics.name, 5),
 )
 _LATENCY_S, _LATENCY_SHORT_S = 20.0, 1.0
 _REQUESTS, _REQUESTS_SHORT = 10_000_000, 5_000
@@ -31,69 +31,86 @@ _REQUESTS, _REQUESTS_SHORT = 10_000_000, 5_000
 @click.command("ingest", epilog="Example: scripts/bench ingest --rounds 3 --connections 32")
 @compare_options.shared
 @click.option(
-    "--requests", type=click.IntRange(100_000), help="to watch memory  [default: 10000000]"
+    "--requests",
+    type=click.IntRange(100_000),
+    help="requests of the memory test  [default: 10000000]",
 )
-@click.option("--timed/--untimed", default=True, show_default=True, help="times in the batches")
+@click.option(
+    "--timed/--untimed", default=True, show_default=True, help="batches with or without times"
+)
 def command(
-    *, short: bool, to: Path | None, requests: int | None, timed: bool, **given: Any
+    *, short: bool, to: Path | None, requests: int | None, timed: bool, **plan_options: Any
 ) -> None:
-    """POST /record against webdis, VictoriaMetrics, Flask and a tutorial's app.
+    """POST /record compared with webdis, VictoriaMetrics, Flask and a tutorial app.
 
-    Then the latency at half of the maximum rate, and whether memory grows. After each run what
-    Redis has accepted is compared with what was answered; the exit code is 1 if anything is lost.
+    Also measures the latency at half the maximum rate, and the growth of memory. After each run the
+    readings stored are compared with those acknowledged; the exit status is 1 if any are lost.
     """
-    disturbance = machine.disturbance()
-    plan = compare_options.plan(short=short, **given)
+    warning = machine.load_warning()
+    plan = compare_options.plan(short=short, **plan_options)
     folder = compare_options.folder(to, short=short)
     requests = requests or (_REQUESTS_SHORT if short else _REQUESTS)
-    everyone: list[Peer] = [
+    all_peers: list[Peer] = [
         Tributary(timed=timed), Webdis(), VictoriaMetrics(timed=timed), PlainFlask(), Tutorial(),
     ]  # fmt: skip
-    peers, skipped = compare_options.present(everyone)
+    peers, skipped = compare_options.installed(all_peers)
     with compare_options.bar(plan.steps(peers, CASES) + 2) as bar:
-        contest = rounds.run(peers, CASES, plan, bar.step)
-        most = max(s.rate for s in contest.samples if (s.peer, s.case) == ("Tributary", "single"))
-        bar.step("latency at half of the maximum rate")
-        half = latency.measure(
-            Tributary(), "single", most, _LATENCY_SHORT_S if short else _LATENCY_S
+        outcome = rounds.run(peers, CASES, plan, bar.step)
+        max_rate = max(
+            s.rate for s in outcome.samples if (s.peer, s.case) == ("Tributary", "single")
+        )
+        bar.step("latency at half the maximum rate")
+        half_load = latency.measure(
+            Tributary(), "single", max_rate, _LATENCY_SHORT_S if short else _LATENCY_S
         )
         bar.step("memory")
-        grown = memory_growth.measure(
+        growth = memory_growth.measure(
             requests, tick=lambda done: bar.part(f"memory: {done:,} of {requests:,} requests", 0)
         )
     found: dict[str, Any] = {
         "conditions": report.conditions(
-            plan, peers, [*disturbance, *contest.notes, *skipped, _about(timed=timed)]
+            plan, peers, [*warning, *outcome.notes, *skipped, _workload(timed=timed)]
         ),
-        "verdicts": rounds.compare(contest.samples, COMPARISONS, Tributary.name),
-        "samples": contest.samples,
-        "at_half": half,
-        "memory": {"verdict": grown.verdict, "growth_bytes": grown.growth_bytes, "series": grown},
-        "kept": [*contest.kept, *([half.kept] if half.kept else []), grown.kept],
+        "verdicts": rounds.compare(outcome.samples, COMPARISONS, Tributary.name),
+        "samples": outcome.samples,
+        "half_load": half_load,
+        "memory": {
+            "verdict": growth.verdict,
+            "growth_bytes": growth.bytes_per_request,
+            "series": growth,
+        },
+        "reconciliations": [
+            *outcome.reconciliations,
+            *([half_load.reconciliation] if half_load.reconciliation else []),
+            growth.reconciliation,
+        ],
     }
-    _write(folder, found, half, grown)
-    compare_options.judge(found["kept"])
+    _write(folder, found, half_load, growth)
+    compare_options.fail_on_loss(found["reconciliations"])
 
 
-def _about(*, timed: bool) -> str:
+def _workload(*, timed: bool) -> str:
     return (
-        f"one reading: a device and a temperature; a batch: 1,000 of them, "
-        f"{'each with its time' if timed else 'without times'}, of 100 devices in arrays, "
-        "of one device in columns, and of as many in the lines they are compared with"
+        f"a reading has a device and a temperature; a batch has 1,000 readings "
+        f"{'with' if timed else 'without'} times, of 100 devices in arrays and of one device in "
+        "columns; the lines it is compared with have the same devices"
     )
 
 
 def _write(
-    folder: Path, found: dict[str, Any], half: latency.AtHalf, grown: memory_growth.Memory
+    folder: Path,
+    found: dict[str, Any],
+    half_load: latency.HalfLoad,
+    growth: memory_growth.MemoryGrowth,
 ) -> None:
     samples, conditions = found["samples"], found["conditions"]
     parts = [
         report.head("Ingest", conditions),
         report.verdicts(found["verdicts"]),
         report.rates(samples, conditions["promises"]),
-        report.at_half(half),
-        report.memory(grown),
-        report.kept(found["kept"]),
+        report.half_load(half_load),
+        report.memory(growth),
+        report.reconciliations(found["reconciliations"]),
     ]
     markdown = "\n".join(parts)
     click.echo(markdown)
@@ -101,10 +118,10 @@ def _write(
         folder / "ingest.png",
         f"POST /record; {conditions['machine']}",
         [
-            plot.rates(samples, ["single"], "One reading a request"),
-            plot.rates(samples, ["array", "columns"], "1,000 readings a request, in readings"),
-            plot.at_half(half),
-            plot.memory(grown),
+            plot.rates(samples, ["single"], "One reading per request"),
+            plot.rates(samples, ["array", "columns"], "Readings, 1,000 per request"),
+            plot.half_load(half_load),
+            plot.memory(growth),
         ],
     )
     for path in [*report.write(folder, "ingest", markdown, found), picture]:

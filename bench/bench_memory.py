@@ -1,8 +1,8 @@
-"""What a series costs the server in memory, and a single reading in the stream.
+"""Memory of the server per series, and per single reading in the stream.
 
-Every series gets one reading in each slot of each window, so that all windows are full; the
-real aggregator folds them. Then keys are deleted one kind at a time, and the memory that the
-server gives back is what they cost, overheads of hashes and allocator included.
+Every series gets one reading in each slot of each window, so that all windows are full; an
+aggregator folds them. Then keys are deleted one kind at a time; the memory that this frees includes
+the overhead of hashes and of the allocator.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 import click
 import redis
 
-from bench import machine
-from bench.workers import aggregator_worker, embedded_valkey
-from bench.workers.scenario import METRIC, PARTITIONS, START_MS, Scenario, lay_out, prepare
+from bench import machine, redis_server
+from bench.workers import aggregator_worker
+from bench.workers.scenario import METRIC, PARTITIONS, START_MS, Scenario, prepare, restore
 from tributary.model.frame import Block, pack
 from tributary.settings import Settings
 from tributary.store import keys
@@ -28,22 +28,22 @@ _KINDS = {
     "devices": keys.devices,
 }
 _CHUNK = 5_000
-TOTAL_MAX_BYTES = 3_072  # of a series with one metric; tests hold both
-STREAM_MAX_BYTES = 90  # of a single reading
+TOTAL_MAX_BYTES = 3_072  # per series with one metric
+STREAM_MAX_BYTES = 90  # per single reading
 
 
 @click.command("memory", epilog="Example: scripts/bench memory --series 10000 --json")
 @click.option("--series", default=10_000, show_default=True, type=click.IntRange(1, 1_000_000))
-@click.option("--binary", default="", help="server to measure; default: the embedded Valkey")
+@click.option("--binary", default="", help="server program; default: the embedded Valkey")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def command(series: int, binary: str, *, as_json: bool) -> None:
     """Bytes per series with all windows full, and per single reading in the stream."""
-    with embedded_valkey.started(binary) as (url, client):
+    with redis_server.start_embedded(binary) as (url, client):
         found = measure(url, client, series)
     if as_json:
         click.echo(json.dumps(found))
         return
-    click.echo(f"machine  {machine.described()}")
+    click.echo(f"machine  {machine.description()}")
     click.echo(f"server   {found['server']}")
     click.echo("| bytes | per series |\n|---|---|")
     for kind in (*_KINDS, "total"):
@@ -53,16 +53,15 @@ def command(series: int, binary: str, *, as_json: bool) -> None:
 
 def measure(url: str, client: redis.Redis, series: int) -> dict[str, Any]:
     """Bytes per series by kind of key, and per reading in the stream."""
-    client.config_set("lazyfree-lazy-user-del", "no")  # memory is back when DEL answers
+    client.config_set("lazyfree-lazy-user-del", "no")  # DEL frees memory before it replies
     scenario = Scenario("memory", series, series * 10, 1, series)
     prepare(client, scenario)
-    lay_out(client, scenario)
-    stream_bytes = sum(_usage(client, keys.readings(n)) for n in range(PARTITIONS))
+    restore(client, scenario)
+    stream_bytes = sum(_usage_bytes(client, keys.readings(n)) for n in range(PARTITIONS))
     _fill_windows(url, client, series)
-    bytes_ = {kind: _given_back(client, key) / series for kind, key in _KINDS.items()}
-    info = client.info("server")
+    bytes_ = {kind: _freed_bytes(client, key) / series for kind, key in _KINDS.items()}
     return {
-        "server": info.get("valkey_version", info["redis_version"]),
+        "server": redis_server.version(client),
         "series": series,
         "series_bytes": {**bytes_, "total": sum(bytes_.values())},
         "reading_bytes": stream_bytes / scenario.readings,
@@ -70,7 +69,7 @@ def measure(url: str, client: redis.Redis, series: int) -> dict[str, Any]:
 
 
 def _fill_windows(url: str, client: redis.Redis, series: int) -> None:
-    """Let the aggregator fold one reading a series for each slot of each window."""
+    """Have an aggregator fold one reading per series for each slot of each window."""
     client.flushall()
     windows = Settings().parsed_windows
     times_ms = {START_MS - n * w.slot_ms for w in windows for n in range(w.slots + 1)}
@@ -102,11 +101,11 @@ def _rounds(series: int, times_ms: list[int]) -> Iterator[tuple[int, int, bytes]
                 yield partition, len(blocks), pack(blocks)
 
 
-def _given_back(client: redis.Redis, key: Any) -> int:
+def _freed_bytes(client: redis.Redis, key: Any) -> int:
     before = int(client.info("memory")["used_memory"])
     client.delete(*(key(n) for n in range(PARTITIONS)))
     return before - int(client.info("memory")["used_memory"])
 
 
-def _usage(client: redis.Redis, key: str) -> int:
+def _usage_bytes(client: redis.Redis, key: str) -> int:
     return int(client.memory_usage(key, samples=0) or 0)

@@ -1,4 +1,4 @@
-"""What the dashboard costs a browser: bytes, first paint, processor at 50 updates a second."""
+"""The cost of the dashboard in a browser: bytes, first paint, CPU at 50 updates per second."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ _PHONE = {"width": 390, "height": 844}
 
 
 @click.command("page", epilog="Example: scripts/bench page --seconds 10")
-@click.option("--seconds", default=10.0, show_default=True, help="how long each view is measured")
-@click.option("--shots", type=click.Path(path_type=Path), help="folder for pictures of it")
+@click.option("--seconds", default=10.0, show_default=True, help="how long to measure each view")
+@click.option("--shots", type=click.Path(path_type=Path), help="write screenshots to this folder")
 def command(seconds: float, shots: Path | None) -> None:
-    """Bytes, first paint and processor time of the dashboard in Chromium."""
+    """Bytes, first paint and CPU time of the dashboard in Chromium."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        raise click.ClickException("there is no chromium; apt-get install chromium")
-    with launch.site(100) as (url, _), driving(url), sync_playwright() as playwright:
+        raise click.ClickException("chromium not found; apt install chromium")
+    with launch.deployment() as (url, *_), _cars_driving(url), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        click.echo(f"machine    {machine.described()}")
-        click.echo(f"load       {_loaded(browser, url)}")
+        click.echo(f"machine    {machine.description()}")
+        click.echo(f"load       {_measure_load(browser, url)}")
         for view in ("#/", "#/device/car-03"):
-            click.echo(f"processor  {view:<16} {_busy(browser, url + '/' + view, seconds)}")
+            click.echo(f"CPU        {view:<16} {_measure_cpu(browser, url + '/' + view, seconds)}")
         if shots is not None:
             shots.mkdir(parents=True, exist_ok=True)
-            _photograph(browser, url, shots)
+            _take_screenshots(browser, url, shots)
         browser.close()
 
 
-def _loaded(browser: Browser, url: str) -> str:
+def _measure_load(browser: Browser, url: str) -> str:
     paints_ms, transferred, files = [], 0, 0
     for _ in range(5):
         page = browser.new_page(viewport=_WIDE)
@@ -64,11 +64,11 @@ def _loaded(browser: Browser, url: str) -> str:
     paint_ms = sorted(paints_ms)[2]
     return (
         f"{files} files, {transferred / 1000:.1f} kB transferred; "
-        f"first contentful paint {paint_ms:.0f} ms (median of 5, nothing cached)"
+        f"first contentful paint {paint_ms:.0f} ms (median of 5, empty cache)"
     )
 
 
-def _busy(browser: Browser, url: str, seconds: float) -> str:
+def _measure_cpu(browser: Browser, url: str, seconds: float) -> str:
     page = browser.new_page(viewport=_WIDE)
     page.goto(url)
     page.wait_for_timeout(3_000)
@@ -96,8 +96,8 @@ def _metrics(session: CDPSession) -> dict[str, float]:
     }
 
 
-def _photograph(browser: Browser, url: str, folder: Path) -> None:
-    """The pictures of the documents."""
+def _take_screenshots(browser: Browser, url: str, folder: Path) -> None:
+    """Take the screenshots of the documentation."""
     settings: dict[str, dict[str, Any]] = {
         "fleet": {"viewport": _WIDE},
         "device": {"viewport": _WIDE},
@@ -115,8 +115,8 @@ def _photograph(browser: Browser, url: str, folder: Path) -> None:
 
 
 @contextmanager
-def driving(url: str) -> Iterator[None]:
-    """Some cars that send ten, and one of them that has stopped."""
+def _cars_driving(url: str) -> Iterator[None]:
+    """Cars that record readings, and one that soon stops."""
     stop = threading.Event()
     driver = threading.Thread(target=_drive, args=(url, stop))
     driver.start()
@@ -129,13 +129,13 @@ def driving(url: str) -> Iterator[None]:
 
 
 def _drive(url: str, stop: threading.Event) -> None:
-    chance = random.Random(1)  # noqa: S311 (no secret)
+    rng = random.Random(1)  # noqa: S311 repeatable
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     turn, began_s = 0, time.monotonic()
     while not stop.is_set():
         turn += 1
         body = [
-            _car(number, turn * _CARS / _UPDATES_HZ, chance)
+            _car(number, turn * _CARS / _UPDATES_HZ, rng)
             for number in range(1, _CARS + 1)
             if number != 5 or turn < 8
         ]
@@ -145,14 +145,12 @@ def _drive(url: str, stop: threading.Event) -> None:
     connection.close()
 
 
-def _car(number: int, at_s: float, chance: random.Random) -> dict[str, Any]:
-    speed = 62 + 24 * math.sin(at_s / 9 + number) + chance.gauss(0, 0.6)
+def _car(number: int, at_s: float, rng: random.Random) -> dict[str, Any]:
+    speed = 62 + 24 * math.sin(at_s / 9 + number) + rng.gauss(0, 0.6)
     return {
         "device": f"car-{number:02}",
-        "engine_temperature": round(
-            89 + 4 * math.sin(at_s / 17 + number) + chance.gauss(0, 0.3), 2
-        ),
-        "engine_rpm": round(speed * 34 + chance.gauss(0, 30)),
+        "engine_temperature": round(89 + 4 * math.sin(at_s / 17 + number) + rng.gauss(0, 0.3), 2),
+        "engine_rpm": round(speed * 34 + rng.gauss(0, 30)),
         "speed": round(speed, 1),
-        "battery_voltage": round(13.9 + chance.gauss(0, 0.04), 2),
+        "battery_voltage": round(13.9 + rng.gauss(0, 0.04), 2),
     }

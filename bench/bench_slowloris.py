@@ -1,7 +1,7 @@
-"""What an honest client notices of many that send a byte now and then.
+"""Latency of a normal client beside many clients that send one byte at a time.
 
-First the honest client has the server to itself; then so many connections each send a request
-byte by byte, as slowly as the limits allow or more so, and open again when they are let go.
+The normal client is measured alone first. Then slow connections each send a request byte by byte,
+and reconnect when the server disconnects them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _KINDS = {
     "chunks": b"POST /record HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     + b"1\r\n \r\n" * 2000,
 }
-_BEGIN_BYTES = {"head": 1, "body": len(_HEAD) + 2, "chunks": 62}
+_FIRST_BYTES = {"head": 1, "body": len(_HEAD) + 2, "chunks": 62}
 
 
-class Slow(threading.Thread):
-    """So many connections, on each of which a byte is sent every so many seconds."""
+class SlowClients(threading.Thread):
+    """Connections that each send one byte per `interval_s`."""
 
     def __init__(self, url: str, kind: str, count: int, interval_s: float) -> None:
         super().__init__(daemon=True)
@@ -45,10 +45,10 @@ class Slow(threading.Thread):
         self._open: list[socket.socket | None] = [None] * count
         self.is_up = threading.Event()
         self.stopping = threading.Event()
-        self.let_go = 0
+        self.disconnects = 0
 
     def run(self) -> None:
-        """Send until told to stop."""
+        """Send until stopped (called by the thread)."""
         for number in range(len(self._open)):
             self._step(number)
         self.is_up.set()
@@ -63,22 +63,22 @@ class Slow(threading.Thread):
     def _step(self, number: int) -> None:
         connection = self._open[number]
         with contextlib.suppress(BlockingIOError):
-            if connection is not None and self._is_over(connection):
-                self.let_go += 1
+            if connection is not None and self._is_finished(connection):
+                self.disconnects += 1
                 connection = self._open[number] = None
         if connection is None:
             connection = self._open[number] = socket.create_connection(self._at, 10)
-            connection.setblocking(False)  # it has no name for it
+            connection.setblocking(False)
             self._sent[number] = 0
         at = self._sent[number]
-        upto = at + 1 if at else _BEGIN_BYTES[self._kind]
+        upto = at + 1 if at else _FIRST_BYTES[self._kind]
         with contextlib.suppress(OSError):
             connection.send(_KINDS[self._kind][at:upto])
         self._sent[number] = upto
 
     @staticmethod
-    def _is_over(connection: socket.socket) -> bool:
-        """Whether the server has answered or closed; raises BlockingIOError if neither."""
+    def _is_finished(connection: socket.socket) -> bool:
+        """Whether the server responded or disconnected; raises BlockingIOError if neither."""
         try:
             connection.recv(4096)
         except BlockingIOError:
@@ -90,55 +90,55 @@ class Slow(threading.Thread):
 
 @click.command("slowloris", epilog="Example: scripts/bench slowloris --connections 500")
 @click.option("--connections", default=500, show_default=True, help="slow connections")
-@click.option("--interval", default=10.0, show_default=True, help="seconds between two bytes")
-@click.option("--seconds", default=30.0, show_default=True, help="how long to measure each time")
-@click.option("--json", "out", type=click.Path(path_type=Path), help="write the figures here, too")
+@click.option("--interval", default=10.0, show_default=True, help="seconds between bytes")
+@click.option("--seconds", default=30.0, show_default=True, help="length of each measurement")
+@click.option(
+    "--json", "out", type=click.Path(path_type=Path), help="also write the figures to this file"
+)
 def command(connections: int, interval: float, seconds: float, out: Path | None) -> None:
-    """An honest client's p50, p99 and max, alone and beside slow connections."""
+    """p50, p99 and maximum latency of a normal client, alone and beside slow connections."""
     rows: dict[str, list[float]] = {}
-    with launch.deployment() as (url, _):
-        _measure(url, min(seconds, 2.0))  # the first requests warm everything up
+    with launch.deployment() as (url, *_):
+        _measure(url, min(seconds, 2.0))  # warm-up
         rows["alone"] = _summary(_measure(url, seconds), 0)
         for kind in _KINDS:
-            slow = Slow(url, kind, connections, interval)
+            slow = SlowClients(url, kind, connections, interval)
             slow.start()
             slow.is_up.wait()
             latencies_ms = _measure(url, seconds)
             slow.stopping.set()
             slow.join()
-            rows[f"slow {kind}"] = _summary(latencies_ms, slow.let_go)
+            rows[f"slow {kind}"] = _summary(latencies_ms, slow.disconnects)
         rows["alone again"] = _summary(_measure(url, seconds), 0)
-    click.echo(machine.described())
-    click.echo(
-        f"{connections} connections, 1 byte each {interval:g} s; POST /record of 1 reading\n"
-    )
-    click.echo("| others | requests | p50 ms | p99 ms | max ms | refused | let go |")
+    click.echo(machine.description())
+    click.echo(f"{connections} connections, 1 byte per {interval:g} s; POST /record of 1 reading\n")
+    click.echo("| other clients | requests | p50 ms | p99 ms | max ms | rejected | disconnected |")
     click.echo("|---|---|---|---|---|---|---|")
-    for name, (count, p50, p99, most, refused, let_go) in rows.items():
-        click.echo(f"| {name} | {count:.0f} | {p50:.2f} | {p99:.2f} | {most:.1f} "
-                   f"| {refused:.0f} | {let_go:.0f} |")  # fmt: skip
+    for name, (count, p50, p99, maximum, rejected, disconnects) in rows.items():
+        click.echo(f"| {name} | {count:.0f} | {p50:.2f} | {p99:.2f} | {maximum:.1f} "
+                   f"| {rejected:.0f} | {disconnects:.0f} |")  # fmt: skip
     if out is not None:
-        out.write_text(json.dumps({"machine": machine.described(), "rows": rows}, indent=1))
+        out.write_text(json.dumps({"machine": machine.description(), "rows": rows}, indent=1))
 
 
-def _summary(found: tuple[list[float], int], let_go: int) -> list[float]:
-    latencies_ms, refused = found
-    p50, p99, most = np.percentile(latencies_ms, [50, 99, 100])
-    return [len(latencies_ms), float(p50), float(p99), float(most), refused, let_go]
+def _summary(measured: tuple[list[float], int], disconnects: int) -> list[float]:
+    latencies_ms, rejected = measured
+    p50, p99, maximum = np.percentile(latencies_ms, [50, 99, 100])
+    return [len(latencies_ms), float(p50), float(p99), float(maximum), rejected, disconnects]
 
 
 def _measure(url: str, seconds: float) -> tuple[list[float], int]:
-    """Latencies of the honest client's requests in milliseconds, and how many were refused."""
+    """Latencies of the normal client in ms, and the number of rejected requests."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
-    latencies_ms, refused = [], 0
+    latencies_ms, rejected = [], 0
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         began_s = time.perf_counter()
-        connection.request("POST", "/record", b'{"device":"honest","n":1}')
-        answer = connection.getresponse()
-        answer.read()
+        connection.request("POST", "/record", b'{"device":"normal","n":1}')
+        response = connection.getresponse()
+        response.read()
         latencies_ms.append((time.perf_counter() - began_s) * 1000)
-        refused += answer.status != http.HTTPStatus.OK
+        rejected += response.status != http.HTTPStatus.OK
         time.sleep(_PAUSE_S)
     connection.close()
-    return latencies_ms, refused
+    return latencies_ms, rejected

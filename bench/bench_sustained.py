@@ -1,6 +1,6 @@
-"""How much one machine sustains end to end: readings in, counted and readable, lag not growing.
+"""The rate that one machine sustains end to end: recorded, applied and readable, with a steady lag.
 
-Everything that `tributary up` starts shares the machine with the load.
+The load shares the machine with all processes of `tributary up`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tributary.operate.status import Status
 from tributary.settings import Settings
 
 _SAMPLE_S = 1.0
-_DRAIN_PATIENCE_S = 60.0
+_DRAIN_TIMEOUT_S = 60.0
 _REQUEST = Request("POST", "/record", ONE)
 
 
 class _Lag(threading.Thread):
-    """Entries not yet applied, once a second."""
+    """Samples the lag once per second."""
 
     def __init__(self, client: redis.Redis) -> None:
         super().__init__(daemon=True)
@@ -44,16 +44,16 @@ class _Lag(threading.Thread):
 
 
 @click.command("sustained", epilog="Example: scripts/bench sustained --rate 20000 --seconds 60")
-@click.option("--rate", default=0, help="readings a second, open loop; 0: as many as wrk gets in")
-@click.option("--seconds", default=60, show_default=True, help="how long")
-@click.option("--connections", default=32, show_default=True, help="kept connections")
+@click.option("--rate", default=0, help="readings per second, open loop; 0: the maximum, with wrk")
+@click.option("--seconds", default=60, show_default=True, help="length of the load")
+@click.option("--connections", default=32, show_default=True, help="keep-alive connections")
 def command(rate: int, seconds: int, connections: int) -> None:
-    """Single POSTs end to end: rate, lag over time, and whether anything is lost.
+    """Single POSTs end to end: rate, lag over time, and lost readings.
 
-    The exit code is 1 if not everything that was accepted is applied within a minute.
+    The exit status is 1 if an accepted reading is not applied within a minute.
     """
     with (
-        launch.deployment() as (url, redis_url),
+        launch.deployment() as (url, redis_url, _),
         tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder,
     ):
         client = redis.Redis.from_url(redis_url)
@@ -61,34 +61,32 @@ def command(rate: int, seconds: int, connections: int) -> None:
         lag.start()
         if rate:
             found = openloop.run(url, _REQUEST, rate=rate, seconds=seconds, connections=connections)
-            told = (
-                f"{found.rate:,.0f} answered a second (asked for {rate:,}), {found.refused} refused"
-            )
+            summary = f"{found.rate:,.0f} per second (target {rate:,}), {found.rejected} rejected"
         else:
             load = wrk.load(url, _REQUEST, Path(folder), connections=connections, seconds=seconds)
-            told = f"{load.rate:,.0f} answered a second (wrk), {load.refused} refused"
+            summary = f"{load.rate:,.0f} per second (wrk), {load.rejected} rejected"
         lag.ended.set()
         lag.join()
-        account = _drained(client)
+        final = _drain(client)
         client.close()
-    click.echo(f"machine    {machine.described()}")
-    click.echo(f"load       {told}")
+    click.echo(f"machine    {machine.description()}")
+    click.echo(f"load       {summary}")
     halves = np.array_split(np.array(lag.entries), 2)
-    middles = [float(np.median(half)) for half in halves]
+    medians = [float(np.median(half)) for half in halves]
     click.echo(
-        f"lag        median {middles[0]:,.0f} entries in the first half, {middles[1]:,.0f} in the "
-        f"second; most {max(lag.entries):,} entries, {max(lag.seconds):.2f} s"
+        f"lag        median {medians[0]:,.0f} entries in the first half, {medians[1]:,.0f} in the "
+        f"second; maximum {max(lag.entries):,} entries, {max(lag.seconds):.2f} s"
     )
     click.echo(
-        f"account    accepted {account.accepted:,}, applied {account.applied:,}, "
-        f"lost {account.lost}, refused {account.refused}, pending {account.pending}"
+        f"account    accepted {final.accepted:,}, applied {final.applied:,}, "
+        f"lost {final.lost}, refused {final.refused}, pending {final.pending}"
     )
-    if account.accepted != account.applied:
-        raise SystemExit("bench: not every accepted reading was applied")
+    if final.accepted != final.applied:
+        raise SystemExit("bench: not all accepted readings were applied")
 
 
-def _drained(client: redis.Redis) -> Status:
-    deadline_s = time.monotonic() + _DRAIN_PATIENCE_S
+def _drain(client: redis.Redis) -> Status:
+    deadline_s = time.monotonic() + _DRAIN_TIMEOUT_S
     while True:
         found = status.read(client, Settings())
         if found.pending == 0 or time.monotonic() > deadline_s:

@@ -1,4 +1,4 @@
-"""What `scripts/bench ingest` and `scripts/bench collect` have in common."""
+"""Options, peers and progress bar of `scripts/bench ingest` and `scripts/bench collect`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from bench import launch, wrk
 from bench.peers.peer import Peer
-from bench.rounds import Kept, Plan
+from bench.rounds import Plan, Reconciliation
 from tributary.cli import terminal
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -22,19 +22,19 @@ _FULL_DIR, _SHORT_DIR = launch.ROOT / "docs/benchmarks", launch.ROOT / "build/be
 
 
 def shared(function: Function) -> Function:
-    """Decorate a command with the options of both; `--short` changes what is not given."""
+    """Decorate a command with the shared options; `--short` changes their defaults."""
     options = [
-        click.option("--short", is_flag=True, help="see only that it runs: 1 round of 1 s"),
-        click.option("--rounds", type=click.IntRange(1), help="rounds  [default: 5]"),
-        click.option("--seconds", type=click.IntRange(1), help="of each measurement  [default: 5]"),
-        click.option("--warmup", type=click.IntRange(0), help="seconds before it  [default: 1]"),
+        click.option("--short", is_flag=True, help="smoke test: 1 round of 1 s"),
+        click.option("--rounds", type=click.IntRange(1), help="number of rounds  [default: 5]"),
+        click.option("--seconds", type=click.IntRange(1), help="seconds per measurement  [default: 5]"),
+        click.option("--warmup", type=click.IntRange(0), help="seconds of warm-up  [default: 1]"),
         click.option(
             "--connections", metavar="N,…", callback=_numbers,
-            help="kept connections  [default: 1,32,256]",
+            help="numbers of keep-alive connections  [default: 1,32,256]",
         ),
         click.option(
             "--to", type=click.Path(file_okay=False, path_type=Path),
-            help="directory of the results  [default: docs/benchmarks; short: build/benchmarks]",
+            help="output directory  [default: docs/benchmarks; short: build/benchmarks]",
         ),
     ]  # fmt: skip
     for option in reversed(options):
@@ -50,7 +50,7 @@ def plan(
     warmup: int | None,
     connections: tuple[int, ...] | None,
 ) -> Plan:
-    """The plan that the options make."""
+    """The plan for these options."""
     base = SHORT if short else FULL
     return Plan(
         base.rounds if rounds is None else rounds,
@@ -61,49 +61,50 @@ def plan(
 
 
 def folder(to: Path | None, *, short: bool) -> Path:
-    """The directory of the results, made if it is not there."""
+    """The output directory, created if necessary."""
     chosen = to or (_SHORT_DIR if short else _FULL_DIR)
     chosen.mkdir(parents=True, exist_ok=True)
     return chosen
 
 
-def present(peers: Sequence[Peer]) -> tuple[list[Peer], list[str]]:
-    """The peers that can run here, and a line for each that cannot.
+def installed(peers: Sequence[Peer]) -> tuple[list[Peer], list[str]]:
+    """The peers whose programs are installed, and a note for each that is skipped.
 
-    The first is Tributary: without what it needs, and without wrk, nothing can be measured.
+    Raises:
+        click.UsageError: wrk is missing, or a program that the first peer (Tributary) needs.
     """
-    found, skipped = [], []
+    present, skipped = [], []
     for peer in peers:
         missing = [program for program in peer.needs if shutil.which(program) is None]
         if missing:
-            skipped.append(f"{peer.name} was left out: {', '.join(missing)} is not installed")
+            skipped.append(f"{peer.name} was skipped: {', '.join(missing)} is not installed")
         else:
-            found.append(peer)
-    if shutil.which(wrk.PROGRAM) is None or peers[0] not in found:
+            present.append(peer)
+    if shutil.which(wrk.PROGRAM) is None or peers[0] not in present:
         raise click.UsageError(
-            "wrk and redis-server are needed; on Debian: apt install wrk redis-server"
+            "wrk and redis-server are required; on Debian: apt install wrk redis-server"
         )
-    return found, skipped
+    return present, skipped
 
 
 class Bar:
-    """A progress bar over a known number of steps; nothing where there is no terminal."""
+    """A progress bar with a known number of steps; hidden without a terminal."""
 
     def __init__(self, update: Callable[[str, float], None]) -> None:
         self._update = update
 
     def step(self, what: str) -> None:
-        """One more step begins."""
+        """Begin the next step."""
         self._update(what, 1)
 
     def part(self, what: str, steps: float) -> None:
-        """Some part of a step is done."""
+        """Advance by a fraction of a step."""
         self._update(what, steps)
 
 
 @contextlib.contextmanager
 def bar(steps: int) -> Iterator[Bar]:
-    """Show how far a long measurement is."""
+    """Show the progress of a long measurement."""
     console = terminal.console()
     with terminal.progress(console) as progress:
         task = progress.add_task("starting", total=steps)
@@ -122,15 +123,15 @@ def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> tuple[i
     except ValueError:
         numbers = ()
     if not numbers or min(numbers) < 1:
-        raise click.BadParameter(f"{text!r} is not a list of positive numbers such as 1,32,256")
+        raise click.BadParameter(f"{text!r} is not a list of positive integers such as 1,32,256")
     return numbers
 
 
-def judge(kept: Sequence[Kept]) -> None:
-    """Exit with 1 if readings are missing, or more than anybody has sent."""
-    wrong = [k for k in kept if k.lost or k.surplus]
-    for k in wrong:
-        click.echo(f"bench: {k.peer}, round {k.round + 1}: {k.lost} readings are lost, "
-                   f"{k.surplus} are unexplained", err=True)  # fmt: skip
-    if wrong:
+def fail_on_loss(reconciliations: Sequence[Reconciliation]) -> None:
+    """Exit with 1 if stored readings are missing, or exceed those sent."""
+    failed = [each for each in reconciliations if each.lost or each.unexplained]
+    for each in failed:
+        click.echo(f"bench: {each.peer}, round {each.round + 1}: {each.lost} readings lost, "
+                   f"{each.unexplained} unexplained", err=True)  # fmt: skip
+    if failed:
         raise SystemExit(1)

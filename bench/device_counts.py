@@ -1,4 +1,4 @@
-"""Whether `/collect` takes longer with many devices than with few."""
+"""Whether `/collect` is slower with many devices than with few."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bench.peers.tributary_peer import Tributary
 from bench.rounds import Plan
 
 
-class Populations(msgspec.Struct, frozen=True):
-    """Median latency of random devices among few and among many, in each round."""
+class DeviceCounts(msgspec.Struct, frozen=True):
+    """Median latency of random devices, with few and with many devices, in each round."""
 
     few: int
     many: int
@@ -26,22 +26,22 @@ class Populations(msgspec.Struct, frozen=True):
 
     @property
     def ratio(self) -> float:
-        """The median of the rounds' ratios, many to few."""
-        both = zip(self.few_p50_us, self.many_p50_us, strict=True)
-        return statistics.median(many / few for few, many in both)
+        """The median over the rounds of the ratio of many to few."""
+        rounds = zip(self.few_p50_us, self.many_p50_us, strict=True)
+        return statistics.median(many / few for few, many in rounds)
 
 
-def measure(few: int, many: int, plan: Plan, tick: Callable[[str], None]) -> list[Populations]:
-    """Both servers stand side by side and are asked in turn; the one not asked rests."""
-    found = [Populations(few, many, connections, [], []) for connections in plan.connections]
-    tick(f"filling in {many:,} devices")
+def measure(few: int, many: int, plan: Plan, tick: Callable[[str], None]) -> list[DeviceCounts]:
+    """Start both servers and measure them alternately; the other one is idle."""
+    found = [DeviceCounts(few, many, connections, [], []) for connections in plan.connections]
+    tick(f"writing {many:,} devices")
     with _serving(few) as small, _serving(many) as large:
         for number in range(plan.rounds):
-            for populations in found:
-                sides = [(small, populations.few_p50_us), (large, populations.many_p50_us)]
+            for counts in found:
+                sides = [(small, counts.few_p50_us), (large, counts.many_p50_us)]
                 for (peer, folder), p50_us in sides if number % 2 == 0 else sides[::-1]:
-                    tick(f"round {number + 1}: /collect, {populations.connections} connections")
-                    p50_us.append(_p50_us(peer, folder, populations.connections, plan))
+                    tick(f"round {number + 1}: /collect, {counts.connections} connections")
+                    p50_us.append(_p50_us(peer, folder, counts.connections, plan))
     return found
 
 

@@ -1,4 +1,4 @@
-"""One request of a measurement, and asking it once to see that it does what it should."""
+"""The request of a measurement, and a check of its response before measuring."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 
 
 class Request(NamedTuple):
-    """What is sent over and over, and what its answer must be.
+    """A request, and the response it must get: `status`, and a body that contains `expected`.
 
-    With `numbers`, each request has another of the numbers 0 … `numbers` - 1 at the end of
-    its path. `readings` says how many readings one request carries.
+    With `numbers`, each request appends a random number below it to its path. `readings` is the
+    number of readings per request.
     """
 
     method: str
@@ -22,14 +22,14 @@ class Request(NamedTuple):
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     status: int = HTTPStatus.OK
-    holds: bytes = b""
+    expected: bytes = b""
     readings: int = 1
     numbers: int = 0
 
 
-def ask(url: str, request: Request) -> tuple[int, bytes]:
-    """Status and body of the answer to one request."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_PATIENCE_S)
+def send(url: str, request: Request) -> tuple[int, bytes]:
+    """Send one request; returns status and body of the response."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT_S)
     path = request.path + ("0" if request.numbers else "")
     try:
         connection.request(request.method, path, request.body or None, dict(request.headers))
@@ -40,22 +40,23 @@ def ask(url: str, request: Request) -> tuple[int, bytes]:
 
 
 def check(url: str, request: Request) -> None:
-    """Ask once; SystemExit if the answer is not the one that is to be measured.
+    """Send one request, because a rate means nothing if the server does not do the work.
 
-    Some servers answer 200 whatever happened, so that a rate alone proves nothing.
+    Raises:
+        SystemExit: not the expected response.
     """
-    status, body = ask(url, request)
-    if status != request.status or request.holds not in body:
+    status, body = send(url, request)
+    if status != request.status or request.expected not in body:
         raise SystemExit(
-            f"bench: {request.method} {url}{request.path} was answered {status} {body[:300]!r}; "
-            f"{request.status} with {request.holds!r} is what can be measured"
+            f"bench: {request.method} {url}{request.path} got {status} {body[:300]!r}, "
+            f"expected {request.status} with {request.expected!r}"
         )
 
 
-def answers(url: str) -> bool:
-    """Whether anything is answered at all."""
+def is_responding(url: str) -> bool:
+    """Whether a server responds, with any status."""
     try:
-        ask(url, Request("GET", "/"))
+        send(url, Request("GET", "/"))
     except (OSError, http.client.HTTPException):
         return False
     return True

@@ -1,4 +1,4 @@
-"""Latency at half of the maximum rate, where a server should be at ease."""
+"""Latency at half the maximum rate."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import msgspec
 
 from bench import http_request, openloop
 from bench.peers.tributary_peer import Tributary
-from bench.rounds import Kept
+from bench.rounds import Reconciliation
 
 _CONNECTIONS = 128
 
 
-class AtHalf(msgspec.Struct, frozen=True):
-    """The greatest rate measured, what came of half of it, and whether it all arrived."""
+class HalfLoad(msgspec.Struct, frozen=True):
+    """The maximum rate, the result of a load at half of it, and its reconciliation."""
 
-    most: float
-    asked: float
+    max_rate: float
+    target_rate: float
     result: openloop.Result
-    kept: Kept | None
+    reconciliation: Reconciliation | None
 
     @property
     def is_steady(self) -> bool:
-        """Whether the load could be kept up: if not, the figures are those of a queue."""
-        return self.result.rate > 0.95 * self.asked
+        """Whether the server kept up; if not, latencies are those of a growing queue."""
+        return self.result.rate > 0.95 * self.target_rate
 
 
-def measure(peer: Tributary, case: str, most: float, seconds: float) -> AtHalf:
-    """An open loop at half of `most` requests a second, on a fresh server."""
+def measure(peer: Tributary, case: str, max_rate: float, seconds: float) -> HalfLoad:
+    """Run an open loop at half of `max_rate` requests per second on a new server."""
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         try:
             peer.start(Path(folder))
@@ -37,12 +37,16 @@ def measure(peer: Tributary, case: str, most: float, seconds: float) -> AtHalf:
             assert request is not None
             http_request.check(peer.url, request)
             result = openloop.run(
-                peer.url, request, rate=most / 2, seconds=seconds, connections=_CONNECTIONS
+                peer.url, request, rate=max_rate / 2, seconds=seconds, connections=_CONNECTIONS
             )
             stored = peer.stored()
         finally:
             peer.stop()
-    # This load waits for every answer: the counts are equal but for what broke or was refused.
-    unheard = result.broken + result.refused
-    kept = None if stored is None else Kept(0, peer.name, result.answered + 1, stored, unheard)
-    return AtHalf(most, most / 2, result, kept)
+    # This load waits for every response, so only errors and rejections may differ.
+    unconfirmed = result.errors + result.rejected
+    reconciliation = (
+        None
+        if stored is None
+        else Reconciliation(0, peer.name, result.succeeded + 1, stored, unconfirmed)
+    )
+    return HalfLoad(max_rate, max_rate / 2, result, reconciliation)

@@ -1,7 +1,8 @@
-"""On what machine a figure was measured, which core does what, and how busy each was."""
+"""The machine: its description, the cores of server and load, and CPU and memory in use."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -15,8 +16,8 @@ _QUIET_LOAD = 0.7
 _TICK_FIELDS = 8  # user nice system idle iowait irq softirq steal
 
 
-def described() -> str:
-    """Processor, cores, memory, kernel and Python, in one line."""
+def description() -> str:
+    """CPU, cores, memory, kernel and Python version, in one line."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{_processor()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, "
@@ -24,50 +25,50 @@ def described() -> str:
     )
 
 
-def disturbance() -> list[str]:
-    """A warning when other programs were running as the measurement began."""
+def load_warning() -> list[str]:
+    """A warning if other programs are running at the start of a measurement."""
     load = os.getloadavg()[0]
     if load < _QUIET_LOAD:
         return []
     return [
         (
-            f"**the machine was not quiet: load average {load:.1f} at the beginning; rates and "
-            "latencies of this run prove little, figures per CPU second somewhat more**"
+            f"**other programs were running (load average {load:.1f} at the start): rates and "
+            "latencies of this run are unreliable, figures per CPU second less so**"
         )
     ]
 
 
-def pinned(core: int, command: list[str]) -> list[str]:
-    """The command on one core, where the machine can do that."""
+def pin(core: int, command: list[str]) -> list[str]:
+    """The command pinned to one core, if the machine supports it."""
     return ["taskset", "-c", str(core), *command] if can_pin() else command
 
 
 def can_pin() -> bool:
-    """Whether processes can be kept on one core here."""
+    """Whether this machine can pin processes to cores."""
     has_both = max(SERVER_CORE, LOAD_CORE) < (os.cpu_count() or 1)
     return has_both and hasattr(os, "sched_setaffinity") and shutil.which("taskset") is not None
 
 
 def version_of(package: str) -> str:
-    """The version of an installed Debian package, or that it is none."""
+    """The version of an installed Debian package."""
     if shutil.which("dpkg-query") is None:
         return "not a Debian package"
-    asked = subprocess.run(
+    result = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Version}", package],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return asked.stdout.strip() or "not a Debian package"
+    return result.stdout.strip() or "not a Debian package"
 
 
-class Busy:
-    """How busy a core was since this was made; None where the system does not say."""
+class CoreUsage:
+    """How busy a core is since this object was created."""
 
     def __init__(self, core: int) -> None:
         self._core = core
         self._before = _ticks(core)
 
     def share(self) -> float | None:
-        """Busy time divided by all time, 0 … 1."""
+        """Busy time divided by total time, 0 … 1; None without /proc/stat."""
         now = _ticks(self._core)
         if now is None or self._before is None:
             return None
@@ -76,11 +77,12 @@ class Busy:
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time that a process and its living descendants have used."""
+    """CPU time used by a process and its living descendants; 0 without /proc."""
     ticks = 0
-    for member in family(pid):
-        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # user and system
+    with contextlib.suppress(OSError):
+        for member in family(pid):
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # user and system
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -99,11 +101,11 @@ def family(pid: int) -> list[int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended meanwhile
+        except OSError:  # exited meanwhile
             continue
         parents[int(stat.parent.name)] = int(fields[1])
     members = [pid]
-    for member in members:  # grows while it is read
+    for member in members:  # grows during the iteration
         members += [child for child, parent in parents.items() if parent == member]
     return members
 
@@ -115,12 +117,6 @@ def _ticks(core: int) -> list[int] | None:
         return None
     match = re.search(rf"^cpu{core} (.+)$", text, re.MULTILINE)
     return [int(word) for word in match[1].split()[:_TICK_FIELDS]] if match else None
-
-
-def rss_kib(pid: int) -> int:
-    """Memory that a process holds (Linux)."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def _processor() -> str:

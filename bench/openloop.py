@@ -1,10 +1,10 @@
-"""Open-loop load: requests leave at a fixed rate, whether or not earlier ones were answered.
+"""Open-loop load: requests are sent at a fixed rate, independent of the responses.
 
-The latency of a request counts from the moment it was due, not from when it could be sent: a
-server that stalls delays all that were due meanwhile, and each of them is counted. A closed
-loop would have sent one and waited, and reported one slow answer (coordinated omission).
+The latency of a request counts from the time it was due, not from when it was sent: if the server
+stalls, all requests due meanwhile are late. A closed loop would send one, wait, and report a single
+slow response (coordinated omission).
 
-Requests are due in bursts, one a millisecond: the event loop's timer is no finer.
+Requests are due in one burst per millisecond, the resolution of the event loop's timer.
 Run as `python -m bench.openloop` with a `Task` as JSON on standard input; prints a `Result`.
 """
 
@@ -27,7 +27,7 @@ from bench import machine
 from bench.http_request import Request
 
 _TICK_S = 0.001
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"content-length:"
 EDGES_MS = np.geomspace(0.05, 10_000, 64)
@@ -35,7 +35,7 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What to send, how many a second, how long, on how many connections."""
+    """What to send, at which rate, how long, and on how many connections."""
 
     url: str
     head: bytes
@@ -47,40 +47,40 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """Latencies in milliseconds from the moment each request was due.
+    """Latencies in milliseconds from the time each request was due.
 
-    `rate` is that of the answers, until the last of them. `sent_late_p99_ms` is how late this
-    generator itself was, with a free connection at hand.
+    `rate` is that of the responses until the last one. `sent_late_p99_ms` is the delay of this
+    generator itself when a connection was idle.
     """
 
     rate: float
     sent: int
-    answered: int
-    refused: int
-    broken: int
+    succeeded: int
+    rejected: int
+    errors: int
     percentiles_ms: dict[str, float]
     sent_late_p99_ms: float
     counts: list[int]
 
 
 def run(url: str, request: Request, *, rate: float, seconds: float, connections: int) -> Result:
-    """Run the load as a process on the core of the load."""
+    """Run the load in a process on the load core."""
     target = urlsplit(url)
     headers = [("Host", target.netloc), *request.headers, ("Content-Length", len(request.body))]
     lines = [f"{request.method} {request.path} HTTP/1.1", *(f"{n}: {v}" for n, v in headers)]
     head = "\r\n".join([*lines, "", ""]).encode()
     task = Task(url, head, request.body, request.status, rate, seconds, connections)
-    command = machine.pinned(machine.LOAD_CORE, [sys.executable, "-m", "bench.openloop"])
-    ended = subprocess.run(
+    command = machine.pin(machine.LOAD_CORE, [sys.executable, "-m", "bench.openloop"])
+    result = subprocess.run(
         command, input=msgspec.json.encode(task), capture_output=True, check=False
     )
-    if ended.returncode:
-        raise SystemExit(f"bench: the open-loop load failed:\n{ended.stderr.decode()}")
-    return msgspec.json.decode(ended.stdout, type=Result)
+    if result.returncode:
+        raise SystemExit(f"bench: the open-loop load failed:\n{result.stderr.decode()}")
+    return msgspec.json.decode(result.stdout, type=Result)
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time; tells the generator when it is free again."""
+    """A connection with at most one request in flight."""
 
     def __init__(self, generator: _Generator) -> None:
         self._generator = generator
@@ -90,11 +90,11 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self.transport = cast(asyncio.Transport, transport)  # that of uvloop is not a subclass
         self._generator.idle.append(self)
 
     def send(self, due_s: float) -> None:
-        """Send the request that was due then."""
+        """Send the request that was due at this time."""
         assert self.transport is not None
         self._due_s = due_s
         self._is_waiting = True
@@ -108,14 +108,14 @@ class _Connection(asyncio.Protocol):
             return
         self._received = b""
         self._is_waiting = False
-        self._generator.take(self, self._due_s, int(received[9:12]))
+        self._generator.on_response(self, self._due_s, int(received[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._generator.lose(self, was_waiting=self._is_waiting)
+        self._generator.on_disconnect(self, was_waiting=self._is_waiting)
 
 
 class _Generator:
-    """Keeps what is due and sends it as connections come free."""
+    """Queues due requests and sends them on idle connections."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -124,8 +124,8 @@ class _Generator:
         self._due: deque[float] = deque()
         self._latencies_s: list[float] = []
         self._late_s: list[float] = []
-        self._sent = self._refused = self._broken = 0
-        self._fault: BaseException | None = None
+        self._sent = self._rejected = self._errors = 0
+        self._error: BaseException | None = None
 
     async def run(self) -> Result:
         loop = asyncio.get_running_loop()
@@ -142,7 +142,7 @@ class _Generator:
             ticks = int((time.perf_counter() - began_s) / _TICK_S)
             for tick in range(done_ticks, ticks):
                 wanted = min(total, int((tick + 1) * _TICK_S * self._task.rate))
-                due_s = began_s + (tick + 1) * _TICK_S  # when a punctual timer would have fired
+                due_s = began_s + (tick + 1) * _TICK_S  # when an exact timer would have fired
                 self._due.extend([due_s] * (wanted - scheduled))
                 scheduled = wanted
             done_ticks = ticks
@@ -150,25 +150,24 @@ class _Generator:
             await asyncio.sleep(_TICK_S - (time.perf_counter() - began_s) % _TICK_S)
         await self._drain(total)
         took_s = time.perf_counter() - began_s
-        if self._fault is not None:
-            raise self._fault
+        if self._error is not None:
+            raise self._error
         if not self._latencies_s:
-            raise SystemExit(f"bench: {self._task.url} has answered none of {total} requests")
+            raise SystemExit(f"bench: no response from {self._task.url} to {total} requests")
         return self._result(took_s)
 
-    def take(self, connection: _Connection, due_s: float, status: int) -> None:
-        """An answer has come."""
+    def on_response(self, connection: _Connection, due_s: float, status: int) -> None:
         self._latencies_s.append(time.perf_counter() - due_s)
-        self._refused += status != self._task.status
+        self._rejected += status != self._task.status
         if self._due:
             self._sent += 1
             connection.send(self._due.popleft())
         else:
             self.idle.append(connection)
 
-    def lose(self, connection: _Connection, *, was_waiting: bool) -> None:
-        """A connection has ended; it is not replaced, and shows in the result."""
-        self._broken += was_waiting
+    def on_disconnect(self, connection: _Connection, *, was_waiting: bool) -> None:
+        """A lost connection is not replaced; a request in flight counts as an error."""
+        self._errors += was_waiting
         if not was_waiting and connection in self.idle:
             self.idle.remove(connection)
 
@@ -181,15 +180,15 @@ class _Generator:
             self.idle.popleft().send(due_s)
 
     async def _drain(self, total: int) -> None:
-        deadline_s = time.perf_counter() + _PATIENCE_S
-        while len(self._latencies_s) + self._broken < total and self._fault is None:
+        deadline_s = time.perf_counter() + _TIMEOUT_S
+        while len(self._latencies_s) + self._errors < total and self._error is None:
             if time.perf_counter() > deadline_s:
                 return
             self._send()
             await asyncio.sleep(_TICK_S)
 
     def _fail(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self._fault = context.get("exception") or RuntimeError(context["message"])
+        self._error = context.get("exception") or RuntimeError(context["message"])
 
     def _result(self, took_s: float) -> Result:
         latencies_ms = np.array(self._latencies_s) * 1000
@@ -198,9 +197,9 @@ class _Generator:
         return Result(
             rate=len(self._latencies_s) / took_s,
             sent=self._sent,
-            answered=len(self._latencies_s) - self._refused,
-            refused=self._refused,
-            broken=self._broken,
+            succeeded=len(self._latencies_s) - self._rejected,
+            rejected=self._rejected,
+            errors=self._errors,
             percentiles_ms={f"{p:g}": float(v) for p, v in zip(PERCENTILES, values, strict=True)},
             sent_late_p99_ms=float(np.percentile(np.array(self._late_s or [0.0]) * 1000, 99)),
             counts=counts.tolist(),
@@ -208,7 +207,7 @@ class _Generator:
 
 
 def length_of(received: bytes) -> int | None:
-    """Bytes of the whole answer, head and body, or None while its head is not complete."""
+    """Bytes of the response, headers and body; None while the headers are incomplete."""
     end = received.find(_HEAD_END)
     if end < 0:
         return None
@@ -217,11 +216,11 @@ def length_of(received: bytes) -> int | None:
     if at < 0:
         if int(received[9:12]) == HTTPStatus.NO_CONTENT:
             return end + len(_HEAD_END)
-        raise SystemExit(f"bench: an answer without a length: {received[:300]!r}")
+        raise SystemExit(f"bench: response without Content-Length: {received[:300]!r}")
     line_end = head.find(b"\r\n", at)
     return end + len(_HEAD_END) + int(head[at + len(_LENGTH) : line_end if line_end > 0 else end])
 
 
 if __name__ == "__main__":
-    given = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(_Generator(given).run())))
+    task_ = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(_Generator(task_).run())))

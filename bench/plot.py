@@ -1,4 +1,4 @@
-"""The results as a picture."""
+"""Results as plots."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench import openloop
-from bench.device_counts import Populations
-from bench.latency import AtHalf
-from bench.memory_growth import Memory
+from bench.device_counts import DeviceCounts
+from bench.latency import HalfLoad
+from bench.memory_growth import MemoryGrowth
 from bench.rounds import Sample, median_rates
 
 mpl.use("Agg")
 Panel = Callable[[Axes], None]
-_OURS, _OTHER = "#0b6e99", "#8a8d91"
+_TRIBUTARY, _OTHER = "#0b6e99", "#8a8d91"
 _COLORS = {
-    "Tributary": _OURS,
+    "Tributary": _TRIBUTARY,
     "webdis": _OTHER,
     "VictoriaMetrics": "#b8860b",
     "InfluxDB": "#7a5ba1",
@@ -30,7 +30,7 @@ _COLORS = {
 
 
 def write(path: Path, title: str, panels: Sequence[Panel]) -> Path:
-    """Draw panels two in a row, and write the PNG."""
+    """Write a PNG with two panels per row."""
     rows = -(-len(panels) // 2)
     figure = Figure(figsize=(11, 3.8 * rows), layout="constrained", dpi=110)
     figure.suptitle(title, fontsize=10)
@@ -45,7 +45,7 @@ def write(path: Path, title: str, panels: Sequence[Panel]) -> Path:
 
 
 def rates(samples: Sequence[Sample], cases: Sequence[str], title: str) -> Panel:
-    """Bars of the median rates: a group for each case and number of connections."""
+    """Bars of the median rates, grouped by case and number of connections."""
     found = {key: rate for key, rate in median_rates(samples).items() if key[0] in cases}
     peers = list(dict.fromkeys(s.peer for s in samples if s.case in cases))
     groups = list(dict.fromkeys((case, connections) for case, _, connections in found))
@@ -60,7 +60,7 @@ def rates(samples: Sequence[Sample], cases: Sequence[str], title: str) -> Panel:
             axes.bar_label(bars, [_short(h) for h in heights], fontsize=6, padding=1)
         labels = [f"{case}\n{c}" if len(cases) > 1 else str(c) for case, c in groups]
         axes.set_xticks(range(len(groups)), labels, fontsize=7)
-        axes.set(title=title, xlabel="connections", ylabel="a second")
+        axes.set(title=title, xlabel="connections", ylabel="per second")
         axes.set_ylim(0, max(found.values()) * 1.3)
         axes.yaxis.set_major_formatter(lambda rate, _: _short(rate) or "0")
         axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center")
@@ -68,18 +68,18 @@ def rates(samples: Sequence[Sample], cases: Sequence[str], title: str) -> Panel:
     return draw
 
 
-def at_half(found: AtHalf) -> Panel:
-    """The histogram of latencies, with p50 and p99."""
+def half_load(found: HalfLoad) -> Panel:
+    """Histogram of latencies, with p50 and p99."""
 
     def draw(axes: Axes) -> None:
-        axes.stairs(found.result.counts, openloop.EDGES_MS, fill=True, color=_OURS)
+        axes.stairs(found.result.counts, openloop.EDGES_MS, fill=True, color=_TRIBUTARY)
         for name, style in (("50", "--"), ("99", ":")):
             value_ms = found.result.percentiles_ms[name]
             label = f"p{name} {value_ms:.2f} ms"
             axes.axvline(value_ms, color="black", linewidth=1, linestyle=style, label=label)
         axes.legend(fontsize=7, frameon=False)
         axes.set(
-            title=f"Latency at half of the maximum, {found.result.rate:,.0f}/s",
+            title=f"Latency at half the maximum rate, {found.result.rate:,.0f}/s",
             xlabel="ms since the request was due", ylabel="requests", xscale="log",
         )  # fmt: skip
         used = np.flatnonzero(found.result.counts)
@@ -89,12 +89,12 @@ def at_half(found: AtHalf) -> Panel:
     return draw
 
 
-def memory(found: Memory) -> Panel:
-    """Resident memory over the requests served."""
+def memory(found: MemoryGrowth) -> Panel:
+    """Resident memory over the number of requests."""
 
     def draw(axes: Axes) -> None:
         resident_mib = np.array(found.resident_bytes) / 2**20
-        axes.plot(found.requests, resident_mib, color=_OURS, marker=".")
+        axes.plot(found.requests, resident_mib, color=_TRIBUTARY, marker=".")
         axes.set(
             title="Memory of gunicorn and its worker",
             xlabel=f"requests; {found.verdict}", ylabel="MiB resident",
@@ -105,14 +105,14 @@ def memory(found: Memory) -> Panel:
     return draw
 
 
-def populations(found: Sequence[Populations]) -> Panel:
+def device_counts(found: Sequence[DeviceCounts]) -> Panel:
     """Median latency with few and with many devices."""
 
     def draw(axes: Axes) -> None:
         places = np.arange(len(found))
         sides = [
             (-0.2, _OTHER, found[0].few, [np.median(p.few_p50_us) for p in found]),
-            (0.2, _OURS, found[0].many, [np.median(p.many_p50_us) for p in found]),
+            (0.2, _TRIBUTARY, found[0].many, [np.median(p.many_p50_us) for p in found]),
         ]
         for shift, color, devices, p50_us in sides:
             bars = axes.bar(places + shift, p50_us, 0.4, label=f"{devices:,} devices", color=color)

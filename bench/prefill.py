@@ -1,4 +1,4 @@
-"""Devices that have reported: what the aggregator leaves in Redis of them, written directly."""
+"""Stored responses of `/collect` for many devices, written to Redis directly."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tributary.store import keys
 _CHUNK = 20_000
 
 
-def fill(port: int, devices: int, tick: Callable[[int], None] = lambda _: None) -> None:
-    """Write the `/collect` answers of `car-0` … into an empty server; `tick` is told how many."""
+def write(port: int, devices: int, tick: Callable[[int], None] = lambda _: None) -> None:
+    """Write the responses of `car-0` … to an empty server; `tick` is called with each count."""
     now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
     recorded_at = now.replace("+00:00", "Z")
     partitions = Settings().partitions
@@ -26,15 +26,15 @@ def fill(port: int, devices: int, tick: Callable[[int], None] = lambda _: None) 
             for number in numbers:
                 device = f"car-{number}"
                 key = keys.latest(keys.partition_of(device, partitions))
-                chunks.setdefault(key, {})[device] = _answer(device, recorded_at)
-            writes = client.pipeline(transaction=False)
-            for key, answers in chunks.items():
-                writes.hset(key, mapping=answers)
-            writes.execute()
+                chunks.setdefault(key, {})[device] = _response(device, recorded_at)
+            pipeline = client.pipeline(transaction=False)
+            for key, responses in chunks.items():
+                pipeline.hset(key, mapping=responses)
+            pipeline.execute()
             tick(len(numbers))
 
 
-def _answer(device: str, recorded_at: str) -> bytes:
+def _response(device: str, recorded_at: str) -> bytes:
     return encode(
         {
             "device": device,

@@ -1,21 +1,23 @@
-"""A Redis for one measurement: Debian's, on the core of the load, empty, gone afterwards."""
+"""Redis servers for one measurement: empty at the start, deleted at the end."""
 
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import redis
 
 from bench import launch, machine
+from tributary.standalone.embedded_server import EmbeddedServer
 
 PROGRAM = "redis-server"
 
 
 @contextlib.contextmanager
-def server(folder: Path, *, rewrites: bool = False) -> Iterator[int]:
-    """Its port. The file is flushed every second, as the durability level `aof` wants.
+def start(folder: Path, *, rewrites: bool = False) -> Iterator[int]:
+    """Run Debian's server on the load core, with fsync every second; yields its port.
 
     Without `rewrites` the append-only file only grows: no fork disturbs a short measurement.
     """
@@ -33,18 +35,47 @@ def server(folder: Path, *, rewrites: bool = False) -> Iterator[int]:
         "maxmemory-policy": "noeviction",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    command = machine.pinned(machine.LOAD_CORE, [PROGRAM, *words])
+    command = machine.pin(machine.LOAD_CORE, [PROGRAM, *words])
     with launch.process(command, log) as process, contextlib.closing(connect(port)) as client:
-        launch.wait_until_it_answers(lambda: _answers(client), process, log)
+        launch.wait_until_ready(lambda: _responds(client), process, log)
         yield port
 
 
+@contextlib.contextmanager
+def start_embedded(binary: str = "") -> Iterator[tuple[str, redis.Redis]]:
+    """Run the embedded server on the server core; yields its URL and a client."""
+    with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
+        embedded = EmbeddedServer(str(Path(folder) / "data"), binary)
+        command = machine.pin(machine.SERVER_CORE, embedded.command())
+        log = Path(folder) / "log"
+        with launch.process(command, log) as process:
+            launch.wait_until_ready(embedded.is_ready, process, log)
+            client = redis.Redis.from_url(embedded.url, socket_timeout=60)
+            # A run with a rewrite is not comparable to one without.
+            client.config_set("auto-aof-rewrite-percentage", 0)
+            yield embedded.url, client
+            client.close()
+        embedded.lock.close()
+
+
 def connect(port: int) -> redis.Redis:
-    """A client of that server."""
+    """A client of a server on this port."""
     return redis.Redis(port=port, socket_timeout=60)
 
 
-def _answers(client: redis.Redis) -> bool:
+def version(client: redis.Redis) -> str:
+    """The version of a Valkey or Redis server."""
+    info = client.info("server")
+    return str(info.get("valkey_version", info["redis_version"]))
+
+
+def cpu_s(client: redis.Redis) -> float:
+    """CPU time the server has used."""
+    used = client.info("cpu")
+    return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+
+def _responds(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
     except redis.RedisError:

@@ -1,4 +1,4 @@
-"""Results as Markdown for people and JSON for programs; figures that disappoint stand there too."""
+"""Results as Markdown and as JSON, including those that miss their target."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any
 import msgspec
 
 from bench import launch, machine, openloop
-from bench.device_counts import Populations
-from bench.latency import AtHalf
-from bench.memory_growth import Memory
+from bench.device_counts import DeviceCounts
+from bench.latency import HalfLoad
+from bench.memory_growth import MemoryGrowth
 from bench.peers.peer import Peer
-from bench.rounds import Kept, Plan, Sample, Verdict, median_rates
+from bench.rounds import Plan, Reconciliation, Sample, Verdict, median_rates
 
 Row = Sequence[object]
 
 
 def conditions(plan: Plan, peers: Iterable[Peer], notes: Iterable[str]) -> dict[str, Any]:
-    """Where, when, with what and how it was measured."""
+    """The machine, time, versions and plan of a measurement."""
     peers = list(peers)
     packages = ["redis-server", "wrk", *(peer.package for peer in peers if peer.package)]
     pinning = f"server on core {machine.SERVER_CORE}, Redis and load on core {machine.LOAD_CORE}"
     return {
-        "machine": machine.described(),
-        "cores": pinning if machine.can_pin() else "processes were not pinned to cores",
+        "machine": machine.description(),
+        "cores": pinning if machine.can_pin() else "processes not pinned to cores",
         "measured_at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "versions": {package: machine.version_of(package) for package in packages},
@@ -40,114 +40,113 @@ def conditions(plan: Plan, peers: Iterable[Peer], notes: Iterable[str]) -> dict[
 
 
 def write(folder: Path, name: str, markdown: str, found: dict[str, Any]) -> list[Path]:
-    """Write NAME.md and NAME.json; their paths."""
+    """Write NAME.md and NAME.json; returns their paths."""
     text = folder / f"{name}.md"
     text.write_text(markdown)
-    machine_readable = folder / f"{name}.json"
+    data = folder / f"{name}.json"
     encoded = msgspec.json.format(msgspec.json.encode(found), indent=1)
-    machine_readable.write_bytes(encoded + b"\n")
-    return [text, machine_readable]
+    data.write_bytes(encoded + b"\n")
+    return [text, data]
 
 
-def head(title: str, of: dict[str, Any]) -> str:
+def head(title: str, conditions: dict[str, Any]) -> str:
     """Title, plot, and the conditions."""
-    plan = of["plan"]
-    versions = ", ".join(f"{package} {version}" for package, version in of["versions"].items())
+    plan = conditions["plan"]
+    versions = ", ".join(
+        f"{package} {version}" for package, version in conditions["versions"].items()
+    )
     lines = [
         f"# {title}",
         f"![{title}]({title.lower()}.png)",
-        f"- machine: {of['machine']}",
-        f"- cores: {of['cores']}",
-        f"- measured: {of['measured_at']}, commit {of['commit']}",
+        f"- machine: {conditions['machine']}",
+        f"- cores: {conditions['cores']}",
+        f"- measured: {conditions['measured_at']}, commit {conditions['commit']}",
         f"- versions: {versions}",
         (
-            f"- rounds: {plan['rounds']}, the peers in turn in each; {plan['seconds']} s a "
-            f"measurement after {plan['warmup_s']} s of warm-up; wrk with one thread and kept "
-            "connections"
+            f"- rounds: {plan['rounds']}, each with all peers; {plan['seconds']} s per measurement "
+            f"after {plan['warmup_s']} s of warm-up; wrk with one thread and keep-alive connections"
         ),
-        *(f"- {note}" for note in of["notes"]),
+        *(f"- {note}" for note in conditions["notes"]),
     ]
     return "\n".join([*lines[:1], "", lines[1], "", *lines[2:], ""])
 
 
 def verdicts(found: Iterable[Verdict]) -> str:
-    """Ratios against what was promised."""
+    """Ratios compared with their targets."""
     rows = [
         (
-            v.comparison.what,
+            v.comparison.title,
             v.connections,
             f"{v.median:.2f}",
-            f"{v.least:.2f} to {v.most:.2f}",
-            f"{v.comparison.at_least:g}",
+            f"{v.minimum:.2f} to {v.maximum:.2f}",
+            f"{v.comparison.target:g}",
             f"{v.per_cpu:.2f}",
             "yes" if v.is_met else "**no**",
         )
         for v in found
     ]
     titles = (
-        "what",
+        "comparison",
         "connections",
-        "median of ratios",
-        "least to most",
-        "at least",
+        "median ratio",
+        "range",
+        "target",
         "per CPU second",
-        "reached",
+        "met",
     )
-    return section("Against the peers", table(titles, rows))
+    return section("Ratios to the peers", table(titles, rows))
 
 
 def rates(samples: Sequence[Sample], promises: dict[str, str]) -> str:
-    """Every rate that was measured, and how busy the cores were with it."""
+    """Every measured rate, and the load of the cores."""
     rows = []
     for (case, peer, connections), rate in sorted(median_rates(samples).items()):
-        of = [s for s in samples if (s.case, s.peer, s.connections) == (case, peer, connections)]
+        group = [s for s in samples if (s.case, s.peer, s.connections) == (case, peer, connections)]
         p50_ms, p99_ms = (
-            _median([getattr(s.load, name) for s in of]) / 1000 for name in ("p50_us", "p99_us")
+            _median([getattr(s.load, name) for s in group]) / 1000 for name in ("p50_us", "p99_us")
         )
         cpu, busy = (
-            _median([getattr(s, name) for s in of]) for name in ("server_cpu", "load_busy")
+            _median([getattr(s, name) for s in group]) for name in ("server_cpu", "load_busy")
         )
-        per_cpu = _median([s.rate_per_cpu for s in of])
+        per_cpu = _median([s.rate_per_cpu for s in group])
         rows.append(
             (case, peer, connections, f"{rate:,.0f}", f"{per_cpu:,.0f}", f"{p50_ms:.2f}",
-             f"{p99_ms:.2f}", f"{cpu:.0%}", f"{busy:.0%}", sum(s.load.refused for s in of))
+             f"{p99_ms:.2f}", f"{cpu:.0%}", f"{busy:.0%}", sum(s.load.rejected for s in group))
         )  # fmt: skip
-    titles = ("case", "peer", "connections", "a second", "a CPU second", "p50 ms", "p99 ms",
-              "server had of its core", "load's core busy", "refused")  # fmt: skip
-    promised = "\n".join(f"- {peer}: {promise}" for peer, promise in promises.items())
+    titles = ("case", "peer", "connections", "per second", "per CPU second", "p50 ms", "p99 ms",
+              "server CPU", "load core busy", "rejected")  # fmt: skip
+    guarantees = "\n".join(f"- {peer}: {promise}" for peer, promise in promises.items())
     intro = (
-        "Medians over the rounds, in readings or answers a second. "
-        "A CPU second is one of the server's own processor time: where it had less than all of "
-        "its core, the load, Redis or another program was in the way. "
-        "What an answer promises:\n"
+        "Medians over the rounds, in readings or responses per second. "
+        "CPU seconds are those of the server process; where it used less than its whole core, the "
+        "load, Redis or another program was the bottleneck. "
+        "What a successful response guarantees:\n"
     )
-    return section("Rates", f"{intro}\n{promised}\n\n{table(titles, rows)}")
+    return section("Rates", f"{intro}\n{guarantees}\n\n{table(titles, rows)}")
 
 
-def at_half(found: AtHalf) -> str:
-    """Percentiles and the histogram of the open loop."""
+def half_load(found: HalfLoad) -> str:
+    """Percentiles and histogram of the open loop."""
     result = found.result
     names = {"50": "p50", "90": "p90", "99": "p99", "99.9": "p99.9", "100": "max"}
     figures = ", ".join(f"{names[p]} {ms:.2f} ms" for p, ms in result.percentiles_ms.items())
     lines = [
-        f"{result.rate:,.0f} requests a second, half of {found.most:,.0f}; each latency counts from "
-        "when its request was due: " + figures + ".",
-        f"The load itself was up to {result.sent_late_p99_ms:.2f} ms late (p99), which is included.",
+        f"{result.rate:,.0f} requests per second, half of {found.max_rate:,.0f}; latencies count "
+        "from when the request was due: " + figures + ".",
+        f"They include the delay of the load generator, {result.sent_late_p99_ms:.2f} ms at p99.",
     ]
     if not found.is_steady:
         lines.append(
-            f"**The load did not reach {found.asked:,.0f} a second: these are latencies of a queue.**"
+            f"**Below {found.target_rate:,.0f} per second: these are latencies of a growing queue.**"
         )
-    return section(
-        "Latency at half of the maximum rate", "\n".join(lines), histogram(result.counts)
-    )
+    return section("Latency at half the maximum rate", "\n".join(lines), histogram(result.counts))
 
 
 def histogram(counts: list[int]) -> str:
-    """Latencies as a text chart; empty ends are left out."""
+    """Latencies as a text chart, without the empty ends."""
     used = [number for number, count in enumerate(counts) if count]
     if not used:
-        return "No request was answered."
+        return "No request succeeded."
     widest = max(counts)
     lines = [
         f"{openloop.EDGES_MS[n]:9.2f} ms {counts[n]:9d} {'#' * round(60 * counts[n] / widest)}"
@@ -156,16 +155,18 @@ def histogram(counts: list[int]) -> str:
     return "\n".join(["```text", *lines, "```"])
 
 
-def memory(found: Memory) -> str:
-    """Resident memory over the requests served, and whether it is flat."""
+def memory(found: MemoryGrowth) -> str:
+    """Resident memory over the number of requests, and whether it is flat."""
     step = max(1, len(found.requests) // 10)
     sampled = sorted({*range(0, len(found.requests), step), len(found.requests) - 1})
     rows = [(f"{found.requests[n]:,}", f"{found.resident_bytes[n] / 2**20:.1f}") for n in sampled]
-    verdict = f"{found.verdict}: {found.growth_bytes:+.3f} bytes a request in the later half"
+    verdict = (
+        f"{found.verdict}: {found.bytes_per_request:+.3f} bytes per request in the second half"
+    )
     return section("Memory", f"{verdict}.", table(("requests", "MiB"), rows))
 
 
-def populations(found: Iterable[Populations]) -> str:
+def device_counts(found: Iterable[DeviceCounts]) -> str:
     """Median latency with few and with many devices."""
     rows = [
         (p.connections, f"{_median(p.few_p50_us):.0f}", f"{_median(p.many_p50_us):.0f}",
@@ -174,22 +175,38 @@ def populations(found: Iterable[Populations]) -> str:
     ]  # fmt: skip
     sizes = next(iter(found))
     titles = ("connections", f"{sizes.few:,} devices: p50 µs", f"{sizes.many:,} devices: p50 µs",
-              "median of ratios", "at most", "reached")  # fmt: skip
+              "median ratio", "limit", "met")  # fmt: skip
     return section("With many devices", table(titles, rows))
 
 
-def kept(found: Iterable[Kept]) -> str:
-    """Whether everything that was answered well is in the store."""
+def reconciliations(found: Iterable[Reconciliation]) -> str:
+    """Whether every acknowledged reading is stored."""
     rows = [
-        (k.round + 1, k.peer, f"{k.answered:,}", f"{k.stored:,}", k.unheard, k.lost, k.surplus)
+        (
+            k.round + 1,
+            k.peer,
+            f"{k.acknowledged:,}",
+            f"{k.stored:,}",
+            k.unconfirmed,
+            k.lost,
+            k.unexplained,
+        )
         for k in found
     ]
-    titles = ("round", "peer", "answered", "stored", "unheard at most", "lost", "unexplained")
-    intro = (
-        "In readings. `unheard`: a closed loop hangs up at its end, so that of each connection "
-        "one answer may be missed; a refusal may be of a request that Redis has taken."
+    titles = (
+        "round",
+        "peer",
+        "acknowledged",
+        "stored",
+        "unconfirmed at most",
+        "lost",
+        "unexplained",
     )
-    return section("Nothing lost", intro, table(titles, rows))
+    intro = (
+        "In readings. `unconfirmed`: a closed loop disconnects at its end, so one response per "
+        "connection may be unread; a rejected request may have been stored by Redis."
+    )
+    return section("Lost readings", intro, table(titles, rows))
 
 
 def section(title: str, *parts: str) -> str:
@@ -204,13 +221,13 @@ def table(titles: Row, rows: Iterable[Row]) -> str:
 
 
 def _median(values: Sequence[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else float("nan")
+    present = [value for value in values if value is not None]
+    return statistics.median(present) if present else float("nan")
 
 
 def _commit() -> str:
-    asked = subprocess.run(
+    result = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=launch.ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return asked.stdout.strip() or "unknown"
+    return result.stdout.strip() or "unknown"

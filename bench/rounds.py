@@ -1,6 +1,6 @@
-"""Rounds: every peer in turn, measured the same way, so that a slow minute hits all of them.
+"""Rounds: each measures every peer once, so that a slow minute of the machine affects all of them.
 
-Peers are compared within a round, and the median over the rounds is what counts.
+Peers are compared within a round; the result is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.peers.peer import Peer
 
 
 class Plan(NamedTuple):
-    """How often, how long and with how many connections."""
+    """How often, how long, and with how many connections to measure."""
 
     rounds: int
     seconds: float
@@ -27,16 +27,16 @@ class Plan(NamedTuple):
     connections: tuple[int, ...]
 
     def steps(self, peers: Sequence[Peer], cases: Iterable[str]) -> int:
-        """How many measurements that makes."""
+        """The number of measurements."""
         pairs = sum(peer.request(case) is not None for peer in peers for case in cases)
         return self.rounds * pairs * len(self.connections)
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One measurement of one peer; `rate` in readings (or answers) a second.
+    """One measurement of one peer; `rate` is in readings (or responses) per second.
 
-    `server_cpu` is the processor time the server had, per second: on a machine that does other
-    things besides, the rate suffers, and `rate / server_cpu` much less.
+    `server_cpu` is the CPU time of the server per second. Other programs on the machine reduce the
+    rate, but hardly `rate / server_cpu`.
     """
 
     round: int
@@ -50,85 +50,85 @@ class Sample(msgspec.Struct, frozen=True):
 
     @property
     def rate_per_cpu(self) -> float:
-        """Readings (or answers) for a second of the server's processor time."""
+        """Readings (or responses) per second of CPU time of the server."""
         return self.rate / (self.server_cpu or float("nan"))
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """What a peer was told it has, and what it says it has, in readings, after a round.
+class Reconciliation(msgspec.Struct, frozen=True):
+    """Readings acknowledged by a peer in a round, and readings it has stored.
 
-    wrk hangs up at the end of its time: up to `unheard` readings more may have been stored
-    whose answers it did not wait for, or that were refused because Redis's reply was lost.
+    wrk disconnects when its time is over: up to `unconfirmed` more readings may be stored, because
+    it did not read their responses, or because they were rejected after a lost reply of Redis.
     """
 
     round: int
     peer: str
-    answered: int
+    acknowledged: int
     stored: int
-    unheard: int
+    unconfirmed: int
 
     @property
     def lost(self) -> int:
-        """Readings that were answered well and are not there."""
-        return max(0, self.answered - self.stored)
+        """Readings acknowledged, but not stored."""
+        return max(0, self.acknowledged - self.stored)
 
     @property
-    def surplus(self) -> int:
-        """Readings that are there and that nobody can have sent."""
-        return max(0, self.stored - self.answered - self.unheard)
+    def unexplained(self) -> int:
+        """Readings stored, but never sent."""
+        return max(0, self.stored - self.acknowledged - self.unconfirmed)
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Everything a contest has measured."""
+    """The result of all rounds."""
 
     samples: list[Sample]
-    kept: list[Kept]
+    reconciliations: list[Reconciliation]
     notes: list[str]
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """A line of the table: our case against a peer's, and the least ratio that was promised."""
+    """A row of the table: Tributary compared with a peer, and the target ratio."""
 
-    what: str
+    title: str
     case: str
     peer: str
-    at_least: float
+    target: float
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Ratios of one comparison at one number of connections: median, least and greatest.
+    """Ratios of one comparison at one number of connections.
 
-    `per_cpu` is the median of the same ratios, per second of the servers' processor time.
+    `per_cpu` is the median ratio of the rates per CPU second of the servers.
     """
 
     comparison: Comparison
     connections: int
     median: float
-    least: float
-    most: float
+    minimum: float
+    maximum: float
     per_cpu: float
 
     @property
     def is_met(self) -> bool:
-        """Whether the median reaches what was promised."""
-        return self.median >= self.comparison.at_least
+        """Whether the median reaches the target."""
+        return self.median >= self.comparison.target
 
 
 def run(
     peers: Sequence[Peer], cases: Sequence[str], plan: Plan, tick: Callable[[str], None]
 ) -> Outcome:
-    """Measure all peers in all cases; `tick` is told before each measurement."""
+    """Measure all peers in all cases; `tick` is called before each measurement."""
     outcome = Outcome([], [], [])
     for number in range(plan.rounds):
-        turn = number % len(peers)
-        for peer in (*peers[turn:], *peers[:turn]):
+        first = number % len(peers)
+        for peer in (*peers[first:], *peers[:first]):
             with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
                 visit = _Visit(peer, plan, number, Path(folder), tick)
                 try:
                     peer.start(Path(folder))
                     visit.measure(cases)
                     outcome.samples.extend(visit.samples)
-                    outcome.kept.extend(visit.kept())
+                    outcome.reconciliations.extend(visit.reconcile())
                     outcome.notes.extend(peer.notes() if number == 0 else [])
                 finally:
                     peer.stop()
@@ -136,21 +136,21 @@ def run(
 
 
 def compare(
-    samples: Iterable[Sample], comparisons: Iterable[Comparison], ours: str
+    samples: Iterable[Sample], comparisons: Iterable[Comparison], subject: str
 ) -> list[Verdict]:
-    """The ratio of our rate to the peer's in each round, and the median of these."""
+    """Compare the rates of `subject` with those of the peers, round by round."""
     found = {(s.peer, s.case, s.connections, s.round): s for s in samples}
     verdicts = []
     for comparison in comparisons:
         for connections in sorted({key[2] for key in found}):
-            both = [
+            pairs = [
                 (sample, other)
                 for (peer, case, c, number), sample in found.items()
-                if (peer, case, c) == (ours, comparison.case, connections)
+                if (peer, case, c) == (subject, comparison.case, connections)
                 and (other := found.get((comparison.peer, case, c, number)))
             ]
-            if both:
-                verdicts.append(_verdict(comparison, connections, both))
+            if pairs:
+                verdicts.append(_verdict(comparison, connections, pairs))
     return verdicts
 
 
@@ -163,10 +163,10 @@ def median_rates(samples: Iterable[Sample]) -> dict[tuple[str, str, int], float]
 
 
 def _verdict(
-    comparison: Comparison, connections: int, both: Sequence[tuple[Sample, Sample]]
+    comparison: Comparison, connections: int, pairs: Sequence[tuple[Sample, Sample]]
 ) -> Verdict:
-    ratios = [_ratio(ours.rate, theirs.rate) for ours, theirs in both]
-    per_cpu = [_ratio(ours.rate_per_cpu, theirs.rate_per_cpu) for ours, theirs in both]
+    ratios = [_ratio(sample.rate, other.rate) for sample, other in pairs]
+    per_cpu = [_ratio(sample.rate_per_cpu, other.rate_per_cpu) for sample, other in pairs]
     return Verdict(
         comparison,
         connections,
@@ -177,13 +177,13 @@ def _verdict(
     )
 
 
-def _ratio(ours: float, theirs: float) -> float:
-    """Infinite if the peer has answered nothing at all in its time."""
-    return ours / theirs if theirs else math.inf
+def _ratio(rate: float, other: float) -> float:
+    """Infinite if the peer completed no request."""
+    return rate / other if other else math.inf
 
 
 class _Visit:
-    """One peer in one round: what was measured, and how many readings went to it."""
+    """One peer in one round: its samples, and the readings sent to it."""
 
     def __init__(
         self, peer: Peer, plan: Plan, number: int, folder: Path, tick: Callable[[str], None]
@@ -193,33 +193,37 @@ class _Visit:
         self._number = number
         self._folder = folder
         self._tick = tick
-        self._answered = self._unheard = 0
+        self._acknowledged = self._unconfirmed = 0
         self.samples: list[Sample] = []
 
     def measure(self, cases: Iterable[str]) -> None:
-        """Every case the peer knows, with every number of connections."""
+        """Measure every case the peer supports, with every number of connections."""
         for case in cases:
             request = self._peer.request(case)
             if request is None:
                 continue
             http_request.check(self._peer.url, request)
-            self._answered += request.readings
+            self._acknowledged += request.readings
             for connections in self._plan.connections:
                 what = f"{self._peer.name}, {case}, {connections} connections"
                 self._tick(f"round {self._number + 1}: {what}")
                 self.samples.append(self._sample(case, request, connections))
 
-    def kept(self) -> list[Kept]:
-        """What should be there and what is, if the peer counts at all."""
+    def reconcile(self) -> list[Reconciliation]:
+        """Compare acknowledged with stored readings, if the peer counts them."""
         stored = self._peer.stored()
         if stored is None:
             return []
-        return [Kept(self._number, self._peer.name, self._answered, stored, self._unheard)]
+        return [
+            Reconciliation(
+                self._number, self._peer.name, self._acknowledged, stored, self._unconfirmed
+            )
+        ]
 
     def _sample(self, case: str, request: http_request.Request, connections: int) -> Sample:
         if self._plan.warmup_s:
             self._load(request, connections, self._plan.warmup_s)
-        load, used_s = machine.Busy(machine.LOAD_CORE), machine.cpu_s(self._peer.pid)
+        load, used_s = machine.CoreUsage(machine.LOAD_CORE), machine.cpu_s(self._peer.pid)
         measured = self._load(request, connections, self._plan.seconds)
         used_s = machine.cpu_s(self._peer.pid) - used_s
         return Sample(
@@ -236,6 +240,6 @@ class _Visit:
     def _load(self, request: http_request.Request, connections: int, seconds: float) -> wrk.Load:
         url, folder = self._peer.url, self._folder
         loaded = wrk.load(url, request, folder, connections=connections, seconds=seconds)
-        self._answered += request.readings * (loaded.requests - loaded.refused)
-        self._unheard += request.readings * (connections + loaded.broken + loaded.refused)
+        self._acknowledged += request.readings * (loaded.requests - loaded.rejected)
+        self._unconfirmed += request.readings * (connections + loaded.errors + loaded.rejected)
         return loaded

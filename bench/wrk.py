@@ -1,4 +1,4 @@
-"""Closed-loop load: wrk keeps a number of connections busy and counts what comes back."""
+"""Closed-loop load with wrk: every connection always has one request in flight."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DONE = """
 done = function(summary, latency)
   local e = summary.errors
   print(string.format(
-    'summary {"requests":%d,"duration_us":%d,"refused":%d,"broken":%d,"p50_us":%d,"p99_us":%d}',
+    'summary {"requests":%d,"duration_us":%d,"rejected":%d,"errors":%d,"p50_us":%d,"p99_us":%d}',
     summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
     latency:percentile(50), latency:percentile(99)))
 end
@@ -36,39 +36,39 @@ end
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What wrk has seen: `refused` were answered with a status of 400 or above."""
+    """The result of wrk; `rejected` counts responses with a status of 400 or above."""
 
     requests: int
     duration_us: int
-    refused: int
-    broken: int
+    rejected: int
+    errors: int
     p50_us: int
     p99_us: int
 
     @property
     def rate(self) -> float:
-        """Requests a second that were answered well."""
-        return (self.requests - self.refused) / (self.duration_us / 1e6)
+        """Successful requests per second."""
+        return (self.requests - self.rejected) / (self.duration_us / 1e6)
 
 
 def load(url: str, request: Request, folder: Path, *, connections: int, seconds: float) -> Load:
-    """Send one request over and over on kept connections, from the core of the load."""
+    """Send one request repeatedly on keep-alive connections, from the load core."""
     script = folder / "wrk.lua"
     script.write_text(_script(request))
     whole_s = max(1, round(seconds))
     command = [PROGRAM, "-t1", f"-c{connections}", f"-d{whole_s}s", "--timeout", "30s"]
-    ended = subprocess.run(
-        machine.pinned(machine.LOAD_CORE, [*command, "-s", str(script), url + request.path]),
+    result = subprocess.run(
+        machine.pin(machine.LOAD_CORE, [*command, "-s", str(script), url + request.path]),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    for line in ended.stdout.splitlines():
+    for line in result.stdout.splitlines():
         if line.startswith("summary "):
             return msgspec.convert(json.loads(line.removeprefix("summary ")), Load)
-    raise SystemExit(f"bench: wrk ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+    raise SystemExit(f"bench: wrk exited with {result.returncode}:\n{result.stdout}{result.stderr}")
 
 
 def _script(request: Request) -> str:
-    assert request.status < HTTPStatus.BAD_REQUEST, "wrk counts such answers as refused"
+    assert request.status < HTTPStatus.BAD_REQUEST, "wrk would count these responses as rejected"
     lines = [f"wrk.method = {_quoted(request.method.encode())}"]
     if request.body:
         lines.append(f"wrk.body = {_quoted(request.body)}")

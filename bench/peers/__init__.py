@@ -1,1 +1,1 @@
-"""What Tributary is measured against, and Tributary itself, each as a `Peer`."""
+"""Tributary and the servers it is compared with, each as a `Peer`."""

@@ -1,4 +1,4 @@
-"""InfluxDB 1.x: the mean over 15 minutes, computed when it is asked for."""
+"""InfluxDB 1.x: the mean over 15 minutes, computed for each request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LINES = 5_000
 
 
 class InfluxDB(Peer):
-    """One series with so many points, spread evenly over the window."""
+    """One series with a number of points, spread evenly over the window."""
 
     name = "InfluxDB"
     package = "influxdb"
@@ -44,7 +44,7 @@ class InfluxDB(Peer):
         self._until_ns = time.time_ns()
 
     def start(self, folder: Path) -> None:
-        """Start on an empty directory, and write the points."""
+        """Start with an empty directory, and write the points."""
         config = folder / "influxdb.conf"
 
         def command(port: int) -> list[str]:
@@ -56,26 +56,27 @@ class InfluxDB(Peer):
         self._fill()
 
     def request(self, case: str) -> Request | None:
-        """MEAN over the 15 minutes that end where the points end, however long the run takes."""
+        """MEAN over the 15 minutes before the last point."""
         if case != "collect":
             return None
-        query = (  # with two numbers of our own
+        query = (  # with trusted integers
             "SELECT MEAN(temperature) FROM engine WHERE device = 'car-7' "  # noqa: S608
             f"AND time >= {self._until_ns - _WINDOW_NS} AND time < {self._until_ns}"
         )
         path = "/query?" + urlencode({"db": "bench", "q": query})
-        return Request("GET", path, holds=b'"mean"')
+        return Request("GET", path, expected=b'"mean"')
 
     def stored(self) -> int | None:
-        """Nothing is written while it is measured."""
+        """The measurement does not write."""
         return None
 
     def _fill(self) -> None:
-        apart_ns = _WINDOW_NS // self._points
-        first_ns = self._until_ns - self._points * apart_ns
+        interval_ns = _WINDOW_NS // self._points
+        first_ns = self._until_ns - self._points * interval_ns
         for start in range(0, self._points, _LINES):
             lines = b"\n".join(
-                b"engine,device=car-7 temperature=%d.3 %d" % (90 + n % 7, first_ns + n * apart_ns)
+                b"engine,device=car-7 temperature=%d.3 %d"
+                % (90 + n % 7, first_ns + n * interval_ns)
                 for n in range(start, min(start + _LINES, self._points))
             )
             written = Request("POST", "/write?db=bench", lines, status=HTTPStatus.NO_CONTENT)

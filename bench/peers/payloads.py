@@ -1,4 +1,4 @@
-"""The readings of a request, in the forms that the peers understand: always the same numbers."""
+"""Request bodies: the same readings in the format of each peer."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ ONE = json.dumps({"device": DEVICE, METRIC: 92.3}, separators=(",", ":")).encode
 ONE_LINE = b"engine,device=car-7 temperature=92.3"
 
 _NS_PER_MS = 1_000_000
-_APART_MS = 10
+_INTERVAL_MS = 10
 
 
 class Batch:
-    """1,000 readings of the last ten seconds, of 100 devices or of one; `timed` or as they come."""
+    """1,000 readings of the last ten seconds, of 100 devices or of one, with or without times."""
 
     def __init__(self, *, timed: bool) -> None:
         self._timed = timed
-        first_ms = time.time_ns() // _NS_PER_MS - READINGS * _APART_MS
-        self._times_ms = [first_ms + number * _APART_MS for number in range(READINGS)]
+        first_ms = time.time_ns() // _NS_PER_MS - READINGS * _INTERVAL_MS
+        self._times_ms = [first_ms + number * _INTERVAL_MS for number in range(READINGS)]
         self._values = [90 + number % 7 + 0.31 for number in range(READINGS)]
 
     def array(self) -> bytes:
-        """A JSON array; the devices take turns."""
+        """A JSON array; the devices alternate."""
         readings = [
             {"device": f"car-{number % DEVICES}", **self._time(time_ms), METRIC: value}
             for number, (time_ms, value) in enumerate(self._rows())
@@ -34,16 +34,16 @@ class Batch:
         return json.dumps(readings, separators=(",", ":")).encode()
 
     def columns(self) -> bytes:
-        """One device, an array of values."""
+        """JSON columns: one device and an array of values."""
         times = {"recorded_at": self._times_ms} if self._timed else {}
         whole = {"device": DEVICE, **times, METRIC: self._values}
         return json.dumps(whole, separators=(",", ":")).encode()
 
     def lines(self, devices: int) -> bytes:
-        """Line protocol of so many devices, which take turns."""
+        """Line protocol; the devices alternate."""
         return b"\n".join(
             b"engine,device=car-%d temperature=%.2f%b"
-            % (number % devices, value, self._stamp(time_ms))
+            % (number % devices, value, self._timestamp(time_ms))
             for number, (time_ms, value) in enumerate(self._rows())
         )
 
@@ -53,5 +53,5 @@ class Batch:
     def _time(self, time_ms: int) -> dict[str, int]:
         return {"recorded_at": time_ms} if self._timed else {}
 
-    def _stamp(self, time_ms: int) -> bytes:
+    def _timestamp(self, time_ms: int) -> bytes:
         return b" %d" % (time_ms * _NS_PER_MS) if self._timed else b""

@@ -1,4 +1,4 @@
-"""What a measurement may ask of a peer, and the processes a peer owns."""
+"""The interface of a peer, and the processes that it owns."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench import launch, machine, redis_server
-from bench.http_request import Request, answers
+from bench.http_request import Request, is_responding
 
 
 class Peer(ABC):
-    """A server that can be started empty, loaded with requests, and stopped.
+    """A server that can be started empty, measured, and stopped.
 
-    `needs` are the programs that must be there, `package` is what names the version, `promise`
-    says what has happened to a reading when it is answered well.
+    `needs` are the programs that must be installed, `package` is the Debian package whose version
+    is reported, `promise` is what a successful response guarantees.
     """
 
     name: str
@@ -31,22 +31,22 @@ class Peer(ABC):
 
     @abstractmethod
     def start(self, folder: Path) -> None:
-        """Start on empty storage below `folder`; return when it serves."""
+        """Start with empty storage below `folder`; returns when ready."""
 
     @abstractmethod
     def request(self, case: str) -> Request | None:
-        """What is sent in a case, or None where the protocol has no such thing."""
+        """The request of a case, or None if the protocol does not support it."""
 
     def stored(self) -> int | None:
-        """Readings the store says it has taken, or None if it does not count them."""
+        """Readings stored, or None if the peer does not count them."""
         return None
 
     def notes(self) -> list[str]:
-        """What a reader must know of this run to judge the figures."""
+        """Conditions of this run for the report."""
         return []
 
     def stop(self) -> None:
-        """Stop everything that was started, the last first."""
+        """Stop all processes in reverse order."""
         self._stack.close()
 
     def serve(
@@ -55,15 +55,15 @@ class Peer(ABC):
         folder: Path,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """Run the server on its core, on a free port; return when it answers anything."""
+        """Run the server on its core and a free port; returns when it responds."""
         port = launch.free_port()
         self.url = f"http://127.0.0.1:{port}"
         log = folder / "server.log"
-        pinned = machine.pinned(machine.SERVER_CORE, command(port))
+        pinned = machine.pin(machine.SERVER_CORE, command(port))
         process = self._stack.enter_context(launch.process(pinned, log, environ))
-        launch.wait_until_it_answers(lambda: answers(self.url), process, log)
+        launch.wait_until_ready(lambda: is_responding(self.url), process, log)
         self.pid = process.pid
 
     def with_redis(self, folder: Path, *, rewrites: bool = False) -> None:
-        """Give it a Redis of its own, on the core of the load."""
-        self.redis_port = self._stack.enter_context(redis_server.server(folder, rewrites=rewrites))
+        """Start a Redis server for this peer on the load core."""
+        self.redis_port = self._stack.enter_context(redis_server.start(folder, rewrites=rewrites))

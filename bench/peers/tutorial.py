@@ -1,4 +1,4 @@
-"""The app that tutorials end with, served as kindly as the others."""
+"""A typical tutorial app, served under the same conditions as the other peers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.peers.peer import Peer
 
 
 class Tutorial(Peer):
-    """`bench/peers/tutorial_app.py` under gunicorn with threads and kept connections."""
+    """`bench/peers/tutorial_app.py` under gunicorn with threads and keep-alive connections."""
 
     name = "tutorial app"
     needs = (redis_server.PROGRAM,)
-    promise = "Redis has appended it to its file, flushed every second; not validated"
+    promise = "in the append-only file of Redis, flushed every second; not validated"
 
     def start(self, folder: Path) -> None:
-        """Start Redis and one gunicorn worker with 8 threads, as many as ours has."""
+        """Start Redis and one gunicorn worker with 8 threads, like Tributary."""
         self.with_redis(folder)
         self.serve(
             lambda port: [
@@ -33,7 +33,7 @@ class Tutorial(Peer):
         )
 
     def request(self, case: str) -> Request | None:
-        """The same body as ours, or its own /collect."""
+        """A single reading in the same body."""
         if case == "single":
-            return Request("POST", "/record", payloads.ONE, holds=b"true")
+            return Request("POST", "/record", payloads.ONE, expected=b"true")
         return None

@@ -1,6 +1,6 @@
-"""A peer, not a part of Tributary: a connection per request and a list of the last ten.
+"""A peer, not part of Tributary: a Redis connection per request and a list of the last ten values.
 
-It takes the same body and answers the same questions; two requests at once may disagree.
+It has the same two routes, but concurrent requests are not atomic.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import redis
 from flask import Flask, Response, jsonify, request
 
-_KEPT = 10
+_VALUES_MAX = 10
 
 app = Flask(__name__)
 
@@ -22,23 +22,23 @@ def _connect() -> redis.Redis:
 
 @app.post("/record")
 def record() -> Response:
-    """Push each value to the front of its list, and cut the list."""
+    """Push each value to the front of its list, and trim the list."""
     reading = request.get_json(force=True)
     device = reading.pop("device", "default")
     client = _connect()
     for metric, value in reading.items():
         client.lpush(f"{device}:{metric}", json.dumps(value))
-        client.ltrim(f"{device}:{metric}", 0, _KEPT - 1)
+        client.ltrim(f"{device}:{metric}", 0, _VALUES_MAX - 1)
     client.close()
     return jsonify(success=True)
 
 
 @app.get("/collect")
 def collect() -> Response:
-    """Read the list, and add it up."""
+    """Average the list."""
     client = _connect()
     key = f"{request.args.get('device', 'default')}:engine_temperature"
-    kept = [float(value) for value in client.lrange(key, 0, -1)]
+    values = [float(value) for value in client.lrange(key, 0, -1)]
     client.close()
-    average = sum(kept) / len(kept) if kept else None
-    return jsonify(current=kept[0] if kept else None, average=average)
+    average = sum(values) / len(values) if values else None
+    return jsonify(current=values[0] if values else None, average=average)

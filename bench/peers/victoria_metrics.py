@@ -1,4 +1,4 @@
-"""VictoriaMetrics, single node, fed with InfluxDB's line protocol."""
+"""VictoriaMetrics (single node) with the line protocol of InfluxDB."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from http import HTTPStatus
 from pathlib import Path
 
-from bench.http_request import Request, ask
+from bench.http_request import Request, send
 from bench.peers import payloads
 from bench.peers.peer import Peer
 
@@ -14,19 +14,19 @@ _INSERTED = re.compile(rb'vm_rows_inserted_total\{type="influx"\} (\d+)')
 
 
 class VictoriaMetrics(Peer):
-    """Its own storage directory. A 204 comes when the rows are in its memory."""
+    """It responds with 204 when the rows are in its memory."""
 
     name = "VictoriaMetrics"
     package = "victoria-metrics"
     needs = ("victoria-metrics",)
-    promise = "in its memory, written to disk within seconds: a kill of the process loses rows"
+    promise = "in its memory, written to disk within seconds; killing the process loses rows"
 
     def __init__(self, *, timed: bool = True) -> None:
         super().__init__()
         self._batch = payloads.Batch(timed=timed)
 
     def start(self, folder: Path) -> None:
-        """Start on an empty directory."""
+        """Start with an empty directory."""
         self.serve(
             lambda port: [
                 "victoria-metrics",
@@ -38,7 +38,7 @@ class VictoriaMetrics(Peer):
         )
 
     def request(self, case: str) -> Request | None:
-        """/write of one line, or of 1,000 lines of 100 devices or of one."""
+        """/write of one line, or of 1,000 lines of 100 devices or of one device."""
         made = {
             "single": lambda: payloads.ONE_LINE,
             "array": lambda: self._batch.lines(payloads.DEVICES),
@@ -50,7 +50,7 @@ class VictoriaMetrics(Peer):
         return Request("POST", "/write", made(), status=HTTPStatus.NO_CONTENT, readings=readings)
 
     def stored(self) -> int | None:
-        """Rows inserted, as its own metrics say."""
-        _, text = ask(self.url, Request("GET", "/metrics"))
+        """Rows inserted, from its metrics."""
+        _, text = send(self.url, Request("GET", "/metrics"))
         found = _INSERTED.search(text)
         return int(found[1]) if found else None

@@ -1,4 +1,4 @@
-"""webdis: commands of Redis over HTTP, in C."""
+"""webdis: Redis commands over HTTP, in C."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _POOL = 20
 
 
 class Webdis(Peer):
-    """One thread, a pool of connections, and a Redis like ours."""
+    """One thread, a connection pool, and the same Redis as Tributary."""
 
     name = "webdis"
     package = "webdis"
     needs = ("webdis", redis_server.PROGRAM)
-    promise = "Redis has appended it to its file, flushed every second; not validated"
+    promise = "in the append-only file of Redis, flushed every second; not validated"
 
     def __init__(self, *, devices: int = 0) -> None:
         super().__init__()
         self._devices = devices
         if devices:
-            self.promise = "the field as it is stored"
+            self.promise = "the stored field"
 
     def start(self, folder: Path) -> None:
-        """Start Redis and webdis in front of it."""
+        """Start Redis and webdis."""
         self.with_redis(folder)
-        prefill.fill(self.redis_port, self._devices)
+        prefill.write(self.redis_port, self._devices)
         config = folder / "webdis.json"
 
         def command(port: int) -> list[str]:
@@ -51,18 +51,18 @@ class Webdis(Peer):
         self.serve(command, folder)
 
     def request(self, case: str) -> Request | None:
-        """XADD of the whole body as one field; HGET from the hash that /collect reads."""
+        """XADD of the body as one field; HGET from the hash that /collect reads."""
         if case == "single":
             path = f"/XADD/{_STREAM}/MAXLEN/~/{ENTRIES_MAX}/*/r"
-            return Request("PUT", path, payloads.ONE, holds=b'{"XADD":"')
+            return Request("PUT", path, payloads.ONE, expected=b'{"XADD":"')
         if case == "collect":
             partition = keys.partition_of(payloads.DEVICE, Settings().partitions)
             key = quote(keys.latest(partition), safe="")
-            return Request("GET", f"/HGET/{key}/{payloads.DEVICE}", holds=b"92.3")
+            return Request("GET", f"/HGET/{key}/{payloads.DEVICE}", expected=b"92.3")
         return None
 
     def stored(self) -> int | None:
-        """The length of the stream, which nothing trims; None if it was only read from."""
+        """The length of the untrimmed stream; None if nothing is written."""
         if self._devices:
             return None
         with redis_server.connect(self.redis_port) as client:

@@ -1,1 +1,1 @@
-"""The same readings through three workers: ours, a plain redis-py one, and Bytewax."""
+"""Three workers for the same readings: Tributary's aggregator, plain redis-py, and Bytewax."""

@@ -1,9 +1,9 @@
-"""The same mean in Bytewax: over the last minute, every slot, from memory, nothing persisted.
+"""The same mean in Bytewax: over the last minute, for every slot, in memory, without persistence.
 
-This is less than what we do (one window, not four and totals; no minimum, no deviation, no last
-readings). With a length of one slot it is less still: sums that somebody else would have to add
-up when asked. That is Bytewax at its fastest, and measured too.
-Run as a program it prints how many readings took how long.
+This is less work than Tributary does (one window instead of four and totals; no minimum, deviation
+or last readings). A window of one slot is less still: sums that a reader would have to add up. It
+is the fastest configuration of Bytewax, and measured too.
+As a program it prints the readings and the seconds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from operator import itemgetter
 from typing import Any
 
 from bench import machine
-from bench.workers.result import Result
-from bench.workers.scenario import SLOT_MS, Scenario
+from bench.workers.scenario import SLOT_MS, Result, Scenario
 
 MINUTE_MS = 60_000
 _BATCH = 1_000
@@ -29,8 +28,8 @@ _FIELDS = Scenario._fields[1:]
 
 
 def work(scenario: Scenario, length_ms: int) -> tuple[int, float]:
-    """Readings that came out counted, and seconds from start to end of the flow."""
-    # Loaded here, for it is installed only where it is measured.
+    """Readings counted, and seconds from start to end of the flow."""
+    # Imported here because Bytewax is optional.
     load = importlib.import_module
     op: Any = load("bytewax.operators")
     windowing: Any = load("bytewax.operators.windowing")
@@ -61,7 +60,7 @@ def work(scenario: Scenario, length_ms: int) -> tuple[int, float]:
     began_s = time.perf_counter()
     testing.run_main(flow)
     took_s = time.perf_counter() - began_s
-    # Each reading is in as many windows as there are slots in the length.
+    # Each reading is in as many windows as the length has slots.
     return sum(count for _, (_, (count, _)) in out) * SLOT_MS // length_ms, took_s
 
 
@@ -74,29 +73,31 @@ def _readings(scenario: Scenario) -> list[tuple[str, tuple[datetime, float]]]:
 
 
 def run(scenario: Scenario, length_ms: int = MINUTE_MS) -> Result:
-    """Readings a second, and how many came out."""
-    said = subprocess.run(_command(scenario, length_ms), stdout=subprocess.PIPE, check=True).stdout
-    done = json.loads(said)
+    """Measure the whole flow."""
+    output = subprocess.run(
+        _command(scenario, length_ms), stdout=subprocess.PIPE, check=True
+    ).stdout
+    done = json.loads(output)
     return Result(done["readings"] / done["seconds"], 0.0, 0.0, done["readings"])
 
 
 def killed(scenario: Scenario) -> int:
-    """Readings that are still counted anywhere after a kill half-way: what it printed until then."""
+    """Kill the flow halfway; returns the readings it had printed until then."""
     began_s = time.monotonic()
     run(scenario, SLOT_MS)
     half_s = (time.monotonic() - began_s) / 2
     process = subprocess.Popen(_command(scenario, SLOT_MS), stdout=subprocess.PIPE)
     try:
-        said, _ = process.communicate(timeout=half_s)
+        output, _ = process.communicate(timeout=half_s)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
-        said, _ = process.communicate()
-    return int(json.loads(said)["readings"]) if said else 0
+        output, _ = process.communicate()
+    return int(json.loads(output)["readings"]) if output else 0
 
 
 def _command(scenario: Scenario, length_ms: int) -> list[str]:
     numbers = [str(getattr(scenario, field)) for field in _FIELDS] + [str(length_ms)]
-    return machine.pinned(_CORE, [sys.executable, "-m", "bench.workers.bytewax_worker", *numbers])
+    return machine.pin(_CORE, [sys.executable, "-m", "bench.workers.bytewax_worker", *numbers])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The plain worker: a consumer group, and a redis-py pipeline of counters with XACK behind.
+"""A plain redis-py worker: a consumer group, and one pipeline of counters and XACKs per batch.
 
-What most people would write, with its usual virtues: a large COUNT, one round trip a batch,
-hiredis, and its own pending entries first when it starts again.
-Run as a program it works until nothing is left, and prints how many readings took how long.
+A typical worker with good practices: a large COUNT, one round trip per batch, hiredis, and its own
+pending entries first after a restart.
+As a program it works until the streams are empty, and prints the readings and the seconds.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from typing import Any
 
 import redis
 
-from bench import machine
-from bench.workers import embedded_valkey
-from bench.workers.result import Result
-from bench.workers.scenario import PARTITIONS, SLOT_MS, Scenario, clear, lay_out
+from bench import machine, redis_server
+from bench.workers.scenario import PARTITIONS, SLOT_MS, Result, Scenario, clear, restore
 from tributary.model.frame import unpack
 from tributary.store import keys
 
@@ -66,17 +64,17 @@ def _apply(client: redis.Redis, batch: list[tuple[bytes, list[Any]]]) -> int:
 
 
 def run(url: str, client: redis.Redis, scenario: Scenario) -> Result:
-    """Readings a second, what a reading costs Redis, and how many were counted."""
+    """Measure from the first read to the last acknowledgement."""
     _prepare(client, scenario)
-    busy_s = embedded_valkey.busy_s(client)
+    redis_s = redis_server.cpu_s(client)
     done = json.loads(subprocess.run(_command(url), stdout=subprocess.PIPE, check=True).stdout)
-    cost_s = embedded_valkey.busy_s(client) - busy_s
+    redis_s = redis_server.cpu_s(client) - redis_s
     rate = done["readings"] / done["seconds"]
-    return Result(rate, cost_s / scenario.readings * 1e6, 0.0, counted(client))
+    return Result(rate, redis_s / scenario.readings * 1e6, 0.0, counted(client))
 
 
 def killed(url: str, client: redis.Redis, scenario: Scenario, pauses_s: list[float]) -> int:
-    """Readings counted in the end, after kills at some progress and some time behind it."""
+    """Kill the worker at several stages; returns the readings counted in the end."""
     _prepare(client, scenario)
     entries = sum(client.xlen(keys.readings(partition)) for partition in range(PARTITIONS))
     for kill, pause_s in enumerate(pauses_s, 1):
@@ -98,7 +96,7 @@ def counted(client: redis.Redis) -> int:
 
 def _prepare(client: redis.Redis, scenario: Scenario) -> None:
     clear(client)
-    lay_out(client, scenario)
+    restore(client, scenario)
     for partition in range(PARTITIONS):
         client.xgroup_create(keys.readings(partition), _GROUP, "0", mkstream=True)
 
@@ -109,7 +107,7 @@ def _read_so_far(client: redis.Redis) -> int:
 
 
 def _command(url: str) -> list[str]:
-    return machine.pinned(_CORE, [sys.executable, "-m", "bench.workers.plain_worker", url])
+    return machine.pin(_CORE, [sys.executable, "-m", "bench.workers.plain_worker", url])
 
 
 if __name__ == "__main__":

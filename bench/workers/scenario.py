@@ -1,4 +1,4 @@
-"""The readings that every worker gets: made once, laid out anew for each run."""
+"""The readings for every worker: generated once, copied into the streams for each run."""
 
 from __future__ import annotations
 
@@ -19,32 +19,41 @@ START_MS = 1_763_800_000_000
 _PIPELINED = 5_000
 
 
+class Result(NamedTuple):
+    """The result of one run of a worker; 0: not measured."""
+
+    rate: float  # readings per second
+    redis_us: float  # CPU time of the server per reading
+    worker_us: float  # CPU time of the worker per reading
+    counted: int  # readings
+
+
 class Scenario(NamedTuple):
-    """How many series take turns, how fast in event time, and how many readings share a frame."""
+    """The number of series, their rate in event time, and the readings per frame."""
 
     name: str
     series: int
     readings: int
     per_frame: int
-    per_second: int  # of event time, all series together
+    per_second: int  # of event time, over all series
 
     def cut(self, readings: int) -> Scenario:
-        """The same with fewer readings."""
+        """The same scenario with at most this many readings."""
         return self._replace(readings=min(self.readings, readings))
 
     @property
     def title(self) -> str:
-        """What it is called in a report."""
-        return f"{self.name}: {self.series:,} series in turn, {self.per_frame} to a frame"
+        """The title in reports."""
+        return f"{self.name}: {self.series:,} series, {self.per_frame} readings per frame"
 
     def reading(self, number: int) -> tuple[str, int, float]:
-        """Device, event time and value of a reading."""
+        """Device, event time in ms and value of a reading; the series alternate."""
         time_ms = START_MS + number * 1_000 // self.per_second
         return f"car-{number % self.series}", time_ms, 90.0 + number % 7
 
 
 def frames(scenario: Scenario) -> Iterator[tuple[int, int, bytes]]:
-    """(partition, readings, bytes) of every frame, oldest reading first."""
+    """(partition, readings, bytes) of every frame, oldest first."""
     partition_of = [keys.partition_of(f"car-{n}", PARTITIONS) for n in range(scenario.series)]
     open_frames: defaultdict[int, list[Block]] = defaultdict(list)
     for number in range(scenario.readings):
@@ -61,10 +70,9 @@ def frames(scenario: Scenario) -> Iterator[tuple[int, int, bytes]]:
 
 
 def prepare(client: redis.Redis, scenario: Scenario) -> None:
-    """Put the streams aside from which every run gets its own copy.
+    """Write the streams that `restore` copies for each run.
 
-    Entries are numbered as `append` numbers them; they are added without it, since it is not
-    what is measured.
+    Entries are numbered as by `append`, but added without it, because append is not measured.
     """
     entries, accepted = [0] * PARTITIONS, [0] * PARTITIONS
     rest = frames(scenario)
@@ -74,25 +82,25 @@ def prepare(client: redis.Redis, scenario: Scenario) -> None:
             entries[partition] += 1
             accepted[partition] += readings
             numbered: Any = {"e": entries[partition], "n": accepted[partition], "r": packed}
-            pipeline.xadd(_aside(scenario, keys.readings(partition)), numbered)
+            pipeline.xadd(_prepared(scenario, keys.readings(partition)), numbered)
         pipeline.execute()
     for partition in range(PARTITIONS):
         numbers: Any = {"entries": entries[partition], "accepted": accepted[partition]}
-        client.hset(_aside(scenario, keys.meta(partition)), mapping=numbers)
+        client.hset(_prepared(scenario, keys.meta(partition)), mapping=numbers)
 
 
 def clear(client: redis.Redis) -> None:
-    """Delete everything but what `prepare` has put aside."""
+    """Delete everything except the prepared streams."""
     for key in client.keys("[^b]*"):
         client.delete(key)
 
 
-def lay_out(client: redis.Redis, scenario: Scenario) -> None:
-    """What `prepare` has put aside becomes the deployment's."""
+def restore(client: redis.Redis, scenario: Scenario) -> None:
+    """Copy the prepared streams to the keys of the deployment."""
     for partition in range(PARTITIONS):
         for key in (keys.meta(partition), keys.readings(partition)):
-            client.copy(_aside(scenario, key), key, replace=True)
+            client.copy(_prepared(scenario, key), key, replace=True)
 
 
-def _aside(scenario: Scenario, key: str) -> str:
+def _prepared(scenario: Scenario, key: str) -> str:
     return f"bench:{scenario.name}:{scenario.readings}:{key}"

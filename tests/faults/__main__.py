@@ -43,7 +43,7 @@ def _parse_settings(
 
 
 _shared = [
-    click.option("--seed", type=int, help="of all random choices; default: random, printed"),
+    click.option("--seed", type=int, help="seed of all random choices; random by default, and printed"),
     click.option("--write", is_flag=True, help="write the results into docs/reliability.md"),
     click.option("--setting", "overrides", multiple=True, callback=_parse_settings, metavar="NAME=VALUE",
                  help="a setting of the roles under test; may be repeated"),
@@ -64,12 +64,12 @@ def _with_shared(function: Any) -> Any:
     epilog="Example: scripts/chaos --only F7 --seed 3",
 )
 @click.option(
-    "--minutes", default=3.0, show_default=True, help="length of the storm, without --only"
+    "--minutes", default=3.0, show_default=True, help="duration of the storm, without --only"
 )
 @click.option(
     "--only", metavar="FAULT", multiple=True, help="inject this fault, or `all`; may be repeated"
 )
-@click.option("--times", default=0, help="how often to inject it; 0: as in the catalogue")
+@click.option("--times", default=0, help="number of injections; 0: as in the catalogue")
 @_with_shared
 @click.pass_context
 def chaos(context: click.Context, /, minutes: float, **options: Any) -> None:
@@ -93,10 +93,12 @@ def list_() -> None:
 
 
 @chaos.command(epilog="Example: scripts/chaos proof --write")
-@click.option("--part", default=1.0, show_default=True, help="share of the counts, for a trial run")
+@click.option(
+    "--part", default=1.0, show_default=True, help="fraction of the counts, for a trial run"
+)
 @_with_shared
 def proof(part: float, **options: Any) -> None:
-    """Inject faults as often as docs/reliability.md claims; takes tens of minutes."""
+    """Run the long run of docs/reliability.md (tens of minutes)."""
     claims = [(claim.fault, max(1, round(claim.times * part))) for claim in CLAIMS]
     _finish(_each(claims, _run_options(options)), "proof" if options["write"] else "")
 

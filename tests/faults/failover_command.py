@@ -76,11 +76,13 @@ def _rows(plan: list[tuple[Level, int]], rounds: int, seed: int) -> Iterator[Row
 @click.command("failover", epilog="Example: scripts/chaos failover --durability aof --rounds 1")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1),
               help="failovers of each level and replica, each in a new cluster")  # fmt: skip
-@click.option("--seed", type=int, help="of the killed master, the time of the kill, and the load")
+@click.option(
+    "--seed", type=int, help="seed of the killed master, the time of the kill, and the load"
+)
 @click.option("--durability", "levels", multiple=True, type=click.Choice(LEVELS),
-              help="of the deployment; may be repeated; default: all")  # fmt: skip
+              help="durability level; may be repeated; default: all")  # fmt: skip
 @click.option("--replica", "replicas", multiple=True, type=click.Choice(["healthy", "lagging"]),
-              help="of the killed master; may be repeated; default: both")  # fmt: skip
+              help="replica of the killed master; may be repeated; default: both")  # fmt: skip
 @click.option("--lag-ms", default=1000, show_default=True, type=click.IntRange(1),
               help="how long the link of a lagging replica is down before the kill")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON document per line, with each round")
@@ -93,9 +95,9 @@ def command(  # noqa: PLR0913 - one per option
     *,
     as_json: bool,
 ) -> None:
-    """Kill a master of a Redis Cluster under load; count what the promoted replica lost.
+    """Kill a master of a Redis Cluster under load.
 
-    Starts 3 masters and 3 replicas with Debian's redis-server, ingest and aggregators on this
+    Counts the readings that the promoted replica lacks. Starts 3 masters and 3 replicas with Debian's redis-server, ingest and aggregators on this
     machine. The exit status is 1 if a reading is counted twice, or lost at `replicated`.
     """
     if shutil.which("redis-server") is None:

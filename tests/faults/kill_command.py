@@ -70,14 +70,17 @@ def lines(options: Options, outcome: Outcome) -> Iterator[str]:
 
 
 @click.command("kills", epilog="Example: scripts/chaos kills --kills 30 --durability fsync")
-@click.option("--kills", default=1000, show_default=True, help="over all processes of `up`")
-@click.option("--seed", type=int, help="of the order, the times and the processes")
+@click.option("--kills", default=1000, show_default=True, help="number of kills")
+@click.option("--seed", type=int, help="seed of the order, the times and the processes")
 @click.option("--durability", type=click.Choice(["memory", "aof", "fsync"]), default="aof",
-              show_default=True, help="of the deployment")  # fmt: skip
+              show_default=True, help="durability level of the deployment")  # fmt: skip
 @click.option("--slow-disk-ms", default=0, show_default=True,
               help="delay of each fdatasync of the server; needs strace")  # fmt: skip
 def command(kills: int, seed: int | None, durability: Durability, slow_disk_ms: int) -> None:
-    """Kill processes of `up`, including itself, under load; count lost and duplicated readings and orphans."""
+    """Kill all kinds of processes of `up` under load.
+
+    Counts lost and duplicated readings and orphaned processes; kills `up` itself, too.
+    """
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
     options = Options(kills, seed, durability, slow_disk_ms)
     with tempfile.TemporaryDirectory(prefix="tributary-kills-") as folder:

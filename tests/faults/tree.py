@@ -158,10 +158,13 @@ def free_port() -> int:
 
 
 @click.command("tree", epilog="Example: scripts/chaos tree --rounds 200 --seed 1")
-@click.option("--rounds", default=200, show_default=True, help="kills, one per start of `up`")
-@click.option("--seed", type=int, help="of the times, the processes and the signals")
+@click.option("--rounds", default=200, show_default=True, help="starts of `up`, one kill each")
+@click.option("--seed", type=int, help="seed of the times, the processes and the signals")
 def command(rounds: int, seed: int | None) -> None:
-    """Kill processes of `up` during start and stop; count orphans and failed starts."""
+    """Kill processes of `up` during start and stop.
+
+    Counts orphaned processes and failed starts.
+    """
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
     rng, port, bad = random.Random(seed), free_port(), 0
     with tempfile.TemporaryDirectory(prefix="tributary-tree-") as folder:
