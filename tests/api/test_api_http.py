@@ -6,8 +6,12 @@ import statistics
 import time
 from pathlib import Path
 
+import msgspec
 from support.processes import Deployment
 from support.waiting import wait_until
+
+from api.read.bodies import Devices, History, MetricWindow, WholeDevice
+from tributary.operate.status import Status
 
 NOW_MS = int(time.time() * 1000)
 
@@ -97,3 +101,19 @@ def test_finds_a_device_with_slashes_and_colons(deployment: Deployment):
 def test_health_and_readiness(deployment: Deployment):
     assert deployment.get("/healthz") == (200, {"healthy": True})
     assert deployment.get("/readyz") == (200, {"ready": True})
+
+
+def test_bodies_have_the_fields_of_their_types_in_order(deployment: Deployment):
+    deployment.post("/record", {"device": "typed", "speed": 1})
+    wait_until(lambda: deployment.get("/collect?device=typed")[0] == 200, "the reading")
+    device, metric = "/api/v1/devices/typed", "/api/v1/devices/typed/metrics/speed"
+    for path, type_ in (
+        ("/api/v1/status", Status),
+        ("/api/v1/devices?prefix=typed", Devices),
+        (device, WholeDevice),
+        (metric, MetricWindow),
+        (f"{metric}/history", History),
+    ):
+        body = deployment.get(path)[1]
+        assert list(body) == [field.encode_name for field in msgspec.structs.fields(type_)], path
+        msgspec.convert(body, type_)

@@ -60,13 +60,13 @@ def _described(struct: type, field: str) -> str:
 
 
 def _per_partition(name: str, kind: Kind, path: str) -> Metric:
-    struct, field = (Entries, path[8:]) if path.startswith("entries.") else (Partition, path)
+    struct = Entries if path.startswith("entries.") else Partition
     value = attrgetter(path)
     return Metric(
         f"tributary_{name}",
         kind,
         ("partition",),
-        _described(struct, field),
+        _described(struct, path.removeprefix("entries.")),
         lambda scrape: [((str(p.partition),), value(p)) for p in scrape.status.partitions],
     )
 

@@ -27,7 +27,7 @@ class Aggregator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Counts of readings since the data was created, and the state of what works on them."""
+    """Counts of readings since the data was created, and the state of aggregators and server."""
 
     accepted: partition_.Accepted
     applied: partition_.Applied
