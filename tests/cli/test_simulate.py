@@ -12,7 +12,7 @@ from support.processes import Deployment, Process, Server, sigint_ignored
 from support.scripted import accepted, later, no, scripted
 from support.waiting import wait_until
 
-from tributary.process.listener import listen
+from tributary.process.server_socket import listen
 
 Run = Callable[..., Process]
 

@@ -13,7 +13,7 @@ from support.waiting import wait_until
 from tributary.client import ServerError, Tributary
 from tributary.client.endpoint import pause_s
 from tributary.errors import Misconfigured, Refused, Unavailable
-from tributary.process.listener import listen
+from tributary.process.server_socket import listen
 
 
 def keys(server: Scripted) -> list[str | None]:

@@ -27,8 +27,8 @@ from tributary.errors import Refused
 from tributary.http.flask_app import HttpError
 from tributary.http.response import Response
 from tributary.process import http_server
-from tributary.process.listener import listen
 from tributary.process.role import HttpRole
+from tributary.process.server_socket import listen
 from tributary.settings import Settings, load
 
 PLAIN = "text/plain"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from support.pipeline import environ
 from support.processes import Process, tributary
-from tributary.process.listener import listen
+from tributary.process.server_socket import listen
 from tributary.settings import Settings
 
 

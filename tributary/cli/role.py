@@ -43,10 +43,10 @@ def web(listener_fd: int, **given: Any) -> None:
 
 
 def _serve(settings: Settings, some: Sequence[HttpRole], listener_fd: int | None = None) -> None:
-    from tributary.process import http_server, listener
+    from tributary.process import http_server, server_socket
 
     if listener_fd is None:
-        listener_fd = listener.listen(settings.host, settings.port).detach()
+        listener_fd = server_socket.listen(settings.host, settings.port).detach()
     http_server.serve(settings, some, listener_fd)
 
 

@@ -14,7 +14,7 @@ from tributary import log
 from tributary.auth import guard
 from tributary.cli import interrupts, options, roles
 from tributary.errors import Misconfigured, TributaryError
-from tributary.process import listener, probe
+from tributary.process import probe, server_socket
 from tributary.process.role import WorkerRole
 from tributary.settings import PREFIX, Settings
 from tributary.standalone import data_dir, first_token, private
@@ -50,7 +50,7 @@ def command(**given: Any) -> None:
 
 
 def _run(supervisor: Supervisor, settings: Settings, *, is_embedded: bool) -> None:
-    listening = listener.listen(settings.host, settings.port)
+    listening = server_socket.listen(settings.host, settings.port)
     port = listening.getsockname()[1]
     deadline_s = time.monotonic() + _READY_TIMEOUT_S
     if is_embedded:

@@ -7,9 +7,9 @@ with Tributary("http://127.0.0.1:8000") as tributary:
     tributary.collect("car-7")
 """
 
-from tributary.client.batch import Batch, Limits, OnReceipt, Reading, Undelivered
-from tributary.client.deployment import Tributary
+from tributary.client.batch_sender import Batch, Limits, OnReceipt, Reading, Undelivered
 from tributary.client.endpoint import ServerError
+from tributary.client.http_client import Tributary
 from tributary.client.receipt import Receipt, Refusal
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from tributary.client.batch import Batch, Limits, OnReceipt, Reading
+from tributary.client.batch_sender import Batch, Limits, OnReceipt, Reading
 from tributary.client.endpoint import Endpoint, Request
 from tributary.client.receipt import Receipt, Refusal
 from tributary.client.watching import Watching
