@@ -15,4 +15,4 @@ def test_every_response_matches_the_document(deployment: Deployment):
     outcome = fuzz(deployment.url, 10, SystemRandom().randrange(1_000_000))
     assert outcome.is_clean, outcome.text
     assert outcome.cases > 100
-    assert "action=fault" not in deployment.process.text
+    assert "action=internal_error" not in deployment.process.text

@@ -70,8 +70,8 @@ def main(cases: int, seed: int) -> None:
                 seed += 1
         finally:
             status = up.stop()
-    faults = up.process.text.count("action=fault")
-    click.echo(f"{made} requests, {faults} faults of the server, exit status {status}")
+    faults = up.process.text.count("action=internal_error")
+    click.echo(f"{made} requests, {faults} internal errors, exit status {status}")
     sys.exit(1 if faults or status else 0)
 
 

@@ -208,7 +208,9 @@ def http_error(error: Exception) -> HttpError:
         headers = {"Retry-After": str(error.retry_after_s)}
         return HttpError(503, error.code, f"{error}; send it again later", headers=headers)
     error_id = secrets.token_hex(8)
-    logger.bind(action="error", error_id=error_id).opt(exception=error).error("a request failed")
+    logger.bind(action="internal_error", error_id=error_id).opt(exception=error).error(
+        "a request failed"
+    )
     message = f"internal error {error_id}; report this id to the operator"
     return HttpError(500, "internal", message)
 

@@ -146,7 +146,7 @@ class Client:
         self.lane.context.budget.held_bytes = 2 * IN_FLIGHT_MAX_BYTES
 
     def prime(self) -> None:
-        """Send the usual request twice, so that its route is cached."""
+        """Send the request twice, so that its route is cached."""
         for _ in range(2):
             self.send(POST)
             self.respond()

@@ -60,21 +60,21 @@ def exchange(url: str, data: bytes) -> list[Response]:
 
 
 def posts(url: str) -> bool:
-    responses = exchange(url, post("honest", _CLOSE))
+    responses = exchange(url, post("others", _CLOSE))
     return [response.status for response in responses] == [200]
 
 
-@pytest.mark.parametrize("begun", [b"P", b"POST /record HTTP/1.1\r\nHost: a\r\n", b"\r"])
-def test_a_head_that_does_not_complete_times_out(strict: Deployment, begun: bytes):
-    assert [response.status for response in exchange(strict.url, begun)] == [408]
+@pytest.mark.parametrize("incomplete", [b"P", b"POST /record HTTP/1.1\r\nHost: a\r\n", b"\r"])
+def test_a_head_that_does_not_complete_times_out(strict: Deployment, incomplete: bytes):
+    assert [response.status for response in exchange(strict.url, incomplete)] == [408]
 
 
 @pytest.mark.parametrize(
     ("field", "body"), [("Content-Length: 10", b'{"n":'), ("Transfer-Encoding: chunked", b"5\r\n{")]
 )
 def test_a_body_that_does_not_complete_times_out(strict: Deployment, field: str, body: bytes):
-    begun = post("before") + request("POST /record", None, field) + body
-    assert [response.status for response in exchange(strict.url, begun)] == [200, 408]
+    incomplete = post("before") + request("POST /record", None, field) + body
+    assert [response.status for response in exchange(strict.url, incomplete)] == [200, 408]
 
 
 def test_trickling_bytes_do_not_extend_the_deadline(strict: Deployment):
@@ -105,9 +105,9 @@ def test_rejects_connections_over_the_limit(strict: Deployment):
             raw.send(request("GET /healthz"))
         responses = [raw.response() for raw in connections]
         assert {response and response.status for response in responses} == {200}
-        (refused,) = exchange(strict.url, b"")
-        assert refused.status == 503
-        assert b"Retry-After: 1" in refused.head
+        (rejected,) = exchange(strict.url, b"")
+        assert rejected.status == 503
+        assert b"Retry-After: 1" in rejected.head
         connections[0].send(post("inside"))
         response = connections[0].response()
         assert response is not None
@@ -118,22 +118,24 @@ def test_rejects_connections_over_the_limit(strict: Deployment):
 @pytest.mark.parametrize("encoding", ["length", "chunked"])
 def test_incomplete_bodies_leave_room_for_complete_requests(lenient: Deployment, encoding: str):
     if encoding == "length":
-        begun = request("POST /record", None, f"Content-Length: {BODY_MAX_BYTES}") + b" " * 60_000
+        incomplete = (
+            request("POST /record", None, f"Content-Length: {BODY_MAX_BYTES}") + b" " * 60_000
+        )
     else:
         head = request("POST /record", None, "Transfer-Encoding: chunked")
-        begun = head + b"ea60\r\n" + b" " * 60_000
-    fitting = IN_FLIGHT_MAX_BYTES // 2 // len(begun)
+        incomplete = head + b"ea60\r\n" + b" " * 60_000
+    fitting = IN_FLIGHT_MAX_BYTES // 2 // len(incomplete)
     with several(lenient.url, 2 * fitting) as connections:
         for raw in connections:
-            raw.send(begun)
-        refused = [raw for raw in connections if is_rejected(raw)]
-        assert len(refused) > 0
+            raw.send(incomplete)
+        rejected = [raw for raw in connections if is_rejected(raw)]
+        assert len(rejected) > 0
         assert posts(lenient.url)
         large = request("POST /record", b'{"n":1}' + b" " * 40_000, _CLOSE)
         assert [response.status for response in exchange(lenient.url, large)] in ([200], [503])
     # Everything they held is released, or later requests would find less room each time.
     for _ in range(3):
-        wait_until(lambda: all_accepted(lenient.url, begun), "room for large bodies")
+        wait_until(lambda: all_accepted(lenient.url, incomplete), "room for large bodies")
     assert posts(lenient.url)
 
 
@@ -149,12 +151,12 @@ def is_rejected(raw: Raw) -> bool:
     return True
 
 
-def all_accepted(url: str, begun: bytes) -> bool:
+def all_accepted(url: str, incomplete: bytes) -> bool:
     """Whether half of the budget can be filled: only if all of it was released."""
-    fitting = IN_FLIGHT_MAX_BYTES // 2 // (len(begun) + 1000)
+    fitting = IN_FLIGHT_MAX_BYTES // 2 // (len(incomplete) + 1000)
     with several(url, fitting) as connections:
         for raw in connections:
-            raw.send(begun)
+            raw.send(incomplete)
         return not any(is_rejected(raw) for raw in connections)
 
 

@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
         self._flow = FlowControl(self._transport)
         context = self._context
         if len(context.connections) >= context.limits.connections_max:
-            # No lingering, and nobody waits for its end.
+            # Not registered, so it cannot expire or linger: close at once.
             self._state = CLOSING
             self._transport.write(context.responses.overloaded())
             self._transport.close()
