@@ -69,6 +69,9 @@ def report_ignored_tokens(settings: Settings, client: redis.Redis) -> None:
         )
 
 
+Secret = Callable[[], str]  # finds the token of a request
+
+
 class RequestHeaders:
     """The header fields that the handlers use; `memo` caches the result of authentication."""
 
@@ -140,11 +143,7 @@ class Guard:
         self._tasks.append(task)
 
     def admit(
-        self,
-        headers: RequestHeaders,
-        *,
-        writes: bool = False,
-        secret: Callable[[], str] | None = None,
+        self, headers: RequestHeaders, *, writes: bool = False, secret: Secret | None = None
     ) -> Token | None:
         """The token of a request; None where no token is required.
 

@@ -154,7 +154,11 @@ class _GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         _log("ERROR", msg, args)
 
     def warning(self, msg: Any, *args: Any, **_: Any) -> None:
-        _log("WARNING", msg, args)
+        if str(msg).startswith("Invalid request from"):
+            # Without what follows the address: the client sent it, and it may contain secrets.
+            _log("DEBUG", str(msg).partition(": ")[0], ())
+        else:
+            _log("WARNING", msg, args)
 
     def info(self, msg: Any, *args: Any, **_: Any) -> None:
         _log("DEBUG", msg, args)
@@ -163,8 +167,8 @@ class _GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         # Without the arguments: clients sent them, and they may contain secrets.
         _log("DEBUG", msg, ())
 
-    def exception(self, msg: Any, *args: Any, **_: Any) -> None:
-        logger.bind(action="gunicorn", text=_text(msg, args)).exception("gunicorn log")
+    def exception(self, msg: Any, *_args: Any, **_: Any) -> None:
+        logger.bind(action="gunicorn", text=_text(msg, ())).exception("gunicorn log")  # likewise
 
 
 def _log(level: str, msg: Any, args: Any) -> None:
