@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from aggregator.account import Sorted
-from aggregator.decode import Columns
 from aggregator.groups import Ints
 from aggregator.table import Unseen
 from aggregator.work import Work
@@ -21,16 +20,8 @@ class PartitionBatch:
         self.decoded_bytes = decoded_bytes
         self.tenure = work.tenure
         self.sorted = sorted_
+        self.columns = sorted_.columns  # the values to fold, if any
+        self.values = 0 if self.columns is None else len(self.columns.values)
         self.unseen = Unseen([], [])
         self.loaded: list[list[bytes | None]] = [[], [], []]  # the stored values of `unseen`
         self.rows = _NO_ROWS  # of the table, one per value
-
-    @property
-    def columns(self) -> Columns | None:
-        """The values to fold, if any."""
-        return self.sorted.columns
-
-    @property
-    def values(self) -> int:
-        """How many values there are to fold."""
-        return 0 if self.columns is None else len(self.columns.values)

@@ -62,14 +62,14 @@ def test_counts_stay_exact_while_ownership_flips(
             for worker in workers:
                 # Each worker sees the other one or not, as heartbeats are missed.
                 neighbours = {f"n{n}" for n in range(4) if chance.random() < 0.5}
-                worker._settle_ownership({worker.id, *neighbours})
+                worker._assign({worker.id, *neighbours})
             for _ in range(chance.randint(0, 2)):
                 partition = chance.randrange(PARTITIONS)
                 append(client, partition, appended[partition])
                 appended[partition] += 1
             await asyncio.sleep(chance.choice((0, 0.001, 0.003)))
-        workers[0]._settle_ownership({workers[0].id})
-        workers[1]._settle_ownership({workers[1].id, workers[0].id})
+        workers[0]._assign({workers[0].id})
+        workers[1]._assign({workers[1].id, workers[0].id})
         async with asyncio.timeout(20):
             while any(
                 int(client.hget(keys.meta(p), "done") or 0) < appended[p] for p in range(PARTITIONS)

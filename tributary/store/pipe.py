@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import hiredis
@@ -27,6 +28,7 @@ OnReply = Callable[[Reply], None]
 pack = cast(Callable[[tuple[Any, ...]], bytes], hiredis.pack_command)
 P = TypeVar("P", bound=asyncio.Protocol)
 _CONNECT_TIMEOUT_S = 5.0
+_packed: Callable[[tuple[bytes, OnReply]], bytes] = itemgetter(0)
 
 
 class Pipe(asyncio.Protocol):
@@ -85,13 +87,15 @@ class Pipe(asyncio.Protocol):
             on_reply(self.closed_because)
             return
         if not self._unsent:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.write, ())
         self._unsent.append((command, on_reply))
 
     def write(self, commands: Sequence[tuple[bytes, OnReply]]) -> None:
         """Send packed commands now, in one write, behind those that wait for the end of the tick."""
         if self._unsent:
             commands, self._unsent = [*self._unsent, *commands], []
+        elif not commands:
+            return
         if self._transport is None or self._transport.is_closing():
             for _, on_reply in commands:
                 on_reply(self.closed_because)
@@ -99,7 +103,7 @@ class Pipe(asyncio.Protocol):
         if not self._pending:
             self.waiting_since_s = self._loop.time()
         self._pending.extend(commands)
-        self._transport.write(b"".join([command for command, _ in commands]))
+        self._transport.write(b"".join(map(_packed, commands)))
 
     async def call(self, *command: Any) -> Reply:
         """Send one command and wait for its reply.
@@ -161,10 +165,6 @@ class Pipe(asyncio.Protocol):
         self.closed_because = ConnectionGone(f"the connection to Redis was lost: {reason}")
         while self._pending:
             self._pending.popleft()[1](self.closed_because)
-
-    def _flush(self) -> None:
-        if self._unsent:
-            self.write(())
 
     def _on_error(self, command: bytes, on_reply: OnReply, error: hiredis.ReplyError) -> None:
         text = str(error)
