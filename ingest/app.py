@@ -25,7 +25,7 @@ from tributary.http.lane import framing
 from tributary.http.response import Response
 from tributary.settings import Settings
 from tributary.store import redis_client, stream
-from tributary.store.stream import Appending
+from tributary.store.stream import Appender
 
 
 class _Request(msgspec.Struct):
@@ -57,8 +57,8 @@ class _Recorder:
     def __init__(self, settings: Settings, guard: Guard) -> None:
         self._body_max_bytes = settings.body_max_bytes
         self._admission = Admission(settings, guard)
-        self._appending = Appending(settings)
-        self._client = redis_client.connect(settings, handshake=self._appending.tail.report_on)
+        self._appender = Appender(settings)
+        self._client = redis_client.connect(settings, handshake=self._appender.tail.report_on)
 
     def respond(self, door: Door, methods: tuple[str, ...], **params: str) -> flask.Response:
         """The response of a door to Flask's current request."""
@@ -87,7 +87,7 @@ class _Recorder:
             frames = admitted.batch.frames()
             if not frames:
                 return admitted.response
-            first = stream.append(self._client, self._appending, frames, admitted.idempotency)
+            first = stream.append(self._client, self._appender, frames, admitted.idempotency)
         except TributaryError as error:
             self._admission.forget(admitted.new_series, error)
             raise

@@ -28,7 +28,7 @@ from tributary.settings import Settings
 from tributary.store import pipe, stream
 from tributary.store.links import Links
 from tributary.store.pipe import OnReply, Pipe, Reply, pack
-from tributary.store.stream import Appending, Frame, Idempotency
+from tributary.store.stream import Appender, Frame, Idempotency
 
 
 class _Wave(msgspec.Struct, eq=False):
@@ -62,10 +62,10 @@ class Recorder:
 
     def __init__(self, settings: Settings, lane: Lane, guard: Guard) -> None:
         self._admission = Admission(settings, guard)
-        self._appending = Appending(settings)
-        self._wait = pack(self._appending.wait_command())
+        self._appender = Appender(settings)
+        self._wait = pack(self._appender.wait_command())
         self._render = lane.responses.render
-        self.links = Links(settings, "redis (record)", self._appending.tail)
+        self.links = Links(settings, "redis (record)", self._appender.tail)
         self._tick = Tick()
         self._is_flush_due = False
 
@@ -126,7 +126,7 @@ class Recorder:
         else:
             sent.replies = []
             frames = batch.frames()
-            if self._appending.claims_first(frames, idempotency, is_cluster=self.links.is_cluster):
+            if self._appender.claims_first(frames, idempotency, is_cluster=self.links.is_cluster):
                 self._claim(sent, frames, idempotency)
             else:
                 self._append(sent, frames, idempotency)
@@ -144,8 +144,8 @@ class Recorder:
             else:
                 self._fail(sent, pipe.failure(reply) or stream.key_reused())
 
-        command = pack(self._appending.claim_command(idempotency))
-        self.links.write([(self._appending.home(idempotency), command, on_reply)])
+        command = pack(self._appender.claim_command(idempotency))
+        self.links.write([(self._appender.home(idempotency), command, on_reply)])
 
     def _append(
         self, sent: Sent, frames: list[Frame], idempotency: Idempotency, *, claims: bool = True
@@ -159,13 +159,13 @@ class Recorder:
         failpoints.reach("before_append")
         self._is_flush_due = False
         closed = self._tick.end()
-        waves = self._waves(closed) if self._appending.is_replicated else {}
+        waves = self._waves(closed) if self._appender.is_replicated else {}
         commands: list[tuple[int, bytes, OnReply]] = []
         for frame, requests, idempotency, claims in closed:
             command = (
-                self._appending.command(frame)
+                self._appender.command(frame)
                 if idempotency is None
-                else self._appending.idempotent_command(frame, idempotency, claims=claims)
+                else self._appender.idempotent_command(frame, idempotency, claims=claims)
             )
             partition = frame[0]
             wave = waves[self.links.pipe(partition)] if waves else None
@@ -189,7 +189,7 @@ class Recorder:
         return waves
 
     def _when_appended(self, partition: int, requests: list[Sent], wave: _Wave | None) -> OnReply:
-        render, acknowledged = self._render, self._appending.tail.numbers
+        render, acknowledged = self._render, self._appender.tail.numbers
 
         def on_reply(reply: Reply) -> None:
             failpoints.reach("after_append")
@@ -226,7 +226,7 @@ class Recorder:
                 return
             if failure is None:  # otherwise it was not acknowledged, and cannot be lost
                 for partition, numbers in wave.numbers.items():
-                    self._appending.tail.note(partition, numbers)
+                    self._appender.tail.note(partition, numbers)
             for sent in wave.sent:
                 sent.failure = sent.failure or failure
                 self._count_reply(sent)

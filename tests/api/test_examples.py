@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +23,7 @@ from api.openapi.examples import EXAMPLES, Example
 from tributary.auth import tokens
 from tributary.auth.tokens import Token
 from tributary.model import reading
+from tributary.model.clock import utc_ms
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _VOLATILE = {"heartbeat_age_ms", "id", "max_memory_bytes", "used_memory_bytes", "version"}
@@ -43,7 +43,7 @@ class ShiftedDeployment:
         # A slow machine must not make the readings stale.
         environ = {"TRIBUTARY_STALE_AFTER_MS": "600000", "TRIBUTARY_PARTITIONS": "2"}
         self.up = Deployment(data_dir, environ=environ)
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = utc_ms()
         self._offset_ms = now_ms - round(_NEWEST.timestamp() * 1000)
 
     def send(self, example: Example, url: str = "", **headers: str) -> tuple[int, Any]:

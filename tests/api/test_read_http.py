@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 from support.processes import Deployment
 from support.waiting import wait_until
+
+from tributary.model.clock import utc_ms
 
 METRIC = "/api/v1/devices/{}/metrics/{}"
 FILE = """
@@ -44,10 +45,6 @@ def send(url: str, path: str, method: str = "GET", **headers: str) -> Reply:
     return Reply(response.status, names, json.loads(text) if text else None)
 
 
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A deployment with its own catalogue that allows one origin."""
@@ -78,7 +75,7 @@ def record(up: Deployment, device: str, *readings: dict[str, Any]) -> None:
 
 
 def test_a_window_may_have_any_length(up: Deployment):
-    now = now_ms()
+    now = utc_ms()
     ages_s = [1, 100, 1000, 5000, 50_000]
     record(up, "any", *({"recorded_at": now - s * 1000, "slow": s} for s in ages_s))
     for window, count in (("50s", 1), ("5m", 2), ("30m", 3), ("12h", 4), ("24h", 5)):
@@ -89,7 +86,7 @@ def test_a_window_may_have_any_length(up: Deployment):
 
 
 def test_history_has_each_slot_once_and_every_reading(up: Deployment):
-    now = now_ms()
+    now = utc_ms()
     record(up, "slots", *({"recorded_at": now - n * 7_000, "slow": n} for n in range(8)))
     path = f"{METRIC.format('slots', 'slow')}/history?window=1m"
     status, found = up.get(path)
@@ -110,7 +107,7 @@ def test_the_window_is_optional(up: Deployment):
 
 
 def test_each_metric_has_its_own_stale_age(up: Deployment):
-    record(up, "ages", {"recorded_at": now_ms() - 2_000, "slow": 1, "quick": 2, "other": 3})
+    record(up, "ages", {"recorded_at": utc_ms() - 2_000, "slow": 1, "quick": 2, "other": 3})
     _, found = up.get("/api/v1/devices/ages")
     stale = {name: metric["stale"] for name, metric in found["metrics"].items()}
     assert stale == {"slow": False, "quick": True, "other": False}
@@ -176,7 +173,7 @@ def test_responds_with_304_to_a_matching_etag(up: Deployment, path: str):
     assert reply.headers["cache-control"] == "max-age=1"
     assert send(up.url, path, If_None_Match='W/"other"').status == 200
     assert send(up.url, path, "HEAD", If_None_Match="*").status == 304
-    up.post("/record", {"device": "tags", "slow": now_ms()})
+    up.post("/record", {"device": "tags", "slow": utc_ms()})
     wait_until(lambda: send(up.url, path).headers["etag"] != first.headers["etag"], "a new ETag")
 
 

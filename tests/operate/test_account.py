@@ -19,7 +19,7 @@ from tributary.operate import status
 from tributary.operate.status import Partition
 from tributary.settings import Settings
 from tributary.store import keys, scripts
-from tributary.store.stream import Appending, Frame, append
+from tributary.store.stream import Appender, Frame, append
 
 STREAM, META = keys.readings(0), keys.meta(0)
 Run = Callable[..., Process]
@@ -201,6 +201,6 @@ def test_rejected_readings_are_counted_outside_of_the_sum(
     settings = change(partitions=1, stream_max_entries=100)
     post(client, 0, *[1] * 90)
     with pytest.raises(BacklogFull):
-        append(client, Appending(settings), [Frame(0, 7, b"")])
+        append(client, Appender(settings), [Frame(0, 7, b"")])
     found = account(client, settings)
     assert (found.refused, found.accepted) == (7, 90)

@@ -9,10 +9,10 @@ from tributary.model import frame
 from tributary.model.frame import Block
 from tributary.operate.status import Status
 from tributary.settings import Settings
-from tributary.store.stream import Appending, Frame, append
+from tributary.store.stream import Appender, Frame, append
 
 PARTS = ("applied", "late", "dead", "lost", "pending")
-_UNLIMITED = Appending(Settings(stream_max_entries=1_000_000))
+_UNLIMITED = Appender(Settings(stream_max_entries=1_000_000))
 
 
 def post(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ import redis
 from tributary.errors import BadFrame
 from tributary.model import frame
 from tributary.model.aggregate import Layout
+from tributary.model.clock import utc_ms
 from tributary.settings import Settings
 from tributary.store import keys
 
@@ -72,7 +72,7 @@ class Ledger:
         """Record the outcome of a request: ok, dup, refused or maybe."""
         with self._lock:
             self.counts[outcome] += len(sent.numbers)
-            now_ms = time.time_ns() // 1_000_000
+            now_ms = utc_ms()
             self._file.write(json.dumps([request, outcome, now_ms]) + "\n")
 
     def close(self) -> None:

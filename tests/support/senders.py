@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from support.ledger import METRIC, Ledger, Sent
+from tributary.model.clock import utc_ms
 
 _PAUSE_S = 0.01
 _RETRY_FOR_S = 60.0  # of one request
@@ -81,7 +82,7 @@ class Wire:
 
 
 def _body(sent: Sent) -> str:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = utc_ms()
     return json.dumps(
         [{"device": sent.device, "recorded_at": now_ms, METRIC: number} for number in sent.numbers]
     )

@@ -6,7 +6,6 @@ import contextlib
 import json
 import secrets
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -22,6 +21,7 @@ from tributary.auth.tokens import SCOPES, Scope, Token
 from tributary.cli import options, target
 from tributary.errors import Misconfigured, NotRunning
 from tributary.model import reading
+from tributary.model.clock import utc_ms
 from tributary.model.window import parse_duration_ms
 from tributary.standalone import data_dir, embedded_server
 from tributary.store import redis_client
@@ -50,7 +50,7 @@ def command() -> None:
 @options.add(*options.RUNNING)
 def create(scopes: tuple[Scope, ...], expires_in: str | None, **given: Any) -> None:
     """Create a token and print its secret. Only its SHA-256 is stored."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = utc_ms()
     token = Token(
         id=secrets.token_hex(4),
         scopes=scopes or SCOPES[:1],

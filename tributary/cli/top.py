@@ -22,6 +22,7 @@ from rich.live import Live
 from tributary.cli import interrupts, options, target, terminal
 from tributary.cli.target import Target
 from tributary.errors import Misconfigured, TributaryError, Unavailable
+from tributary.model.clock import utc_ms
 from tributary.operate import top_view
 from tributary.operate.status import stale_devices
 from tributary.operate.top_view import Outage, Snapshot
@@ -102,7 +103,7 @@ def command(*, interval_ms: int, once: bool, svg: str | None, **given: Any) -> N
 def _once(watch: Watch, interval_s: float, svg: str | None) -> int:
     """Print a frame of two snapshots, since a rate needs two; return the exit status."""
     for pause_s in (interval_s, 0.0):
-        watch.poll(time.monotonic(), _now_ms())
+        watch.poll(time.monotonic(), utc_ms())
         if watch.is_unavailable:
             break
         time.sleep(pause_s)
@@ -128,7 +129,7 @@ def _draw_live(watch: Watch, interval_s: float) -> None:
     with _cbreak_mode(), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             started_s = time.monotonic()
-            watch.poll(started_s, _now_ms())
+            watch.poll(started_s, utc_ms())
             live.update(watch.render(time.monotonic(), console.height), refresh=True)
             if _quit_pressed(max(0.0, started_s + interval_s - time.monotonic())):
                 return
@@ -153,7 +154,3 @@ def _cbreak_mode() -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

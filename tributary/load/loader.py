@@ -22,6 +22,7 @@ from tributary.load.row import Row
 from tributary.load.source import Source, rows
 from tributary.load.tally import Tally
 from tributary.model import reading
+from tributary.model.clock import utc_ms
 
 BATCH_READINGS = 1000
 _BATCH_BYTES = 512 * 1024  # half of the default body limit of a server
@@ -134,7 +135,7 @@ class Loader:
         )
         entry.rows += receipt.accepted
         entry.done_bytes, entry.done_lines = lines.offset_bytes, lines.number
-        entry.sha256, entry.loaded_at = content, reading.rfc3339(time.time_ns() // 1_000_000)
+        entry.sha256, entry.loaded_at = content, reading.rfc3339(utc_ms())
         self._journal.write(start.name, entry)
 
     def _check_unchanged(self, start: Start) -> None:

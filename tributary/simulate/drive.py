@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from tributary.client import Batch, OnReceipt, Reading, Receipt, Refusal, Tributary, Undelivered
+from tributary.model.clock import utc_ms
 from tributary.simulate import fleet
 from tributary.simulate.fleet import Shape
 from tributary.simulate.ledger import Ledger
@@ -70,7 +71,7 @@ class Drive:
 
     def _send_on_time(self, senders: list[Batch], on_progress: Callable[[float], None]) -> None:
         began_at_s = time.monotonic()
-        for event in fleet.events(self._shape, time.time_ns() // 1_000_000):
+        for event in fleet.events(self._shape, utc_ms()):
             now_s = time.monotonic() - began_at_s
             if event.due_s > now_s:
                 on_progress(now_s)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import secrets
 import shlex
 import socket
-import time
 
 import click
 import redis
 
 from tributary.auth import guard, tokens
 from tributary.auth.tokens import SCOPES, Token
+from tributary.model.clock import utc_ms
 from tributary.settings import Settings
 from tributary.store import redis_url
 
@@ -38,7 +38,7 @@ def is_needed(settings: Settings, client: redis.Redis) -> bool:
 
 def create(client: redis.Redis) -> str:
     """Create a token with all permissions and return its secret."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = utc_ms()
     token = Token(secrets.token_hex(4), "first token, created by up", "*", SCOPES, now_ms)
     return tokens.create(client, token)
 

@@ -48,8 +48,8 @@ def unread_max(settings: Settings) -> int:
     return int(settings.stream_max_entries * _REJECT_FROM)
 
 
-class Appending:
-    """How frames are appended under some settings."""
+class Appender:
+    """Builds the commands that append frames, and keeps the last numbers acknowledged."""
 
     def __init__(self, settings: Settings) -> None:
         self._max_entries = str(settings.stream_max_entries)
@@ -144,7 +144,7 @@ def first_response(replies: list[Any]) -> bytes | None:
 
 def append(
     client: redis.Redis,
-    appending: Appending,
+    appender: Appender,
     frames: list[Frame],
     idempotency: Idempotency | None = None,
 ) -> bytes | None:
@@ -159,41 +159,40 @@ def append(
     """
     failpoints.reach("before_append")
     # Where a WAIT would have to go on a cluster depends on the commands (rejected at start).
-    wait = appending.wait_command() if appending.is_replicated else None
+    wait = appender.wait_command() if appender.is_replicated else None
     with failures():
-        replies = scripts.execute(client, _commands(client, appending, frames, idempotency), wait)
+        replies = scripts.execute(client, _commands(client, appender, frames, idempotency), wait)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
     is_confirmed = wait is None or not_replicated(replies[-1]) is None
     for frame, reply in zip(frames, replies, strict=False):
         if is_confirmed and isinstance(reply, list):
-            appending.tail.note(frame.partition, reply)
-    _check(replies, appending)
+            appender.tail.note(frame.partition, reply)
+    _check(replies, appender)
     failpoints.reach("after_append")
     return first_response(replies)
 
 
 def _commands(
-    client: redis.Redis, appending: Appending, frames: list[Frame], idempotency: Idempotency | None
+    client: redis.Redis, appender: Appender, frames: list[Frame], idempotency: Idempotency | None
 ) -> list[Command]:
     """The commands that append frames; on a cluster the key may have to be claimed before."""
     if idempotency is None:
-        return [appending.command(frame) for frame in frames]
-    claims_first = appending.claims_first(frames, idempotency, is_cluster=is_cluster(client))
+        return [appender.command(frame) for frame in frames]
+    claims_first = appender.claims_first(frames, idempotency, is_cluster=is_cluster(client))
     if claims_first:
-        held = client.execute_command(*appending.claim_command(idempotency), get=True)  # type: ignore[no-untyped-call]
+        held = client.execute_command(*appender.claim_command(idempotency), get=True)  # type: ignore[no-untyped-call]
         if held not in (None, idempotency.digest):
             raise key_reused()
     return [
-        appending.idempotent_command(frame, idempotency, claims=not claims_first)
-        for frame in frames
+        appender.idempotent_command(frame, idempotency, claims=not claims_first) for frame in frames
     ]
 
 
-def _check(replies: list[Any], appending: Appending) -> None:
+def _check(replies: list[Any], appender: Appender) -> None:
     failure: TributaryError | None = (
-        not_replicated(replies.pop()) if appending.is_replicated else None
+        not_replicated(replies.pop()) if appender.is_replicated else None
     )
     for reply in replies:
         if isinstance(reply, int):

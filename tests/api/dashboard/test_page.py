@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from importlib import resources
 from typing import Any
 
@@ -19,6 +18,7 @@ from support.waiting import wait_until
 from dashboard.conftest import Pages
 from tributary.auth import tokens
 from tributary.auth.tokens import Token
+from tributary.model.clock import utc_ms
 from tributary.store import keys
 
 AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
@@ -265,7 +265,7 @@ def test_the_event_source_of_the_documentation_receives_events(site: Site, pages
 def test_prompts_for_a_token_where_one_is_required(own_site: Any, pages: Pages):
     site = own_site()
     site.post({"device": "car-1", "speed": 7})
-    token = Token("t1", "page", "*", ("collect",), time.time_ns() // 1_000_000)
+    token = Token("t1", "page", "*", ("collect",), utc_ms())
     secret = tokens.create(site.server.client, token)
     wait_until(lambda: site.get("/api/v1/status")[0] == 401, "tokens to be required")
     page = pages.open(site.url)
@@ -277,7 +277,7 @@ def test_prompts_for_a_token_where_one_is_required(own_site: Any, pages: Pages):
 
 def test_removes_a_token_from_the_url_and_uses_it(own_site: Any, pages: Pages):
     site = own_site()
-    token = Token("t1", "page", "*", tokens.SCOPES, time.time_ns() // 1_000_000)
+    token = Token("t1", "page", "*", tokens.SCOPES, utc_ms())
     secret = tokens.create(site.server.client, token)
     wait_until(lambda: site.get("/api/v1/status")[0] == 401, "tokens to be required")
     page = pages.open(f"{site.url}/#token={secret}")
