@@ -56,11 +56,11 @@ def command(
     ]  # fmt: skip
     peers, skipped = compare_options.installed(all_peers)
     device_steps = 1 + 2 * plan.rounds * len(plan.connections)
-    with compare_options.bar(plan.steps(peers, CASES) + device_steps + 1) as bar:
-        outcome = rounds.run(peers, CASES, plan, bar.step)
-        many_devices = device_counts.measure(_FEW, many, plan, bar.step)
+    with compare_options.progress(plan.steps(peers, CASES) + device_steps + 1) as step:
+        outcome = rounds.run(peers, CASES, plan, step)
+        many_devices = device_counts.measure(_FEW, many, plan, step)
         max_rate = max(s.rate for s in outcome.samples if s.peer == Tributary.name)
-        bar.step("latency at half the maximum rate")
+        step("latency at half the maximum rate")
         half_load = latency.measure(
             Tributary("api", devices=_FEW), "collect", max_rate,
             _LATENCY_SHORT_S if short else _LATENCY_S,

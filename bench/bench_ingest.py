@@ -54,36 +54,26 @@ def command(
         Tributary(timed=timed), Webdis(), VictoriaMetrics(timed=timed), PlainFlask(), Tutorial(),
     ]  # fmt: skip
     peers, skipped = compare_options.installed(all_peers)
-    with compare_options.bar(plan.steps(peers, CASES) + 2) as bar:
-        outcome = rounds.run(peers, CASES, plan, bar.step)
-        max_rate = max(
-            s.rate for s in outcome.samples if (s.peer, s.case) == ("Tributary", "single")
-        )
-        bar.step("latency at half the maximum rate")
-        half_load = latency.measure(
-            Tributary(), "single", max_rate, _LATENCY_SHORT_S if short else _LATENCY_S
-        )
-        bar.step("memory")
+    with compare_options.progress(plan.steps(peers, CASES) + 2) as step:
+        outcome = rounds.run(peers, CASES, plan, step)
+        key = (Tributary.name, "single")
+        max_rate = max(s.rate for s in outcome.samples if (s.peer, s.case) == key)
+        step("latency at half the maximum rate")
+        seconds = _LATENCY_SHORT_S if short else _LATENCY_S
+        half_load = latency.measure(Tributary(), "single", max_rate, seconds)
+        step("memory")
         growth = memory_growth.measure(
-            requests, tick=lambda done: bar.part(f"memory: {done:,} of {requests:,} requests", 0)
+            requests, tick=lambda done: step(f"memory: {done:,} of {requests:,} requests", 0)
         )
+    notes = [*warning, *outcome.notes, *skipped, _workload(timed=timed)]
+    reconciliations = [*outcome.reconciliations, half_load.reconciliation, growth.reconciliation]
     found: dict[str, Any] = {
-        "conditions": report.conditions(
-            plan, peers, [*warning, *outcome.notes, *skipped, _workload(timed=timed)]
-        ),
+        "conditions": report.conditions(plan, peers, notes),
         "verdicts": rounds.compare(outcome.samples, COMPARISONS, Tributary.name),
         "samples": outcome.samples,
         "half_load": half_load,
-        "memory": {
-            "verdict": growth.verdict,
-            "growth_bytes": growth.bytes_per_request,
-            "series": growth,
-        },
-        "reconciliations": [
-            *outcome.reconciliations,
-            *([half_load.reconciliation] if half_load.reconciliation else []),
-            growth.reconciliation,
-        ],
+        "memory": growth.document(),
+        "reconciliations": [each for each in reconciliations if each],
     }
     _write(folder, found, half_load, growth)
     compare_options.fail_on_loss(found["reconciliations"])

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from bench import launch, machine
+from bench.http_request import Request, check
 
 _SAMPLE_S = 4.0
 _DEVICES = 20
@@ -138,11 +139,7 @@ def _post(url: str, number: int) -> None:
         {"device": f"live-{n}", "number": number, "sent_ms": time.time() * 1000}
         for n in range(_DEVICES)
     ]
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
-    connection.request("POST", "/record", json.dumps(body))
-    if (status := connection.getresponse().status) != http.HTTPStatus.OK:
-        raise SystemExit(f"bench: /record got {status}")
-    connection.close()
+    check(url, Request("POST", "/record", json.dumps(body).encode()))
 
 
 def _collects(url: str) -> float:

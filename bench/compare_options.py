@@ -87,32 +87,19 @@ def installed(peers: Sequence[Peer]) -> tuple[list[Peer], list[str]]:
     return present, skipped
 
 
-class Bar:
-    """A progress bar with a known number of steps; hidden without a terminal."""
-
-    def __init__(self, update: Callable[[str, float], None]) -> None:
-        self._update = update
-
-    def step(self, what: str) -> None:
-        """Begin the next step."""
-        self._update(what, 1)
-
-    def part(self, what: str, steps: float) -> None:
-        """Advance by a fraction of a step."""
-        self._update(what, steps)
-
-
 @contextlib.contextmanager
-def bar(steps: int) -> Iterator[Bar]:
-    """Show the progress of a long measurement."""
-    console = terminal.console()
-    with terminal.progress(console) as progress:
-        task = progress.add_task("starting", total=steps)
+def progress(steps: int) -> Iterator[Callable[..., None]]:
+    """Show a progress bar on a terminal; yields a function that begins the next step.
 
-        def update(what: str, advance: float) -> None:
-            progress.update(task, description=what, advance=advance)
+    With `advance=0` it only changes the description.
+    """
+    with terminal.progress(terminal.console()) as bar:
+        task = bar.add_task("starting", total=steps)
 
-        yield Bar(update)
+        def step(description: str, advance: float = 1) -> None:
+            bar.update(task, description=description, advance=advance)
+
+        yield step
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:

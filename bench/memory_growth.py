@@ -6,6 +6,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -41,6 +42,11 @@ class MemoryGrowth(msgspec.Struct, frozen=True):
         if self.requests[-1] < _MIN_REQUESTS:
             return f"run too short (below {_MIN_REQUESTS:,} requests)"
         return "flat" if self.bytes_per_request < _FLAT_BYTES else "not flat"
+
+    def document(self) -> dict[str, Any]:
+        """The samples with their verdict, for JSON."""
+        growth = self.bytes_per_request
+        return {"verdict": self.verdict, "growth_bytes": growth, "series": self}
 
 
 def measure(requests: int, *, tick: Callable[[int], None]) -> MemoryGrowth:

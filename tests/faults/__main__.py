@@ -19,8 +19,7 @@ from rich.progress import (
 )
 
 from faults import failover_command, fault_report, fault_run, kill_command, tree
-from faults.fault_catalogue import CATALOGUE, Fault, find
-from faults.proof import CLAIMS
+from faults.fault_catalogue import CATALOGUE, CLAIMS, Fault, find
 from tributary import settings as settings_
 from tributary.errors import Misconfigured
 
@@ -99,7 +98,7 @@ def list_() -> None:
 @_with_shared
 def proof(part: float, **options: Any) -> None:
     """Run the long run of docs/reliability.md (tens of minutes)."""
-    claims = [(claim.fault, max(1, round(claim.times * part))) for claim in CLAIMS]
+    claims = [(fault, max(1, round(times * part))) for fault, times in CLAIMS]
     _finish(_each(claims, _run_options(options)), "proof" if options["write"] else "")
 
 

@@ -31,7 +31,7 @@ def host_clock(folder: Path, options: RigOptions) -> Iterator[RigOptions]:
 
 def jump_server(rig: Rig, times: int) -> None:
     """Move the server's clock ahead by an hour, then back, and kill an aggregator each time."""
-    for number in range(times):
+    for number in rig.repeat(times):
         ahead_s = (_HOUR_S, 0, -_HOUR_S, 0)[number % 4]
         rig.wait_for_readings(50)
         victim = rig.random.choice(rig.aggregators)
@@ -42,12 +42,11 @@ def jump_server(rig: Rig, times: int) -> None:
         rig.wait_for_live_aggregators()
         rig.wait_for_recovery()
         rig.notes.append(f"{ahead_s // _HOUR_S:+d} h")
-        rig.on_progress(1)
 
 
 def jump_host(rig: Rig, times: int) -> None:
     """Move the clock of ingest an hour ahead, then an hour behind its clients."""
-    for number in range(times):
+    for number in rig.repeat(times):
         ahead_s = (_HOUR_S, -_HOUR_S)[number % 2]
         before = rig.load.ledger.answers.copy()
         _set_clock(rig, ahead_s)
@@ -59,7 +58,6 @@ def jump_host(rig: Rig, times: int) -> None:
             f"{ahead_s // _HOUR_S:+d} h: HTTP 200: {responses['200']}, HTTP 422: {responses['422']}"
         )
         assert not responses["500"], responses
-        rig.on_progress(1)
 
 
 def _set_clock(rig: Rig, ahead_s: int) -> None:

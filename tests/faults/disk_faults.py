@@ -54,17 +54,16 @@ def traceable(_folder: Path, options: RigOptions) -> contextlib.AbstractContextM
 
 def fill_disk(rig: Rig, times: int) -> None:
     """Fill the disk of a server with `everysec`, wait for a 503, free it."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         with _full_disk(rig):
             rig.wait_for_refusal()
             rig.pause(1)
         rig.wait_for_recovery()
-        rig.on_progress(1)
 
 
 def fill_disk_until_exit(rig: Rig, times: int) -> None:
     """Fill the disk of a server with `always`: it exits and is restarted."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         began_s = time.monotonic()
         with _full_disk(rig):
             process = rig.server.process
@@ -72,12 +71,11 @@ def fill_disk_until_exit(rig: Rig, times: int) -> None:
         rig.server.kill()
         rig.server.start()
         rig.wait_for_recovery(began_s)
-        rig.on_progress(1)
 
 
 def fail_syncs(rig: Rig, times: int) -> None:
     """Fail every fdatasync of the server with EIO for two seconds."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         before = rig.load.ledger.answers["503"]
         with _strace(rig, "-e", "inject=fdatasync:error=EIO"):
             rig.pause(2)
@@ -89,7 +87,6 @@ def fail_syncs(rig: Rig, times: int) -> None:
         rig.wait_for_recovery(began_s)
         rig.notes.append(f"HTTP 503: {rig.load.ledger.answers['503'] - before}")
         rig.notes.append("recovered" if healed else "MISCONF until restarted")
-        rig.on_progress(1)
 
 
 def _accepts_writes_again(rig: Rig) -> bool:
@@ -103,7 +100,7 @@ def _accepts_writes_again(rig: Rig) -> bool:
 
 def lose_unsynced_writes(rig: Rig, times: int) -> None:
     """Simulate a machine crash: kill the server, cut the append-only file at its last sync."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         sizes: list[tuple[float, int]] = []
         file, stop = _append_only_file(rig), threading.Event()
         sampler = threading.Thread(target=_sample_size, args=(file, sizes, stop))
@@ -125,7 +122,6 @@ def lose_unsynced_writes(rig: Rig, times: int) -> None:
         rig.notes.append(f"{dropped} unsynced bytes dropped")
         rig.server.start()
         rig.wait_for_recovery(began_s)
-        rig.on_progress(1)
 
 
 def _sample_size(file: Path, sizes: list[tuple[float, int]], stop: threading.Event) -> None:
@@ -147,13 +143,12 @@ def truncate_last_record(rig: Rig, times: int) -> None:
     last = content.rfind(_MULTI)
     cuts = list(range(last, len(content)))
     cuts = cuts if times >= len(cuts) else sorted(rig.random.sample(cuts, times))
-    for number, cut in enumerate(cuts):
+    for number in rig.repeat(len(cuts)):
         copy = rig.folder / f"truncated-{number}"
         shutil.copytree(file.parents[1], copy, ignore=shutil.ignore_patterns("*.sock", "lock"))
-        os.truncate(copy / file.parent.name / file.name, cut)
+        os.truncate(copy / file.parent.name / file.name, cuts[number])
         _check_prefix(rig, copy)
         shutil.rmtree(copy)
-        rig.on_progress(1)
     rig.notes.append(f"{len(cuts)} of {len(content) - last} offsets; the server started each time")
     rig.server.start()
     for aggregator in list(rig.aggregators):

@@ -119,3 +119,16 @@ def find(id_: str) -> Fault:
         KeyError: unknown id.
     """
     return {fault.id: fault for fault in CATALOGUE}[id_.upper().replace("B", "b")]
+
+
+# The long run: a fault and how often it must be survived before docs/reliability.md claims it.
+CLAIMS = (
+    # More aggregators, so that one can be killed while another starts.
+    (find("F1")._replace(options=RigOptions(aggregators=4)), 1000),
+    (find("F3"), 200),
+    # Few readings, since each server start loads them all.
+    (find("F6")._replace(options=RigOptions(pause_s=0.02)), 100),
+    (find("F11"), 10_000),
+    (find("F5"), 100),
+    (find("F25"), 50),
+)

@@ -24,16 +24,10 @@ def storm(folder: Path, options: Options) -> Outcome:
     """
     running = Storm(folder, options)
     with contextlib.closing(running):
-        _consume(running.run(), options)
+        title = f"killing, seed {options.seed}"
+        for _ in track(running.run(), title, total=options.kills, transient=True):
+            pass
         return running.outcome()
-
-
-def _consume(kills: Iterator[str], options: Options) -> None:
-    shown = track(
-        kills, total=options.kills, description=f"killing, seed {options.seed}", transient=True
-    )
-    for _ in shown:
-        pass
 
 
 def violations(options: Options, outcome: Outcome) -> list[str]:

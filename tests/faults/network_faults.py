@@ -63,17 +63,16 @@ def reset_connections(rig: Rig, times: int) -> None:
 
 def half_open(rig: Rig, times: int) -> None:
     """Silence every connection without closing it; new ones work."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         began_s = time.monotonic()
         silenced = sum(proxy.half_open() for proxy in _proxies(rig))
         rig.wait_for_recovery(began_s)
         rig.notes.append(f"{silenced} connections")
-        rig.on_progress(1)
 
 
 def cut(rig: Rig, times: int) -> None:
     """Cut all processes off from Redis for a while, in one direction or both."""
-    for number in range(times):
+    for number in rig.repeat(times):
         kind, seconds = _OUTAGES[number % len(_OUTAGES)]
         for proxy in _proxies(rig):
             proxy.cut() if kind == "reset" else proxy.blackhole(*_BLACKHOLES[kind])
@@ -81,12 +80,11 @@ def cut(rig: Rig, times: int) -> None:
         _heal(rig)
         rig.wait_for_recovery()
         rig.notes.append(f"{kind} {seconds:.0f} s")
-        rig.on_progress(1)
 
 
 def slow(rig: Rig, times: int) -> None:
     """Delay each direction by 200 ms ± 50, and 5 % of the chunks by 200 ms more, as for a resend."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         for proxy in _proxies(rig):
             proxy.conditions.delay_ms, proxy.conditions.stall = (200.0, 50.0), (0.05, 200.0)
         rig.wait_for_recovery()
@@ -96,7 +94,6 @@ def slow(rig: Rig, times: int) -> None:
         rig.notes.append(f"{rate:.0f} readings/s while slow")
         _heal(rig)
         rig.wait_for_recovery()
-        rig.on_progress(1)
 
 
 def _heal(rig: Rig) -> None:

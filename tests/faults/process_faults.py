@@ -23,12 +23,11 @@ def _wait_for_recovery_sampled(rig: Rig, number: int, times: int) -> None:
     """Measure recovery; in a long series only every tenth time, so that faults overlap."""
     if times < _MANY or number % 10 == 0:
         rig.wait_for_recovery()
-    rig.on_progress(1)
 
 
 def kill_aggregators(rig: Rig, times: int) -> None:
     """SIGKILL a random started aggregator, and start another."""
-    for number in range(times):
+    for number in rig.repeat(times):
         rig.wait_for_readings(rig.random.randrange(1, 40))
         started = wait_until(lambda: _started_aggregators(rig), "two aggregators", _TIMEOUT_S)
         victim = rig.random.choice(started)
@@ -45,7 +44,7 @@ def _started_aggregators(rig: Rig) -> list[Process]:
 def kill_at_failpoints(rig: Rig, times: int) -> None:
     """Kill a process at each failpoint, `times` times."""
     for point in AGGREGATOR_POINTS:
-        for _ in range(times):
+        for _ in rig.repeat(times):
             victim = rig.random.choice(rig.aggregators)
             last = 4 if point == "after_begin" else 20
             dying = rig.replace(victim, f"{point}:{rig.random.randint(1, last)}")
@@ -57,7 +56,6 @@ def kill_at_failpoints(rig: Rig, times: int) -> None:
             assert dying.popen.poll() == -signal.SIGKILL, dying.text
             rig.replace(dying)
             rig.wait_for_recovery()
-            rig.on_progress(1)
     for point in _INGEST_POINTS:
         _kill_ingest_at(rig, point, times)
 
@@ -78,7 +76,7 @@ def _kill_ingest_at(rig: Rig, point: str, times: int) -> None:
 
 def kill_http_workers(rig: Rig, times: int) -> None:
     """SIGKILL a random HTTP worker under load."""
-    for number in range(times):
+    for number in rig.repeat(times):
         rig.wait_for_readings(rig.random.randrange(1, 40))
         rig.kill_http_worker()
         _wait_for_recovery_sampled(rig, number, times)
@@ -89,7 +87,7 @@ def kill_http_workers(rig: Rig, times: int) -> None:
 
 def restart_rolling(rig: Rig, times: int) -> None:
     """Restart every aggregator in turn, then the ingest role, with SIGTERM."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         for aggregator in list(rig.aggregators):
             assert aggregator.stop() == 0, aggregator.text
             rig.replace(aggregator)
@@ -97,12 +95,11 @@ def restart_rolling(rig: Rig, times: int) -> None:
         began_s = time.monotonic()
         rig.restart_ingest()
         rig.wait_for_recovery(began_s)
-        rig.on_progress(1)
 
 
 def suspend_owners(rig: Rig, times: int) -> None:
     """Suspend an aggregator until others own and use its partitions, then let it continue."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         rig.wait_for_live_aggregators()
         rig.wait_for_readings(rig.random.randrange(1, 40))
         victim = rig.random.choice(rig.aggregators)
@@ -110,12 +107,11 @@ def suspend_owners(rig: Rig, times: int) -> None:
         with stopped(victim):
             rig.wait_for_live_aggregators(len(rig.aggregators) - 1)
             rig.wait_for_recovery(began_s)
-        rig.on_progress(1)
 
 
 def limit_memory(rig: Rig, times: int) -> None:
     """Limit the memory of an aggregator, and let it continue with more than fits."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         victim = rig.random.choice(rig.aggregators)
         resource.prlimit(victim.pid, resource.RLIMIT_AS, (_LIMIT_BYTES, _LIMIT_BYTES))
         with rig.suspended_aggregators():
@@ -128,4 +124,3 @@ def limit_memory(rig: Rig, times: int) -> None:
             rig.notes.append("kept running, killed")
         rig.replace(victim)
         rig.wait_for_recovery()
-        rig.on_progress(1)

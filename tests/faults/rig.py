@@ -179,6 +179,12 @@ class Rig:
         os.kill(victim, 9)
         wait_until(lambda: victim not in self.http_workers(), "the worker to exit")
 
+    def repeat(self, times: int) -> Iterator[int]:
+        """The numbers of the injections of a fault; reports progress after each."""
+        for number in range(times):
+            yield number
+            self.on_progress(1)
+
     def wait_for_recovery(self, since_s: float | None = None) -> None:
         """Wait until a new reading of every partition is accepted and visible; note the time."""
         since_s = time.monotonic() if since_s is None else since_s

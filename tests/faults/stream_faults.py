@@ -26,17 +26,16 @@ def _partitions(rig: Rig) -> list[int]:
 
 def destroy_groups(rig: Rig, times: int) -> None:
     """XGROUP DESTROY on every partition, under load."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         rig.wait_for_readings(rig.random.randrange(1, 100))
         for partition in _partitions(rig):
             rig.client.xgroup_destroy(keys.readings(partition), keys.GROUP)
         rig.wait_for_recovery()
-        rig.on_progress(1)
 
 
 def delete_stream(rig: Rig, times: int) -> None:
     """DEL the stream of a partition while the aggregators are suspended: its unread entries are lost."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         _while_suspended(rig, lambda: rig.client.delete(keys.readings(_fullest(rig))))
 
 
@@ -47,17 +46,16 @@ def trim_unread(rig: Rig, times: int) -> None:
         for partition in _partitions(rig):
             rig.client.xtrim(keys.readings(partition), maxlen=0, approximate=False)
 
-    for _ in range(times):
+    for _ in rig.repeat(times):
         _while_suspended(rig, trim)
 
 
 def flush_all(rig: Rig, times: int) -> None:
     """FLUSHALL under load: all data so far is lost, the service continues."""
-    for _ in range(times):
+    for _ in rig.repeat(times):
         rig.wait_for_readings(200)
         rig.client.flushall()
         rig.wait_for_recovery()
-        rig.on_progress(1)
     reported = rig.status().lost
     rig.notes.append(f"the counters were deleted too: {reported} reported as lost")
 
@@ -75,7 +73,7 @@ def fill_backlog(rig: Rig, times: int) -> None:
         rig.pause(1)
         rig.notes.append(f"{rig.load.ledger.answers['503'] - before} requests refused")
 
-    for _ in range(times):
+    for _ in rig.repeat(times):
         _while_suspended(rig, wait_full, readings=0)
 
 
@@ -119,12 +117,11 @@ def create_groups_concurrently(rig: Rig, times: int) -> None:
 
 def leave_dead_consumers(rig: Rig, times: int) -> None:
     """Deliver entries to consumers that never acknowledge them."""
-    for number in range(times):
+    for number in rig.repeat(times):
         partition = rig.random.choice(_partitions(rig))
         rig.client.xreadgroup(
             keys.GROUP, f"dead-{number}", {keys.readings(partition): ">"}, count=5
         )
-        rig.on_progress(1)
     rig.wait_for_recovery()
     wait_until(lambda: not _dead_consumers(rig), "the dead consumers to be removed")
     rig.notes.append(f"all {times} dead consumers removed")
@@ -142,10 +139,9 @@ def append_invalid_entries(rig: Rig, times: int) -> None:
     """Append entries that cannot be applied."""
     script = rig.client.register_script(_APPEND_INVALID)
     before = rig.status().dead
-    for _ in range(times):
+    for _ in rig.repeat(times):
         partition = rig.random.randrange(rig.settings.partitions)
         script([keys.readings(partition), keys.meta(partition)])
-        rig.on_progress(1)
     rig.wait_for_recovery()
     wait_until(lambda: rig.status().dead == before + times, "the invalid entries to be buried")
     buried = sum(rig.client.xlen(keys.dead(p)) for p in range(rig.settings.partitions))
@@ -164,4 +160,3 @@ def _while_suspended(rig: Rig, act: Callable[[], object], readings: int = 300) -
         rig.wait_for_readings(readings)
         act()
     rig.wait_for_recovery()
-    rig.on_progress(1)
