@@ -7,6 +7,7 @@ script can change all of them atomically.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -157,46 +158,22 @@ def partition_of(device: str, partitions: int) -> int:
     return zlib.crc32(device.encode()) % partitions
 
 
-@cache
-def readings(partition: int) -> str:
-    """Key of the stream of frames."""
-    return f"tributary:{{{partition}}}:readings"
+def _of_partition(name: str) -> Callable[[int], str]:
+    @cache
+    def key(partition: int) -> str:
+        return f"tributary:{{{partition}}}:{name}"
+
+    return key
 
 
-@cache
-def meta(partition: int) -> str:
-    """Key of the hash with epoch, high-water mark and counts."""
-    return f"tributary:{{{partition}}}:meta"
-
-
-@cache
-def latest(partition: int) -> str:
-    """Key of the hash device → JSON."""
-    return f"tributary:{{{partition}}}:latest"
-
-
-@cache
-def devices(partition: int) -> str:
-    """Key of the sorted set of devices."""
-    return f"tributary:{{{partition}}}:devices"
-
-
-@cache
-def state(partition: int) -> str:
-    """Key of the hash series → packed state."""
-    return f"tributary:{{{partition}}}:state"
-
-
-@cache
-def windows(partition: int) -> str:
-    """Key of the hash series → packed closed slots."""
-    return f"tributary:{{{partition}}}:windows"
-
-
-@cache
-def dead(partition: int) -> str:
-    """Key of the stream of entries that cannot be applied."""
-    return f"tributary:{{{partition}}}:dead"
+# Partition → key; the catalogue describes each.
+readings = _of_partition("readings")
+meta = _of_partition("meta")
+latest = _of_partition("latest")
+devices = _of_partition("devices")
+state = _of_partition("state")
+windows = _of_partition("windows")
+dead = _of_partition("dead")
 
 
 def once(partition: int, key: str) -> str:

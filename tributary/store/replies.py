@@ -6,20 +6,9 @@ from tributary.errors import NotPermitted, TributaryError, Unavailable
 
 # Errors of a server that rejects a command now and may accept it later.
 _UNAVAILABLE = (
-    "LOADING",
-    "READONLY",
-    "MASTERDOWN",
-    "OOM",
-    "MISCONF",
-    "NOREPLICAS",
-    "BUSY",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "MOVED",
-    "ASK",
-    "UNBLOCKED",
-    "max number of clients",
-)
+    "LOADING", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN",
+    "TRYAGAIN", "MOVED", "ASK", "UNBLOCKED", "max number of clients",
+)  # fmt: skip
 _NOT_PERMITTED = ("NOPERM", "NOAUTH", "WRONGPASS")
 _NOT_PERMITTED_IN_SCRIPT = "ACL failure in script"
 
