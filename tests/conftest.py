@@ -45,7 +45,12 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start files with slow tests first, so that no worker is busy long after the others."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    folders = {"dashboard", "faults", "pipeline"}
+    slow = {
+        item.path
+        for item in items
+        if item.get_closest_marker("slow") or item.path.parent.name in folders
+    }
     items.sort(key=lambda item: item.path not in slow)
 
 

@@ -221,7 +221,7 @@ class History:
         return int(done or 0) < self.appended or int(begun or 0) > 0
 
 
-@pytest.mark.parametrize("seeds", [range(n, n + 50) for n in range(0, 200, 50)], ids=str)
+@pytest.mark.parametrize("seeds", [range(50), range(50, 100)], ids=str)
 def test_every_history_counts_every_reading_once(
     server: Server, monkeypatch: pytest.MonkeyPatch, seeds: range
 ):

@@ -21,7 +21,6 @@ from tributary.store import keys
 Start = Callable[..., Server]
 
 
-@pytest.mark.parametrize("role", ["ingest", "api", "aggregator"])
 @pytest.mark.parametrize(
     ("level", "config", "remedy"),
     [
@@ -32,15 +31,16 @@ Start = Callable[..., Server]
         ("memory", {"maxmemory-policy": "allkeys-lru"}, "CONFIG SET maxmemory-policy noeviction"),
     ],
 )
-def test_reports_the_remedy_if_a_server_violates_the_level(  # noqa: PLR0913
-    own_server: Start, run: Run, role: str, level: str, config: dict[str, str], remedy: str
+def test_every_role_reports_the_remedy_if_a_server_violates_the_level(
+    own_server: Start, run: Run, level: str, config: dict[str, str], remedy: str
 ):
     server = own_server(**config)
     settings = Settings(redis_url=server.url, durability=level, port=0)
-    process = run(role, environ=pipeline.environ(settings))
-    assert process.end() == 2
-    assert remedy in process.text
-    assert f"durability={level}" in process.text or level == "memory"
+    roles = ("ingest", "api", "aggregator")
+    for process in [run(role, environ=pipeline.environ(settings)) for role in roles]:
+        assert process.end() == 2
+        assert remedy in process.text
+        assert f"durability={level}" in process.text or level == "memory"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,10 @@ BINARIES = ["", "redis-server"]
 Run = Callable[..., Process]
 
 
+# For tests of the workers, which do not depend on the server.
+valkey_only = pytest.mark.parametrize("any_server", [""], ids=["valkey"], indirect=True)
+
+
 @pytest.fixture(params=BINARIES, ids=["valkey", "redis"])
 def any_server(request: pytest.FixtureRequest, own_server: Callable[..., Server]) -> Server:
     """The embedded Valkey, and Redis 7.0 of Debian."""
@@ -102,6 +106,7 @@ def test_a_killed_server_keeps_every_acknowledged_reading(
         assert process.popen.poll() is None, process.text
 
 
+@valkey_only
 def test_a_suspended_worker_loses_its_partitions_and_does_no_harm_when_resumed(
     load: Load, settings_of: Settings, run: Run
 ):
@@ -118,6 +123,7 @@ def test_a_suspended_worker_loses_its_partitions_and_does_no_harm_when_resumed(
     assert verdict.acknowledged == READINGS
 
 
+@valkey_only
 def test_a_worker_that_stops_in_order_hands_over_within_1_s(settings_of: Settings, run: Run):
     first, second = start(run, settings_of, 2)
     wait_until(lambda: len(owners(settings_of)) == 2, "two aggregators")
@@ -130,6 +136,7 @@ def test_a_worker_that_stops_in_order_hands_over_within_1_s(settings_of: Setting
     assert second.stop() == 0
 
 
+@valkey_only
 def test_workers_share_the_partitions_and_each_has_one_owner(settings_of: Settings, run: Run):
     start(run, settings_of, 3)
     alive = wait_until(lambda: (o := owners(settings_of)) and len(o) == 3 and o, "three workers")
@@ -139,6 +146,7 @@ def test_workers_share_the_partitions_and_each_has_one_owner(settings_of: Settin
     assert sum(bool(worker.partitions) for worker in alive) >= 2
 
 
+@valkey_only
 def test_readings_wait_for_the_first_aggregator(load: Load, settings_of: Settings, run: Run):
     load.wait_for(READINGS)
     assert not pipeline.drained(settings_of)
@@ -146,6 +154,7 @@ def test_readings_wait_for_the_first_aggregator(load: Load, settings_of: Setting
     assert load.verdict(settings_of).is_clean
 
 
+@valkey_only
 def test_sigterm_under_load_loses_nothing(load: Load, settings_of: Settings, run: Run):
     for share in (8, 4, 2):
         (worker,) = start(run, settings_of, 1)
