@@ -70,7 +70,7 @@ def test_counts_stay_exact_while_ownership_flips(
             await asyncio.sleep(chance.choice((0, 0.001, 0.003)))
         workers[0]._assign({workers[0].id})
         workers[1]._assign({workers[1].id, workers[0].id})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while any(
                 int(client.hget(keys.meta(p), "done") or 0) < appended[p] for p in range(PARTITIONS)
             ):
@@ -96,7 +96,7 @@ def test_a_released_partition_is_void_even_if_the_task_is_cancelled_again(
     async def give_up() -> set[int]:
         worker = Worker(settings)
         holding = asyncio.create_task(worker._own(0))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not client.exists(keys.meta(0)):
                 await asyncio.sleep(0.001)
         for _ in range(cancellations):
@@ -122,7 +122,7 @@ def test_a_new_owner_removes_the_consumers_of_dead_workers(
     async def take_over() -> set[bytes]:
         worker = Worker(settings)
         tasks = [asyncio.create_task(worker._cycle.run()), asyncio.create_task(worker._own(0))]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while left := names() - {worker.id.encode()}:
                 await asyncio.sleep(0.01)
         for task in tasks:

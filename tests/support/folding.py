@@ -45,7 +45,7 @@ def aggregate(settings: Settings, client: redis.Redis) -> None:
     async def work() -> None:
         stop, worker = asyncio.Event(), Worker(settings)
         running = asyncio.create_task(worker.run(stop))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while behind(client, settings) and not running.done():
                 await asyncio.sleep(0.005)
         stop.set()

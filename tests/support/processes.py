@@ -56,7 +56,7 @@ class Process:
         """The output so far."""
         return "".join(self.output)
 
-    def wait_for(self, pattern: re.Pattern[str], timeout_s: float = 30.0) -> re.Match[str]:
+    def wait_for(self, pattern: re.Pattern[str], timeout_s: float = 60.0) -> re.Match[str]:
         """The first match of a pattern in the output."""
 
         def found() -> re.Match[str] | None:
@@ -75,7 +75,7 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)
 
-    def stop(self, timeout_s: float = 30.0) -> int:
+    def stop(self, timeout_s: float = 60.0) -> int:
         """Send SIGTERM and return the exit status."""
         if self.popen.poll() is None:
             self.popen.terminate()
@@ -87,7 +87,7 @@ class Process:
             self.popen.kill()
         return self.end(10)
 
-    def end(self, timeout_s: float = 30.0) -> int:
+    def end(self, timeout_s: float = 60.0) -> int:
         """Wait for the process to exit; its exit status."""
         is_late = False
         try:

@@ -36,7 +36,7 @@ class Ear:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def wait_for(self, device: str, timeout_s: float = 20, **fields: Any) -> Heard:
+    def wait_for(self, device: str, timeout_s: float = 60, **fields: Any) -> Heard:
         """The first event of a device with these values."""
 
         def found() -> Heard | None:

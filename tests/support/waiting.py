@@ -11,7 +11,7 @@ T = TypeVar("T")
 _PAUSE_S, _LONGEST_PAUSE_S, _SHARE = 0.005, 0.05, 0.1
 
 
-def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 20.0) -> T:
+def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 60.0) -> T:
     """Poll until `condition` is true and return its value; `what` is for the failure message."""
     began_at_s = time.monotonic()
     while True:
