@@ -85,6 +85,14 @@ class Engine:
             rules += "COPY valkey-server /usr/local/bin/\n"
             self._derive(server, rules, Path(get_binary_path()))
 
+    def start_one(self) -> None:
+        """Run a command in a container with a network.
+
+        Raises:
+            AssertionError: it failed, for example because root lacks a privilege.
+        """
+        self.run("run", "--rm", "--network", "bridge", _BASE, "true")
+
     def build(self, dockerfile: str, *tags: str) -> None:
         """Build an image of this checkout, with the pip configuration of the machine."""
         options = [option for tag in tags for option in ("--tag", tag)]
