@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 import time
@@ -25,8 +24,6 @@ from tributary import settings as settings_
 from tributary.errors import Misconfigured
 
 _STORM_S = 60.0
-# Set by scripts/chaos. Not for the processes under test: tests/tributary would hide the package.
-os.environ.pop("PYTHONPATH", None)
 
 
 def _parse_settings(

@@ -11,7 +11,7 @@ from support.programs import needed
 from faults import kill_command
 from faults.kills import Durability, Options
 
-KILLS = 8  # `scripts/chaos kills` runs hundreds
+KILLS = 6  # `scripts/chaos kills` runs hundreds
 
 
 def check(folder: Path, options: Options) -> None:

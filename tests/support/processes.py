@@ -35,7 +35,10 @@ class Process:
         self, command: list[str], environ: Mapping[str, str] | None = None, **popen: Any
     ) -> None:
         self.output: list[str] = []
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+        # Scripts put tests/ on PYTHONPATH, where folders have the names of the packages.
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(PREFIX) and k != "PYTHONPATH"
+        }
         self.popen = subprocess.Popen(
             command,
             env={**inherited, f"{PREFIX}PUBLIC_HOSTS": HOSTS, **(environ or {})},
