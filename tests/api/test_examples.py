@@ -43,8 +43,8 @@ class ShiftedDeployment:
         # A slow machine must not make the readings stale.
         environ = {"TRIBUTARY_STALE_AFTER_MS": "600000", "TRIBUTARY_PARTITIONS": "2"}
         self.up = Deployment(data_dir, environ=environ)
-        now_ms = utc_ms()
-        self._offset_ms = now_ms - round(_NEWEST.timestamp() * 1000)
+        # By whole seconds: readings of the same second must not be split by the end of a slot.
+        self._offset_ms = (utc_ms() - round(_NEWEST.timestamp() * 1000)) // 1000 * 1000
 
     def send(self, example: Example, url: str = "", **headers: str) -> tuple[int, Any]:
         body = example.body

@@ -149,6 +149,10 @@ class Proxy:
         self._server.close()
         self._reset_all()
         await self._server.wait_closed()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _call(self, function: Callable[[], T]) -> T:
         """Run a function in the proxy's thread."""
