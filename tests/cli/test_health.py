@@ -8,7 +8,7 @@ import pytest
 import redis
 from support import pipeline
 from support.processes import Process, Server, tributary
-from support.scripted import Answer, scripted
+from support.scripted import Response, scripted
 from support.waiting import wait_until
 
 from tributary.operate import status
@@ -43,10 +43,11 @@ def test_prints_why_a_role_is_not_ready(own_server: Callable[..., Server], run: 
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(404, {}), Answer(503, ["nonsense"]), Answer(500, {"reasons": 7}), Answer(0)]
+    "response",
+    [Response(404, {}), Response(503, ["nonsense"]), Response(500, {"reasons": 7}), Response(0)],
 )
-def test_another_server_is_unhealthy(answer: Answer):
-    with scripted(answer) as other:
+def test_another_server_is_unhealthy(response: Response):
+    with scripted(response) as other:
         code, text = health("http", "--port", other.url.rpartition(":")[2])
     assert code == 1
     assert len(text.splitlines()) == 1, text

@@ -52,8 +52,8 @@ def table(tmp_path: Path) -> Table:
 
 def total(deployment: Deployment, device: str, metric: str = "speed") -> int:
     """The number of readings of a metric that the server has counted."""
-    status, answer = deployment.get(f"/api/v1/devices/{device}")
-    return answer["metrics"][metric]["total"]["count"] if status == 200 else 0
+    status, response = deployment.get(f"/api/v1/devices/{device}")
+    return response["metrics"][metric]["total"]["count"] if status == 200 else 0
 
 
 def settled(deployment: Deployment, device: str, count: int, metric: str = "speed") -> None:
@@ -70,13 +70,13 @@ class TestFiles:
         assert status == 0, text
         assert "sent 30, accepted 30, refused 0, skipped 0" in text
         settled(deployment, "van1", 11, "engine_temperature")
-        _, answer = deployment.get("/collect?device=van1")
+        _, response = deployment.get("/collect?device=van1")
         # All have the same time, so the newest is the one that stands last in the file.
-        assert answer["current_engine_temperature"] == 82.0
-        assert answer["current_engine_rpm"] == 1244.0
-        assert answer["current_speed"] == 12.0
-        assert answer["average_engine_temperature"] == 77.0
-        assert answer["recorded_at"] == "2017-11-06T20:26:40.000Z"
+        assert response["current_engine_temperature"] == 82.0
+        assert response["current_engine_rpm"] == 1244.0
+        assert response["current_speed"] == 12.0
+        assert response["average_engine_temperature"] == 77.0
+        assert response["recorded_at"] == "2017-11-06T20:26:40.000Z"
 
     @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is not there")
     def test_the_real_file_needs_no_options(self, load: Load, deployment: Deployment):
@@ -84,11 +84,11 @@ class TestFiles:
         assert status == 0, text
         assert "sent 1743, accepted 1743, refused 0, skipped 0" in text
         settled(deployment, "control1", 593, "altitude")
-        _, answer = deployment.get("/collect?device=control1")
-        assert answer["current_engine_temperature"] == 90.0
-        assert answer["average_engine_temperature"] == 89.5  # five times 89, five times 90
-        assert answer["current_engine_rpm"] == 764.0
-        assert answer["current_speed"] == 9.0
+        _, response = deployment.get("/collect?device=control1")
+        assert response["current_engine_temperature"] == 90.0
+        assert response["average_engine_temperature"] == 89.5  # five times 89, five times 90
+        assert response["current_engine_rpm"] == 764.0
+        assert response["current_speed"] == 9.0
 
     def test_the_plan_is_shown(self, load: Load):
         status, text = load(DATA / "units.csv", "--dry-run")
@@ -110,9 +110,9 @@ class TestFiles:
         status, text = load(path, *columns, "--decimal", ",", "--map", "v=volume", "--map", "w=")
         assert status == 0, text
         settled(deployment, "load-own", 1, "volume")
-        _, answer = deployment.get("/collect?device=load-own")
-        assert answer["current_volume"] == 1234.0
-        assert "current_w" not in answer
+        _, response = deployment.get("/collect?device=load-own")
+        assert response["current_volume"] == 1234.0
+        assert "current_w" not in response
 
     def test_compressed_ndjson_is_loaded(self, load: Load, deployment: Deployment, tmp_path: Path):
         path = tmp_path / "lines.ndjson.gz"
@@ -270,8 +270,8 @@ class TestRepetition:
         self, run: Callable[..., Process], table: Table, tmp_path: Path
     ):
         path = table(3000)
-        answers = (accepted(0), accepted(1000), later(retry_after="3600"))
-        with scripted(*answers) as server:
+        responses = (accepted(0), accepted(1000), later(retry_after="3600"))
+        with scripted(*responses) as server:
             process = run("load", str(path), "--url", server.url, "--state-dir", str(tmp_path))
             assert process.end() == 1
         assert "run the same command again" in process.text

@@ -34,9 +34,9 @@ def test_a_fleet_is_sent_and_collect_returns_what_was_sent(run: Run, deployment:
     assert "6 of 6 cars match what was sent" in process.text
     assert re.search(r"late +[1-9]\d* readings", process.text)
     assert re.search(r"repeated +[1-9]\d* readings", process.text)
-    status, answer = deployment.get("/collect?device=sim-101/car-1")
+    status, response = deployment.get("/collect?device=sim-101/car-1")
     assert status == 200
-    assert 600 < answer["current_engine_rpm"] < 3200
+    assert 600 < response["current_engine_rpm"] < 3200
 
 
 def test_a_second_drive_of_the_same_fleet_agrees(run: Run, deployment: Deployment):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from support.processes import Deployment, Process, Server
-from support.scripted import HANG_UP, OK, Answer, Scripted, accepted, later, no, scripted
+from support.scripted import HANG_UP, OK, Response, Scripted, accepted, later, no, scripted
 from support.waiting import wait_until
 
 from tributary.client import ServerError, Tributary
@@ -17,7 +17,7 @@ from tributary.process.server_socket import listen
 
 
 def keys(server: Scripted) -> list[str | None]:
-    return [asked.headers.get("Idempotency-Key") for asked in server.requests]
+    return [received.headers.get("Idempotency-Key") for received in server.requests]
 
 
 class TestAgainstTheRealServer:
@@ -62,8 +62,8 @@ class TestAgainstTheRealServer:
             assert tributary.record_all(readings).accepted == 25_000
 
             def count() -> int:
-                _, answer = deployment.get("/api/v1/devices/client-4")
-                return answer.get("metrics", {}).get("speed", {}).get("total", {}).get("count", 0)
+                _, response = deployment.get("/api/v1/devices/client-4")
+                return response.get("metrics", {}).get("speed", {}).get("total", {}).get("count", 0)
 
             wait_until(lambda: count() == 25_000, "all of them to be counted")
             # The parts arrived in order: of equal times, the last one counts as the newest.
@@ -116,7 +116,7 @@ class TestRepetition:
             assert server.requests[0] == server.requests[2]
 
     def test_a_request_is_retried_after_a_closed_connection(self):
-        with scripted(Answer(HANG_UP), accepted(1)) as server:
+        with scripted(Response(HANG_UP), accepted(1)) as server:
             with Tributary(server.url) as tributary:
                 assert tributary.record_all([{"speed": 1}], key="k").accepted == 1
             assert keys(server) == ["k", "k"]
@@ -160,9 +160,9 @@ class TestRepetition:
                 tributary.record(speed=1)
             assert len(server.requests) == 1
 
-    @pytest.mark.parametrize("answer", [Answer(500), Answer(302), Answer(200, [1])])
-    def test_a_server_other_than_tributary_is_reported(self, answer: Answer):
-        with scripted(answer) as server:
+    @pytest.mark.parametrize("response", [Response(500), Response(302), Response(200, [1])])
+    def test_a_server_other_than_tributary_is_reported(self, response: Response):
+        with scripted(response) as server:
             with Tributary(server.url) as tributary, pytest.raises(ServerError, match="Tributary"):
                 tributary.record(speed=1)
             assert len(server.requests) == 1
@@ -171,18 +171,18 @@ class TestRepetition:
 class TestArrays:
     def test_skipped_readings_are_listed_in_the_receipt(self):
         rejected = [{"index": 1, "field": "speed", "code": "not_a_number", "message": "no"}]
-        answer = Answer(200, {"success": True, "accepted": 2, "rejected": rejected})
-        with scripted(answer) as server, Tributary(server.url) as tributary:
+        response = Response(200, {"success": True, "accepted": 2, "rejected": rejected})
+        with scripted(response) as server, Tributary(server.url) as tributary:
             receipt = tributary.record_all([{"speed": 1}, {"speed": "x"}, {"speed": 3}])
             assert server.requests[0].path == "/record?on_error=skip"
         assert (receipt.accepted, receipt.refused) == (2, 1)
         assert receipt.refusals[0].index == 1
 
     def test_the_rest_is_sent_without_the_reading_that_was_refused(self):
-        answers = (no(422, "bad", 0), no(422, "bad", 1), accepted(1))
-        with scripted(*answers) as server, Tributary(server.url) as tributary:
+        responses = (no(422, "bad", 0), no(422, "bad", 1), accepted(1))
+        with scripted(*responses) as server, Tributary(server.url) as tributary:
             receipt = tributary.record_all([{"a": 0}, {"a": 1}, {"a": 2}], key="k")
-            assert [asked.body for asked in server.requests][1:] == [
+            assert [received.body for received in server.requests][1:] == [
                 [{"a": 1}, {"a": 2}],
                 [{"a": 1}],
             ]
@@ -195,7 +195,7 @@ class TestArrays:
             with scripted(no(413, "large"), accepted(1)) as server, Tributary(server.url) as client:
                 client.record_all([{"a": 0}, {"a": 1}], key="k")
                 runs.append(keys(server))
-                assert [asked.body for asked in server.requests] == [
+                assert [received.body for received in server.requests] == [
                     [{"a": 0}, {"a": 1}],
                     [{"a": 0}],
                     [{"a": 1}],
@@ -209,8 +209,8 @@ class TestArrays:
         assert (receipt.accepted, receipt.refused) == (0, 1)
 
     def test_a_duplicate_counts_as_accepted_and_as_duplicate(self):
-        answer = Answer(200, {"success": True, "duplicate": True})
-        with scripted(answer) as server, Tributary(server.url) as tributary:
+        response = Response(200, {"success": True, "duplicate": True})
+        with scripted(response) as server, Tributary(server.url) as tributary:
             receipt = tributary.record_all([{"a": 0}, {"a": 1}], key="k")
         assert (receipt.accepted, receipt.duplicates, receipt.refused) == (2, 2, 0)
 
@@ -223,7 +223,7 @@ class TestArrays:
         with scripted(OK) as server, Tributary(server.url, "secret") as tributary:
             tributary.record(a=1)
             tributary.collect("a")
-            sent = [asked.headers["Authorization"] for asked in server.requests]
+            sent = [received.headers["Authorization"] for received in server.requests]
         assert sent == ["Bearer secret", "Bearer secret"]
 
 

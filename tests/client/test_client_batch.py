@@ -38,7 +38,7 @@ def test_large_readings_make_arrays_of_few():
         with tributary.batch(max_age_s=60) as batch:
             for _ in range(4):
                 batch.record(note="x" * 200_000)
-        assert [len(asked.body) for asked in server.requests] == [2, 2]
+        assert [len(received.body) for received in server.requests] == [2, 2]
 
 
 def test_receipts_of_arrays_arrive_in_order():
@@ -69,7 +69,7 @@ def test_record_blocks_while_the_buffer_is_full():
             assert fourth.is_alive()
             fourth.join(10)
             assert not fourth.is_alive()
-        assert [asked.body[0]["a"] for asked in server.requests] == [0, 0, 1, 2, 3]
+        assert [received.body[0]["a"] for received in server.requests] == [0, 0, 1, 2, 3]
 
 
 def test_undelivered_readings_are_returned():

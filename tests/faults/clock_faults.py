@@ -48,10 +48,10 @@ def jump_host(rig: Rig, times: int) -> None:
     """Move the clock of ingest an hour ahead, then an hour behind its clients."""
     for number in rig.repeat(times):
         ahead_s = (_HOUR_S, -_HOUR_S)[number % 2]
-        before = rig.load.ledger.answers.copy()
+        before = rig.load.ledger.responses.copy()
         _set_clock(rig, ahead_s)
         rig.pause(1)
-        responses = rig.load.ledger.answers - before
+        responses = rig.load.ledger.responses - before
         _set_clock(rig, 0)
         rig.wait_for_recovery()
         rig.notes.append(

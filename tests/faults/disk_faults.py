@@ -76,7 +76,7 @@ def fill_disk_until_exit(rig: Rig, times: int) -> None:
 def fail_syncs(rig: Rig, times: int) -> None:
     """Fail every fdatasync of the server with EIO for two seconds."""
     for _ in rig.repeat(times):
-        before = rig.load.ledger.answers["503"]
+        before = rig.load.ledger.responses["503"]
         with _strace(rig, "-e", "inject=fdatasync:error=EIO"):
             rig.pause(2)
         began_s = time.monotonic()
@@ -85,7 +85,7 @@ def fail_syncs(rig: Rig, times: int) -> None:
             rig.server.kill()
             rig.server.start()
         rig.wait_for_recovery(began_s)
-        rig.notes.append(f"HTTP 503: {rig.load.ledger.answers['503'] - before}")
+        rig.notes.append(f"HTTP 503: {rig.load.ledger.responses['503'] - before}")
         rig.notes.append("recovered" if healed else "MISCONF until restarted")
 
 

@@ -160,11 +160,11 @@ def run_failover(folder: Path, options: Options) -> Outcome:
         index = rig.random.randrange(len(rig.cluster.masters))
         master, replica = rig.cluster.masters[index], rig.cluster.followers[index]
         _pause(options.load_s * (0.5 + rig.random.random() / 2))
-        before = rig.ledger.answers["503"]
+        before = rig.ledger.responses["503"]
         if options.lag_ms:
             _detach(master, replica)
             _pause(options.lag_ms / 1000)
-        responses_503 = rig.ledger.answers["503"] - before
+        responses_503 = rig.ledger.responses["503"] - before
         killed_s = time.monotonic()
         master.process.kill()
         since_ms = _stopwatch_ms(killed_s)

@@ -147,7 +147,7 @@ def _post(rig: Rig, devices: list[str], metrics: dict[str, float]) -> None:
         connection.request("POST", "/record", body)
         response = connection.getresponse()
         response.read()
-        ledger.answers[str(response.status)] += 1
+        ledger.responses[str(response.status)] += 1
         outcome = "ok" if response.status == http.client.OK else "maybe"
         is_refused = http.client.OK < response.status < http.client.INTERNAL_SERVER_ERROR
         assert not is_refused, f"refused with {response.status}"

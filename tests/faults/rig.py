@@ -162,8 +162,8 @@ class Rig:
 
     def wait_for_refusal(self, timeout_s: float = 30.0) -> None:
         """Wait until another request gets a 503."""
-        before = self.load.ledger.answers["503"]
-        wait_until(lambda: self.load.ledger.answers["503"] > before, "a 503", timeout_s)
+        before = self.load.ledger.responses["503"]
+        wait_until(lambda: self.load.ledger.responses["503"] > before, "a 503", timeout_s)
 
     def http_workers(self) -> list[int]:
         """Process ids of the HTTP workers behind the ingest role."""

@@ -64,14 +64,14 @@ def fill_backlog(rig: Rig, times: int) -> None:
     """Suspend the aggregators until full streams refuse readings or lose unread entries."""
 
     def wait_full() -> None:
-        before = rig.load.ledger.answers["503"]
+        before = rig.load.ledger.responses["503"]
         wait_until(
-            lambda: rig.load.ledger.answers["503"] > before or _is_trimmed(rig),
+            lambda: rig.load.ledger.responses["503"] > before or _is_trimmed(rig),
             "a refusal or a loss",
             60,
         )
         rig.pause(1)
-        rig.notes.append(f"{rig.load.ledger.answers['503'] - before} requests refused")
+        rig.notes.append(f"{rig.load.ledger.responses['503'] - before} requests refused")
 
     for _ in rig.repeat(times):
         _while_suspended(rig, wait_full, readings=0)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from support.ledger import Ledger, Sent
-from support.scripted import HANG_UP, OK, Answer, later, no, scripted
+from support.scripted import HANG_UP, OK, Response, later, no, scripted
 from support.senders import Style, Wire
 
 SENT = Sent("car-1", 0, 1)
-DUPLICATE = Answer(200, {"success": True, "duplicate": True})
-FULL = Answer(503, {"success": False, "error": {"code": "backlog_full", "message": "full"}})
+DUPLICATE = Response(200, {"success": True, "duplicate": True})
+FULL = Response(503, {"success": False, "error": {"code": "backlog_full", "message": "full"}})
 
 
 @pytest.fixture
@@ -23,18 +23,18 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome"),
+    ("response", "outcome"),
     [
         (OK, "ok"),
         (DUPLICATE, "dup"),
         (no(422, "not_a_number"), "refused"),
         (FULL, "refused"),
         (later(), "maybe"),  # the reply of append may have been lost
-        (Answer(HANG_UP), "maybe"),
+        (Response(HANG_UP), "maybe"),
     ],
 )
-def test_classifies_each_response_by_certainty(ledger: Ledger, answer: Answer, outcome: str):
-    with scripted(answer) as script:
+def test_classifies_each_response_by_certainty(ledger: Ledger, response: Response, outcome: str):
+    with scripted(response) as script:
         wire = Wire(script.url, ledger, Style())
         assert wire.send(SENT) == outcome
         wire.close()
@@ -48,17 +48,17 @@ def test_a_refused_connection_is_certain(ledger: Ledger):
 
 
 def test_retries_with_the_same_key_until_acknowledged(ledger: Ledger):
-    with scripted(later(), Answer(HANG_UP), FULL, DUPLICATE) as script:
+    with scripted(later(), Response(HANG_UP), FULL, DUPLICATE) as script:
         wire = Wire(script.url, ledger, Style(is_keyed=True))
         assert wire.send(SENT) == "dup"
         wire.close()
     assert len(script.requests) == 4
-    assert len({asked.headers["Idempotency-Key"] for asked in script.requests}) == 1
+    assert len({received.headers["Idempotency-Key"] for received in script.requests}) == 1
     assert ledger.acknowledged == 2
 
 
 def test_a_refusal_after_an_uncertain_attempt_stays_uncertain(ledger: Ledger):
-    with scripted(Answer(HANG_UP), no(422, "too_old")) as script:
+    with scripted(Response(HANG_UP), no(422, "too_old")) as script:
         wire = Wire(script.url, ledger, Style(is_keyed=True))
         assert wire.send(SENT) == "maybe"
         wire.close()

@@ -15,8 +15,8 @@ NOW_MS = int(time.time() * 1000)
 
 
 def metrics_of(up: Deployment, device: str) -> dict[str, Any]:
-    status, answer = up.get(f"/api/v1/devices/{device}")
-    return answer["metrics"] if status == 200 else {}
+    status, response = up.get(f"/api/v1/devices/{device}")
+    return response["metrics"] if status == 200 else {}
 
 
 def counted(up: Deployment, device: str, metric: str, count: int) -> dict[str, Any]:
@@ -26,9 +26,9 @@ def counted(up: Deployment, device: str, metric: str, count: int) -> dict[str, A
         metric_ = metrics_of(up, device).get(metric)
         return metric_ if metric_ and metric_["total"]["count"] == count else None
 
-    answer = wait_until(found, f"{count} readings of {metric}")
-    assert answer is not None
-    return answer
+    response = wait_until(found, f"{count} readings of {metric}")
+    assert response is not None
+    return response
 
 
 def test_records_a_reading_with_device_time_and_metrics(deployment: Deployment):
@@ -40,11 +40,11 @@ def test_records_a_reading_with_device_time_and_metrics(deployment: Deployment):
     }
     assert deployment.post("/record", body) == (200, {"success": True})
     assert counted(deployment, "formats/one", "engine_rpm", 1)["current"] == 2100.0
-    status, answer = deployment.get("/collect?device=formats/one")
+    status, response = deployment.get("/collect?device=formats/one")
     assert status == 200
-    assert answer["recorded_at"] == "2026-01-02T03:04:05.678Z"
-    assert answer["stale"] is True
-    assert list(answer)[:4] == ["device", "recorded_at", "age_ms", "stale"]
+    assert response["recorded_at"] == "2026-01-02T03:04:05.678Z"
+    assert response["stale"] is True
+    assert list(response)[:4] == ["device", "recorded_at", "age_ms", "stale"]
 
 
 def test_reports_the_size_of_an_array(deployment: Deployment):
@@ -66,8 +66,8 @@ def test_readings_of_an_array_may_have_different_metrics(deployment: Deployment)
 
 def test_records_lines(deployment: Deployment):
     body = b'{"device":"formats/lines","speed":1}\n\n{"device":"formats/lines","speed":2}\n'
-    answer = deployment.post("/record", body, Content_Type="application/x-ndjson")
-    assert answer == (200, {"success": True, "accepted": 2})
+    response = deployment.post("/record", body, Content_Type="application/x-ndjson")
+    assert response == (200, {"success": True, "accepted": 2})
     assert counted(deployment, "formats/lines", "speed", 2)["total"]["mean"] == 1.5
 
 
@@ -93,10 +93,10 @@ def test_records_columns(deployment: Deployment):
 def test_accepts_json_under_the_content_types_that_clients_send(
     deployment: Deployment, content_type: str
 ):
-    answer = deployment.post(
+    response = deployment.post(
         "/record", b'{"device":"formats/types","x":1}', Content_Type=content_type
     )
-    assert answer == (200, {"success": True})
+    assert response == (200, {"success": True})
 
 
 def test_accepts_json_without_a_content_type(deployment: Deployment):
@@ -128,20 +128,20 @@ def test_accepts_json_without_a_content_type(deployment: Deployment):
 def test_an_error_has_a_code_and_a_message(
     deployment: Deployment, body: bytes, headers: dict[str, str], status: int, code: str
 ):
-    got, answer = deployment.post("/record", body, **headers)
+    got, response = deployment.post("/record", body, **headers)
     assert got == status
-    assert answer["success"] is False
-    assert answer["error"]["message"]
-    assert answer["error"]["code"] == code
+    assert response["success"] is False
+    assert response["error"]["message"]
+    assert response["error"]["code"] == code
 
 
 def test_an_error_names_the_reading_and_the_field(deployment: Deployment):
     readings = [{"speed": 1}, {"speed": 2, "rpm": None}]
-    status, answer = deployment.post("/record", readings)
+    status, response = deployment.post("/record", readings)
     assert status == 422
-    assert answer["error"]["index"] == 1
-    assert answer["error"]["field"] == "rpm"
-    assert "null" in answer["error"]["message"]
+    assert response["error"]["index"] == 1
+    assert response["error"]["field"] == "rpm"
+    assert "null" in response["error"]["message"]
 
 
 def test_stores_nothing_of_a_rejected_request(deployment: Deployment):
@@ -156,15 +156,15 @@ def test_stores_nothing_of_a_rejected_request(deployment: Deployment):
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 def test_responds_to_other_methods_with_405(deployment: Deployment, method: str):
-    status, answer = request(deployment.url, method, "/record", None, {})
+    status, response = request(deployment.url, method, "/record", None, {})
     assert status == 405
-    assert answer["error"]["code"] == "method_not_allowed"
+    assert response["error"]["code"] == "method_not_allowed"
 
 
 def test_responds_to_an_unknown_path_with_404(deployment: Deployment):
-    status, answer = deployment.get("/nowhere")
+    status, response = deployment.get("/nowhere")
     assert status == 404
-    assert answer["success"] is False
+    assert response["success"] is False
 
 
 def test_the_exact_body_of_a_200(deployment: Deployment):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import Deployment, Process
-from support.scripted import Answer, accepted, scripted
+from support.scripted import Response, accepted, scripted
 from support.waiting import wait_until
 
 from tributary.client import Tributary
@@ -70,7 +70,7 @@ def test_a_batch_has_the_same_key_whenever_it_is_sent(tmp_path: Path):
         with scripted(accepted(1000)) as server, Tributary(server.url) as client:
             loader = Loader(client, Journal(tmp_path / f"state-{number}", client.url))
             loader.load(*begun(loader, path), Tally(), lambda _: None)
-            runs.append([asked.headers["Idempotency-Key"] for asked in server.requests])
+            runs.append([received.headers["Idempotency-Key"] for received in server.requests])
     assert runs[0] == runs[1]
     assert len(set(runs[0])) == 3
 
@@ -95,7 +95,7 @@ def test_an_intended_repetition_has_other_keys(tmp_path: Path):
         for again in (False, True, True):
             loader = Loader(client, journal, again=again)
             loader.load(*begun(loader, path), Tally(), lambda _: None)
-        assert len({asked.headers["Idempotency-Key"] for asked in server.requests}) == 3
+        assert len({received.headers["Idempotency-Key"] for received in server.requests}) == 3
 
 
 def test_a_beginning_that_was_loaded_as_its_own_file_is_recognised(tmp_path: Path):
@@ -112,7 +112,7 @@ def test_a_beginning_that_was_loaded_as_its_own_file_is_recognised(tmp_path: Pat
 
 def test_without_a_read_api_the_journal_is_trusted(tmp_path: Path):
     path = table(tmp_path / "ingest-only.csv", 10)
-    nothing_there = Answer(404, {"success": False, "error": {"code": "not_found", "message": ""}})
+    nothing_there = Response(404, {"success": False, "error": {"code": "not_found", "message": ""}})
     with scripted(accepted(10), nothing_there) as server, Tributary(server.url) as client:
         loader = Loader(client, Journal(tmp_path / "state", client.url))
         loader.load(*begun(loader, path), Tally(), lambda _: None)

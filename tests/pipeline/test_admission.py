@@ -36,16 +36,16 @@ class Answers:
 
 
 def post_batches(url: str, *, entries: int) -> Answers:
-    answers = Answers()
+    responses = Answers()
     for number in range(entries):
         readings = [{"speed": number}] * (1 + number % 3)
-        status_code, answers.last = request(url, "POST", "/record", readings, {})
+        status_code, responses.last = request(url, "POST", "/record", readings, {})
         if status_code == 200:
-            answers.accepted += len(readings)
+            responses.accepted += len(readings)
         else:
             assert status_code == 503
-            answers.refused += len(readings)
-    return answers
+            responses.refused += len(readings)
+    return responses
 
 
 def counted(client: redis.Redis, field: str) -> int:
@@ -56,11 +56,13 @@ def test_rejects_and_counts_readings_at_90_percent_unread(
     settings: Settings, client: redis.Redis, run: Run
 ):
     url = pipeline.ingest(run, settings)
-    answers = post_batches(url, entries=ADMITTED + 50)
-    assert answers.last["error"]["code"] == "backlog_full"
+    responses = post_batches(url, entries=ADMITTED + 50)
+    assert responses.last["error"]["code"] == "backlog_full"
     assert counted(client, "entries") == ADMITTED
-    assert counted(client, "accepted") == answers.accepted
-    assert counted(client, "refused") == answers.refused == sum(1 + n % 3 for n in range(900, 950))
+    assert counted(client, "accepted") == responses.accepted
+    assert (
+        counted(client, "refused") == responses.refused == sum(1 + n % 3 for n in range(900, 950))
+    )
 
 
 def test_accepts_readings_again_once_the_backlog_is_applied(
@@ -81,12 +83,12 @@ def test_trims_the_oldest_entries_and_counts_them_as_lost(
 ):
     settings = change(lane=settings.lane, partitions=1, stream_max_entries=CAP, overflow="trim")
     url = pipeline.ingest(run, settings)
-    answers = post_batches(url, entries=2 * CAP)
-    assert answers.refused == 0
+    responses = post_batches(url, entries=2 * CAP)
+    assert responses.refused == 0
     kept = client.xlen(keys.readings(0))
     assert CAP <= kept < 2 * CAP
     run("aggregator", environ=pipeline.environ(settings))
     wait_until(lambda: status.read(client, settings).pending == 0, "everything to be counted")
     found = status.read(client, settings)
-    assert found.accepted == found.applied + found.lost == answers.accepted
+    assert found.accepted == found.applied + found.lost == responses.accepted
     assert counted(client, "lost_entries") == 2 * CAP - kept

@@ -63,8 +63,8 @@ def test_everything_works_on_several_nodes(
         refused = request(ingest, "POST", "/record", other, once)
         assert (refused[0], refused[1]["error"]["code"]) == (422, "key_reused")
     wait_until(lambda: pipeline.drained(settings), "the readings to be applied")
-    answers = [collected(api, device) for device in DEVICES]
-    assert [answer["current_speed"] for answer in answers] == list(range(len(DEVICES)))
+    responses = [collected(api, device) for device in DEVICES]
+    assert [response["current_speed"] for response in responses] == list(range(len(DEVICES)))
     listed = request(api, "GET", "/api/v1/devices?limit=1000", None, {})[1]["devices"]
     assert [device["device"] for device in listed] == sorted(DEVICES)
     device = request(api, "GET", "/api/v1/devices/car-7", None, {})[1]

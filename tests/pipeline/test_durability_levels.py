@@ -77,12 +77,12 @@ def test_replicated_waits_for_a_replica_and_a_retry_counts_once(
     assert request(url, "POST", "/record", {"speed": 1}, {})[0] == 200
     key = {"Idempotency-Key": "a"}
     with stopped(replica.process):
-        refused, answer = request(url, "POST", "/record", {"speed": 2}, key)
+        refused, response = request(url, "POST", "/record", {"speed": 2}, key)
         assert refused == 503
-        assert "no replica" in answer["error"]["message"]
+        assert "no replica" in response["error"]["message"]
         assert request(url, "POST", "/record", {"speed": 2}, key)[0] == 503
-    answered, answer = request(url, "POST", "/record", {"speed": 2}, key)
-    assert (answered, answer) == (200, {"success": True, "duplicate": True})
+    answered, response = request(url, "POST", "/record", {"speed": 2}, key)
+    assert (answered, response) == (200, {"success": True, "duplicate": True})
     assert status.read(master.client, settings).accepted == 2
 
 

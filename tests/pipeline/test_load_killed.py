@@ -13,8 +13,8 @@ DEVICE = "load-killed"
 
 
 def counted(deployment: Deployment) -> int:
-    status, answer = deployment.get(f"/api/v1/devices/{DEVICE}")
-    return answer["metrics"]["speed"]["total"]["count"] if status == 200 else 0
+    status, response = deployment.get(f"/api/v1/devices/{DEVICE}")
+    return response["metrics"]["speed"]["total"]["count"] if status == 200 else 0
 
 
 def test_resumes_after_a_kill_at_any_moment(run: Run, deployment: Deployment, tmp_path: Path):

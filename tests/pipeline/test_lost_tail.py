@@ -42,11 +42,11 @@ def _data_dir(server: Server) -> Path:
 
 def post(url: str, readings: int) -> int:
     """Post single readings over several partitions and connections; return how many were accepted."""
-    answers = [
+    responses = [
         request(url, "POST", "/record", {"device": f"car-{number}", "speed": number}, {})[0]
         for number in range(readings)
     ]
-    return answers.count(200)
+    return responses.count(200)
 
 
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])

@@ -46,9 +46,9 @@ def test_responds_with_503_while_redis_is_down_and_recovers(
     url = pipeline.ingest(run, settings)
     assert post(url).status == 200
     server.kill()
-    answer = post(url)
-    assert answer.status == 503
-    assert answer.headers["Retry-After"] == "1"
+    response = post(url)
+    assert response.status == 503
+    assert response.headers["Retry-After"] == "1"
     status, body = request(url, "GET", "/readyz", None, {})
     assert status == 503
     assert body["ready"] is False
@@ -99,9 +99,9 @@ def test_responds_with_503_while_redis_is_loading(own_server: Callable[..., Serv
     server.process.kill()
     server.start(until_ready=False)
     wait_until(lambda: _is_loading(server), "the server to load")
-    answer = post(url)
-    assert answer.status == 503
-    assert answer.headers["Retry-After"]
+    response = post(url)
+    assert response.status == 503
+    assert response.headers["Retry-After"]
     wait_until(lambda: post(url).status == 200, "the role to accept again", 60)
 
 

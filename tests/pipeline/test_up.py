@@ -84,8 +84,8 @@ def test_stops_in_order_and_keeps_recorded_readings(tmp_path: Path, number: sign
     assert up.process.end() == 0
     assert not group_of(up.process.pid)
     again = Deployment(tmp_path / "data")
-    answer = wait_until(lambda: again.get("/collect?device=kept")[0] == 200, "the reading")
-    assert answer
+    response = wait_until(lambda: again.get("/collect?device=kept")[0] == 200, "the reading")
+    assert response
     assert again.stop() == 0
 
 

@@ -54,7 +54,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._requests = 0
         self.counts: Counter[str] = Counter()  # readings by outcome
-        self.answers: Counter[str] = Counter()  # attempts by status, or by exception
+        self.responses: Counter[str] = Counter()  # attempts by status, or by exception
 
     @property
     def acknowledged(self) -> int:

@@ -13,30 +13,30 @@ from typing import Any, NamedTuple
 HANG_UP = 0  # instead of a status: close the connection without a response
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     body: Any = None
     headers: Mapping[str, str] = MappingProxyType({})
 
 
-OK = Answer(200, {"success": True})
+OK = Response(200, {"success": True})
 
 
-def later(status: int = 503, retry_after: str = "0") -> Answer:
+def later(status: int = 503, retry_after: str = "0") -> Response:
     """A temporary failure."""
     error = {"code": "unavailable", "message": "Redis is away"}
-    return Answer(status, {"success": False, "error": error}, {"Retry-After": retry_after})
+    return Response(status, {"success": False, "error": error}, {"Retry-After": retry_after})
 
 
-def no(status: int, code: str, index: int | None = None) -> Answer:
+def no(status: int, code: str, index: int | None = None) -> Response:
     """A permanent refusal."""
     error = {"code": code, "message": f"because of {code}", "field": "x", "index": index}
-    return Answer(status, {"success": False, "error": error})
+    return Response(status, {"success": False, "error": error})
 
 
-def accepted(count: int) -> Answer:
+def accepted(count: int) -> Response:
     """An accepted array."""
-    return Answer(200, {"success": True, "accepted": count})
+    return Response(200, {"success": True, "accepted": count})
 
 
 class Received(NamedTuple):
@@ -49,19 +49,19 @@ class Received(NamedTuple):
 class Scripted:
     """Responses in order; the last one is repeated."""
 
-    def __init__(self, answers: list[Answer]) -> None:
+    def __init__(self, responses: list[Response]) -> None:
         self.requests: list[Received] = []
         self.url = ""
-        self._answers = answers
+        self._responses = responses
 
-    def next(self) -> Answer:
-        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+    def next(self) -> Response:
+        return self._responses.pop(0) if len(self._responses) > 1 else self._responses[0]
 
 
 @contextmanager
-def scripted(*answers: Answer) -> Iterator[Scripted]:
+def scripted(*responses: Response) -> Iterator[Scripted]:
     """Serve these responses."""
-    script = Scripted(list(answers))
+    script = Scripted(list(responses))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -70,13 +70,13 @@ def scripted(*answers: Answer) -> Iterator[Scripted]:
             length = int(self.headers.get("Content-Length", 0))
             body = json.loads(self.rfile.read(length)) if length else None
             script.requests.append(Received(self.command, self.path, dict(self.headers), body))
-            answer = script.next()
-            if answer.status == HANG_UP:
+            response = script.next()
+            if response.status == HANG_UP:
                 self.close_connection = True
                 return
-            content = json.dumps(answer.body).encode()
-            self.send_response(answer.status)
-            for name, value in {**answer.headers, "Content-Length": str(len(content))}.items():
+            content = json.dumps(response.body).encode()
+            self.send_response(response.status)
+            for name, value in {**response.headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)

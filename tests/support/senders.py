@@ -72,13 +72,13 @@ class Wire:
                 )
             self._connection.request("POST", "/record", body, headers)
             response = self._connection.getresponse()
-            answer = response.read()
+            text = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            self._ledger.answers[type(error).__name__] += 1
+            self._ledger.responses[type(error).__name__] += 1
             return "later" if isinstance(error, ConnectionRefusedError) else "maybe"
-        self._ledger.answers[str(response.status)] += 1
-        return _outcome(response.status, answer)
+        self._ledger.responses[str(response.status)] += 1
+        return _outcome(response.status, text)
 
 
 def _body(sent: Sent) -> str:

@@ -41,5 +41,5 @@ class Site:
 
     def post(self, body: Any) -> None:
         """Record."""
-        status, answer = request(self.url, "POST", "/record", body, {})
-        assert status == 200, answer
+        status, response = request(self.url, "POST", "/record", body, {})
+        assert status == 200, response

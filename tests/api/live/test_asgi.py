@@ -183,10 +183,10 @@ def test_a_page_holds_the_first_devices_that_the_token_covers(
 def test_allows_only_listed_origins(hub: Hub, play: Play):
     async def story() -> None:
         live = Live(hub, origins=frozenset({"https://app.example"}))
-        asked = Browser(live, "OPTIONS", origin="https://app.example")
-        assert await asked.status() == 204
-        assert asked.headers["access-control-allow-origin"] == "https://app.example"
-        assert "Authorization" in asked.headers["access-control-allow-headers"]
+        received = Browser(live, "OPTIONS", origin="https://app.example")
+        assert await received.status() == 204
+        assert received.headers["access-control-allow-origin"] == "https://app.example"
+        assert "Authorization" in received.headers["access-control-allow-headers"]
         for origin in ("https://evil.example", "null", ""):
             other = Browser(live, origin=origin)
             assert await other.status() == 200
