@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.openapi import collecting, operating, recording
+from api.openapi import collecting, doors, operating, recording
 from api.openapi.examples import EXAMPLES, Example
 from api.openapi.schemas import schemas
 from tributary.settings import Settings
@@ -41,6 +41,7 @@ def document(settings: Settings, version: str) -> Document:
     """Build the document for a deployment with these settings."""
     paths: dict[str, Any] = {
         **recording.paths(settings),
+        **doors.paths(settings),
         **collecting.paths(settings),
         **operating.paths(),
     }

@@ -1,7 +1,8 @@
 """The example requests and responses of the document.
 
-A test sends the requests in the order of `examples.json` to an empty deployment, with their
-times moved to the present, and compares the responses.
+Those of a door are in `doors/NAME.json`, all others in `examples.json`. A test sends the requests in
+this order to an empty deployment, with their times moved to the present, and compares the
+responses.
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{path}?{urlencode(query, safe=',/')}" if query else path
 
 
-EXAMPLES = msgspec.json.decode(
-    Path(__file__).with_name("examples.json").read_bytes(), type=tuple[Example, ...]
+_FOLDER = Path(__file__).parent
+_FILES = (_FOLDER / "examples.json", *sorted(_FOLDER.glob("doors/*.json")))
+EXAMPLES = tuple(
+    example
+    for path in _FILES
+    for example in msgspec.json.decode(path.read_bytes(), type=list[Example])
 )

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 
 from differential import bodies
+from differential.doors import DOORS as OTHER_DOORS
 from differential.wire import Request
 
 BODY_MAX_BYTES = 4096
@@ -132,6 +133,11 @@ class Generator:
             return self._other(self._rng.choice(_METHODS), self._rng.choice(_PATHS))
         return self._other(b"OPTIONS", b"*")
 
+    @property
+    def rng(self) -> random.Random:
+        """The source of all choices."""
+        return self._rng
+
     def record(self) -> Request:
         rng = self._rng
         fields: list[tuple[bytes, bytes]] = []
@@ -154,13 +160,13 @@ class Generator:
         if rng.random() < 0.2:
             fields.append((b"Idempotency-Key", self._key()))
         query = rng.choice(_RECORD_QUERIES) if rng.random() < 0.3 else b""
-        return self._framed(b"POST", b"/record" + query, fields, content)
+        return self.framed(b"POST", b"/record" + query, fields, content)
 
     def _other(self, method: bytes, target: bytes) -> Request:
         content = b'{"a":1}' if self._rng.random() < 0.15 else None
         if method == b"POST" and self._rng.random() < 0.6:
             content = b""
-        return self._framed(method, target, [], content)
+        return self.framed(method, target, [], content)
 
     def _key(self) -> bytes:
         """A key of this connection only: a key is for one body, and connections race."""
@@ -193,7 +199,7 @@ class Generator:
             b"Basic " + base64.b64encode(b"\xff:\xff"), b"Basic " + base64.b64encode(b"a:b:c"),
         ])  # fmt: skip
 
-    def _framed(
+    def framed(
         self, method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], content: bytes | None
     ) -> Request:
         rng = self._rng
@@ -236,7 +242,7 @@ class Generator:
 
 
 # A generator of requests for each door, by its name.
-DOORS = {"record": Generator.record}
+DOORS = {"record": Generator.record, **OTHER_DOORS}
 
 
 def chunked(rng: random.Random, content: bytes) -> bytes:

@@ -196,7 +196,7 @@ class Deployment:
 def request(
     url: str, method: str, path: str, body: Any, headers: Mapping[str, str]
 ) -> tuple[int, Any]:
-    """Status and JSON of one request; a body that is not bytes is sent as JSON."""
+    """Status and body of one request, decoded if it is JSON; a body that is not bytes is sent as JSON."""
     content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
     try:
@@ -204,7 +204,8 @@ def request(
         connection.request(method, path, content, named)
         response = connection.getresponse()
         text = response.read()
-        return response.status, json.loads(text) if text else None
+        is_json = response.getheader("Content-Type", "").startswith("application/json")
+        return response.status, (json.loads(text) if is_json else text.decode()) if text else None
     finally:
         connection.close()
 

@@ -1,0 +1,16 @@
+"""The doors other than `/record`: a module with `paths` and a file of examples for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tributary.settings import Settings
+
+# A new door adds its `paths` here, and `NAME.json` beside its module.
+_DOORS: tuple[Callable[[Settings], dict[str, Any]], ...] = ()
+
+
+def paths(settings: Settings) -> dict[str, Any]:
+    """The operations of these doors, by path."""
+    return {path: methods for door in _DOORS for path, methods in door(settings).items()}

@@ -1,0 +1,17 @@
+"""Generators of requests to the doors other than `/record`: a module each.
+
+A generator calls `framed` of the client's `Generator` with method, target, header fields and body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from differential.wire import Request
+
+if TYPE_CHECKING:
+    from differential.generator import Generator
+
+# Names of doors, each with its generator.
+DOORS: dict[str, Callable[[Generator], Request]] = {}
