@@ -16,7 +16,7 @@ from api import collect
 from api.read import bodies, query
 from api.read.aggregate_store import Packed, StoredDevice
 from api.read.parameters import Span
-from api.read.units import UnitPreference
+from api.read.units import UnitPreference, converted
 from tributary.model import reading
 from tributary.model.aggregate import Layout
 from tributary.model.catalogue import Catalogue
@@ -86,7 +86,7 @@ def metric_window(
         span.name,
         unit,
         view.catalogue[one.metric].description,
-        *msgspec.structs.astuple(conversion.apply(window)),
+        *msgspec.structs.astuple(converted(window, conversion)),
     )
 
 
@@ -103,7 +103,7 @@ def history(
         unit,
         view.catalogue[one.metric].description,
         view.layout.windows[span.window].slot_ms,
-        [conversion.apply(slot) for slot in slots],
+        [converted(slot, conversion) for slot in slots],
     )
 
 
@@ -150,9 +150,11 @@ def _metric(view: View, one: Series, preference: UnitPreference, now_ms: int) ->
         entry.is_plausible(current),
         unit,
         entry.description,
-        conversion.apply(query.total(one.unpacked)),
+        converted(query.total(one.unpacked), conversion),
         {
-            width.name: conversion.apply(query.window(view.layout, one.unpacked, number, now_ms))
+            width.name: converted(
+                query.window(view.layout, one.unpacked, number, now_ms), conversion
+            )
             for number, width in enumerate(view.layout.windows)
         },
     )

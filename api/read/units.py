@@ -3,75 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from fractions import Fraction
-from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from api.read.bodies import Slot, Statistics
+from tributary.model import units
 from tributary.model.catalogue import Catalogue
+from tributary.model.units import SAME, Conversion, conversion
 
 Body = TypeVar("Body", bound=Statistics | Slot)
 
-
-class Unit(NamedTuple):
-    """A value in this unit is `value * factor + offset` in the first unit of its kind."""
-
-    kind: str
-    factor: Fraction
-    offset: Fraction = Fraction(0)
-
-
-UNITS = {
-    "degC": Unit("temperature", Fraction(1)),
-    "degF": Unit("temperature", Fraction(5, 9), Fraction(-160, 9)),
-    "K": Unit("temperature", Fraction(1), Fraction(-27315, 100)),
-    "m/s": Unit("speed", Fraction(1)),
-    "km/h": Unit("speed", Fraction(1000, 3600)),
-    "mph": Unit("speed", Fraction(1609344, 1000 * 3600)),
-    "kn": Unit("speed", Fraction(1852, 3600)),
-}
+UNITS = {n: u for n, u in units.UNITS.items() if u.kind in ("temperature", "speed")}
 _VALUES = ("mean", "min", "max")
 
 
-class Conversion(NamedTuple):
-    """A linear conversion: `value * slope + intercept`."""
-
-    slope: float
-    intercept: float
-
-    def value(self, value: float) -> float:
-        """Convert one value."""
-        return value if self is SAME else value * self.slope + self.intercept
-
-    def apply(self, body: Body) -> Body:
-        """Convert statistics; counts and times do not change."""
-        if self is SAME:
-            return body
-        changes = {
-            name: None if (value := getattr(body, name)) is None else self.value(value)
-            for name in _VALUES
-        }
-        stddev = getattr(body, "stddev", None)
-        if stddev is not None:  # a difference: the zero of the unit does not matter
-            changes["stddev"] = stddev * self.slope
-        return msgspec.structs.replace(body, **changes)
-
-
-SAME = Conversion(1.0, 0.0)
-
-
-@lru_cache(maxsize=256)
-def conversion(given: str, wanted: str) -> Conversion | None:
-    """The conversion from one unit to another; None if they are of different kinds.
-
-    The exact fractions are rounded once, here.
-    """
-    a, b = UNITS.get(given), UNITS.get(wanted)
-    if a is None or b is None or a.kind != b.kind:
-        return None
-    return Conversion(float(a.factor / b.factor), float((a.offset - b.offset) / b.factor))
+def converted(body: Body, by: Conversion) -> Body:
+    """Convert statistics; counts and times do not change."""
+    if by is SAME:
+        return body
+    changes = {
+        name: None if (value := getattr(body, name)) is None else by.value(value)
+        for name in _VALUES
+    }
+    stddev = getattr(body, "stddev", None)
+    if stddev is not None:  # a difference: the zero of the unit does not matter
+        changes["stddev"] = stddev * by.slope
+    return msgspec.structs.replace(body, **changes)
 
 
 class UnitPreference(NamedTuple):
