@@ -44,13 +44,14 @@ class Lifeline:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """Block SIGTERM, SIGINT and SIGQUIT while forking.
+    """Block SIGTERM, SIGINT and SIGQUIT while forking, or polling children.
 
     Between fork and exec, a child has the handlers of its parent and would lose the signal. A
     parent interrupted before it has stored the child process would not stop it.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # may raise: handlers run in it
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

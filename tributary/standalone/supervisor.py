@@ -65,15 +65,20 @@ class Supervisor:
         self._spawn(child)
 
     def watch(self) -> None:
-        """Restart the guard and the children that have exited; call it several times per second."""
+        """Restart the guard and the children that have exited; call it several times per second.
+
+        A signal handler that raises during `poll` would leave its lock locked, and `stop` would
+        wait for it forever, so signals are delivered afterwards.
+        """
         now_s = time.monotonic()
-        self._ensure_guard()
-        for child in self._children:
-            if child.process is None:
-                if now_s >= child.restart_at_s:
-                    self._spawn(child)
-            elif (status := child.process.poll()) is not None:
-                self._on_exit(child, status, now_s)
+        with lifeline.signals_held():
+            self._ensure_guard()
+            for child in self._children:
+                if child.process is None:
+                    if now_s >= child.restart_at_s:
+                        self._spawn(child)
+                elif (status := child.process.poll()) is not None:
+                    self._on_exit(child, status, now_s)
 
     def exit_status(self, name: str) -> int | None:
         """The status of the last exit of a child, negative for a signal; None if it never exited."""
@@ -106,12 +111,11 @@ class Supervisor:
         """Replace a dead guard; if it was the last process of the group, create another group."""
         if self._guard.poll() is None:
             return
-        with lifeline.signals_held():
-            try:
-                self._guard = self._start_guard(self._group)
-            except PermissionError:  # the group has no members, see setpgid(2)
-                self._guard = self._start_guard(group=0)
-                self._group = self._guard.pid
+        try:
+            self._guard = self._start_guard(self._group)
+        except PermissionError:  # the group has no members, see setpgid(2)
+            self._guard = self._start_guard(group=0)
+            self._group = self._guard.pid
 
     def _start_guard(self, group: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
