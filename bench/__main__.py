@@ -10,6 +10,7 @@ import click
 from bench import (
     bench_bombs,
     bench_collect,
+    bench_commits,
     bench_durability,
     bench_fold,
     bench_framing,
@@ -35,7 +36,7 @@ def bench() -> None:
 for module in (
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
     bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_sustained,
-    bench_joining, bench_durability,
+    bench_joining, bench_durability, bench_commits,
 ):  # fmt: skip
     bench.add_command(module.command)
 bench(prog_name="scripts/bench")

@@ -7,14 +7,15 @@ from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+NUMBER = b"@@@@@"
 _TIMEOUT_S = 30.0
 
 
 class Request(NamedTuple):
     """A request, and the response it must get: `status`, and a body that contains `expected`.
 
-    With `numbers`, each request appends a random number below it to its path. `readings` is the
-    number of readings per request.
+    With `numbers`, each request appends a random number below it to its path, or puts it in place
+    of `NUMBER` in its body, with five digits. `readings` is the number of readings per request.
     """
 
     method: str
@@ -30,9 +31,10 @@ class Request(NamedTuple):
 def send(url: str, request: Request) -> tuple[int, bytes]:
     """Send one request; returns status and body of the response."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT_S)
-    path = request.path + ("0" if request.numbers else "")
+    path = request.path + ("0" if request.numbers and not request.body else "")
+    body = request.body.replace(NUMBER, b"00000")
     try:
-        connection.request(request.method, path, request.body or None, dict(request.headers))
+        connection.request(request.method, path, body or None, dict(request.headers))
         response = connection.getresponse()
         return response.status, response.read()
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bench import machine
-from bench.http_request import Request
+from bench.http_request import NUMBER, Request
 
 PROGRAM = "wrk"
 _DONE = """
@@ -25,12 +25,12 @@ end
 _NUMBERED = """
 local head, tail
 init = function()
-  local whole = wrk.format(nil, {path} .. "@")
+  local whole = wrk.format(nil, {path})
   local at = whole:find("@", 1, true)
-  head, tail = whole:sub(1, at - 1), whole:sub(at + 1)
+  head, tail = whole:sub(1, at - 1), whole:gsub("^.-@+", "")
 end
 request = function()
-  return head .. math.random(0, {numbers} - 1) .. tail
+  return head .. string.format("{form}", math.random(0, {numbers} - 1)) .. tail
 end
 """
 
@@ -75,8 +75,9 @@ def _script(request: Request) -> str:
     for name, value in request.headers:
         lines.append(f"wrk.headers[{_quoted(name.encode())}] = {_quoted(value.encode())}")
     if request.numbers:
-        path = _quoted(request.path.encode())
-        lines.append(_NUMBERED.format(path=path, numbers=request.numbers))
+        path = _quoted(request.path.encode() + (b"" if request.body else NUMBER))
+        form = f"%0{len(NUMBER)}d" if request.body else "%d"
+        lines.append(_NUMBERED.format(path=path, form=form, numbers=request.numbers))
     return "\n".join(lines) + _DONE
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import time
 
+from bench.http_request import NUMBER
+
 DEVICE = "car-7"
 METRIC = "engine_temperature"
 READINGS = 1_000
 DEVICES = 100
 ONE = json.dumps({"device": DEVICE, METRIC: 92.3}, separators=(",", ":")).encode()
+FLEET = ONE.replace(DEVICE.encode(), b"car-" + NUMBER)  # a device per request
 ONE_LINE = b"engine,device=car-7 temperature=92.3"
 
 _NS_PER_MS = 1_000_000

@@ -19,6 +19,7 @@ TRIBUTARY = (sys.executable, "-m", "tributary")
 ENTRIES_MAX = (
     10_000_000  # no aggregator reads while ingest is measured: the backlog must not reject
 )
+FLEET_DEVICES = 5_000
 _SECRET = re.compile(r"\btrb_[\w-]+")
 _SCOPES = {"ingest": "record", "api": "collect"}
 
@@ -30,6 +31,7 @@ class Tributary(Peer):
     promise = "in the append-only file of Redis, flushed every second; validated"
     needs = (redis_server.PROGRAM,)
     lane = True
+    program: tuple[str, ...] = TRIBUTARY
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class Tributary(Peer):
         if not self.lane:
             options.append("--no-lane")
         self.serve(
-            lambda port: [*TRIBUTARY, self._role, "--port", str(port), *options],
+            lambda port: [*self.program, self._role, "--port", str(port), *options],
             folder, environ=environ,
         )  # fmt: skip
 
@@ -71,6 +73,10 @@ class Tributary(Peer):
         if case == "collect any":
             any_device = Request("GET", "/collect?device=car-", expected=b"current_")
             return self._with_token(any_device._replace(numbers=self._devices))
+        if case == "fleet":
+            return self._with_token(
+                Request("POST", "/record", payloads.FLEET, expected=b"true", numbers=FLEET_DEVICES)
+            )
         made = {"single": lambda: payloads.ONE, "array": self._batch.array,
                 "columns": self._batch.columns}.get(case)  # fmt: skip
         if made is None:

@@ -60,8 +60,9 @@ def test_ingest_loses_nothing(tmp_path: Path):
             r"accepted (?!0,)([\d,]+), applied \1, lost 0, .*pending 0",
         ),
         (("freshness", "--seconds", "2", "--rate", "500"), r"freshness  \d+ probes: p50 "),
+        (("commits", "HEAD", "--short"), r"\| collect any: HEAD vs HEAD \| 16 \| \d"),
     ],
-    ids=["sustained", "freshness"],
+    ids=["sustained", "freshness", "commits"],
 )
 def test_measures_end_to_end(name: tuple[str, ...], pattern: str):
     done = subprocess.run(
