@@ -2,13 +2,14 @@
 
 A package exports one record per role; tributary/cli/roles.py lists them. Nothing else has to
 change for another role. `up` imports every record but runs none of them, so a record imports
-its implementation inside its functions.
+its implementation inside its functions, or names it with `on_call`.
 """
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tributary.settings import Settings
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
     from tributary.auth.guard import Guard
     from tributary.http.lane.lane import Lane
+
+
+def on_call(target: str) -> Callable[..., Any]:
+    """The function `package.module:name`, imported when it is called."""
+
+    def call(*arguments: object) -> object:
+        return pkgutil.resolve_name(target)(*arguments)
+
+    return call
 
 
 class HttpRole(NamedTuple):
