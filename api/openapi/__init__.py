@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.openapi import collecting, doors, operating, recording
+from api.openapi import operations
 from api.openapi.examples import EXAMPLES, Example
 from api.openapi.schemas import schemas
 from tributary.settings import Settings
@@ -24,27 +24,17 @@ Undefined statistics are null.
 All errors have the same body; programs should use its `code`."""
 
 _SECURITY = {
-    "bearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "A token created with `tributary token create`",
-    },
-    "basic": {
-        "type": "http",
-        "scheme": "basic",
-        "description": "Any user name, and the token as password",
-    },
+    scheme: {"type": "http", "scheme": scheme, "description": description}
+    for scheme, description in {
+        "bearer": "A token created with `tributary token create`",
+        "basic": "Any user name, and the token as password",
+    }.items()
 }
 
 
 def document(settings: Settings, version: str) -> Document:
     """Build the document for a deployment with these settings."""
-    paths: dict[str, Any] = {
-        **recording.paths(settings),
-        **doors.paths(settings),
-        **collecting.paths(settings),
-        **operating.paths(),
-    }
+    paths = operations.paths(settings)
     for example in EXAMPLES:
         _add(example, paths[example.path][example.method.lower()])
     return {
@@ -63,10 +53,7 @@ def document(settings: Settings, version: str) -> Document:
             {"name": "operate", "description": "Health, status and this document"},
         ],
         "paths": paths,
-        "components": {
-            "schemas": schemas(settings),
-            "securitySchemes": _SECURITY,
-        },
+        "components": {"schemas": schemas(settings), "securitySchemes": _SECURITY},
     }
 
 

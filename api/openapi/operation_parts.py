@@ -23,7 +23,7 @@ ERRORS = {
     503: "Redis is unavailable or the backlog is full; retry later",
 }
 _RETRY = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
-_WITH_RETRY = (429, 503)
+_WITH_RETRY = {"429", "503"}
 _CACHED = {
     "ETag": {
         "description": "Changes with the stored data, with a stale flag, and as slots leave windows",
@@ -72,9 +72,14 @@ def content(schema_: Part, type_: str = JSON) -> Part:
     return {"content": {type_: {"schema": schema_}}}
 
 
-def ok(name: str, description: str, **more: Part) -> Part:
+def response(description: str, schema_: Part, type_: str = JSON, **more: Any) -> Part:
+    """A response; `more` is its headers or links."""
+    return {"description": description, **content(schema_, type_), **more}
+
+
+def ok(name: str, description: str, **more: Any) -> Part:
     """A 200 response with JSON; `more` is its headers or links."""
-    return {"200": {"description": description, **content(ref(name)), **more}}
+    return {"200": response(description, ref(name), **more)}
 
 
 def cached(name: str, description: str) -> Part:
@@ -85,7 +90,10 @@ def cached(name: str, description: str) -> Part:
 
 def errors(*statuses: int) -> Part:
     """The error responses of an operation."""
-    return {str(status): _error(status) for status in statuses}
+    found = {str(status): response(ERRORS[status], ref("ErrorBody")) for status in statuses}
+    for status in _WITH_RETRY & found.keys():
+        found[status]["headers"] = _RETRY
+    return found
 
 
 def closed(required: dict[str, Any], **optional: Any) -> Part:
@@ -96,8 +104,3 @@ def closed(required: dict[str, Any], **optional: Any) -> Part:
         "required": list(required),
         "additionalProperties": False,
     }
-
-
-def _error(status: int) -> Part:
-    response: Part = {"description": ERRORS[status], **content(ref("ErrorBody"))}
-    return {**response, "headers": _RETRY} if status in _WITH_RETRY else response
