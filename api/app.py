@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from api import dashboard
-from api.live import fallback
+from api.live import asgi
 from api.openapi import documentation
-from api.read import access, handlers
+from api.read import handlers
 from tributary.auth.guard import Guard
+from tributary.errors import Refused
+from tributary.http import flask_app
 from tributary.settings import Settings
 from tributary.store import redis_client
 
@@ -22,9 +24,19 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
     client = redis_client.connect(settings)
     routes = Blueprint("api", __name__)
     guarded = handlers.blueprint(settings, client)
-    guarded.before_request(access.require_scope(guard))
+    guarded.before_request(flask_app.require_scope(guard, "collect"))
     routes.register_blueprint(guarded)
     routes.register_blueprint(documentation.blueprint(settings))
     routes.register_blueprint(dashboard.blueprint(settings, client, guard))
-    routes.register_blueprint(fallback.blueprint())
+    routes.add_url_rule(asgi.PATH, view_func=get_live)
     return routes
+
+
+def get_live() -> Response:
+    """501; with the lane, requests for live updates do not reach Flask."""
+    raise Refused(
+        "live updates need the event loop, and this server runs with --no-lane; "
+        "start it without --no-lane, or poll /collect",
+        status=501,
+        code="no_live",
+    )

@@ -64,11 +64,6 @@ def body_and_etag(
     return body, f'W/"{recorded_ms:x}-{zlib.crc32(latest):x}-{is_stale:d}"'
 
 
-def body(device: str, latest: bytes, now_ms: int, stale_after_ms: int) -> bytes:
-    """The body of `body_and_etag`."""
-    return body_and_etag(device, latest, now_ms, stale_after_ms)[0]
-
-
 def is_match(if_none_match: str, current: str) -> bool:
     """Whether If-None-Match contains the current ETag (RFC 9110 §13.1.2, weak comparison)."""
     if current in if_none_match:

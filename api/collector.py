@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from api import collect
 from api.live import Hub, Live, asgi
-from api.live.quota import Quota
-from tributary.auth import cors
 from tributary.auth.guard import Guard
 from tributary.http.lane.lane import Lane
 from tributary.http.lane.request import Request
@@ -26,8 +24,7 @@ def attach(settings: Settings, lane: Lane, guard: Guard) -> None:
     """Add `/collect` and live updates to the lane of a process."""
     collector = Collector(settings, lane, guard)
     hub = Hub(settings, collector.links)
-    origins = cors.parse_origins(settings.cors_origins)
-    lane.mount(asgi.PATH, Live(hub, asgi.admit_by(guard), origins, Quota(settings)), hub)
+    lane.mount(asgi.PATH, Live(hub, settings, guard.admit), hub)
     query = "device=[A-Za-z0-9._:/-]{1,128}"
     route = Route("/collect", ("GET", "POST"), query, collector.collect, collector.prepare)
     lane.add([route], collector.links)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import redis
 
@@ -18,18 +17,12 @@ _FRESH_S = 1.0
 class Snapshot:
     """The cached status. Thread-safe."""
 
-    def __init__(
-        self,
-        client: redis.Redis,
-        settings: Settings,
-        clock_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        self._clock_s = clock_s
         self._lock = threading.Lock()
         self._status: Status | None = None
-        self._read_at_s = float("-inf")
+        self._read_at_s = 0.0
 
     def read(self) -> Status:
         """The status, at most a second old.
@@ -38,7 +31,7 @@ class Snapshot:
             Unavailable: Redis cannot reply now.
         """
         with self._lock:
-            if self._status is None or self._clock_s() - self._read_at_s >= _FRESH_S:
+            if self._status is None or time.monotonic() - self._read_at_s >= _FRESH_S:
                 self._status = status.read(self._client, self._settings)
-                self._read_at_s = self._clock_s()
+                self._read_at_s = time.monotonic()
             return self._status

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 from api.live import event, subscription
 from api.live.event import Stamp
 from api.live.hub import Hub
-from api.live.listener import Listener, always, every_device
+from api.live.listener import Listener, every_device
 from api.live.quota import Quota
 from tributary.auth import cors, tokens
-from tributary.auth.guard import Guard, RequestHeaders
+from tributary.auth.guard import RequestHeaders
 from tributary.errors import Refused, Unavailable
 from tributary.http.error_body import error_body
 from tributary.http.flask_app import to_response
+from tributary.settings import Settings
 
 PATH = "/api/v1/live"
-_SCOPE: tokens.Scope = "collect"
 _WRITE_TIMEOUT_S = 5.0  # a client that reads nothing for this long is disconnected
 
 Scope = Mapping[str, Any]
@@ -28,124 +29,75 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 
-class Token(Protocol):
-    """What the holder of a token may read."""
-
-    @property
-    def id(self) -> str:
-        """Its name in messages."""
-
-    def check(self, scope: tokens.Scope, devices: Iterable[str] = ()) -> None:
-        """Raise `Refused` if it lacks the scope or does not cover one of the devices."""
-
-    def covers(self, device: str) -> bool:
-        """Whether it is valid for a device."""
-
-
-Admit = Callable[[Mapping[str, str]], Token | None]
-
-
-def admit_by(guard: Guard) -> Admit:
-    """Require a token that the guard admits."""
-    return lambda headers: guard.admit(
-        RequestHeaders(
-            headers.get("authorization", ""),
-            host=headers.get("host"),
-            origin=headers.get("origin"),
-            fetch_site=headers.get("sec-fetch-site"),
-        )
-    )
-
-
-def admit_all(_headers: Mapping[str, str]) -> None:
-    """Require no token."""
-
-
 class Live:
     """The application; it is mounted at one path and does not look at it.
 
     Args:
         hub: sends the events; the server starts and stops it.
-        admit: returns the token of a request with these headers (names in lower case), or None
-            if none is required; raises `Refused` without a valid one. It is called again every
-            second, so that revoking a token closes its streams.
-        origins: other origins whose pages may listen.
-        quota: how many listeners one token and one address may have; None: no limit.
+        settings: other origins whose pages may listen, and how many listeners one token and one
+            address may have.
+        admit: `Guard.admit`. It is called again every second, so that revoking a token closes
+            its streams.
     """
 
     def __init__(
-        self,
-        hub: Hub,
-        admit: Admit = admit_all,
-        origins: frozenset[str] = frozenset(),
-        quota: Quota | None = None,
+        self, hub: Hub, settings: Settings, admit: Callable[[RequestHeaders], tokens.Token | None]
     ) -> None:
         self._hub = hub
         self._admit = admit
-        self._origins = origins
-        self._quota = quota
+        self._origins = cors.parse_origins(settings.cors_origins)
+        self._quota = Quota(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request (called by the server)."""
+        method = scope["method"]
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        shared = self._shared(scope["method"], headers)
+        shared = _encoded(cors.headers(self._origins, headers.get("origin"), method))
+        if method != "GET":
+            await _respond(send, *_method_not_allowed(method), shared)
+            return
         try:
-            if scope["method"] != "GET":
-                await _respond(send, *_method_not_allowed(scope["method"]), shared)
-                return
-            owner = self._owner(scope, headers)
-            listener = self._listener(scope["query_string"], headers, owner)
+            listener, owner = self._join(scope, headers)
         except (Refused, Unavailable) as error:
             await _respond(send, *to_response(error), shared)
-        else:
-            try:
-                await self._serve(listener, receive, send, shared)
-            finally:
-                if self._quota is not None:
-                    self._quota.release(*owner)
+            return
+        try:
+            await self._serve(listener, receive, send, shared)
+        finally:
+            self._quota.release(*owner)
 
-    def _owner(self, scope: Scope, headers: Mapping[str, str]) -> tuple[str, str]:
-        """Token id and address of the client; empty if there is none."""
-        token = self._admit(headers)
-        address = (scope.get("client") or ("",))[0]
-        return ("" if token is None else token.id), address
-
-    def _listener(
-        self, query: bytes, headers: Mapping[str, str], owner: tuple[str, str]
-    ) -> Listener:
-        """A listener that has joined the hub and is counted in the quota of its owner."""
-        token = self._admit(headers)
-        wanted = subscription.parse(query)
-        seen = Stamp.parse(headers.get("last-event-id", ""))
-        covers: Callable[[str], bool] = every_device
+    def _join(self, scope: Scope, headers: Mapping[str, str]) -> tuple[Listener, tuple[str, str]]:
+        """A listener that has joined the hub, and who is counted for it: token id and address."""
+        credentials = RequestHeaders(
+            headers.get("authorization", ""),
+            host=headers.get("host"),
+            origin=headers.get("origin"),
+            fetch_site=headers.get("sec-fetch-site"),
+        )
+        token = self._admit(credentials)
+        wanted = subscription.parse(scope["query_string"])
         if token is not None:
-            token.check(_SCOPE, wanted.devices)
-            covers = token.covers
-        listener = Listener(wanted, seen, covers, self._validity(headers))
-        if self._quota is not None:
-            self._quota.take(*owner)
+            token.check("collect", wanted.devices)
+        seen = Stamp.parse(headers.get("last-event-id", ""))
+        covers = every_device if token is None else token.covers
+        listener = Listener(wanted, seen, covers, partial(self._is_valid, credentials))
+        owner = ("" if token is None else token.id, (scope.get("client") or ("",))[0])
+        self._quota.take(*owner)
         try:
             self._hub.join(listener)
         except Unavailable:
-            if self._quota is not None:
-                self._quota.release(*owner)
+            self._quota.release(*owner)
             raise
-        return listener
+        return listener, owner
 
-    def _validity(self, headers: Mapping[str, str]) -> Callable[[], bool]:
-        if self._admit is admit_all:
-            return always
-
-        def is_valid() -> bool:
-            try:
-                self._admit(headers)
-            except Refused:
-                return False
-            except Unavailable:  # cannot be checked now; the connection stays
-                return True
+    def _is_valid(self, credentials: RequestHeaders) -> bool:
+        try:
+            self._admit(credentials)
+        except Refused:
+            return False
+        except Unavailable:  # cannot be checked now; the connection stays
             return True
-
-        return is_valid
+        return True
 
     async def _serve(
         self, listener: Listener, receive: Receive, send: Send, shared: Headers
@@ -165,9 +117,9 @@ class Live:
             disconnected.cancel()
             self._hub.leave(listener)
 
-    def _shared(self, method: str, headers: Mapping[str, str]) -> Headers:
-        shared = cors.headers(self._origins, headers.get("origin"), method)
-        return [(name.lower().encode(), value.encode()) for name, value in shared.items()]
+
+def _encoded(headers: Mapping[str, str]) -> Headers:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 async def _close_on_disconnect(listener: Listener, receive: Receive) -> None:
@@ -210,7 +162,7 @@ async def _respond(
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in extra.items()),
+        *_encoded(extra),
         *shared,
     ]
     await send({"type": "http.response.start", "status": int(status), "headers": headers})

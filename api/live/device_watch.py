@@ -43,7 +43,7 @@ class DeviceWatch:
         """The current value with its age now; None if the device has no document."""
         if self._latest is None:
             return None
-        body = collect.body(self.device, self._latest, now_ms, self._stale_after_ms)
+        body, _ = collect.body_and_etag(self.device, self._latest, now_ms, self._stale_after_ms)
         return event.reading(self.device, self._stamp, body)
 
     def _changed(self, now_ms: int) -> Event | None:

@@ -14,11 +14,6 @@ def every_device(_device: str) -> bool:
     return True
 
 
-def always() -> bool:
-    """How long a listener without a token may stay connected."""
-    return True
-
-
 class Listener:
     """A mailbox in which a newer event of a device replaces the older one.
 
@@ -39,9 +34,9 @@ class Listener:
     def __init__(
         self,
         subscription: Subscription,
-        seen: Stamp | None = None,
-        covers: Callable[[str], bool] = every_device,
-        is_allowed: Callable[[], bool] = always,
+        seen: Stamp | None,
+        covers: Callable[[str], bool],
+        is_allowed: Callable[[], bool],
     ) -> None:
         self.subscription = subscription
         self.covers = covers

@@ -24,7 +24,7 @@ class Quota:
         Raises:
             Refused: 429, the token or the address is at its limit.
         """
-        owners = [(kind, name) for kind, name in self._owners(token_id, address) if name]
+        owners = _owners(token_id, address)
         for kind, name in owners:
             if self._held[kind, name] >= self._max[kind]:
                 raise Refused(
@@ -38,11 +38,11 @@ class Quota:
 
     def release(self, token_id: str, address: str) -> None:
         """Count one listener less."""
-        for owner in self._owners(token_id, address):
+        for owner in _owners(token_id, address):
             self._held[owner] -= 1
-            if self._held[owner] <= 0:
+            if not self._held[owner]:
                 del self._held[owner]
 
-    @staticmethod
-    def _owners(token_id: str, address: str) -> tuple[tuple[str, str], tuple[str, str]]:
-        return ("token", token_id), ("address", address)
+
+def _owners(token_id: str, address: str) -> list[tuple[str, str]]:
+    return [owner for owner in (("token", token_id), ("address", address)) if owner[1]]

@@ -12,6 +12,7 @@ import redis
 
 from api.live import Hub, Live
 from api.live.hub import HEARTBEAT_MS
+from tributary.auth.guard import RequestHeaders
 from tributary.errors import Refused
 from tributary.model import reading
 from tributary.model.clock import utc_ms
@@ -76,6 +77,14 @@ class OnlyCars:
         return device.startswith("car-")
 
 
+def everybody(_headers: RequestHeaders) -> None:
+    """Require no token."""
+
+
+def live_updates(hub: Hub, admit: Callable[..., Any] = everybody, **changes: Any) -> Live:
+    return Live(hub, Settings(**changes), admit)
+
+
 @pytest.fixture
 def links(settings: Settings) -> Links:
     return Links(settings, "redis (live)")
@@ -106,7 +115,7 @@ def play(links: Links) -> Play:
 
 def test_rejects_listeners_over_the_limit(hub: Hub, play: Play):
     async def story() -> None:
-        live = Live(hub)
+        live = live_updates(hub)
         two = [Browser(live), Browser(live)]
         assert [await each.status() for each in two] == [200, 200]
         third = Browser(live)
@@ -126,12 +135,12 @@ def test_rejects_listeners_over_the_limit(hub: Hub, play: Play):
 
 def test_a_hub_that_stops_closes_every_stream(hub: Hub, play: Play):
     async def story() -> None:
-        browser = Browser(Live(hub))
+        browser = Browser(live_updates(hub))
         assert await browser.status() == 200
         await hub.stop()
         await browser.task
         assert browser.sent[-1].get("more_body", False) is False
-        late = Browser(Live(hub))
+        late = Browser(live_updates(hub))
         assert await late.status() == 503
 
     play(hub, story)
@@ -141,12 +150,12 @@ def test_checks_the_token_at_the_start_and_again_later(hub: Hub, play: Play):
     async def story() -> None:
         valid = {"Bearer right"}
 
-        def admit(headers: Mapping[str, str]) -> OnlyCars:
-            if headers.get("authorization") not in valid:
+        def admit(headers: RequestHeaders) -> OnlyCars:
+            if headers.authorization not in valid:
                 raise Refused("there is no token", status=401, code="unauthorized")
             return OnlyCars()
 
-        live = Live(hub, admit)
+        live = live_updates(hub, admit)
         assert await Browser(live).status() == 401
         right = {"authorization": "Bearer right"}
         assert await Browser(live, query=b"device=house", **right).status() == 403
@@ -171,7 +180,7 @@ def test_a_page_holds_the_first_devices_that_the_token_covers(
 
     async def story() -> None:
         cars = OnlyCars()
-        browser = Browser(Live(hub, lambda _headers: cars), query=b"limit=2")
+        browser = Browser(live_updates(hub, lambda _headers: cars), query=b"limit=2")
         await browser.until(lambda: browser.text.count("event: reading") == 2)
         assert "car-1" in browser.text
         assert "car-2" in browser.text
@@ -182,7 +191,7 @@ def test_a_page_holds_the_first_devices_that_the_token_covers(
 
 def test_allows_only_listed_origins(hub: Hub, play: Play):
     async def story() -> None:
-        live = Live(hub, origins=frozenset({"https://app.example"}))
+        live = live_updates(hub, cors_origins="https://app.example")
         received = Browser(live, "OPTIONS", origin="https://app.example")
         assert await received.status() == 204
         assert received.headers["access-control-allow-origin"] == "https://app.example"
@@ -199,7 +208,7 @@ def test_allows_only_listed_origins(hub: Hub, play: Play):
 def test_allows_only_get(hub: Hub, play: Play):
     async def story() -> None:
         for method in ("POST", "PUT", "DELETE", "HEAD"):
-            refused = Browser(Live(hub), method)
+            refused = Browser(live_updates(hub), method)
             assert await refused.status() == 405
             assert refused.headers["allow"] == "GET, OPTIONS"
 
@@ -212,7 +221,7 @@ def test_sends_heartbeats_on_an_idle_connection(settings: Settings, links: Links
 
     async def story() -> None:
         nonlocal now_ms
-        browser = Browser(Live(hub))
+        browser = Browser(live_updates(hub))
         await browser.until(lambda: browser.text.count("\n: 1795") == 1)
         now_ms += HEARTBEAT_MS - 1000
         await asyncio.sleep(0.25)

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from support.site import Site
 from support.sse import Ear
 from support.waiting import wait_until
 
-from api.live import fallback
-from tributary.http import flask_app
+from api import app
+from tributary.errors import Refused
 
 Listen = Callable[..., Ear]
 
@@ -189,6 +190,6 @@ def connections(site: Site) -> int:
 
 
 def test_responds_with_501_without_an_event_loop():
-    response = flask_app.make_app("threads", fallback.blueprint()).test_client().get("/api/v1/live")
-    assert response.status_code == 501
-    assert "--no-lane" in response.get_json()["error"]["message"]
+    with pytest.raises(Refused, match="--no-lane") as refused:
+        app.get_live()
+    assert refused.value.status == 501

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from api.live import event
@@ -26,6 +28,14 @@ def stored(device: str, value: float, at_ms: int = NOW_MS) -> bytes:
 
 def named(*devices: str) -> Subscription:
     return Subscription(frozenset(devices), None)
+
+
+def listening(
+    subscription: Subscription,
+    seen: Stamp | None = None,
+    covers: Callable[[str], bool] = every_device,
+) -> Listener:
+    return Listener(subscription, seen, covers, lambda: True)
 
 
 def taken(listener: Listener) -> list[str]:
@@ -82,7 +92,7 @@ def test_ignores_an_id_that_tributary_did_not_create(text: str):
 
 
 def test_a_newer_event_replaces_the_older_one_and_is_sent_last():
-    listener = Listener(named("a", "b"))
+    listener = listening(named("a", "b"))
     for device, moment in (("a", 1), ("b", 2), ("a", 3)):
         data = f"{device}{moment}".encode()
         listener.send(event.reading(device, Stamp(moment, "00000000"), data))
@@ -92,7 +102,7 @@ def test_a_newer_event_replaces_the_older_one_and_is_sent_last():
 
 def test_sends_a_change_once_and_nothing_without_a_change():
     roster = Roster(SETTINGS)
-    listener = Listener(named("a"))
+    listener = listening(named("a"))
     roster.join(listener, NOW_MS)
     assert sum(map(len, roster.to_read([]).values())) == 1, "it was never read"
     roster.publish({"a": stored("a", 1)}, NOW_MS)
@@ -107,7 +117,7 @@ def test_sends_a_change_once_and_nothing_without_a_change():
 def test_reads_all_devices_of_a_changed_partition_and_new_ones_elsewhere():
     roster = Roster(Settings(partitions=2))
     devices = [f"d{n}" for n in range(20)]
-    roster.join(Listener(named(*devices)), NOW_MS)
+    roster.join(listening(named(*devices)), NOW_MS)
     assert sorted(name for names in roster.to_read([]).values() for name in names) == sorted(
         devices
     )
@@ -118,7 +128,7 @@ def test_reads_all_devices_of_a_changed_partition_and_new_ones_elsewhere():
 
 def test_sends_once_that_a_device_is_stale():
     roster = Roster(SETTINGS)
-    listener = Listener(named("a"))
+    listener = listening(named("a"))
     roster.join(listener, NOW_MS)
     roster.publish({"a": stored("a", 1)}, NOW_MS)
     assert '"stale":false' in taken(listener)[0]
@@ -132,25 +142,25 @@ def test_sends_once_that_a_device_is_stale():
 
 def test_a_client_that_reconnects_soon_gets_only_what_has_changed():
     roster = Roster(SETTINGS)
-    first = Listener(named("a", "b"))
+    first = listening(named("a", "b"))
     roster.join(first, NOW_MS)
     roster.publish({"a": stored("a", 1), "b": stored("b", 1)}, NOW_MS)
     roster.publish({"b": stored("b", 2)}, NOW_MS + 5000)
     roster.leave(first, NOW_MS + 5000)
     roster.publish({"a": stored("a", 3)}, NOW_MS + 6000)
-    again = Listener(named("a", "b"), Stamp(NOW_MS + 5000, "00000000"))
+    again = listening(named("a", "b"), Stamp(NOW_MS + 5000, "00000000"))
     roster.join(again, NOW_MS + 7000)
     assert ['"device":"a"' in data for data in taken(again)] == [False, True], (
         "the change of b is within the clock skew"
     )
-    later = Listener(named("a", "b"), Stamp(NOW_MS + 8000, "00000000"))
+    later = listening(named("a", "b"), Stamp(NOW_MS + 8000, "00000000"))
     roster.join(later, NOW_MS + 9000)
     assert taken(later) == []
 
 
 def test_drops_a_device_without_listeners():
     roster = Roster(SETTINGS)
-    listener = Listener(named("a"))
+    listener = listening(named("a"))
     roster.join(listener, NOW_MS)
     roster.leave(listener, NOW_MS)
     roster.maintain(NOW_MS + LINGER_MS)
@@ -163,7 +173,7 @@ def test_drops_a_device_without_listeners():
 def test_devices_enter_and_leave_a_page():
     roster = Roster(SETTINGS)
     page = Page(limit=2)
-    listener = Listener(Subscription(frozenset(), page))
+    listener = listening(Subscription(frozenset(), page))
     roster.join(listener, NOW_MS)
     key = PageKey(page, every_device)
     roster.update_page(key, frozenset({"b", "c"}), NOW_MS)
@@ -183,7 +193,7 @@ def test_a_token_gets_only_the_devices_it_covers():
     def only_a(name: str) -> bool:
         return name == "a"
 
-    listener = Listener(Subscription(frozenset(), page), covers=only_a)
+    listener = listening(Subscription(frozenset(), page), covers=only_a)
     roster.join(listener, NOW_MS)
     roster.update_page(PageKey(page, only_a), frozenset({"a", "b"}), NOW_MS)
     roster.publish({"a": stored("a", 1), "b": stored("b", 1)}, NOW_MS)
@@ -192,7 +202,7 @@ def test_a_token_gets_only_the_devices_it_covers():
 
 def test_a_new_hub_does_not_send_what_the_client_has():
     held = stored("a", 1)
-    listener = Listener(named("a"), Stamp(1, event.digest(held, stale=False)))
+    listener = listening(named("a"), Stamp(1, event.digest(held, stale=False)))
     roster = Roster(SETTINGS)
     roster.join(listener, NOW_MS)
     roster.publish({"a": held}, NOW_MS)
