@@ -20,6 +20,7 @@ from api.read.units import UnitPreference, converted
 from tributary.model import reading
 from tributary.model.aggregate import Layout
 from tributary.model.catalogue import Catalogue
+from tributary.model.units import Conversion
 
 
 class View(NamedTuple):
@@ -42,6 +43,21 @@ class Series(NamedTuple):
     metric: str
     packed: Packed
     unpacked: query.Series
+
+
+class MetricRequest(NamedTuple):
+    """A request for one metric: its series, the span, and the unit of the response."""
+
+    series: Series
+    span: Span
+    unit: str | None
+    conversion: Conversion
+    now_ms: int
+
+    @property
+    def slots(self) -> tuple[query.Series, int, int, int]:
+        """The arguments of `query.window` and `query.history` after the layout."""
+        return self.series.unpacked, self.span.window, self.now_ms, self.span.length_ms
 
 
 def unpack(
@@ -74,37 +90,26 @@ def whole_device(
     return bodies.WholeDevice(stored.device, *age, metrics)
 
 
-def metric_window(
-    view: View, one: Series, span: Span, preference: UnitPreference, now_ms: int
-) -> bodies.MetricWindow:
+def metric_window(view: View, wanted: MetricRequest) -> bodies.MetricWindow:
     """The statistics of a metric over a window."""
-    unit, conversion = preference.for_metric(one.metric)
-    window = query.window(view.layout, one.unpacked, span.window, now_ms, span.length_ms)
-    return bodies.MetricWindow(
-        one.device,
-        one.metric,
-        span.name,
-        unit,
-        view.catalogue[one.metric].description,
-        *msgspec.structs.astuple(converted(window, conversion)),
-    )
+    window = converted(query.window(view.layout, *wanted.slots), wanted.conversion)
+    return bodies.MetricWindow(*_head(view, wanted), *msgspec.structs.astuple(window))
 
 
-def history(
-    view: View, one: Series, span: Span, preference: UnitPreference, now_ms: int
-) -> bodies.History:
+def history(view: View, wanted: MetricRequest) -> bodies.History:
     """The slots of a metric."""
-    unit, conversion = preference.for_metric(one.metric)
-    slots = query.history(view.layout, one.unpacked, span.window, now_ms, span.length_ms)
+    slots = query.history(view.layout, *wanted.slots)
+    slot_ms = view.layout.windows[wanted.span.window].slot_ms
     return bodies.History(
-        one.device,
-        one.metric,
-        span.name,
-        unit,
-        view.catalogue[one.metric].description,
-        view.layout.windows[span.window].slot_ms,
-        [converted(slot, conversion) for slot in slots],
+        *_head(view, wanted), slot_ms, [converted(slot, wanted.conversion) for slot in slots]
     )
+
+
+def _head(view: View, wanted: MetricRequest) -> tuple[str, str, str, str | None, str | None]:
+    """The fields that statistics and history have in common."""
+    one = wanted.series
+    description = view.catalogue[one.metric].description
+    return one.device, one.metric, wanted.span.name, wanted.unit, description
 
 
 def device_etag(view: View, stored: StoredDevice, series: Iterable[Series], now_ms: int) -> str:
@@ -117,11 +122,11 @@ def device_etag(view: View, stored: StoredDevice, series: Iterable[Series], now_
     return _etag(view, [stored.latest, *_parts(view, series, now_ms)], [is_stale, *edges])
 
 
-def metric_etag(view: View, one: Series, span: Span, now_ms: int) -> str:
+def metric_etag(view: View, wanted: MetricRequest) -> str:
     """The ETag of `metric_window` and `history`."""
-    slot_ms = view.layout.windows[span.window].slot_ms
-    edges = [(now_ms - span.length_ms) // slot_ms, now_ms // slot_ms]
-    return _etag(view, _parts(view, [one], now_ms), edges)
+    slot_ms = view.layout.windows[wanted.span.window].slot_ms
+    edges = [(wanted.now_ms - wanted.span.length_ms) // slot_ms, wanted.now_ms // slot_ms]
+    return _etag(view, _parts(view, [wanted.series], wanted.now_ms), edges)
 
 
 def _etag(view: View, parts: Iterable[bytes], numbers: Iterable[int]) -> str:

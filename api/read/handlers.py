@@ -12,11 +12,11 @@ import redis
 from flask import Blueprint, Response, g, request
 
 from api import collect
-from api.read import access, bodies, build, parameters
+from api.read import bodies, build, parameters
 from api.read.aggregate_store import AggregateStore, StoredDevice
-from api.read.build import Series, View
-from api.read.parameters import Span
+from api.read.build import MetricRequest, View
 from api.read.units import UnitPreference
+from tributary.auth.tokens import Token
 from tributary.http import flask_app
 from tributary.model import catalogue, reading
 from tributary.model.aggregate import Layout
@@ -45,33 +45,20 @@ def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
     return routes
 
 
-class _MetricRequest(NamedTuple):
-    """A request for one metric: its series and the parsed parameters."""
-
-    series: Series
-    span: Span
-    preference: UnitPreference
-    now_ms: int
-
-
-class _Handlers:
+class _Handlers(NamedTuple):
     """One method per route."""
 
-    def __init__(
-        self, store: AggregateStore, view: View, lists: flask_app.ConcurrencyLimit
-    ) -> None:
-        self._store = store
-        self._view = view
-        self._lists = lists
+    store: AggregateStore
+    view: View
+    lists: flask_app.ConcurrencyLimit
 
     def collect(self) -> Response:
         """`GET|POST /collect`."""
         named = request.args.get("device")
         metrics, preference = parameters.metrics(request.args.get("metrics")), self._preference()
         device = reading.DEFAULT_DEVICE if named is None else named
-        collect.check_device(device)
-        access.check(device)
-        latest = self._store.latest(device)
+        _check_device(device)
+        latest = self.store.latest(device)
         if latest is None:
             if named is not None:
                 raise collect.unknown_device(named)
@@ -82,78 +69,85 @@ class _Handlers:
         if preference.units:
             latest = collect.converted(latest, preference.convert)
         now_ms = utc_ms()
-        body, etag = collect.body_and_etag(device, latest, now_ms, self._view.stale_after_ms)
+        body, etag = collect.body_and_etag(device, latest, now_ms, self.view.stale_after_ms)
         return _conditional(etag, lambda: body)
 
     def devices(self) -> Response:
         """`GET /api/v1/devices`."""
         limit = parameters.limit(request.args.get("limit"))
         after, prefix = request.args.get("after", ""), request.args.get("prefix", "")
-        narrow = access.narrowed(prefix)
+        token: Token | None = g.token  # None: everything may be read
+        narrow = prefix if token is None else token.narrowed(prefix)
         if narrow is None:  # the token covers none of these devices
             return flask_app.json_response(bodies.Devices([], None))
-        with self._lists.acquire(g.token):
-            page = self._store.devices(narrow, after, limit, access.covers())
+        covers = None if token is None or token.is_for_all else token.covers
+        with self.lists.acquire(token):
+            page = self.store.devices(narrow, after, limit, covers)
         now_ms = utc_ms()
-        listed = [build.listed_device(self._view, device, now_ms) for device in page.devices]
+        listed = [build.listed_device(self.view, device, now_ms) for device in page.devices]
         return flask_app.json_response(bodies.Devices(listed, page.next))
 
     def device(self, device: str) -> Response:
         """`GET /api/v1/devices/{device}`."""
         wanted, preference = parameters.metrics(request.args.get("metrics")), self._preference()
-        collect.check_device(device)
-        access.check(device)
-        latest = self._store.latest(device)
+        _check_device(device)
+        latest = self.store.latest(device)
         if latest is None:
             raise collect.unknown_device(device)
         metrics = collect.metrics_of(latest)
         if wanted is not None:
             metrics = [name for name in wanted if name in metrics]
-        latest, packed = self._store.device(device, metrics)
+        latest, packed = self.store.device(device, metrics)
         if latest is None:  # forgotten between the two reads
             raise collect.unknown_device(device)
         stored, now_ms = StoredDevice(device, latest), utc_ms()
-        series = build.unpack(self._view, device, metrics, packed)
+        series = build.unpack(self.view, device, metrics, packed)
         return _conditional(
-            build.device_etag(self._view, stored, series, now_ms),
-            lambda: build.whole_device(self._view, stored, series, preference, now_ms),
+            build.device_etag(self.view, stored, series, now_ms),
+            lambda: build.whole_device(self.view, stored, series, preference, now_ms),
         )
 
     def metric(self, device: str, metric: str) -> Response:
         """`GET /api/v1/devices/{device}/metrics/{metric}`."""
-        one, span, preference, now_ms = self._parse(device, metric, parameters.WINDOW_DEFAULT)
-        return _conditional(
-            build.metric_etag(self._view, one, span, now_ms),
-            lambda: build.metric_window(self._view, one, span, preference, now_ms),
-        )
+        return self._of_metric(device, metric, parameters.WINDOW_DEFAULT, build.metric_window)
 
     def history(self, device: str, metric: str) -> Response:
         """`GET /api/v1/devices/{device}/metrics/{metric}/history`."""
-        one, span, preference, now_ms = self._parse(device, metric, parameters.HISTORY_DEFAULT)
-        return _conditional(
-            build.metric_etag(self._view, one, span, now_ms),
-            lambda: build.history(self._view, one, span, preference, now_ms),
-        )
+        return self._of_metric(device, metric, parameters.HISTORY_DEFAULT, build.history)
 
-    def _parse(self, device: str, metric: str, window: str) -> _MetricRequest:
-        span = parameters.span(request.args.get("window", window), self._view.layout)
+    def _of_metric(
+        self,
+        device: str,
+        metric: str,
+        window: str,
+        build_body: Callable[[View, MetricRequest], Any],
+    ) -> Response:
+        span = parameters.span(request.args.get("window", window), self.view.layout)
         preference = self._preference()
         if preference.units:
             parameters.check_unit(metric, preference)
-        collect.check_device(device)
-        access.check(device)
+        _check_device(device)
         if not reading.is_metric(metric):
             raise collect.unknown_metric(device, metric)
-        latest, packed = self._store.device(device, [metric])
+        latest, packed = self.store.device(device, [metric])
         if latest is None:
             raise collect.unknown_device(device)
-        series = build.unpack(self._view, device, [metric], packed)
+        series = build.unpack(self.view, device, [metric], packed)
         if not series:
             raise collect.unknown_metric(device, metric)
-        return _MetricRequest(series[0], span, preference, utc_ms())
+        wanted = MetricRequest(series[0], span, *preference.for_metric(metric), utc_ms())
+        etag = build.metric_etag(self.view, wanted)
+        return _conditional(etag, lambda: build_body(self.view, wanted))
 
     def _preference(self) -> UnitPreference:
-        return UnitPreference(parameters.units(request.args.get("unit")), self._view.catalogue)
+        return UnitPreference(parameters.units(request.args.get("unit")), self.view.catalogue)
+
+
+def _check_device(device: str) -> None:
+    """Raise unless the device can exist (404) and the token of the request covers it (403)."""
+    collect.check_device(device)
+    if g.token is not None:
+        g.token.check("collect", [device])
 
 
 def _conditional(etag: str, build_body: Callable[[], Any]) -> Response:

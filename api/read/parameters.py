@@ -1,4 +1,4 @@
-"""Parses the query parameters of a request. Pure."""
+"""Parses the query parameters of a request: `Refused` (400) for an invalid value. Pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,7 @@ class Span(NamedTuple):
 
 
 def limit(text: str | None) -> int:
-    """Maximum number of devices in a page.
-
-    Raises:
-        Refused: 400.
-    """
+    """Maximum number of devices in a page."""
     if text is None:
         return PAGE_DEFAULT
     if not is_number(text, PAGE_MAX):
@@ -44,11 +40,7 @@ def is_number(text: str, maximum: int) -> bool:
 
 
 def metrics(text: str | None) -> list[str] | None:
-    """Distinct metric names in the order given; None for all.
-
-    Raises:
-        Refused: 400.
-    """
+    """Distinct metric names in the order given; None for all."""
     if text is None:
         return None
     names = list(dict.fromkeys(text.split(",")))
@@ -58,11 +50,7 @@ def metrics(text: str | None) -> list[str] | None:
 
 
 def units(text: str | None) -> list[str]:
-    """Units to convert to, at most one of each kind.
-
-    Raises:
-        Refused: 400.
-    """
+    """Units to convert to, at most one of each kind."""
     if text is None:
         return []
     names = text.split(",")
@@ -73,11 +61,7 @@ def units(text: str | None) -> list[str]:
 
 
 def check_unit(metric: str, preference: UnitPreference) -> None:
-    """Raise unless a metric has one of the preferred units or can be converted to one.
-
-    Raises:
-        Refused: 400.
-    """
+    """Raise unless a metric has one of the preferred units or can be converted to one."""
     if preference.for_metric(metric)[0] not in preference.units:
         unit = preference.catalogue[metric].unit or "unknown"
         wanted = ",".join(preference.units)
@@ -85,11 +69,7 @@ def check_unit(metric: str, preference: UnitPreference) -> None:
 
 
 def span(text: str, layout: Layout) -> Span:
-    """A duration that is not longer than the longest window.
-
-    Raises:
-        Refused: 400.
-    """
+    """A duration that is not longer than the longest window."""
     try:
         length_ms = parse_duration_ms(text)
     except ValueError:
