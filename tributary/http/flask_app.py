@@ -144,8 +144,7 @@ class ConcurrencyLimit:
     def __init__(self, at_once_max: int) -> None:
         self._at_once_max = at_once_max
         self._per_token_max = max(1, at_once_max // 2)
-        self._running = 0
-        self._by_token: Counter[str] = Counter()
+        self._running: Counter[str | None] = Counter()  # by token; None: in total
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -158,25 +157,19 @@ class ConcurrencyLimit:
         Raises:
             Overloaded: the limit in total, or of the token, is reached.
         """
+        counted = [None] if token is None else [None, token.id]
         with self._lock:
-            if self._running >= self._at_once_max:
+            if self._running[None] >= self._at_once_max:
                 raise Overloaded("too many concurrent list requests")
-            if token is not None and self._by_token[token.id] >= self._per_token_max:
+            if token is not None and self._running[token.id] >= self._per_token_max:
                 raise Overloaded("too many concurrent list requests with this token")
-            self._count(token, 1)
+            self._running.update(counted)
         try:
             yield
         finally:
             with self._lock:
-                self._count(token, -1)
-
-    def _count(self, token: Token | None, change: int) -> None:
-        self._running += change
-        if token is None:
-            return
-        self._by_token[token.id] += change
-        if not self._by_token[token.id]:
-            del self._by_token[token.id]
+                self._running.subtract(counted)
+                self._running += Counter()  # keeps no zeros
 
 
 class HttpError(msgspec.Struct, frozen=True):

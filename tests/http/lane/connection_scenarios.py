@@ -260,7 +260,7 @@ async def a_slow_reader_is_waited_for_between_pipelines(connect: Connect):
     assert client.respond(PIPELINED_MAX) is State.READING
     assert not client.transport.is_reading
     deadline_s = client.connection.deadline_s
-    assert deadline_s == client.clock_s + client.lane.context.limits.body_s
+    assert deadline_s == client.clock_s + client.lane.context.body_s
 
 
 async def a_continue_is_sent_once(connect: Connect):

@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         self._context = lane.context
         self._router = lane.router
         self._uvicorn = (config, server_state, app_state, _loop)
-        self._framer = Framer(self._router.heads, self._context.limits.body_max_bytes)
+        self._framer = Framer(self._router.heads, self._context.body_max_bytes)
         self._requests: deque[Request] = deque()  # responses not sent yet, in order
         self._pending = Share(self._context.budget)  # the bodies of these requests
         self._received = Share(self._context.budget)  # received and not taken yet
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._flow = FlowControl(self._transport)
         context = self._context
-        if len(context.connections) >= context.limits.connections_max:
+        if len(context.connections) >= context.connections_max:
             # Not registered, so it cannot expire or linger: close at once.
             self._state = CLOSING
             self._transport.write(context.responses.overloaded())
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
         """The client does not read its responses: take no more of its requests."""
         self._flow.is_write_paused = True
         self._leave_fast_path()
-        self.deadline_s = self._context.now_s + self._context.limits.body_s
+        self.deadline_s = self._context.now_s + self._context.body_s
         self._flow.pause_reading()
         if self._general is not None:
             self._general.pause_writing()
@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
             self._framer.feed(data)
             self._advance()
 
-    # Called by uvicorn's server, the context and the general server.
+    # Called by uvicorn's server and the context.
 
     def shutdown(self) -> None:
         """The server stops: send the pending responses, then close."""
@@ -162,15 +162,6 @@ class Connection(asyncio.Protocol):
             self._reject(self._context.responses.rejection(_TOO_SLOW))
         else:
             self._close()
-
-    def general_done(self) -> None:
-        """The general server has sent its response."""
-        self._pending.release(self._pending.held_bytes)
-        self._resume()
-
-    def general_closes(self) -> None:
-        """The general server closes the connection after its response."""
-        self._close()
 
     def settle(self) -> None:
         """Send the responses that are ready, in the order of their requests."""
@@ -270,8 +261,14 @@ class Connection(asyncio.Protocol):
             self._reject(self._context.responses.overloaded())
             return
         if self._general is None:
-            self._general = GeneralServer(self, self._transport, self._uvicorn)
+            self._general = GeneralServer(
+                self._transport, self._on_general_response, self._close, self._uvicorn
+            )
         self._general.data_received(queued.raw)
+
+    def _on_general_response(self) -> None:
+        self._pending.release(self._pending.held_bytes)
+        self._resume()
 
     def _await_more(self) -> None:
         """Set the deadline of a request that has begun to arrive."""
@@ -284,10 +281,10 @@ class Connection(asyncio.Protocol):
             return
         elif head is None:
             if self._framer.unread_bytes:
-                self.deadline_s = min(self.deadline_s, context.now_s + context.limits.head_s)
+                self.deadline_s = min(self.deadline_s, context.now_s + context.head_s)
         elif self._state is READING:
             self._enter(READING_BODY)
-            self.deadline_s = context.now_s + context.limits.body_s
+            self.deadline_s = context.now_s + context.body_s
             if head.expects_continue:
                 self._transport.write(_CONTINUE)
 
@@ -338,7 +335,7 @@ class Connection(asyncio.Protocol):
             self.deadline_s = context.now_s + _LINGER_S
         elif self._state < LINGERING:
             self._enter(CLOSING)
-            self.deadline_s = context.now_s + context.limits.body_s
+            self.deadline_s = context.now_s + context.body_s
             self._transport.close()
 
     def _abort(self) -> None:

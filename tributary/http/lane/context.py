@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from tributary.http.lane.budget import Budget
 from tributary.http.lane.responses import Responses
@@ -19,16 +19,6 @@ class Expiring(Protocol):
         """Called once the deadline has passed."""
 
 
-class Limits(NamedTuple):
-    """What one process and one connection may hold, and for how long."""
-
-    body_max_bytes: int
-    connections_max: int
-    idle_s: float
-    head_s: float
-    body_s: float
-
-
 class Context:
     """The shared state of the connections of a process.
 
@@ -42,20 +32,18 @@ class Context:
         self.responses = Responses()
         self.connections: set[Expiring] = set()
         self.budget = Budget(settings.in_flight_max_bytes)
-        self.limits = Limits(
-            settings.body_max_bytes,
-            settings.connections_max,
-            settings.idle_timeout_ms / 1000,
-            settings.head_timeout_ms / 1000,
-            settings.body_timeout_ms / 1000,
-        )
+        self.body_max_bytes = settings.body_max_bytes
+        self.connections_max = settings.connections_max
+        self.idle_s = settings.idle_timeout_ms / 1000
+        self.head_s = settings.head_timeout_ms / 1000
+        self.body_s = settings.body_timeout_ms / 1000
         self.now_s = 0.0  # loop time of the last tick: deadlines need no better clock
         self.idle_deadline_s = 0.0  # of a connection that becomes idle now
 
     def tick(self, now_s: float) -> None:
         """Advance the clock and the date, and expire the connections past their deadline."""
         self.now_s = now_s
-        self.idle_deadline_s = now_s + self.limits.idle_s
+        self.idle_deadline_s = now_s + self.idle_s
         self.responses.tick()
         for connection in [c for c in self.connections if c.deadline_s < now_s]:
             connection.expire()

@@ -11,7 +11,15 @@ import re
 import httptools
 import msgspec
 
-from tributary.http.lane.head import BLOCK_MAX_BYTES, CHUNKED_1_0, NO_HOST, Head, Heads, Rejection
+from tributary.http.lane.head import (
+    BLOCK_MAX_BYTES,
+    CHUNKED_1_0,
+    NO_HOST,
+    Head,
+    Heads,
+    Rejection,
+    malformed,
+)
 
 HEAD_TOO_LARGE = Rejection(431, "head_too_large", f"the head exceeds {BLOCK_MAX_BYTES} bytes")
 UNKNOWN_VERSION = Rejection(
@@ -135,12 +143,8 @@ class Framer:
     def _partial_head(self, head: bytes) -> Rejection | None:
         begin = head[: BLOCK_MAX_BYTES + len(HEAD_END) - 1]
         if b"\n\n" in begin or b"\n\r\n" in begin:
-            return Rejection(
-                400, "malformed_http", "the request is not HTTP: lines must end in CRLF"
-            )
-        if len(head) > len(begin):
-            return HEAD_TOO_LARGE
-        return None
+            return malformed("lines must end in CRLF")
+        return HEAD_TOO_LARGE if len(head) > len(begin) else None
 
 
 def check_line(line: bytes) -> Rejection | None:
@@ -148,26 +152,16 @@ def check_line(line: bytes) -> Rejection | None:
 
     llhttp ignores additional spaces, and accepts HTTP/0.9, HTTP/2.0 and RTSP.
     """
-    if _VERSION.search(line) is not None and _LINE.fullmatch(line) is None:
-        return UNKNOWN_VERSION
     if _LINE.fullmatch(line) is None:
-        return malformed(f"invalid request line {line!r:.80}")
+        is_version = _VERSION.search(line) is not None
+        return UNKNOWN_VERSION if is_version else malformed(f"invalid request line {line!r:.80}")
     try:
-        httptools.HttpRequestParser(_NoCallbacks()).feed_data(line + b"\r\nHost: a\r\n\r\n")
+        httptools.HttpRequestParser(object()).feed_data(line + b"\r\nHost: a\r\n\r\n")
     except httptools.HttpParserUpgrade:
         return Rejection(501, "not_implemented", "unsupported method CONNECT")
     except httptools.HttpParserError as error:
         return malformed(error)
     return None
-
-
-def malformed(error: object) -> Rejection:
-    """400 for what llhttp does not accept."""
-    return Rejection(400, "malformed_http", f"the request is not HTTP: {error}")
-
-
-class _NoCallbacks:
-    """Lets llhttp validate without reporting."""
 
 
 class _Chunked:

@@ -7,56 +7,52 @@ order, limits and deadlines stay with the connection, and no thread waits for a 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-
-class Owner(Protocol):
-    """The connection, as the general server sees it."""
-
-    def general_done(self) -> None:
-        """Called when a response is complete."""
-
-    def general_closes(self) -> None:
-        """Called when the connection must close after the response."""
+Notify = Callable[[], None]
 
 
 class GeneralServer(HttpToolsProtocol):
     """uvicorn's side of one connection; it keeps no time itself.
 
     Args:
-        owner: notified at the end of each response.
         transport: of the client.
+        on_response: called when a response is complete.
+        on_close: called when the connection must close after the response.
         uvicorn: the arguments that uvicorn's server makes a protocol with.
     """
 
-    def __init__(self, owner: Owner, transport: asyncio.Transport, uvicorn: Any) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, on_response: Notify, on_close: Notify, uvicorn: Any
+    ) -> None:
         super().__init__(*uvicorn)
-        self._owner = owner
+        self._on_response = on_response
         self.connections = set()  # uvicorn's own set has the connection of the lane
-        self.connection_made(_LentTransport(owner, transport))
+        self.connection_made(_LentTransport(transport, on_close))
 
     def on_response_complete(self) -> None:
         """Continue with the connection's next request."""
         super().on_response_complete()
         self._unset_keepalive_if_required()
-        self._owner.general_done()
+        self._on_response()
 
 
 class _LentTransport(asyncio.Transport):
     """Writes to the client, but leaves reading and closing to the connection."""
 
-    def __init__(self, owner: Owner, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, on_close: Notify) -> None:
         super().__init__()
-        self._owner = owner
         self._transport = transport
+        self._on_close = on_close
 
     def write(self, data: Any) -> None:
         self._transport.write(data)
 
     def close(self) -> None:
-        self._owner.general_closes()
+        self._on_close()
 
     def abort(self) -> None:
         self._transport.abort()

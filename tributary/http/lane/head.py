@@ -17,11 +17,8 @@ from tributary.auth.guard import RequestHeaders
 
 BLOCK_MAX_BYTES = 16_384
 FIELDS_MAX = 64
-_HOP_FIELDS = (
-    b"expect:",
-    b"upgrade:",
-    b"transfer-encoding:",
-)  # fields of this hop, removed before a request is handed over
+# Fields of this hop, removed before a request is handed over.
+_HOP_FIELDS = (b"expect:", b"upgrade:", b"transfer-encoding:")
 _UNIQUE = frozenset(
     (
         b"host",
@@ -50,6 +47,11 @@ class Rejection(NamedTuple):
     message: str
 
 
+def malformed(error: object) -> Rejection:
+    """400 for what is not HTTP."""
+    return Rejection(400, "malformed_http", f"the request is not HTTP: {error}")
+
+
 NO_HOST = Rejection(400, "no_host", "missing Host header; HTTP/1.1 requires one")
 CHUNKED_1_0 = Rejection(
     400, "malformed_http", "HTTP/1.0 does not support chunks; send a Content-Length"
@@ -60,16 +62,9 @@ class Head(RequestHeaders):
     """A parsed header block."""
 
     __slots__ = (
-        "expects_continue",
-        "has_host",
-        "is_chunked",
-        "is_general",
-        "is_simple",
-        "keep_alive",
-        "length",
-        "plain_block",
-        "rejection",
-    )
+        "expects_continue", "has_host", "is_chunked", "is_general", "is_simple",
+        "keep_alive", "length", "plain_block", "rejection",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +120,7 @@ def parse(block: bytes) -> Head:
     except httptools.HttpParserUpgrade:
         fields.wants_upgrade = True  # a server may ignore it
     except httptools.HttpParserError as error:
-        head.rejection = Rejection(400, "malformed_http", f"the request is not HTTP: {error}")
+        head.rejection = malformed(error)
         return head
     head.rejection = _rejection(fields.found)
     if head.rejection is None:
