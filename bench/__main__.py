@@ -21,6 +21,7 @@ from bench import (
     bench_memory,
     bench_page,
     bench_quantiles,
+    bench_sensor_logger,
     bench_slowloris,
     bench_sustained,
 )
@@ -36,7 +37,7 @@ def bench() -> None:
 for module in (
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
     bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_sustained,
-    bench_joining, bench_durability, bench_commits,
+    bench_joining, bench_durability, bench_commits, bench_sensor_logger,
 ):  # fmt: skip
     bench.add_command(module.command)
 bench(prog_name="scripts/bench")

@@ -18,7 +18,7 @@ from ingest.doors.door import Door, Request
 from ingest.limits import Rules
 from ingest.new_series import NewSeries, NewSeriesRate
 from ingest.series import Lookup
-from tributary.auth.guard import Guard
+from tributary.auth.guard import Guard, Secret
 from tributary.auth.rate import Rate
 from tributary.auth.tokens import Token
 from tributary.errors import Refused
@@ -63,7 +63,8 @@ class Admission:
         """
         head = request.head
         if door.secret is None:
-            token = self._guard.admit(head, writes=True)
+            secret = _secret(request) if request.query else None
+            token = self._guard.admit(head, writes=True, secret=secret)
             if head.content_encoding != "identity":
                 self._decompress(request)
         else:  # the token may be in the body
@@ -154,6 +155,13 @@ class Admission:
             )
         for rate, name, count in limited:
             rate.count(name, count, now_s)
+
+
+def _secret(request: Request) -> Secret | None:
+    """Finds the token in the query string, for clients that cannot send header fields."""
+    if request.head.authorization or "token" not in request.query:
+        return None
+    return partial(request.query.__getitem__, "token")
 
 
 def query_parser(query: bytes, **params: str) -> dict[str, str]:

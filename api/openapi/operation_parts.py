@@ -33,6 +33,13 @@ _CACHED = {
     "Cache-Control": {"required": True, "schema": {"const": "max-age=1"}},
 }
 
+TOKEN: Part = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,100}$"}
+
+
+def token() -> Part:
+    """The query parameter of clients that cannot send header fields."""
+    return query("token", "The token, for clients that cannot send header fields", TOKEN)
+
 
 def ref(name: str) -> Part:
     """A reference to a schema of the components."""

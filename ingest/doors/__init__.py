@@ -2,5 +2,9 @@
 
 from ingest.doors.door import Door
 from ingest.doors.record import RecordDoor
+from ingest.doors.sensor_logger import SensorLoggerDoor
 
-DOORS: tuple[Door, ...] = (RecordDoor(),)
+DOORS: tuple[Door, ...] = (
+    RecordDoor(),
+    SensorLoggerDoor(),
+)

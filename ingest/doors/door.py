@@ -51,7 +51,8 @@ class Door(ABC):
 
     name: ClassVar[str]
     mounts: ClassVar[tuple[Mount, ...]]
-    # Finds the token of a request, if one is required; None: it is in the Authorization header.
+    # Finds the token of a request, if one is required; None: it is in the Authorization header, or
+    # without one in the parameter `token`.
     # Raises tokens.unauthorized, or returns an empty string, if there is none.
     secret: Callable[[Request], str] | None = None
 

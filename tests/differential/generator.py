@@ -138,6 +138,11 @@ class Generator:
         """The source of all choices."""
         return self._rng
 
+    @property
+    def name(self) -> str:
+        """Part of the ids and keys that no other client may use."""
+        return self._name.decode()
+
     def record(self) -> Request:
         rng = self._rng
         fields: list[tuple[bytes, bytes]] = []

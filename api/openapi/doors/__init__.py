@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from api.openapi.doors import sensor_logger
 from tributary.settings import Settings
 
 # A new door adds its `paths` here, and `NAME.json` beside its module.
-_DOORS: tuple[Callable[[Settings], dict[str, Any]], ...] = ()
+_DOORS: tuple[Callable[[Settings], dict[str, Any]], ...] = (sensor_logger.paths,)
 
 
 def paths(settings: Settings) -> dict[str, Any]:

@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from differential.doors import json_bodies
 from differential.wire import Request
 
 if TYPE_CHECKING:
     from differential.generator import Generator
 
 # Names of doors, each with its generator.
-DOORS: dict[str, Callable[[Generator], Request]] = {}
+DOORS: dict[str, Callable[[Generator], Request]] = {
+    "sensor-logger": json_bodies.door(
+        [b"/sensor_data", b"/sensor_data?token=x", b"/sensor_data/x", b"/sensor_data/%20"],
+        json_bodies.sensor_logger,
+    ),
+}

@@ -1,0 +1,109 @@
+"""Requests to doors that receive JSON: valid bodies, their mutations, and bodies of `/record`."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from differential import bodies
+from differential.wire import Request
+
+if TYPE_CHECKING:
+    from differential.generator import Generator
+
+_T_MS = bodies.T_MS
+_ODD: list[Any] = [
+    None,
+    True,
+    7,
+    -1.5,
+    "",
+    "7",
+    "a b",
+    "x" * 130,
+    [],
+    {},
+    [1],
+    {"a": {"b": 1}},
+    10**30,
+]
+_BODY_MAX_BYTES, _BATCH_MAX_READINGS = 4_096, 100
+
+
+def door(
+    targets: list[bytes], make: Callable[[random.Random], Any]
+) -> Callable[[Generator], Request]:
+    """A generator of requests.
+
+    Args:
+        targets: paths with their query strings, one of which is chosen.
+        make: a valid body; its strings may contain `@`, a name of the client.
+    """
+
+    def generate(client: Generator) -> Request:
+        rng = client.rng
+        kind = rng.random()
+        if kind < 0.15:
+            content = bodies.body(rng, _BODY_MAX_BYTES, _BATCH_MAX_READINGS)
+        else:
+            made = make(rng)
+            if kind > 0.6:
+                made = _mutated(rng, made)
+            content = json.dumps(made).replace("@", client.name).encode()
+            if kind > 0.97:
+                at = rng.randrange(len(content))
+                content = content[:at] + bytes([rng.randrange(256)]) + content[at + 1 :]
+        fields = [(b"Content-Type", b"application/json")] if rng.random() < 0.7 else []
+        return client.framed(b"POST", rng.choice(targets), fields, content)
+
+    return generate
+
+
+def _mutated(rng: random.Random, body: Any) -> Any:
+    """A body with one of its values replaced, removed or repeated."""
+    made = copy.deepcopy(body)
+    node = made
+    while True:
+        places = [*node] if isinstance(node, dict) else [*range(len(node))]
+        if not places:
+            return made
+        place = rng.choice(places)
+        inner = node[place]
+        if isinstance(inner, dict | list) and rng.random() < 0.7:
+            node = inner
+            continue
+        if rng.random() < 0.3:
+            del node[place]
+        elif rng.random() < 0.2 and isinstance(node, list):
+            node.append(inner)
+        else:
+            node[place] = rng.choice(_ODD)
+        return made
+
+
+def sensor_logger(rng: random.Random) -> Any:
+    """A message of Sensor Logger, or several."""
+    messages = [
+        {
+            "messageId": rng.choice([rng.randrange(40), str(rng.randrange(40))]),
+            "sessionId": "@",
+            "deviceId": rng.choice([*bodies.DEVICES, "phone"]),
+            rng.choice(["payload", "payload", "sensors"]): [
+                {
+                    "name": rng.choice(["gravity", "wrist motion", "battery", "test"]),
+                    "time": _T_MS * 1_000_000 + rng.randrange(10**9),
+                    "values": {
+                        "x": rng.randrange(9),
+                        **rng.choice([{}, {"y": 0.1}, {"state": "full"}, {"on": True}]),
+                    },
+                    "accuracy": 3,
+                }
+                for _ in range(rng.choice([0, 1, 2, 5, 20]))
+            ],
+        }
+        for _ in range(rng.choice([1, 1, 2]))
+    ]
+    return messages if len(messages) > 1 or rng.random() < 0.1 else messages[0]
