@@ -43,14 +43,7 @@ class Policy:
         self._origins = origins
 
     def check_host(self, host: str | None) -> None:
-        """Raise if another site could own the name in Host.
-
-        Args:
-            host: the header field as sent; browsers always send one, other clients may not.
-
-        Raises:
-            Refused: 421 unknown_host.
-        """
+        """Raise 421 if another site could own the name in Host, which browsers always send."""
         if not host:
             return
         name = _name_of(host)
@@ -67,10 +60,7 @@ class Policy:
     def is_cross_site(self, host: str | None, origin: str | None, fetch_site: str | None) -> bool:
         """Whether a browser marks the request as sent by a page of another site.
 
-        Args:
-            host: the header field Host.
-            origin: the header field Origin; `null` for a page without one.
-            fetch_site: the header field Sec-Fetch-Site.
+        The arguments are the header fields as sent; Origin is `null` for a page without one.
         """
         if origin is None:
             return fetch_site is not None and fetch_site.strip().lower() == "cross-site"

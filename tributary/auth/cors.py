@@ -38,10 +38,7 @@ def parse_origins(text: str) -> frozenset[str]:
 def headers(origins: frozenset[str], origin: str | None, method: str) -> dict[str, str]:
     """The header fields that allow a page from `origin` to read the response.
 
-    Args:
-        origins: those allowed; if empty, CORS is off and no field is added.
-        origin: the header field Origin of the request.
-        method: of the request; OPTIONS is a preflight.
+    If no `origins` are allowed, CORS is off and no field is added; OPTIONS is a preflight.
     """
     if not origins:
         return {}

@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 
 import redis
 from loguru import logger
@@ -25,6 +26,10 @@ from tributary.store.outage import Outage
 
 REVOKED_WITHIN_S = 5.0  # promised in docs/http.md; polling leaves room for a slow Redis
 _POLL_INTERVAL_S = 1.0
+_NOT_READ = "the tokens have not been read from Redis yet"
+
+Secret = Callable[[], str]  # finds the token of a request
+Task = Callable[[redis.Redis], None]
 
 
 def is_loopback(host: str) -> bool:
@@ -35,87 +40,52 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_exposed(settings: Settings, client: redis.Redis) -> bool:
+    """Whether other machines could connect without a token, and `open` does not allow it."""
+    if settings.open or is_loopback(settings.host):
+        return False
+    return not tokens.load(client).by_digest
+
+
 def check_exposure(
     settings: Settings, client: redis.Redis, command: str = "tributary token create"
 ) -> None:
-    """Raise if other machines could connect without a token, unless `open` allows it.
-
-    Args:
-        settings: `host` and `open`.
-        client: reads the tokens.
-        command: creates a token; the error message recommends it.
-
-    Raises:
-        Misconfigured: other machines can reach the address, and there are no tokens.
-        Unavailable: Redis is unavailable.
-    """
-    if settings.open or is_loopback(settings.host) or tokens.load(client).by_digest:
-        return
-    raise Misconfigured(
-        f"host={settings.host!r} is reachable from other machines, and there are no tokens; "
-        f"create one with `{command}`, listen on 127.0.0.1, or allow everybody with --open"
-    )
+    """Raise `Misconfigured` if the deployment is exposed; `command` is the remedy it names."""
+    if is_exposed(settings, client):
+        raise Misconfigured(
+            f"host={settings.host!r} is reachable from other machines, and there are no tokens; "
+            f"create one with `{command}`, listen on 127.0.0.1, or allow everybody with --open"
+        )
 
 
 def report_ignored_tokens(settings: Settings, client: redis.Redis) -> None:
-    """Log a warning if `open` makes existing tokens ineffective.
-
-    Raises:
-        Unavailable: Redis is unavailable.
-    """
+    """Log a warning if `open` makes existing tokens ineffective."""
     if settings.open and (ignored := len(tokens.load(client).by_digest)):
         logger.bind(action="open", ignored_tokens=ignored).warning(
             "everybody may connect (--open); existing tokens are ignored"
         )
 
 
-Secret = Callable[[], str]  # finds the token of a request
-
-
+@dataclass(slots=True, eq=False)
 class RequestHeaders:
     """The header fields that the handlers use; `memo` caches the result of authentication."""
 
-    __slots__ = (
-        "_find",
-        "authorization",
-        "content_encoding",
-        "content_type",
-        "fetch_site",
-        "host",
-        "idempotency_key",
-        "is_cross_site",
-        "is_plain",
-        "memo",
-        "origin",
-    )
-
-    def __init__(  # noqa: PLR0913 - a record of header fields
-        self,
-        authorization: str = "",
-        content_type: str = "",
-        content_encoding: str = "identity",
-        idempotency_key: str | None = None,
-        *,
-        host: str | None = None,
-        origin: str | None = None,
-        fetch_site: str | None = None,
-        find: Callable[[str], str | None] | None = None,
-    ) -> None:
-        self.authorization = authorization
-        self.content_type = content_type
-        self.content_encoding = content_encoding
-        self.idempotency_key = idempotency_key
-        self.host = host
-        self.origin = origin
-        self.fetch_site = fetch_site
-        self._find = find
-        self.is_cross_site = False  # set by the guard where no token is required
-        self.is_plain: bool | None = None  # set by admission: JSON, no encoding, no key
-        self.memo: tuple[tokens.Table, Token | None] | None = None
+    authorization: str = ""
+    content_type: str = ""
+    content_encoding: str = "identity"
+    idempotency_key: str | None = None
+    _: KW_ONLY
+    host: str | None = None
+    origin: str | None = None
+    fetch_site: str | None = None
+    find: Callable[[str], str | None] | None = None  # any other one
+    is_cross_site: bool = False  # set by the guard where no token is required
+    is_plain: bool | None = None  # set by admission: JSON, no encoding, no key
+    memo: tuple[tokens.Table, Token | None] | None = None
 
     def field(self, name: str) -> str | None:
         """Another header field that a client sends at most once."""
-        return None if self._find is None else self._find(name)
+        return None if self.find is None else self.find(name)
 
 
 class Guard:
@@ -130,13 +100,13 @@ class Guard:
         self._is_exposed = not is_loopback(settings.host)
         self._outage = Outage("redis (tokens)")
         self._table: tokens.Table | None = None
-        self._tasks: list[Callable[[redis.Redis], None]] = [REFUSALS.flush]
+        self._tasks: list[Task] = [REFUSALS.flush]
         self.refresh()
         # A weak reference, so that the thread ends with the app that owns this guard.
         guard = weakref.ref(self)
         threading.Thread(target=_poll, args=(guard,), name="tokens", daemon=True).start()
 
-    def every_second(self, task: Callable[[redis.Redis], None]) -> None:
+    def every_second(self, task: Task) -> None:
         """Call a task now and then once per second, in the guard's thread with its client."""
         with contextlib.suppress(TributaryError):  # the thread will log an outage
             task(self._client)
@@ -159,7 +129,7 @@ class Guard:
         """
         memo, table = headers.memo, self._table
         if table is None:
-            raise Unavailable("the tokens have not been read from Redis yet")
+            raise Unavailable(_NOT_READ)
         if memo is not None and memo[0] is table:
             token = memo[1]
             if token is None:
@@ -180,11 +150,7 @@ class Guard:
         return token
 
     def check_browser(self, headers: RequestHeaders, *, writes: bool) -> None:
-        """Check what `admit` checks without tokens; for routes that require none.
-
-        Raises:
-            Refused: 421 or 403.
-        """
+        """Check what `admit` checks without tokens (421, 403); for routes that require none."""
         if self._table is None or not self._requires_token(self._table):
             self._check_browser(headers, writes=writes)
 
@@ -201,7 +167,7 @@ class Guard:
 
     def readiness(self) -> str | None:
         """Why no request can be authenticated yet, or None."""
-        return "the tokens have not been read from Redis yet" if self._table is None else None
+        return _NOT_READ if self._table is None else None
 
     def refresh(self) -> None:
         """Reload the tokens if they have changed, and run the tasks; called once per second."""
@@ -212,26 +178,22 @@ class Guard:
         except TributaryError as error:
             self._outage.begin(error)
             return
-        failures = [each for each in map(self._failure, self._tasks) if each is not None]
-        if failures:
-            self._outage.begin(failures[0])
+        failure: TributaryError | None = None
+        for task in self._tasks:  # each runs even if another one fails
+            try:
+                task(self._client)
+            except TributaryError as error:
+                failure = failure or error
+        if failure is not None:
+            self._outage.begin(failure)
         else:
             self._outage.end()
-
-    def _failure(self, task: Callable[[redis.Redis], None]) -> TributaryError | None:
-        """Run a task and return its error: the other tasks run in any case."""
-        try:
-            task(self._client)
-        except TributaryError as error:
-            return error
-        return None
 
 
 def _poll(guard: weakref.ref[Guard]) -> None:
     while True:
         time.sleep(_POLL_INTERVAL_S)
-        alive = guard()
-        if alive is None:
+        if (alive := guard()) is None:
             return
         alive.refresh()
         del alive

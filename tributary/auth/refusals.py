@@ -25,11 +25,7 @@ _LOG_EVERY_S = 10.0
 
 
 def totals(client: redis.Redis) -> dict[str, int]:
-    """Requests rejected in the whole deployment, by code.
-
-    Raises:
-        Unavailable: Redis is unavailable.
-    """
+    """Requests rejected in the whole deployment, by code."""
     with failures():
         held: Any = client.hgetall(keys.REFUSALS)
     return {code.decode(): int(count) for code, count in held.items()}
@@ -52,11 +48,7 @@ class Refusals:
                 self._not_logged[refusal.code] += 1
 
     def flush(self, client: redis.Redis) -> None:
-        """Add new counts to Redis, and log them at most every ten seconds.
-
-        Raises:
-            TributaryError: the counts could not be added, and are kept for the next call.
-        """
+        """Add new counts to Redis, or keep them if it fails; log at most every ten seconds."""
         self._log()
         with self._lock:
             new, self._new = self._new, Counter()

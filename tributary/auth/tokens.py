@@ -1,7 +1,7 @@
 """Access tokens; Redis stores only their SHA-256.
 
 A secret is 256 random bits, so a fast hash is safe. A token is limited to a pattern of device
-names and to some scopes.
+names and to some scopes. Functions with a client raise `Unavailable` while Redis is.
 """
 
 from __future__ import annotations
@@ -83,11 +83,7 @@ class Token(msgspec.Struct, frozen=True, dict=True):
         return covered
 
     def check(self, scope: Scope, devices: Iterable[str] = ()) -> None:
-        """Raise unless the token has the scope and covers the devices.
-
-        Raises:
-            Refused: 403, naming the scope or the device.
-        """
+        """Raise 403 unless the token has the scope and covers the devices."""
         if scope not in self.scopes:
             raise Refused(
                 f"token {self.id} lacks the scope {scope}; use one that has it",
@@ -116,11 +112,7 @@ class Table:
         self._by_selector = {d[:_SELECTOR]: (d, token) for d, token in by_digest.items()}
 
     def find(self, secret: str, now_ms: int) -> Token:
-        """The token with this secret.
-
-        Raises:
-            Refused: 401, it is unknown or has expired.
-        """
+        """The token with this secret; raises 401 if it is unknown or has expired."""
         digest = digest_of(secret)
         held, token = self._by_selector.get(digest[:_SELECTOR], ("", None))
         if not hmac.compare_digest(held, digest) or token is None:
@@ -131,11 +123,7 @@ class Table:
 
 
 def printable(text: str, limit: int = _PRINTED_MAX) -> str:
-    """Make untrusted text safe for a terminal and for logs.
-
-    Control and direction characters and line ends are escaped; text over `limit` characters is
-    truncated.
-    """
+    """Escape control and direction characters and line ends; truncate to `limit` characters."""
     shown = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
@@ -146,11 +134,7 @@ def digest_of(secret: str) -> str:
 
 
 def secret_of(authorization: str) -> str:
-    """The secret in an Authorization header: Bearer, Token, or the password of Basic.
-
-    Raises:
-        Refused: 401, it contains none.
-    """
+    """The secret in an Authorization header: Bearer, Token, or the password of Basic; or 401."""
     scheme, _, value = authorization.strip().partition(" ")
     value = value.strip()
     if scheme.lower() in ("bearer", "token") and value:
@@ -174,11 +158,7 @@ def unauthorized(reason: str) -> Refused:
 
 
 def load(client: redis.Redis) -> Table:
-    """Read all tokens.
-
-    Raises:
-        Unavailable: Redis is unavailable.
-    """
+    """Read all tokens."""
     with failures():
         held: Any = client.hgetall(keys.TOKENS)
     fields = {name.decode(): value for name, value in held.items()}
@@ -214,10 +194,8 @@ def create(client: redis.Redis, token: Token) -> str:
         raise Misconfigured(f"a token needs a scope: {', '.join(SCOPES)}")
     secret = _PREFIX + secrets.token_urlsafe(32)
     with failures():
-        both = client.pipeline(transaction=True)
-        both.hset(keys.TOKENS, digest_of(secret), msgspec.json.encode(token))
-        both.hset(keys.TOKENS, _VERSION, secrets.token_hex(8))
-        both.execute()
+        stored, version = msgspec.json.encode(token), secrets.token_hex(8)
+        client.hset(keys.TOKENS, mapping={digest_of(secret): stored, _VERSION: version})
     return secret
 
 
@@ -232,20 +210,12 @@ def revoke(client: redis.Redis, token_id: str) -> bool:
         both.hdel(keys.TOKENS, *digests)
         both.hset(keys.TOKENS, _VERSION, secrets.token_hex(8))
         both.execute()
-    # In a cluster the two keys are on different nodes, so this is not part of the transaction.
-    with contextlib.suppress(NotPermitted):
-        _delete_use(client, {token.id for token in held.values()} - {token_id})
-    return True
-
-
-def _delete_use(client: redis.Redis, kept: set[str]) -> None:
-    """Delete the counts of all other tokens.
-
-    That includes tokens revoked earlier: a process may have added counts until it reloaded the
-    tokens.
-    """
-    with failures():
+    # Not part of the transaction: in a cluster the two keys are on different nodes. Counts of
+    # tokens revoked earlier are deleted, too: a process adds some until it reloads the tokens.
+    kept = {token.id for token in held.values()} - {token_id}
+    with contextlib.suppress(NotPermitted), failures():
         fields: Any = client.hkeys(keys.TOKEN_USE)
         others = [field for field in fields if field.decode().rpartition(":")[0] not in kept]
         if others:
             client.hdel(keys.TOKEN_USE, *others)
+    return True

@@ -55,9 +55,8 @@ def _run(supervisor: Supervisor, settings: Settings, *, is_embedded: bool) -> No
     deadline_s = time.monotonic() + _READY_TIMEOUT_S
     if is_embedded:
         server = _start_server(supervisor, settings, deadline_s)  # it holds the lock
-        settings = msgspec.structs.replace(
-            settings, redis_url=server.url, data_dir=str(server.directory)
-        )
+        own = {"redis_url": server.url, "data_dir": str(server.directory)}
+        settings = msgspec.structs.replace(settings, **own)
     url = first_token.url(settings.host, port)
     _prepare(settings, url, is_embedded=is_embedded)
     for spec in _specs(settings, listening.detach()):
@@ -98,37 +97,32 @@ def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> None:
     client = redis_client.connect(settings)
     try:
         redis_client.prepare(client, settings)
-        if sys.stdout.isatty() and first_token.is_needed(settings, client):
-            first_token.show(first_token.create(client), url)
+        if sys.stdout.isatty() and guard.is_exposed(settings, client):
+            first_token.create(client, url)
         remedy = first_token.command(settings, is_embedded=is_embedded)
         guard.check_exposure(settings, client, remedy)
     except Misconfigured:
         raise
     except TributaryError as error:
-        raise Misconfigured(
-            f"redis_url={redis_url.redacted(settings.redis_url)}: {error}"
-        ) from None
+        address = redis_url.redacted(settings.redis_url)
+        raise Misconfigured(f"redis_url={address}: {error}") from None
     finally:
         client.close()
 
 
 def _specs(settings: Settings, listener_fd: int) -> list[Spec]:
     """One process for the routes of all HTTP roles, and the processes of the worker roles."""
-    environ = {
-        PREFIX + name.upper(): str(value)
-        for name, value in msgspec.structs.asdict(settings).items()
-    }
+    values = msgspec.structs.asdict(settings)
+    environ = {PREFIX + name.upper(): str(value) for name, value in values.items()}
     # -P: a directory named `api` where `up` was typed must not shadow the package.
     python = [sys.executable, "-P", "-m", "tributary"]
     web = [*python, "web", "--listener-fd", str(listener_fd)]
-    return [
-        *(
-            Spec(f"{role.name}-{number}", [*python, role.name], 1, environ)
-            for role in _workers()
-            for number in range(role.processes(settings))
-        ),
-        Spec("web", web, 0, environ, pass_fds=(listener_fd,)),
+    workers = [
+        Spec(f"{role.name}-{number}", [*python, role.name], 1, environ)
+        for role in _workers()
+        for number in range(role.processes(settings))
     ]
+    return [*workers, Spec("web", web, 0, environ, pass_fds=(listener_fd,))]
 
 
 def _wait_until_ready(
@@ -141,9 +135,8 @@ def _wait_until_ready(
         # Restarting a misconfigured child would not help.
         if misconfigured := supervisor.exited_with(_EXIT_MISCONFIGURED):
             raise Misconfigured(f"{misconfigured[0]} cannot start; the lines above say why")
-        if probe.why_not_ready(settings.host, port, _PROBE_TIMEOUT_S) is None and all(
-            role.is_ready(client, settings) for role in workers
-        ):
+        is_serving = probe.why_not_ready(settings.host, port, _PROBE_TIMEOUT_S) is None
+        if is_serving and all(role.is_ready(client, settings) for role in workers):
             client.close()
             return
         time.sleep(_WATCH_S)

@@ -73,14 +73,16 @@ class EmbeddedServer:
 
     def command(self) -> list[str]:
         """Write the configuration; return the command that runs the server in the foreground."""
-        self._rotate_log()
-        config = self.directory / _CONFIG
+        config, log = self.directory / _CONFIG, self.directory / _LOG
+        with contextlib.suppress(FileNotFoundError):
+            if log.stat().st_size > _LOG_MAX_BYTES:  # Redis does not rotate its log
+                log.replace(self.directory / _OLD_LOG)
         lines = {
             "port": "0",
             "unixsocket": self._quoted(self._socket),
             "unixsocketperm": "700",
             "dir": self._quoted(self.directory),
-            "logfile": self._quoted(self.directory / _LOG),
+            "logfile": self._quoted(log),
             "appendonly": "no" if self._level == "memory" else "yes",
             "appendfsync": "always" if self._level == "fsync" else "everysec",
             "save": '""',
@@ -90,13 +92,6 @@ class EmbeddedServer:
         private.write_text(config, "".join(f"{name} {value}\n" for name, value in lines.items()))
         private.write_text(self.directory / data_dir.URL, self.url + "\n")
         return [self._program(), str(config)]
-
-    def _rotate_log(self) -> None:
-        """Rotate a large log and delete the previous one; Redis does not rotate its log."""
-        log = self.directory / _LOG
-        with contextlib.suppress(FileNotFoundError):
-            if log.stat().st_size > _LOG_MAX_BYTES:
-                log.replace(self.directory / _OLD_LOG)
 
     def is_ready(self) -> bool:
         """Whether the server responds and has loaded its data."""
@@ -129,7 +124,9 @@ class EmbeddedServer:
         """Create and lock the directory; the lock lasts until every process that holds it exits."""
         try:
             private.make_directory(self.directory)
-            is_private = private.tighten(self.directory, _is_own)
+            is_private = private.tighten(
+                self.directory, lambda name: _OWN_NAMES.fullmatch(name) is not None
+            )
             lock = open(self.directory / data_dir.LOCK, "a+", opener=private.opener)  # noqa: SIM115
             os.set_inheritable(lock.fileno(), True)
         except OSError as error:
@@ -172,12 +169,7 @@ class EmbeddedServer:
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[str]:
-    """Run the embedded server temporarily on its data directory; yields its URL.
-
-    Raises:
-        Misconfigured: it cannot start, another process uses the directory, or the server would
-            not store what is written.
-    """
+    """Run the embedded server temporarily on its data directory; yields its URL."""
     if settings.durability == "memory":
         raise Misconfigured(
             f"no server is running on {settings.data_dir!r}, and durability='memory' stores nothing; "
@@ -206,7 +198,3 @@ def running(settings: Settings) -> Iterator[str]:
             yield server.url
         finally:
             process.terminate()  # it writes its data before it exits
-
-
-def _is_own(name: str) -> bool:
-    return _OWN_NAMES.fullmatch(name) is not None

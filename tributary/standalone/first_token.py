@@ -13,7 +13,7 @@ import socket
 import click
 import redis
 
-from tributary.auth import guard, tokens
+from tributary.auth import tokens
 from tributary.auth.tokens import SCOPES, Token
 from tributary.model.clock import utc_ms
 from tributary.settings import Settings
@@ -25,26 +25,10 @@ _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 _READING = '{"device":"car-7","engine_temperature":92.3}'
 
 
-def is_needed(settings: Settings, client: redis.Redis) -> bool:
-    """Whether `up` would refuse to start because there is no token.
-
-    Raises:
-        Unavailable: Redis is unavailable.
-    """
-    if settings.open or guard.is_loopback(settings.host):
-        return False
-    return not tokens.load(client).by_digest
-
-
-def create(client: redis.Redis) -> str:
-    """Create a token with all permissions and return its secret."""
-    now_ms = utc_ms()
-    token = Token(secrets.token_hex(4), "first token, created by up", "*", SCOPES, now_ms)
-    return tokens.create(client, token)
-
-
-def show(secret: str, url: str) -> None:
-    """Print the secret, a command to record with it, and the address of the dashboard."""
+def create(client: redis.Redis, url: str) -> None:
+    """Create a token with all permissions; print its secret and how to use it."""
+    token = Token(secrets.token_hex(4), "first token, created by up", "*", SCOPES, utc_ms())
+    secret = tokens.create(client, token)
     click.echo("tributary: created the first token, with all permissions; it is shown only once:")
     click.echo(secret)
     click.echo(f"record:    curl -H 'Authorization: Bearer {secret}' -d '{_READING}' {url}/record")
@@ -64,7 +48,7 @@ def command(settings: Settings, *, is_embedded: bool) -> str:
 def url(host: str, port: int) -> str:
     """The URL of the server for this and other machines, never `http://0.0.0.0`."""
     address = _address(host)
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}"
 
 
 def _address(host: str) -> str:

@@ -24,22 +24,19 @@ def make_directory(path: Path) -> None:
 def tighten(directory: Path, is_own: Callable[[str], bool]) -> bool:
     """Remove the access of other users to files of Tributary, and to a directory of only these.
 
-    Links are not followed, and files of other users are skipped.
-
-    Args:
-        directory: an existing directory.
-        is_own: whether Tributary creates a file or directory of this name in it.
-
-    Returns:
-        Whether other users have no access to the directory.
+    Links are not followed, and files of other users are skipped. `is_own` decides by name what
+    Tributary has created. Returns whether other users have no access to the directory.
     """
     entries = list(directory.iterdir())
-    for entry in entries:
-        if is_own(entry.name):
-            _tighten_tree(entry)
-    if all(is_own(entry.name) for entry in entries):
+    own = [entry for entry in entries if is_own(entry.name)]
+    for entry in own:
+        _restrict(entry)
+        if entry.is_dir() and not entry.is_symlink():
+            for child in entry.iterdir():
+                _restrict(child)
+    if len(own) == len(entries):
         _restrict(directory)
-    return not _is_open(directory)
+    return not stat.S_IMODE(directory.stat().st_mode) & UMASK
 
 
 def opener(path: str, flags: int) -> int:
@@ -53,13 +50,6 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _tighten_tree(entry: Path) -> None:
-    _restrict(entry)
-    if entry.is_dir() and not entry.is_symlink():
-        for child in entry.iterdir():
-            _restrict(child)
-
-
 def _restrict(path: Path) -> None:
     """Remove the permissions of group and others; skip links and files of other users."""
     found = path.lstat()
@@ -68,7 +58,3 @@ def _restrict(path: Path) -> None:
     mode = stat.S_IMODE(found.st_mode)
     if mode & UMASK:
         path.chmod(mode & ~UMASK)
-
-
-def _is_open(directory: Path) -> bool:
-    return bool(stat.S_IMODE(directory.stat().st_mode) & UMASK)
