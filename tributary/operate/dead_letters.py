@@ -1,4 +1,7 @@
-"""Lists, replays and drops dead entries: those that the aggregators could not apply."""
+"""Lists, replays and drops dead entries: those that the aggregators could not apply.
+
+Every function raises `Unavailable` while Redis cannot reply; a part may have been done then.
+"""
 
 from __future__ import annotations
 
@@ -40,31 +43,19 @@ class DeadEntry(NamedTuple):
         return int(self.id.partition("-")[0])
 
     def packed(self) -> bytes:
-        """Its frame, packed.
-
-        Raises:
-            BadFrame: it has no frame.
-        """
+        """Its frame, packed; raises `BadFrame` if it has none."""
         for name, value in zip(self.fields[0::2], self.fields[1::2], strict=True):
             if name == b"r":
                 return value
         raise BadFrame("the entry has no frame: field r is missing")
 
     def blocks(self) -> list[frame.RawBlock]:
-        """Its readings.
-
-        Raises:
-            BadFrame: they cannot be decoded.
-        """
+        """Its readings; raises `BadFrame` if they cannot be decoded."""
         return frame.unpack(self.packed())
 
 
 def read(client: redis.Redis, partition: int) -> Iterator[DeadEntry]:
-    """Iterate over the dead entries of a partition, oldest first.
-
-    Raises:
-        Unavailable: Redis cannot reply now.
-    """
+    """Iterate over the dead entries of a partition, oldest first."""
     after = "-"
     while True:
         with failures():
@@ -77,12 +68,7 @@ def read(client: redis.Redis, partition: int) -> Iterator[DeadEntry]:
 
 
 def find(client: redis.Redis, name: str) -> DeadEntry | None:
-    """Find a dead entry by its name; None if there is none.
-
-    Raises:
-        ValueError: the name is malformed.
-        Unavailable: Redis cannot reply now.
-    """
+    """Find a dead entry by its name; None if there is none; ValueError if it is malformed."""
     number, _, id_ = name.partition("/")
     parts = id_.split("-")
     if not (number.isdecimal() and len(parts) == 2 and all(p.isdecimal() for p in parts)):
@@ -98,9 +84,6 @@ def replay(
     """Append entries to the stream again; they are no longer dead.
 
     Returns how many were appended, and for the others the reason by name.
-
-    Raises:
-        Unavailable: Redis cannot accept them now; some may have been replayed.
     """
     replayed, failed = 0, {}
     for entry in entries:
@@ -127,11 +110,7 @@ def replay(
 
 
 def drop(client: redis.Redis, entries: Iterable[DeadEntry]) -> int:
-    """Delete entries permanently; they stay counted as dead. Returns how many existed.
-
-    Raises:
-        Unavailable: Redis cannot reply now; some may have been deleted.
-    """
+    """Delete entries permanently; they stay counted as dead. Returns how many existed."""
     dropped = 0
     by_partition = sorted(entries, key=attrgetter("partition"))
     for partition, group in itertools.groupby(by_partition, key=attrgetter("partition")):

@@ -41,11 +41,8 @@ def run(
 ) -> Iterator[Finding]:
     """Run every check; nothing is written.
 
-    Args:
-        client: of the server to check.
-        settings: to check it against.
-        roles: whose permissions to check.
-        user: of Redis whose permissions to check; by default that of the client.
+    The permissions checked are those that `roles` need, of the Redis user `user`; by default that
+    of the client.
     """
     url = redis_url.redacted(settings.redis_url)
     try:
@@ -68,8 +65,7 @@ def run(
 
 def check_server(info: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
     """Check release, role, persistence and memory of the server as INFO reports them."""
-    text = f"{_name(info)}; check its release notes for security fixes"
-    yield Finding("release", "ok", text)
+    yield Finding("release", "ok", f"{_name(info)}; check its release notes for security fixes")
     role = info.get("role", "unknown")
     if role != "master":
         text = f"the server is a {role} and read-only; use the URL of the master"
@@ -87,29 +83,25 @@ def _memory(info: Mapping[str, Any], settings: Settings) -> Finding:
     machine_bytes = int(info.get("total_system_memory", 0))
     series_bytes = machine_memory.SERIES_BYTES
     if not max_bytes:
-        return Finding(
-            "memory",
-            "warning",
+        text = (
             "maxmemory of the server is 0: the system kills the server when memory runs out; "
-            "CONFIG SET maxmemory to half of the machine's memory",
+            "CONFIG SET maxmemory to half of the machine's memory"
         )
-    if machine_bytes and max_bytes > machine_bytes * 0.8:
-        return Finding(
-            "memory",
-            "warning",
+    elif machine_bytes and max_bytes > machine_bytes * 0.8:
+        text = (
             f"maxmemory is {max_bytes} of the machine's {machine_bytes} bytes: rewriting the "
-            "append-only file may need the same amount again; CONFIG SET maxmemory to half",
+            "append-only file may need the same amount again; CONFIG SET maxmemory to half"
         )
-    if not settings.series_max or settings.series_max * series_bytes > max_bytes:
+    elif not settings.series_max or settings.series_max * series_bytes > max_bytes:
         limit = f"series_max={settings.series_max}" if settings.series_max else "no series_max"
-        return Finding(
-            "memory",
-            "warning",
+        text = (
             f"maxmemory is {max_bytes} bytes, and with {limit} series may need more (about "
             f"{series_bytes} bytes each); set TRIBUTARY_SERIES_MAX to at most "
-            f"{max_bytes // series_bytes}, or raise maxmemory",
+            f"{max_bytes // series_bytes}, or raise maxmemory"
         )
-    return Finding("memory", "ok", f"maxmemory is {max_bytes} bytes")
+    else:
+        return Finding("memory", "ok", f"maxmemory is {max_bytes} bytes")
+    return Finding("memory", "warning", text)
 
 
 def check_durability(
@@ -171,12 +163,9 @@ def _data(client: redis.Redis, settings: Settings) -> Finding:
     differing = redis_client.mismatches(settings, stored)
     if not differing:
         return Finding("data", "ok", "written with these settings")
-    return Finding(
-        "data",
-        "error",
-        f"written with other settings: {'; '.join(differing)}; "
-        "start with the settings in Redis, or with an empty server",
-    )
+    text = f"written with other settings: {'; '.join(differing)}"
+    remedy = "start with the settings in Redis, or with an empty server"
+    return Finding("data", "error", f"{text}; {remedy}")
 
 
 def _permissions(client: redis.Redis, role: str, user: str) -> Finding:
@@ -184,17 +173,13 @@ def _permissions(client: redis.Redis, role: str, user: str) -> Finding:
         name = user or str(client.acl_whoami())
         missing = acl.denied(client, name, role)
     except redis.RedisError as error:
-        return Finding(
-            "permissions",
-            "warning",
-            f"check failed: {error}; run doctor with the URL of an administrator "
-            "and --user with the name of the user to check",
+        remedy = (
+            "run doctor with the URL of an administrator "
+            "and --user with the name of the user to check"
         )
+        return Finding("permissions", "warning", f"check failed: {error}; {remedy}")
     if not missing:
         return Finding("permissions", "ok", f"user {name} has all permissions of {role}")
-    rules = " ".join(acl.rules(role))
-    return Finding(
-        "permissions",
-        "error",
-        f"user {name} lacks permissions of {role}: {'; '.join(missing)}; ACL SETUSER {name} {rules}",
-    )
+    text = f"user {name} lacks permissions of {role}: {'; '.join(missing)}"
+    remedy = f"ACL SETUSER {name} {' '.join(acl.rules(role))}"
+    return Finding("permissions", "error", f"{text}; {remedy}")

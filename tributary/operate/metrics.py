@@ -7,13 +7,13 @@ another one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, get_type_hints
 
 import redis
 from flask import Blueprint, Response
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
@@ -30,7 +30,6 @@ from tributary.operate.status.server import Server
 from tributary.settings import Settings
 
 Family = CounterMetricFamily | GaugeMetricFamily
-Kind = Literal["counter", "gauge"]
 Sample = tuple[tuple[str, ...], float]  # label values, value
 
 
@@ -45,10 +44,14 @@ class Metric(NamedTuple):
     """A metric, and how its samples are taken from a scrape."""
 
     name: str
-    type: Kind
     labels: tuple[str, ...]
     description: str
     samples: Callable[[Any], list[Sample]]  # of a Scrape; those of ALWAYS also of None
+
+    @property
+    def type(self) -> Literal["counter", "gauge"]:
+        """Its type in the exposition; by convention only the names of counters end in `_total`."""
+        return "counter" if self.name.endswith("_total") else "gauge"
 
 
 def _described(struct: type, field: str) -> str:
@@ -59,110 +62,91 @@ def _described(struct: type, field: str) -> str:
     return description
 
 
-def _per_partition(name: str, kind: Kind, path: str) -> Metric:
-    struct = Entries if path.startswith("entries.") else Partition
-    value = attrgetter(path)
+def _per_partition(name: str, path: str, *, is_gross: bool = False) -> Metric:
+    """A count of each partition.
+
+    `is_gross`: including replayed ones, which the status subtracts: counters never fall.
+    """
+    prefix = "entries." if path.startswith("entries.") else ""
+    count, replayed = attrgetter(path), attrgetter(f"{prefix}replayed")
     return Metric(
         f"tributary_{name}",
-        kind,
         ("partition",),
-        _described(struct, path.removeprefix("entries.")),
-        lambda scrape: [((str(p.partition),), value(p)) for p in scrape.status.partitions],
+        _described(Entries if prefix else Partition, path.removeprefix(prefix)),
+        lambda scrape: [
+            ((str(p.partition),), count(p) + (replayed(p) if is_gross else 0))
+            for p in scrape.status.partitions
+        ],
     )
 
 
-def _gross(name: str, path: str) -> Metric:
-    """A counter that includes replayed entries: the status subtracts them, counters never fall."""
-    net = _per_partition(name, "counter", path)
-    replayed = attrgetter("entries.replayed" if path.startswith("entries.") else "replayed")
-
-    def samples(scrape: Scrape) -> list[Sample]:
-        pairs = zip(net.samples(scrape), scrape.status.partitions, strict=True)
-        return [(labels, value + replayed(partition)) for (labels, value), partition in pairs]
-
-    return net._replace(samples=samples)
+def _total(name: str, description: str, value: Callable[[Scrape], float]) -> Metric:
+    return Metric(f"tributary_{name}", (), description, lambda scrape: [((), value(scrape))])
 
 
-def _total(name: str, kind: Kind, description: str, value: Callable[[Scrape], float]) -> Metric:
-    return Metric(f"tributary_{name}", kind, (), description, lambda scrape: [((), value(scrape))])
-
-
-def _server(name: str, kind: Kind, field: str) -> Metric:
-    return _total(
-        f"redis_{name}",
-        kind,
-        _described(Server, field),
-        lambda scrape: getattr(scrape.status.server, field),
-    )
+def _server(name: str, field: str) -> Metric:
+    value = attrgetter(f"status.server.{field}")
+    return _total(f"redis_{name}", _described(Server, field), value)
 
 
 CATALOGUE = (
-    _gross("readings_accepted_total", "accepted"),
-    _per_partition("readings_applied_total", "counter", "applied"),
-    _per_partition("readings_late_total", "counter", "late"),
-    _gross("readings_dead_total", "dead"),
-    _per_partition("readings_replayed_total", "counter", "replayed"),
-    _per_partition("readings_lost_total", "counter", "lost"),
-    _per_partition("readings_lost_at_restart_total", "counter", "lost_at_restart"),
-    _per_partition("readings_refused_total", "counter", "refused"),
-    _per_partition("readings_pending", "gauge", "pending"),
-    _per_partition("readings_missing", "gauge", "missing"),
-    _gross("entries_accepted_total", "entries.accepted"),
-    _per_partition("entries_lost_total", "counter", "entries.lost"),
-    _gross("entries_dead_total", "entries.dead"),
-    _per_partition("entries_pending", "gauge", "entries.pending"),
-    _per_partition("lag_seconds", "gauge", "lag_s"),
-    _per_partition("stream_entries", "gauge", "stream_entries"),
-    _per_partition("devices", "gauge", "devices"),
-    _per_partition("series", "gauge", "series"),
+    _per_partition("readings_accepted_total", "accepted", is_gross=True),
+    _per_partition("readings_applied_total", "applied"),
+    _per_partition("readings_late_total", "late"),
+    _per_partition("readings_dead_total", "dead", is_gross=True),
+    _per_partition("readings_replayed_total", "replayed"),
+    _per_partition("readings_lost_total", "lost"),
+    _per_partition("readings_lost_at_restart_total", "lost_at_restart"),
+    _per_partition("readings_refused_total", "refused"),
+    _per_partition("readings_pending", "pending"),
+    _per_partition("readings_missing", "missing"),
+    _per_partition("entries_accepted_total", "entries.accepted", is_gross=True),
+    _per_partition("entries_lost_total", "entries.lost"),
+    _per_partition("entries_dead_total", "entries.dead", is_gross=True),
+    _per_partition("entries_pending", "entries.pending"),
+    _per_partition("lag_seconds", "lag_s"),
+    _per_partition("stream_entries", "stream_entries"),
+    _per_partition("devices", "devices"),
+    _per_partition("series", "series"),
     _total(
         "stream_entries_max",
-        "gauge",
         _described(Status, "stream_max_entries"),
-        lambda scrape: scrape.status.stream_max_entries,
+        attrgetter("status.stream_max_entries"),
     ),
     _total(
-        "aggregators",
-        "gauge",
-        "aggregators with a recent heartbeat",
-        lambda scrape: len(scrape.status.aggregators),
+        "aggregators", "aggregators with a recent heartbeat", lambda s: len(s.status.aggregators)
     ),
     Metric(
         "tributary_aggregator_partitions",
-        "gauge",
         ("aggregator",),
         "partitions owned by an aggregator",
         lambda scrape: [((a.id,), len(a.partitions)) for a in scrape.status.aggregators],
     ),
     Metric(
         "tributary_aggregator_heartbeat_age_seconds",
-        "gauge",
         ("aggregator",),
         "time since the last heartbeat of an aggregator",
         lambda scrape: [((a.id,), a.heartbeat_age_ms / 1000) for a in scrape.status.aggregators],
     ),
-    _server("memory_used_bytes", "gauge", "used_memory_bytes"),
-    _server("memory_max_bytes", "gauge", "max_memory_bytes"),
-    _server("aof_delayed_fsyncs_total", "counter", "aof_delayed_fsyncs"),
-    _server("aof_pending_fsyncs", "gauge", "aof_pending_fsyncs"),
-    _server("aof_unwritten_bytes", "gauge", "aof_unwritten_bytes"),
+    _server("memory_used_bytes", "used_memory_bytes"),
+    _server("memory_max_bytes", "max_memory_bytes"),
+    _server("aof_delayed_fsyncs_total", "aof_delayed_fsyncs"),
+    _server("aof_pending_fsyncs", "aof_pending_fsyncs"),
+    _server("aof_unwritten_bytes", "aof_unwritten_bytes"),
     Metric(
         "tributary_redis_info",
-        "gauge",
         ("version", "role"),
         "always 1; version and role of the server",
         lambda scrape: [((scrape.status.server.version, scrape.status.server.role), 1)],
     ),
     Metric(
         "tributary_requests_refused_total",
-        "counter",
         ("code",),
         "requests rejected for credentials, rates, limits or browser checks; up to a second late",
         lambda scrape: [((code,), count) for code, count in sorted(scrape.refusals.items())],
     ),
     _total(
         "healthy",
-        "gauge",
         "1 if `tributary status` reports no problem",
         lambda scrape: not status.problems(scrape.status),
     ),
@@ -170,13 +154,11 @@ CATALOGUE = (
 ALWAYS = (
     _total(
         "redis_up",
-        "gauge",
         "1 if Redis replied; if 0, only this and the build are reported",
         lambda scrape: scrape is not None,
     ),
     Metric(
         "tributary_build_info",
-        "gauge",
         ("version",),
         "always 1; version of Tributary",
         lambda _: [((__version__,), 1)],
@@ -184,12 +166,24 @@ ALWAYS = (
 )
 
 
+class _Exposition(Collector):
+    """The metrics of a scrape; without one, those of ALWAYS."""
+
+    def __init__(self, scrape: Scrape | None) -> None:
+        self._scrape = scrape
+
+    def collect(self) -> Iterator[Family]:
+        for metric in (*ALWAYS, *CATALOGUE) if self._scrape else ALWAYS:
+            kind = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
+            family: Family = kind(metric.name, metric.description, labels=metric.labels)
+            for labels, value in metric.samples(self._scrape):
+                family.add_metric(labels, value)
+            yield family
+
+
 def render(scrape: Scrape | None) -> bytes:
     """The exposition of a scrape; None if Redis is unavailable."""
-    metrics = (*ALWAYS, *CATALOGUE) if scrape else ALWAYS
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected([_family(metric, scrape) for metric in metrics]))
-    return generate_latest(registry)
+    return generate_latest(_Exposition(scrape))
 
 
 def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprint:
@@ -200,30 +194,9 @@ def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprin
 
     @routes.get("/metrics")
     def get_metrics() -> Response:
-        scrape: Scrape | None
-        try:
-            with scrapes.acquire():
-                scrape = Scrape(status.read(client, settings), refusals.totals(client))
-        except TributaryError:
-            scrape = None
+        scrape = None
+        with contextlib.suppress(TributaryError), scrapes.acquire():
+            scrape = Scrape(status.read(client, settings), refusals.totals(client))
         return Response(render(scrape), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return routes
-
-
-class _Collected(Collector):
-    """Metric families built beforehand, for the registry."""
-
-    def __init__(self, families: list[Family]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Family]:
-        return iter(self._families)
-
-
-def _family(metric: Metric, scrape: Scrape | None) -> Family:
-    kind = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
-    family: Family = kind(metric.name, metric.description, labels=metric.labels)
-    for labels, value in metric.samples(scrape):
-        family.add_metric(labels, value)
-    return family

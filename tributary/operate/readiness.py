@@ -22,24 +22,19 @@ def check(
 ) -> Callable[[], str | None]:
     """Return a check that returns why Redis is not ready, or None if it is.
 
-    Args:
-        client: of the server or cluster.
-        writes: whether it must accept writes.
-        partitions: of the deployment; in a cluster, only masters that hold one are checked.
-        level: of durability; `replicated` requires a replica that acknowledges.
+    With `writes` it must accept writes; `level` is that of durability, and `replicated` requires a
+    replica that acknowledges. In a cluster, only masters that hold a partition are checked.
     """
 
     def reason() -> str | None:
         try:
             with failures():
-                states = [
-                    _state(server, level if writes else None)
-                    for server in servers(client, partitions)
-                ]
+                nodes = servers(client, partitions)
+                states = [_state(node, level if writes else None) for node in nodes]
                 acl.check(client, writes=writes)
         except TributaryError as error:
             return str(error)
-        return next((reason for reason in states if reason is not None), None)
+        return next(filter(None, states), None)
 
     return reason
 
@@ -54,7 +49,7 @@ def _state(server: redis.Redis, level: str | None) -> str | None:
         return f"the server is a {state['role']} and read-only"
     if state.get("aof_last_write_status", "ok") != "ok":
         return "the server cannot write its append-only file; check its disk"
-    if level == "replicated" and (reason := no_acknowledging_replica(state)) is not None:
+    if level == "replicated" and (reason := no_acknowledging_replica(state)):
         return reason
     server.eval(_WRITES_NOTHING, 0)
     return None
@@ -65,14 +60,13 @@ def no_acknowledging_replica(replication: Mapping[str, Any]) -> str | None:
 
     A stopped replica stays online for `repl-timeout`, a minute, but its lag grows.
     """
-    replicas = [
-        replication[f"slave{number}"] for number in range(int(replication["connected_slaves"]))
-    ]
+    count = int(replication["connected_slaves"])
+    replicas = [replication[f"slave{number}"] for number in range(count)]
     lags_s = [int(r.get("lag", 0)) for r in replicas if r.get("state") == "online"]
     if any(0 <= lag_s <= _REPLICA_LAG_MAX_S for lag_s in lags_s):
         return None
     seen = f"the last acknowledgement is {min(lags_s)} s old" if lags_s else "none is online"
     return (
         f"no replica acknowledges writes, as durability=replicated requires: {seen}, "
-        f"{len(replicas)} connected; start a replica, or check its log"
+        f"{count} connected; start a replica, or check its log"
     )

@@ -1,4 +1,7 @@
-"""Reads the status of a deployment: the sums of its partitions, its aggregators, its server."""
+"""Reads the status of a deployment: the sums of its partitions, its aggregators, its server.
+
+Every function raises `Unavailable` while Redis cannot reply.
+"""
 
 from __future__ import annotations
 
@@ -56,9 +59,6 @@ def read(client: redis.Redis, settings: Settings) -> Status:
 
     accepted = applied + late + dead + lost + pending at any time: each partition is read
     atomically, and the sums are those of the partitions listed.
-
-    Raises:
-        Unavailable: Redis cannot reply now.
     """
     with failures():
         pipeline = client.pipeline(transaction=False)
@@ -82,9 +82,6 @@ def with_stored_partitions(client: redis.Redis, settings: Settings) -> Settings:
     """The settings with the number of partitions that the data has.
 
     The environment of an operator's shell may name another number.
-
-    Raises:
-        Unavailable: Redis cannot reply now.
     """
     with failures():
         stored: Any = client.hget(keys.CONFIG, "partitions")
@@ -94,11 +91,7 @@ def with_stored_partitions(client: redis.Redis, settings: Settings) -> Settings:
 
 
 def aggregators_alive(client: redis.Redis, settings: Settings) -> list[Aggregator]:
-    """List the aggregators with a recent heartbeat, by id.
-
-    Raises:
-        Unavailable: Redis cannot reply now.
-    """
+    """List the aggregators with a recent heartbeat, by id."""
     with failures():
         reply: Any = scripts.run(client, scripts.alive())
     max_age_ms = MISSED_HEARTBEATS * settings.heartbeat_ms

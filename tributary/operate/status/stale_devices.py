@@ -30,11 +30,7 @@ class StaleDevices(NamedTuple):
 
 
 def count(client: redis.Redis, settings: Settings, now_ms: int) -> StaleDevices:
-    """Count them, at a cost that does not grow with the fleet.
-
-    Raises:
-        Unavailable: Redis cannot reply now.
-    """
+    """Count them, at a cost that does not grow with the fleet."""
     with failures():
         pipeline = client.pipeline(transaction=False)
         for partition in range(settings.partitions):
