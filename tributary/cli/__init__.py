@@ -12,8 +12,9 @@ from tributary import __version__
 from tributary.cli import roles
 from tributary.errors import NotRunning, TributaryError
 
-_UP = {"up": "run everything on this machine, with an embedded server"}
-_COMMANDS = {
+_SUMMARIES = {
+    "up": "run everything on this machine, with an embedded server",
+    **{name: entry.summary for name, entry in roles.ROLES.items()},
     "simulate": "send the readings of a simulated fleet of cars",
     "load": "send data sets as readings",
     "token": "create, list and revoke access tokens",
@@ -29,25 +30,21 @@ class _Commands(click.Group):
     """Imports a subcommand only when it is called, so that `--help` is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_summaries())
+        return list(_SUMMARIES)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        command: click.Command | None = None
         if name in roles.ROLES or name == "web":
-            role = importlib.import_module("tributary.cli.role")
-            command = role.web if name == "web" else role.command(name)
-        elif name in _summaries():
-            command = importlib.import_module(f"tributary.cli.{name}").command
+            from tributary.cli import role
+
+            return role.web if name == "web" else role.command(name)
+        if name not in _SUMMARIES:
+            return None
+        command: click.Command = importlib.import_module(f"tributary.cli.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_summaries().items()))
-
-
-def _summaries() -> dict[str, str]:
-    """The listed commands with their summaries."""
-    return {**_UP, **{name: entry.summary for name, entry in roles.ROLES.items()}, **_COMMANDS}
+            formatter.write_dl(list(_SUMMARIES.items()))
 
 
 @click.group(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 from typing import Any
@@ -46,11 +47,8 @@ def command(*, role: str, port: int | None, **given: Any) -> None:
 
 def _aggregator(settings: Settings) -> str | None:
     """Why no aggregator of this machine is alive, or None if one is."""
-    client = redis_client.connect(settings)
-    try:
+    with contextlib.closing(redis_client.connect(settings)) as client:
         alive = status.aggregators_alive(client, settings)
-    finally:
-        client.close()
     prefix = f"{socket.gethostname()[:_HOST_NAME_MAX]}-"
     if any(aggregator.id.startswith(prefix) for aggregator in alive):
         return None

@@ -37,12 +37,9 @@ def server(function: Function) -> Function:
     url = click.option(
         "--url", default="http://127.0.0.1:8000", show_default=True, help="address of the server"
     )
-    token = click.option(
-        "--token",
-        envvar=settings.TOKEN_VARIABLE,
-        help=f"credential, if the server requires one [{settings.TOKEN_VARIABLE}]",
-    )
-    return url(token(function))
+    variable = settings.TOKEN_VARIABLE
+    help_text = f"credential, if the server requires one [{variable}]"
+    return url(click.option("--token", envvar=variable, help=help_text)(function))
 
 
 def load(given: dict[str, Any]) -> Settings:
@@ -60,8 +57,7 @@ def _option(name: str, default: Any, unit: str, meaning: str) -> Callable[[Funct
     kind = settings.base_type(name)
     shown = f"{meaning} [{PREFIX}{name.upper()}{f'; default: {default}' if default != '' else ''}]"
     if kind is bool:
-        default_is_on = default is True
-        both = f"{flag}/--no-{flag.removeprefix('--')}" if default_is_on else flag
+        both = f"{flag}/--no-{flag[2:]}" if default else flag
         return click.option(both, is_flag=True, default=None, help=shown)
     if get_origin(kind) is Literal:
         return click.option(flag, type=click.Choice(get_args(kind)), help=shown)

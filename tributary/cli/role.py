@@ -9,7 +9,7 @@ import click
 
 from tributary import failpoints, log
 from tributary.cli import options, roles
-from tributary.process.role import HttpRole, WorkerRole
+from tributary.process.role import HttpRole
 from tributary.settings import Settings
 from tributary.store import redis_client
 
@@ -26,8 +26,10 @@ def command(name: str) -> click.Command:
         log.configure(settings, name)
         if isinstance(role, HttpRole):
             _serve(settings, [role])
-        else:
-            _work(settings, role)
+            return
+        failpoints.arm(settings.fail)
+        redis_client.wait_and_prepare(settings)
+        role.run(settings)
 
     return run
 
@@ -48,9 +50,3 @@ def _serve(settings: Settings, some: Sequence[HttpRole], listener_fd: int | None
     if listener_fd is None:
         listener_fd = server_socket.listen(settings.host, settings.port).detach()
     http_server.serve(settings, some, listener_fd)
-
-
-def _work(settings: Settings, role: WorkerRole) -> None:
-    failpoints.arm(settings.fail)
-    redis_client.wait_and_prepare(settings)
-    role.run(settings)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich import box
 from rich.console import Console
-from rich.progress import ProgressColumn, Task
+from rich.progress import TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +17,7 @@ from tributary.client import Tributary
 from tributary.errors import Unavailable
 from tributary.simulate import fleet
 from tributary.simulate.check import Verdict, check, known
-from tributary.simulate.drive import Drive, Progress
+from tributary.simulate.drive import Drive
 from tributary.simulate.fleet import METRICS, Shape
 from tributary.simulate.ledger import Ledger
 
@@ -25,41 +25,24 @@ _CARS_SHOWN_MAX = 8
 
 
 @click.command(
-    "simulate", epilog="Example: tributary simulate --devices 50 --rate 1000 --seconds 20"
+    "simulate",
+    context_settings={"show_default": True},
+    epilog="Example: tributary simulate --devices 50 --rate 1000 --seconds 20",
 )
-@click.option(
-    "--devices",
-    default=10,
-    show_default=True,
-    type=click.IntRange(1, 100_000),
-    help="number of cars",
-)
+@click.option("--devices", default=10, type=click.IntRange(1, 100_000), help="number of cars")
 @click.option(
     "--rate",
     default=100.0,
-    show_default=True,
     type=click.FloatRange(0, 1_000_000, min_open=True),
     help="readings per second, of all cars together",
 )
-@click.option(
-    "--seconds",
-    default=30.0,
-    show_default=True,
-    type=click.FloatRange(0, min_open=True),
-    help="duration",
-)
+@click.option("--seconds", default=30.0, type=click.FloatRange(0, min_open=True), help="duration")
 @options.server
-@click.option(
-    "--seed",
-    default=1,
-    show_default=True,
-    help="selects the cars; concurrent runs need different seeds",
-)
+@click.option("--seed", default=1, help="selects the cars; concurrent runs need different seeds")
 @click.option(
     "--timeout",
     "timeout_s",
     default=30.0,
-    show_default=True,
     type=click.FloatRange(0),
     help="seconds to wait for the aggregators at the end",
 )
@@ -89,13 +72,13 @@ def _simulate(out: Console, client: Tributary, shape: Shape, timeout_s: float) -
     client.ping()
     ledger = Ledger(known(client, (fleet.name(shape, car) for car in range(shape.devices))))
     drive = Drive(client, shape, ledger)
-    out.print(
-        f"{shape.devices} cars, {shape.rate:g} readings per second, for {shape.seconds:g} s",
-        style="bold",
-    )
+    plan = f"{shape.devices} cars, {shape.rate:g} readings per second, for {shape.seconds:g} s"
+    out.print(plan, style="bold")
     _drive(out, drive, shape)
     _show_counts(out, drive)
-    verdicts = _check(out, client, ledger, timeout_s)
+    with terminal.progress(out) as bar:
+        task = bar.add_task("checking /collect", total=len(ledger.devices))
+        verdicts = check(client, ledger, timeout_s, lambda n: bar.update(task, completed=n))
     _show_verdicts(out, verdicts, ledger)
     return (
         not drive.progress.undelivered
@@ -106,40 +89,18 @@ def _simulate(out: Console, client: Tributary, shape: Shape, timeout_s: float) -
 
 
 def _drive(out: Console, drive: Drive, shape: Shape) -> None:
-    with terminal.progress(out, _Counts(drive.progress)) as bar:
-        task = bar.add_task("driving", total=shape.seconds)
+    with terminal.progress(out, TextColumn("{task.fields[progress]}")) as bar:
+        task = bar.add_task("driving", total=shape.seconds, progress=drive.progress)
         try:
             drive.run(lambda passed_s: bar.update(task, completed=passed_s))
         except KeyboardInterrupt:
             out.print("interrupted; checking what was sent so far", style="yellow")
 
 
-def _check(out: Console, client: Tributary, ledger: Ledger, timeout_s: float) -> list[Verdict]:
-    with terminal.progress(out) as bar:
-        task = bar.add_task("checking /collect", total=len(ledger.devices))
-        return check(client, ledger, timeout_s, lambda agree: bar.update(task, completed=agree))
-
-
-class _Counts(ProgressColumn):
-    """Counts of accepted and refused readings."""
-
-    def __init__(self, progress: Progress) -> None:
-        super().__init__()
-        self._progress = progress
-
-    def render(self, task: Task) -> Text:
-        """The counts (called by rich)."""
-        progress = self._progress
-        text = f"{progress.accepted:,} accepted, {progress.refused:,} refused"
-        return Text(text if progress.behind_s < 1 else f"{text}, {progress.behind_s:.1f} s behind")
-
-
 def _show_counts(out: Console, drive: Drive) -> None:
     progress = drive.progress
-    out.print(
-        f"sent {progress.sent}, accepted {progress.accepted}, refused {progress.refused}",
-        style="bold",
-    )
+    total = f"sent {progress.sent}, accepted {progress.accepted}, refused {progress.refused}"
+    out.print(total, style="bold")
     again = progress.repeated - progress.recognised
     recognised = f"{progress.recognised} recognised, {again} counted again"
     rows = [
@@ -161,30 +122,23 @@ def _show_counts(out: Console, drive: Drive) -> None:
 def _show_verdicts(out: Console, verdicts: list[Verdict], ledger: Ledger) -> None:
     differing = [verdict for verdict in verdicts if verdict.differences]
     agreeing = [verdict for verdict in verdicts if not verdict.differences]
-    shown = [*differing, *agreeing][:_CARS_SHOWN_MAX]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
     table.add_column("/collect")
     for metric in METRICS:
         table.add_column(metric, justify="right")
     table.add_column("as sent")
     table.caption = "current / average"
-    for verdict in shown:
+    for verdict in [*differing, *agreeing][:_CARS_SHOWN_MAX]:
         cells = (_numbers(verdict, metric) for metric in METRICS)
-        is_kept = not verdict.differences
-        mark = Text("yes", style="green") if is_kept else Text("NO", style="bold red")
+        mark = Text("NO", "bold red") if verdict.differences else Text("yes", "green")
         table.add_row(Text(verdict.device), *cells, mark)
     out.print(table)
     for verdict in differing[:_CARS_SHOWN_MAX]:
         for field, expected, found in verdict.differences:
-            out.print(
-                f"{verdict.device}: {field} is {found}, expected {expected}",
-                style="red",
-                soft_wrap=True,
-            )
-    out.print(
-        f"{len(agreeing)} of {len(ledger.devices)} cars match what was sent",
-        style="red" if differing or ledger.uncertain else "green",
-    )
+            text = f"{verdict.device}: {field} is {found}, expected {expected}"
+            out.print(text, style="red", soft_wrap=True)
+    colour = "red" if differing or ledger.uncertain else "green"
+    out.print(f"{len(agreeing)} of {len(ledger.devices)} cars match what was sent", style=colour)
 
 
 def _numbers(verdict: Verdict, metric: str) -> Text:

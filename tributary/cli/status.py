@@ -13,6 +13,7 @@ from tributary.cli import options, target
 from tributary.errors import TributaryError
 from tributary.operate import status
 from tributary.operate.status import Status
+from tributary.store import redis_client, redis_url
 
 _COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending", "refused")
 
@@ -22,11 +23,12 @@ _COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending", "refused")
 @options.add(*options.RUNNING)
 def command(*, as_json: bool, **given: Any) -> None:
     """Show the counts of accepted, applied, pending and lost readings. Exit 1 if unhealthy."""
-    deployment = target.Target(target.find(given))
+    settings = target.find(given)
+    client = redis_client.connect(settings)
     try:
-        found = deployment.status()
+        found = status.read(client, status.with_stored_partitions(client, settings))
     except TributaryError as error:
-        click.echo(f"tributary: {deployment.address}: {error}", err=True)
+        click.echo(f"tributary: {redis_url.redacted(settings.redis_url)}: {error}", err=True)
         sys.exit(1)
     problems, warnings = status.problems(found), status.warnings(found)
     extra = {"faults": problems, "warnings": warnings}

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import redis
 
 from tributary.cli import options
 from tributary.errors import ConnectionGone, Misconfigured, NotRunning, TributaryError
-from tributary.operate import status
-from tributary.operate.status import Status
 from tributary.settings import Settings
 from tributary.standalone import data_dir
-from tributary.store import keys, redis_client, redis_url
+from tributary.store import keys, redis_client
 
 _NOT_RUNNING = (
     "no Tributary is running here; start it with `tributary up`, or pass --data-dir / --redis-url"
@@ -27,11 +24,7 @@ def find(given: dict[str, Any]) -> Settings:
     """The settings of the deployment that the options of a command select.
 
     If they name none: the one on the default data directory, else the only one that this user
-    runs on this machine, else the one at the default URL.
-
-    Raises:
-        NotRunning: there is none.
-        Misconfigured: several are running, or a setting is invalid.
+    runs on this machine, else the one at the default URL. Raises `NotRunning` if there is none.
     """
     settings = options.load(given)
     if options.is_named(given, "redis_url"):
@@ -66,28 +59,3 @@ def _is_deployment(settings: Settings) -> bool:
         return False
     except TributaryError:
         return True
-
-
-class Target:
-    """A deployment to poll; it can be unavailable at times."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.client: redis.Redis = redis_client.connect(settings)
-        self._has_read_partitions = False
-
-    @property
-    def address(self) -> str:
-        """The URL without its password."""
-        return redis_url.redacted(self.settings.redis_url)
-
-    def status(self) -> Status:
-        """The status of all partitions of the stored data.
-
-        Raises:
-            Unavailable: the server is unavailable.
-        """
-        if not self._has_read_partitions:
-            self.settings = status.with_stored_partitions(self.client, self.settings)
-            self._has_read_partitions = True
-        return status.read(self.client, self.settings)

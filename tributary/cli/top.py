@@ -20,12 +20,13 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from tributary.cli import interrupts, options, target, terminal
-from tributary.cli.target import Target
 from tributary.errors import Misconfigured, TributaryError, Unavailable
 from tributary.model.clock import utc_ms
-from tributary.operate import top_view
+from tributary.operate import status, top_view
 from tributary.operate.status import stale_devices
 from tributary.operate.top_view import Outage, Snapshot
+from tributary.settings import Settings
+from tributary.store import redis_client, redis_url
 
 _STALE_EVERY_S = 2.0  # counting devices is more expensive than reading partitions
 _ONCE_HEIGHT = 40
@@ -35,8 +36,9 @@ _SVG_WIDTH = 90
 class Watch:
     """The last two snapshots of a deployment, and since when it is unavailable."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client = redis_client.connect(settings)
         self._now: Snapshot | None = None
         self._before: Snapshot | None = None
         self._stale_at_s = -_STALE_EVERY_S
@@ -51,10 +53,12 @@ class Watch:
     def poll(self, now_s: float, now_ms: int) -> None:
         """Take a snapshot; `now_s` is monotonic, `now_ms` is UTC."""
         try:
-            found = self._target.status()
+            if self._now is None:
+                self._settings = status.with_stored_partitions(self._client, self._settings)
+            found = status.read(self._client, self._settings)
             stale = self._now.stale if self._now else stale_devices.StaleDevices(0, is_exact=True)
             if now_s - self._stale_at_s >= _STALE_EVERY_S:
-                stale = stale_devices.count(self._target.client, self._target.settings, now_ms)
+                stale = stale_devices.count(self._client, self._settings, now_ms)
                 self._stale_at_s = now_s
         except TributaryError as error:
             if self._unavailable_since_s is None:
@@ -70,7 +74,8 @@ class Watch:
         outage = None
         if self._unavailable_since_s is not None:
             outage = Outage(now_s - self._unavailable_since_s, self._reason)
-        return top_view.frame(self._now, self._before, outage, self._target.address, height)
+        address = redis_url.redacted(self._settings.redis_url)
+        return top_view.frame(self._now, self._before, outage, address, height)
 
 
 @click.command("top", epilog="Example: tributary top --interval-ms 500")
@@ -91,7 +96,7 @@ def command(*, interval_ms: int, once: bool, svg: str | None, **given: Any) -> N
     interrupts.catch()
     if svg and not once:
         raise Misconfigured("--svg requires --once")
-    watch = Watch(Target(target.find(given)))
+    watch = Watch(target.find(given))
     if once:
         sys.exit(_once(watch, interval_ms / 1000, svg))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -10,7 +10,6 @@ from tributary.client import Tributary
 from tributary.errors import Refused
 from tributary.simulate.ledger import Difference, Ledger
 
-_UNKNOWN = "unknown_device"
 _PAUSE_S = 0.1
 
 
@@ -23,11 +22,7 @@ class Verdict(NamedTuple):
 
 
 def known(client: Tributary, devices: Iterable[str]) -> set[str]:
-    """The devices that the server has readings of.
-
-    Raises:
-        Unavailable: the server is unavailable.
-    """
+    """The devices that the server has readings of."""
     return {device for device in devices if _collect(client, device) is not None}
 
 
@@ -36,19 +31,11 @@ def check(
 ) -> list[Verdict]:
     """The verdict on every device of the ledger that is not uncertain.
 
-    Args:
-        client: of the server.
-        ledger: the expected values.
-        timeout_s: how long the aggregators may take.
-        on_progress: called with the number of devices that agree.
-
-    Raises:
-        Unavailable: the server is unavailable.
+    `timeout_s` is for the aggregators; `on_progress` gets the number of devices that agree.
     """
     deadline_s = time.monotonic() + timeout_s
-    waiting = [
-        device for device in sorted(ledger.devices, key=_natural) if device not in ledger.uncertain
-    ]
+    certain = (device for device in ledger.devices if device not in ledger.uncertain)
+    waiting = sorted(certain, key=lambda device: (len(device), device))  # car-2 before car-10
     verdicts: dict[str, Verdict] = {}
     while waiting:
         for device in waiting:
@@ -63,14 +50,10 @@ def check(
     return list(verdicts.values())
 
 
-def _natural(device: str) -> tuple[int, str]:
-    return len(device), device
-
-
 def _collect(client: Tributary, device: str) -> dict[str, Any] | None:
     try:
         return client.collect(device)
     except Refused as refusal:
-        if refusal.code != _UNKNOWN:
+        if refusal.code != "unknown_device":
             raise
         return None

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 from tributary.client import Batch, OnReceipt, Reading, Receipt, Refusal, Tributary, Undelivered
@@ -36,6 +37,10 @@ class Progress:
     behind_s: float = 0.0
     unexpected: Refusal | None = None  # of a reading that was not one of the broken ones
 
+    def __str__(self) -> str:
+        text = f"{self.accepted:,} accepted, {self.refused:,} refused"
+        return text if self.behind_s < 1 else f"{text}, {self.behind_s:.1f} s behind"
+
 
 class Drive:
     """Drives the fleet against a server."""
@@ -55,12 +60,9 @@ class Drive:
         undelivered.
         """
         limit = max(1000, round(self._shape.rate * _BUFFER_S))
-        senders = [
-            self._client.batch(
-                max_age_s=_MAX_AGE_S, buffer_max=limit, on_receipt=self._on_receipt()
-            )
-            for _ in range(min(_SENDERS_MAX, self._shape.devices))
-        ]
+        batch = partial(self._client.batch, max_age_s=_MAX_AGE_S, buffer_max=limit)
+        number = min(_SENDERS_MAX, self._shape.devices)
+        senders = [batch(on_receipt=self._on_receipt()) for _ in range(number)]
         try:
             with self._recording_losses():
                 self._send_on_time(senders, on_progress)
@@ -90,20 +92,17 @@ class Drive:
         arrays = count(1)
 
         def enter(readings: list[Reading], receipt: Receipt) -> None:
-            self._enter(readings, receipt)
+            with self._lock:
+                self.progress.accepted += receipt.accepted
+                self.progress.refused += receipt.refused
+                for refusal in receipt.refusals:
+                    if not fleet.is_garbage(readings[refusal.index]):
+                        self.progress.unexpected = refusal
+                self._apply(readings, receipt)
             if next(arrays) % _REPEAT_EVERY == _REPEAT_FIRST:
                 self._repeat(readings, receipt.key)
 
         return enter
-
-    def _enter(self, readings: list[Reading], receipt: Receipt) -> None:
-        with self._lock:
-            self.progress.accepted += receipt.accepted
-            self.progress.refused += receipt.refused
-            for refusal in receipt.refusals:
-                if not fleet.is_garbage(readings[refusal.index]):
-                    self.progress.unexpected = refusal
-            self._apply(readings, receipt)
 
     def _repeat(self, readings: list[Reading], key: str) -> None:
         """Send an array again under its key, like a client that got no response."""

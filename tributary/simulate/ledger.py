@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tributary.model import reading
@@ -52,9 +53,7 @@ class Ledger:
                 if metric not in reading.RESERVED:
                     newest = series.setdefault(metric, [])
                     newest.append((accepted["recorded_at"], value))
-                    newest.sort(
-                        key=lambda pair: pair[0]
-                    )  # stable: of equal times the last one wins
+                    newest.sort(key=itemgetter(0))  # stable: of equal times the last one wins
                     del newest[:-AVERAGE_OVER]
 
     def doubt(self, readings: Iterable[Mapping[str, Any]]) -> None:
