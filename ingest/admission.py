@@ -108,10 +108,8 @@ class Admission:
     def forget(self, new: NewSeries | None, failure: Exception | None = None) -> None:
         """Forget series that were not stored, so that they count as new the next time.
 
-        Args:
-            new: the series.
-            failure: the reason; a request that a cap rejected is not refunded its part of the
-                rate, since looking it up has a cost.
+        A request that a cap rejected is not refunded its part of the rate, since looking it up has
+        a cost.
         """
         if new is not None:
             self._new_series_rate.forget(new, refund=not isinstance(failure, Refused))
@@ -119,25 +117,17 @@ class Admission:
                 self._rules.seen.pop((device, *metrics), None)
 
     def settle(self, door: Door, admitted: Admitted, replies: list[Any]) -> Admitted:
-        """Apply the replies to the lookup of a request.
-
-        Raises:
-            Refused: 422, a cap leaves no room for its new series; then `forget` the new ones.
-        """
+        """Apply the replies to the lookup of a request; after a 422 `forget` its new series."""
         assert admitted.lookup is not None
         batch = self._caps.settle(admitted.batch, admitted.lookup, replies)
         if batch is admitted.batch:
-            return Admitted(
-                batch, admitted.response, admitted.idempotency, new_series=admitted.new_series
-            )
+            return msgspec.structs.replace(admitted, lookup=None)
         assert batch.rejected
         self.forget(admitted.new_series, batch.rejected[0])  # all, since only a part is stored
         response = door.ok(batch)
-        idempotency = (
-            None
-            if admitted.idempotency is None
-            else admitted.idempotency._replace(response=response.body)
-        )
+        idempotency = admitted.idempotency
+        if idempotency is not None:
+            idempotency = idempotency._replace(response=response.body)
         return Admitted(batch, response, idempotency)
 
     def _limit_rate(self, readings: dict[str, int], token: Token | None, now_s: float) -> None:

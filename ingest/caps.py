@@ -17,6 +17,7 @@ waiting for Redis.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any, NamedTuple
 
@@ -38,10 +39,17 @@ _EXISTING_MAX = 200_000  # series, about 100 bytes each
 
 
 class _Room(NamedTuple):
-    """The number of devices and series that may be added; None: any number."""
+    """The number of devices and series that may be added."""
 
-    devices: int | None
-    series: int | None
+    token: str  # its id; empty for the whole deployment
+    devices: float  # infinite without a cap
+    series: float
+
+    def exceeded(self, devices: int, series: int) -> str | None:
+        """The kind of cap that this many new ones would exceed, or None."""
+        if series > self.series:
+            return "series"
+        return "devices" if devices > self.devices else None
 
 
 class Caps:
@@ -60,11 +68,7 @@ class Caps:
         self.is_near = False  # whether the caps of the deployment are near
 
     def refresh(self, client: redis.Redis) -> None:
-        """Read the totals, and write the use of tokens with a cap.
-
-        Raises:
-            TributaryError: Redis is unavailable; the previous totals remain.
-        """
+        """Read the totals, and write the use of tokens with a cap; if it fails, keep the totals."""
         with self._lock:
             used = dict(self._not_counted)
             unchecked = self._unapplied.take_unchecked() if self.is_near else []
@@ -131,16 +135,10 @@ class Caps:
         return found if found.series else None
 
     def settle(self, batch: Batch, lookup: Lookup, replies: list[Any]) -> Batch:
-        """The readings that may be stored, given what exists in Redis.
+        """The readings that may be stored, given the replies to the commands of the lookup.
 
-        Args:
-            batch: the readings of the request; with partial acceptance, the readings of rejected
-                series are left out.
-            lookup: of the request.
-            replies: to the commands of the lookup, in their order.
-
-        Raises:
-            Refused: 422, the caps leave no room for a new series; nothing may be stored.
+        If the caps leave no room for a new series: with partial acceptance its readings are left
+        out, else the error is raised (422) and nothing may be stored.
         """
         new_series, new_devices = self._new(lookup, replies)
         if not new_series:
@@ -178,36 +176,33 @@ class Caps:
         first_only: bool,
     ) -> dict[tuple[str, str], Refused]:
         """The new series that exceed a cap, each with its error."""
-        of_all = _Room(
-            _left(self._devices_max, self._devices_now()),
-            _left(self._series_max, self._series_now()),
-        )
-        of_token = self._room_of(token)
+        rooms = self._rooms(token)
         refused: dict[tuple[str, str], Refused] = {}
         seen: set[str] = set()
         taken = 0
         for device, metric in series:
             count = len(seen) + (device in devices and device not in seen)
-            problem = _exceeded("", of_all, count, taken + 1)
-            if problem is None and token is not None:
-                problem = _exceeded(token.id, of_token, count, taken + 1)
-            if problem is not None:
-                refused[device, metric] = _too_many(device, metric, *problem)
-                if first_only:
+            for room in rooms:
+                if kind := room.exceeded(count, taken + 1):
+                    refused[device, metric] = _too_many(device, metric, room.token, kind)
                     break
-                continue
-            taken += 1
-            if device in devices:
-                seen.add(device)
+            else:
+                taken += 1
+                if device in devices:
+                    seen.add(device)
+            if refused and first_only:
+                break
         return refused
 
-    def _room_of(self, token: Token | None) -> _Room:
-        if token is None or not token.is_capped:
-            return _Room(None, None)
-        return _Room(
-            _left(token.devices_max, self._used(f"{token.id}:devices")),
-            _left(token.series_max, self._used(f"{token.id}:series")),
-        )
+    def _rooms(self, token: Token | None) -> list[_Room]:
+        """The room left in the deployment, and for a token with a cap."""
+        devices = _left(self._devices_max, self._devices_now())
+        rooms = [_Room("", devices, _left(self._series_max, self._series_now()))]
+        if token is not None and token.is_capped:
+            devices = _left(token.devices_max, self._used(f"{token.id}:devices"))
+            series = _left(token.series_max, self._used(f"{token.id}:series"))
+            rooms.append(_Room(token.id, devices, series))
+        return rooms
 
     def _used(self, field: str) -> int:
         return self._use.get(field, 0) + self._not_counted.get(field, 0)
@@ -237,26 +232,16 @@ def _applied(counts: list[bytes | None]) -> tuple[int, int]:
     return entries, begun - 1 if begun else done
 
 
-def _left(cap: int, held: int) -> int | None:
-    return cap - held if cap else None
+def _left(cap: int, held: int) -> float:
+    return cap - held if cap else math.inf
 
 
-def _exceeded(owner: str, room: _Room, devices: int, series: int) -> tuple[str, str] | None:
-    if room.series is not None and series > room.series:
-        return owner, "series"
-    if room.devices is not None and devices > room.devices:
-        return owner, "devices"
-    return None
-
-
-def _too_many(device: str, metric: str, owner: str, kind: str) -> Refused:
-    where = f"token {owner} may" if owner else "this deployment may"
-    remedy = (
-        f"raise the {kind}_max of the token" if owner else f"raise TRIBUTARY_{kind.upper()}_MAX"
-    )
+def _too_many(device: str, metric: str, token: str, kind: str) -> Refused:
+    owner = f"token {token}" if token else "this deployment"
+    limit = f"the {kind}_max of the token" if token else f"TRIBUTARY_{kind.upper()}_MAX"
     return Refused(
-        f"{metric!r:.80} of device {device!r:.140} is new, and {where} have no more {kind}; "
-        f"{remedy}, or send existing ones",
+        f"{metric!r:.80} of device {device!r:.140} is new, and {owner} may have no more {kind}; "
+        f"raise {limit}, or send existing ones",
         status=422,
         code="too_many_series",
         field=metric[:80],

@@ -29,11 +29,7 @@ class Devices(dict[str, int]):
         self._partitions = partitions
 
     def check(self, device: str) -> None:
-        """Validate the name of a device.
-
-        Raises:
-            Refused: 422.
-        """
+        """Validate the name of a device; raises 422."""
         if device not in self:
             self.__missing__(device)
 
@@ -50,11 +46,7 @@ class Metrics(set[str]):
     """Valid metric names."""
 
     def check(self, names: Collection[str]) -> None:
-        """Validate the names of metrics.
-
-        Raises:
-            Refused: 422, for the first invalid name.
-        """
+        """Validate the names of metrics; raises 422 for the first invalid one."""
         if self.issuperset(names):
             return
         for name in names:  # in order, so that every process reports the same one

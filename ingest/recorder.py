@@ -44,13 +44,7 @@ def attach(settings: Settings, lane: Lane, guard: Guard, doors: Iterable[Door] =
     """Serve every door on the lane of a process."""
     recorder = Recorder(settings, lane, guard)
     routes = [
-        Route(
-            mount.path,
-            mount.methods,
-            mount.lane_query,
-            partial(recorder.record, door),
-            query_parser,
-        )
+        Route(*mount, handler=partial(recorder.record, door), prepare=query_parser)
         for door in doors
         for mount in door.mounts
     ]
@@ -120,8 +114,7 @@ class Recorder:
         if not batch.blocks:
             sent.request.respond(self._render(sent.response))
         elif idempotency is None:
-            if not self._is_flush_due:
-                self._plan_flush()
+            self._plan_flush()
             self._tick.share(sent, batch)
         else:
             sent.replies = []
@@ -132,8 +125,9 @@ class Recorder:
                 self._append(sent, frames, idempotency)
 
     def _plan_flush(self) -> None:
-        self._is_flush_due = True
-        asyncio.get_running_loop().call_soon(self._flush)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _claim(self, sent: Sent, frames: list[Frame], idempotency: Idempotency) -> None:
         """Append the frames of a request after claiming its key on the node that owns the key."""
@@ -150,8 +144,7 @@ class Recorder:
     def _append(
         self, sent: Sent, frames: list[Frame], idempotency: Idempotency, *, claims: bool = True
     ) -> None:
-        if not self._is_flush_due:
-            self._plan_flush()
+        self._plan_flush()
         self._tick.add(sent, frames, idempotency, claims=claims)
 
     def _flush(self) -> None:
@@ -202,7 +195,7 @@ class Recorder:
                 else:
                     wave.numbers[partition] = reply
             elif type(reply) is not bytes:
-                failure = _append_failure(reply)
+                failure = stream.refusal(reply) if type(reply) is int else pipe.failure(reply)
             for sent in requests:
                 if failure is None and sent.pending == 1 and sent.replies is sent.failure is None:
                     sent.request.respond(render(sent.response))  # fast code: most requests
@@ -219,7 +212,7 @@ class Recorder:
         """Respond to the requests of a wave once a replica has confirmed it."""
 
         def on_reply(reply: Reply) -> None:
-            failure = _wait_failure(reply)
+            failure = stream.not_replicated(reply) if type(reply) is int else pipe.failure(reply)
             if failure is None and wave.pending:
                 # An append was retried after this WAIT, since the script was not loaded.
                 connection.send(self._wait, self._when_confirmed(connection, wave))
@@ -248,12 +241,3 @@ class Recorder:
         self._admission.forget(sent.new_series, failure)
         response = sent.door.error(flask_app.http_error(failure))
         sent.request.respond(self._render(response))
-
-
-def _append_failure(reply: Reply) -> Exception | None:
-    """The failure that a reply to an append reports, if any."""
-    return stream.refusal(reply) if type(reply) is int else pipe.failure(reply)
-
-
-def _wait_failure(reply: Reply) -> Exception | None:
-    return stream.not_replicated(reply) if type(reply) is int else pipe.failure(reply)

@@ -62,13 +62,8 @@ def without(batch: Batch, refused: dict[tuple[str, str], Refused]) -> Batch:
                 kept.setdefault(partition, []).append(left)
                 readings += frame.readings_in([left])
     rejected.sort(key=lambda refusal: refusal.index or 0)
-    return Batch(
-        kept,
-        readings,
-        batch.is_batch,
-        rejected=rejected,
-        idempotency_key=batch.idempotency_key,
-    )
+    key = batch.idempotency_key
+    return Batch(kept, readings, batch.is_batch, rejected=rejected, idempotency_key=key)
 
 
 def _each_reading(

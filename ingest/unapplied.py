@@ -102,11 +102,7 @@ class Unapplied:
 def check(
     client: redis.Redis, unchecked: Unchecked, partitions: int
 ) -> list[tuple[_Second, int, int]]:
-    """Count the series and devices of each second that exist in Redis.
-
-    Raises:
-        TributaryError: the lookup failed.
-    """
+    """Count the series and devices of each second that exist in Redis."""
     return [
         (
             second,
