@@ -13,6 +13,7 @@ from tributary.store import keys
 
 _READINGS, _META, _STATE = keys.readings(0), keys.meta(0), keys.state(0)
 _LATEST, _WINDOWS, _DEVICES = keys.latest(0), keys.windows(0), keys.devices(0)
+_ONCE, _CLAIM = keys.once(0, "k"), keys.claim(0, "k")
 _START = (
     ("PING",),
     ("INFO",),
@@ -39,99 +40,48 @@ _ACCOUNT = (
 # Role → commands with arguments of the right shape: an ACL may restrict the keys among them.
 NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "ingest": (
-        *_START,
-        *_TOKENS,
-        *_SCRIPTED,
-        ("GET", keys.once(0, "k")),
-        ("SET", keys.once(0, "k"), "v"),
-        ("SET", keys.claim(0, "k"), "v"),
-        ("GET", keys.claim(0, "k")),
-        ("PEXPIRE", keys.once(0, "k"), "1"),
-        ("WAIT", "1", "1"),
-        ("HINCRBY", _META, "f", "1"),
-        ("HMGET", _META, "f"),
-        ("HSET", _META, "f", "v"),
-        ("XADD", _READINGS, "*", "f", "v"),
-        ("HLEN", _STATE),
-        ("HMGET", _STATE, "f"),
-        ("ZCARD", _DEVICES),
-        ("ZMSCORE", _DEVICES, "m"),
-        ("HINCRBY", keys.TOKEN_USE, "f", "1"),
-        ("HGETALL", keys.TOKEN_USE),
-        *_REFUSALS,
+        *_START, *_TOKENS, *_SCRIPTED, *_REFUSALS,
+        ("GET", _ONCE), ("SET", _ONCE, "v"), ("PEXPIRE", _ONCE, "1"),
+        ("GET", _CLAIM), ("SET", _CLAIM, "v"),
+        ("HMGET", _META, "f"), ("HINCRBY", _META, "f", "1"), ("HSET", _META, "f", "v"),
+        ("XADD", _READINGS, "*", "f", "v"), ("WAIT", "1", "1"),
+        ("HLEN", _STATE), ("HMGET", _STATE, "f"),
+        ("ZCARD", _DEVICES), ("ZMSCORE", _DEVICES, "m"),
+        ("HGETALL", keys.TOKEN_USE), ("HINCRBY", keys.TOKEN_USE, "f", "1"),
     ),
     "aggregator": (
-        *_START,
-        *_SCRIPTED,
-        *_HEARTBEATS,
+        *_START, *_SCRIPTED, *_HEARTBEATS,
+        ("EXISTS", _READINGS), ("XRANGE", _READINGS, "-", "+"), ("XSETID", _READINGS, "0-1"),
         ("XREADGROUP", "GROUP", keys.GROUP, "w", "STREAMS", _READINGS, ">"),
         ("XAUTOCLAIM", _READINGS, keys.GROUP, "w", "0", "0-0"),
-        ("XACK", _READINGS, keys.GROUP, "0-1"),
-        ("XPENDING", _READINGS, keys.GROUP),
-        ("XRANGE", _READINGS, "-", "+"),
-        ("XINFO", "GROUPS", _READINGS),
-        ("XINFO", "STREAM", _READINGS),
+        ("XACK", _READINGS, keys.GROUP, "0-1"), ("XPENDING", _READINGS, keys.GROUP),
+        ("XINFO", "GROUPS", _READINGS), ("XINFO", "STREAM", _READINGS),
         ("XINFO", "CONSUMERS", _READINGS, keys.GROUP),
         ("XGROUP", "CREATE", _READINGS, keys.GROUP, "0"),
         ("XGROUP", "DELCONSUMER", _READINGS, keys.GROUP, "w"),
-        ("XSETID", _READINGS, "0-1"),
         ("XADD", keys.dead(0), "*", "f", "v"),
-        ("EXISTS", _READINGS),
-        ("HGETALL", _META),
-        ("HGET", _META, "f"),
-        ("HMGET", _STATE, "f"),
-        ("HMGET", _WINDOWS, "f"),
-        ("HMGET", _LATEST, "f"),
-        ("HINCRBY", _META, "f", "1"),
-        ("HSET", _META, "f", "v"),
-        ("HSET", _STATE, "f", "v"),
-        ("HSET", _WINDOWS, "f", "v"),
-        ("HSET", _LATEST, "f", "v"),
-        ("HLEN", _STATE),
-        ("ZADD", _DEVICES, "0", "m"),
-        ("ZCARD", _DEVICES),
-        ("ZADD", keys.WORKERS, "0", "m"),
-        ("ZREM", keys.WORKERS, "m"),
+        ("HGETALL", _META), ("HGET", _META, "f"), ("HINCRBY", _META, "f", "1"),
+        *(("HMGET", name, "f") for name in (_STATE, _WINDOWS, _LATEST)),
+        *(("HSET", name, "f", "v") for name in (_META, _STATE, _WINDOWS, _LATEST)),
+        ("HLEN", _STATE), ("ZCARD", _DEVICES), ("ZADD", _DEVICES, "0", "m"),
+        ("ZADD", keys.WORKERS, "0", "m"), ("ZREM", keys.WORKERS, "m"),
         ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
     ),
     "api": (
-        *_START,
-        *_TOKENS,
-        *_ACCOUNT,
-        ("HGET", _LATEST, "f"),
-        ("HGET", _META, "f"),
-        ("HMGET", _LATEST, "f"),
-        ("HMGET", _STATE, "f"),
-        ("HMGET", _WINDOWS, "f"),
-        ("ZRANGEBYLEX", _DEVICES, "-", "+"),
-        *_REFUSALS,
-        ("MULTI",),
-        ("EXEC",),
+        *_START, *_TOKENS, *_REFUSALS, *_ACCOUNT, ("MULTI",), ("EXEC",),
+        ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
+        *(("HMGET", name, "f") for name in (_STATE, _WINDOWS, _LATEST)),
     ),
     "operator": (
-        *_TOKENS,
-        ("MULTI",),
-        ("EXEC",),
-        ("HSET", keys.TOKENS, "f", "v"),
-        ("HDEL", keys.TOKENS, "f"),
-        ("HKEYS", keys.TOKEN_USE),
-        ("HDEL", keys.TOKEN_USE, "f"),
-        ("EVAL", "return 1", "1", _META),
-        ("XRANGE", keys.dead(0), "-", "+"),
-        ("XDEL", keys.dead(0), "0-1"),
-        ("HMGET", _META, "f"),
-        ("HINCRBY", _META, "f", "1"),
-        ("XADD", _READINGS, "*", "f", "v"),
-        ("PING",),
-        ("INFO",),
-        *_ACCOUNT,
-        ("HGET", keys.CONFIG, "f"),
-        ("HGETALL", keys.CONFIG),
-        ("HLEN", _LATEST),
-        ("HGETALL", keys.REFUSALS),
-        ("HRANDFIELD", _LATEST, "1", "WITHVALUES"),
+        *_TOKENS, *_ACCOUNT, ("PING",), ("INFO",), ("MULTI",), ("EXEC",),
+        ("HSET", keys.TOKENS, "f", "v"), ("HDEL", keys.TOKENS, "f"),
+        ("HKEYS", keys.TOKEN_USE), ("HDEL", keys.TOKEN_USE, "f"),
+        ("XRANGE", keys.dead(0), "-", "+"), ("XDEL", keys.dead(0), "0-1"),
+        ("HINCRBY", _META, "f", "1"), ("XADD", _READINGS, "*", "f", "v"),
+        ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS),
+        ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"),
     ),
-}
+}  # fmt: skip
 
 
 # Commands that requests need, with arguments that make them fail without changing anything:
@@ -182,12 +132,6 @@ def denied(client: redis.Redis, user: str, role: str) -> list[str]:
 
 def rules(role: str) -> list[str]:
     """The rules for ACL SETUSER that a user with this role needs."""
-    names = {_rule(command) for command in NEEDED[role]}
-    return ["~tributary:*", "-@all", *sorted(names)]
-
-
-def _rule(command: tuple[str, ...]) -> str:
-    name, *rest = command
-    if name in ("CONFIG", "SCRIPT", "XINFO", "XGROUP"):
-        return f"+{name}|{rest[0]}".lower()
-    return f"+{name}".lower()
+    containers = ("CONFIG", "SCRIPT", "XINFO", "XGROUP")  # a permission names the subcommand, too
+    names = {"|".join(c[: 2 if c[0] in containers else 1]).lower() for c in NEEDED[role]}
+    return ["~tributary:*", "-@all", *sorted(f"+{name}" for name in names)]

@@ -82,58 +82,55 @@ def _version(info: Mapping[str, Any]) -> str | None:
 
 def _eviction(config: Mapping[str, str], info: Mapping[str, Any]) -> str | None:
     policy = config.get("maxmemory-policy", info.get("maxmemory_policy"))
-    if policy == "noeviction":
-        return None
-    if policy is None:
-        return _not_reported("maxmemory-policy", "noeviction")
-    return (
-        f"maxmemory-policy of the server is {policy}: it may evict readings; "
-        f"{_remedy('maxmemory-policy', 'noeviction')}"
-    )
+    return _setting("maxmemory-policy", policy, ("noeviction",), ": it may evict readings")
 
 
 def _append_only(level: str, config: Mapping[str, str], info: Mapping[str, Any]) -> str | None:
     value = config.get("appendonly")
     if value is None and "aof_enabled" in info:
         value = "yes" if int(info["aof_enabled"]) else "no"
-    if value == "yes":
-        return None
-    if value is None:
-        return f"{_not_reported('appendonly', 'yes')}, or ask for durability=memory"
-    return (
-        f"appendonly of the server is {value}, but durability={level} promises that a reading "
-        f"outlives the server process; {_remedy('appendonly', 'yes')}, or ask for durability=memory"
-    )
+    why = f", but durability={level} promises that a reading outlives the server process"
+    return _setting("appendonly", value, ("yes",), why, "memory")
 
 
 def _fsync(level: str, config: Mapping[str, str]) -> str | None:
-    allowed = ("everysec", "always") if level == "aof" else ("always",)
     value = config.get("appendfsync")
-    if value in allowed:
-        return None
-    if value is None:
-        return f"{_not_reported('appendfsync', allowed[0])}, or ask for durability=memory"
-    promise, less = {
-        "aof": ("that a dying machine takes two seconds at most", "memory"),
-        "fsync": ("that a reading is on disk", "aof" if value == "everysec" else "memory"),
-        "replicated": (
-            "that a reading is on disk and on a replica",
-            "aof" if value == "everysec" else "memory",
-        ),
+    allowed = ("everysec", "always") if level == "aof" else ("always",)
+    less = "aof" if level != "aof" and value == "everysec" else "memory"
+    promise = {
+        "aof": "that a dying machine takes two seconds at most",
+        "fsync": "that a reading is on disk",
+        "replicated": "that a reading is on disk and on a replica",
     }[level]
-    return (
-        f"appendfsync of the server is {value}, but durability={level} promises {promise}; "
-        f"{_remedy('appendfsync', allowed[0])}, or ask for durability={less}"
-    )
+    why = f", but durability={level} promises {promise}"
+    return _setting("appendfsync", value, allowed, why, less)
 
 
 def _rewrite(level: str, config: Mapping[str, str]) -> str | None:
     """During a rewrite of the file there may be no flush for half a minute."""
-    if config.get("no-appendfsync-on-rewrite", "no") == "no":
+    name = "no-appendfsync-on-rewrite"
+    why = f": during a rewrite nothing is flushed, and durability={level} would not hold"
+    return _setting(name, config.get(name, "no"), ("no",), why)
+
+
+def _setting(
+    name: str, value: str | None, allowed: tuple[str, ...], why: str, less: str = ""
+) -> str | None:
+    """The violation if a setting has none of the allowed values, of which the first is proposed.
+
+    `less`: the level that the server does satisfy, if there is one.
+    """
+    if value in allowed:
         return None
+    alternative = f", or ask for durability={less}" if less else ""
+    if value is None:
+        return (
+            f"{name} of the server is not reported: CONFIG GET is denied, or it lacks the setting; "
+            f"allow CONFIG GET (ACL +config|get) and make it {allowed[0]}{alternative}"
+        )
     return (
-        "no-appendfsync-on-rewrite of the server is yes: during a rewrite nothing is flushed, "
-        f"and durability={level} would not hold; {_remedy('no-appendfsync-on-rewrite', 'no')}"
+        f"{name} of the server is {value}{why}; CONFIG SET {name} {allowed[0]}, and write it into "
+        f"the server's configuration{alternative}"
     )
 
 
@@ -153,15 +150,4 @@ def _replica(info: Mapping[str, Any]) -> str | None:
     return (
         f"replicas of the server that are online: 0 of {seen}, and durability=replicated waits "
         "for one at each reading; start a replica (replicaof), or ask for durability=fsync"
-    )
-
-
-def _remedy(name: str, value: str) -> str:
-    return f"CONFIG SET {name} {value}, and write it into the server's configuration"
-
-
-def _not_reported(name: str, wanted: str) -> str:
-    return (
-        f"{name} of the server is not reported: CONFIG GET is denied, or it lacks the setting; "
-        f"allow CONFIG GET (ACL +config|get) and make it {wanted}"
     )

@@ -24,24 +24,20 @@ class Key(NamedTuple):
 
     pattern: str
     type: str
-    holds: str
     written_by: str
     read_by: str
-    lifetime: str
+    holds: str
+    lifetime: str = "permanent"
 
 
 CATALOGUE = (
     Key(
-        "tributary:{p}:readings",
-        "stream",
+        "tributary:{p}:readings", "stream", "ingest (append)", "aggregator",
         "frames: sequence numbers `e` (entries) and `n` (readings), packed readings `r`",
-        "ingest (append)",
-        "aggregator",
         "permanent, capped by MAXLEN ~",
     ),
     Key(
-        "tributary:{p}:meta",
-        "hash",
+        "tributary:{p}:meta", "hash", "ingest (append, report_tail), aggregator (commit)", "all",
         "`entries`, `accepted` (sequence numbers of append); `epoch`, `hwm` and the counts of commit; "
         "`progress`: id of an entry too large for one commit, and how many of its readings are "
         "applied; `begun`, `begun_entry`: how many are not, and its number; `attempt`: first "
@@ -49,108 +45,59 @@ CATALOGUE = (
         "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` "
         "(numbers that survived its start or were reported since), `restart_lost`, "
         "`restart_lost_entries`",
-        "ingest (append, report_tail), aggregator (commit)",
-        "all",
-        "permanent",
     ),
     Key(
-        "tributary:{p}:latest",
-        "hash",
+        "tributary:{p}:latest", "hash", "aggregator (commit)", "api",
         "device → JSON, the response of /collect without age and stale flag",
-        "aggregator (commit)",
-        "api",
-        "permanent",
     ),
     Key(
-        "tributary:{p}:devices",
-        "sorted set",
+        "tributary:{p}:devices", "sorted set", "aggregator (commit)", "api",
         "devices in alphabetical order, every score 0",
-        "aggregator (commit)",
-        "api",
-        "permanent",
     ),
     Key(
-        "tributary:{p}:state",
-        "hash",
+        "tributary:{p}:state", "hash", "aggregator (commit)", "aggregator, api",
         "series → packed totals, newest readings, open slot of each window",
-        "aggregator (commit)",
-        "aggregator, api",
-        "permanent",
     ),
     Key(
-        "tributary:{p}:windows",
-        "hash",
+        "tributary:{p}:windows", "hash", "aggregator (commit)", "aggregator, api",
         "series → packed closed slots of each window",
-        "aggregator (commit)",
-        "aggregator, api",
-        "permanent",
     ),
     Key(
-        "tributary:{p}:dead",
-        "stream",
+        "tributary:{p}:dead", "stream", "aggregator (commit)", "operators",
         "entries that cannot be applied: reason, original id, readings counted as dead, fields",
-        "aggregator (commit)",
-        "operators",
         "permanent, capped by MAXLEN ~",
     ),
     Key(
-        "tributary:{p}:once:<key>",
-        "string",
+        "tributary:{p}:once:<key>", "string", "ingest (append)", "ingest (append)",
         "digest of the body, then the response to the request with this Idempotency-Key",
-        "ingest (append)",
-        "ingest (append)",
         "11 minutes, longer than the claim",
     ),
     Key(
-        "tributary:{p}:claim:<key>",
-        "string",
+        "tributary:{p}:claim:<key>", "string", "ingest", "ingest",
         "digest of the body that has claimed this Idempotency-Key; `p` follows from the key",
-        "ingest",
-        "ingest",
         "10 minutes",
     ),
     Key(
-        TOKENS,
-        "hash",
+        TOKENS, "hash", "operators", "ingest, api",
         "SHA-256 of a token → device pattern, scopes, expiry; `version` changes with each change",
-        "operators",
-        "ingest, api",
-        "permanent",
     ),
     Key(
-        TOKEN_USE,
-        "hash",
+        TOKEN_USE, "hash", "ingest, operators", "ingest",
         "token id with `:series` or `:devices` → how many were first recorded with it; only for "
         "tokens with a cap",
-        "ingest, operators",
-        "ingest",
         "until the token is revoked",
     ),
+    Key(REFUSALS, "hash", "ingest, api", "all", "error code → number of requests rejected with it"),
     Key(
-        REFUSALS,
-        "hash",
-        "error code → number of requests rejected with it",
-        "ingest, api",
-        "all",
-        "permanent",
-    ),
-    Key(
-        WORKERS,
-        "sorted set",
+        WORKERS, "sorted set", "aggregator", "all",
         "aggregator id → time of its last heartbeat, UTC ms of the server",
-        "aggregator",
-        "all",
         "permanent; members are removed a minute after their last heartbeat",
     ),
     Key(
-        CONFIG,
-        "hash",
+        CONFIG, "hash", "the first process to start", "all",
         "settings that cannot change once data exists: partitions, windows, average_over, format",
-        "the first process to start",
-        "all",
-        "permanent",
     ),
-)
+)  # fmt: skip
 
 
 def partition_of(device: str, partitions: int) -> int:
