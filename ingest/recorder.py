@@ -57,7 +57,7 @@ class Recorder:
     def __init__(self, settings: Settings, lane: Lane, guard: Guard) -> None:
         self._admission = Admission(settings, guard)
         self._appender = Appender(settings)
-        self._wait = pack(self._appender.wait_command())
+        self._wait = pack(self._appender.wait_command)
         self._render = lane.responses.render
         self.links = Links(settings, "redis (record)", self._appender.tail)
         self._tick = Tick()

@@ -6,9 +6,10 @@ import time
 
 from faults.proxy import Proxy
 from faults.rig import Rig
-from tributary.store.scripts import APPEND, COMMIT
+from tributary.store.scripts import SCRIPTS
 
 _INJECT_TIMEOUT_S = 600.0
+APPEND, COMMIT = SCRIPTS["append"], SCRIPTS["commit"]
 _BLACKHOLES = {
     "both directions blackholed": ("to_server", "to_client"),
     "commands dropped": ("to_server",),

@@ -109,7 +109,7 @@ def test_a_script_that_redis_has_forgotten_is_sent_with_its_source(server: Serve
         async with opened(server.url) as pipe:
             await pipe.call("SCRIPT", "FLUSH")
             assert await pipe.call(*scripts.alive()) == []
-            assert await pipe.call("SCRIPT", "EXISTS", scripts.ALIVE.sha) == [1]
+            assert await pipe.call("SCRIPT", "EXISTS", scripts.SCRIPTS["alive"].sha) == [1]
             assert pipe.rejection is None
 
     asyncio.run(check())

@@ -98,23 +98,17 @@ class Link:
             waiting_s = loop.time() - self.pipe.waiting_since_s
             if self.pipe.is_waiting and waiting_s > self._timeout_s:
                 return f"Redis has not replied for {waiting_s:.1f} s"
-            self._log_rejections()
-            if self._may_be_demoted and loop.time() - reconnected_at_s > _RECONNECT_INTERVAL_S:
+            if self.pipe.rejection is None:
+                self._rejections.end()
+            else:
+                self._rejections.begin(self.pipe.rejection)
+            # A demoted master: a new connection to the same name may reach the new one.
+            may_be_demoted = str(self.pipe.rejection).startswith("READONLY")
+            if may_be_demoted and loop.time() - reconnected_at_s > _RECONNECT_INTERVAL_S:
                 reconnected_at_s = loop.time()
                 await self._reconnect()
             await asyncio.sleep(_POLL_INTERVAL_S)
         return "the connection to Redis was lost"
-
-    @property
-    def _may_be_demoted(self) -> bool:
-        """Whether a new connection to the same name may reach the new master."""
-        return str(self.pipe.rejection).startswith("READONLY")
-
-    def _log_rejections(self) -> None:
-        if self.pipe.rejection is not None:
-            self._rejections.begin(self.pipe.rejection)
-        elif self._rejections.is_on:
-            self._rejections.end()
 
     async def _reconnect(self) -> None:
         """Switch to a new connection; the old one closes when nothing is pending on it."""

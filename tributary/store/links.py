@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from tributary.errors import TributaryError
 from tributary.settings import Settings
@@ -21,11 +19,6 @@ from tributary.store.topology import Nodes
 _POLL_INTERVAL_S = 0.2
 
 
-class _Kept(NamedTuple):
-    link: Link
-    task: asyncio.Task[None]
-
-
 class Links:
     """Partition → the connection to the server that holds it; follows changes of a cluster."""
 
@@ -35,7 +28,7 @@ class Links:
         self._name = name
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage(name)
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, tuple[Link, asyncio.Task[None]]] = {}
         self._urls: list[str] = []  # partition → the server that holds it
         # Until the nodes are discovered, a link that is never opened.
         self._links = [self._link(seeds(settings.redis_url)[0])] * settings.partitions
@@ -97,21 +90,20 @@ class Links:
         for url in set(self._urls) - self._kept.keys():
             link = self._link(url)
             await link.open()
-            self._kept[url] = _Kept(link, asyncio.create_task(link.keep()))
-        links = [self._kept[url].link for url in self._urls]
+            self._kept[url] = (link, asyncio.create_task(link.keep()))
+        links = [self._kept[url][0] for url in self._urls]
         for link in {new for old, new in zip(self._links, links, strict=True) if new is not old}:
             await link.repeat_handshake()
         self._links = links
         for url in self._kept.keys() - set(self._urls):
-            self._kept.pop(url).task.cancel()
+            self._kept.pop(url)[1].cancel()
         for link in self._links:
             link.pipe.was_redirected = False
 
-    async def _handshake(self, url: str, pipe: Pipe) -> None:
-        if self._tail is not None:
-            held = [partition for partition, at in enumerate(self._urls) if at == url]
-            await self._tail.report(pipe, held)
-
     def _link(self, url: str) -> Link:
-        handshake = functools.partial(self._handshake, url)
+        async def handshake(pipe: Pipe) -> None:
+            if self._tail is not None:
+                held = [partition for partition, at in enumerate(self._urls) if at == url]
+                await self._tail.report(pipe, held)
+
         return Link(url, self._settings.redis_timeout_ms, self._name, handshake)

@@ -12,7 +12,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 import hiredis
 from redis.connection import SSLConnection, parse_url
@@ -26,7 +26,6 @@ Reply = Any
 OnReply = Callable[[Reply], None]
 
 pack = cast(Callable[[tuple[Any, ...]], bytes], hiredis.pack_command)
-P = TypeVar("P", bound=asyncio.Protocol)
 _CONNECT_TIMEOUT_S = 5.0
 _packed: Callable[[tuple[bytes, OnReply]], bytes] = itemgetter(0)
 
@@ -58,13 +57,18 @@ class Pipe(asyncio.Protocol):
             Misconfigured: the URL is not a Redis URL.
             NotPermitted: the login was rejected.
         """
-        target = _Target.parse(url)
+        options = _parsed(url)
+        host, port = options.get("host", "127.0.0.1"), options.get("port", 6379)
+        path, tls, loop = options.get("path"), _tls(options), asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                pipe = await target.connect(cls)
-                await _run_handshake(pipe, target.handshake)
+                if path:
+                    _, pipe = await loop.create_unix_connection(cls, path)
+                else:
+                    _, pipe = await loop.create_connection(cls, host, port, ssl=tls)
+                await pipe._log_in(options)  # noqa: SLF001 (its own)
         except (OSError, TimeoutError) as error:
-            raise ConnectionGone(f"no Redis at {target.address}: {error}") from error
+            raise ConnectionGone(f"no Redis at {path or f'{host}:{port}'}: {error}") from error
         return pipe
 
     @property
@@ -166,6 +170,17 @@ class Pipe(asyncio.Protocol):
         while self._pending:
             self._pending.popleft()[1](self.closed_because)
 
+    async def _log_in(self, options: dict[str, Any]) -> None:
+        try:
+            if options.get("password"):
+                user = [options["username"]] if options.get("username") else []
+                await self.call("AUTH", *user, options["password"])
+            if options.get("db"):
+                await self.call("SELECT", str(options["db"]))
+        except BaseException:
+            self.close()
+            raise
+
     def _on_error(self, command: bytes, on_reply: OnReply, error: hiredis.ReplyError) -> None:
         text = str(error)
         if (again := scripts.retry(command, text)) is not None:
@@ -177,13 +192,18 @@ class Pipe(asyncio.Protocol):
         on_reply(error)
 
 
-async def _run_handshake(pipe: Pipe, handshake: list[tuple[str, ...]]) -> None:
+def _parsed(url: str) -> dict[str, Any]:
     try:
-        for command in handshake:
-            await pipe.call(*command)
-    except BaseException:
-        pipe.close()
-        raise
+        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise Misconfigured(f"redis_url={redacted(url)!r}: {error}") from None
+    return options
+
+
+def _tls(options: dict[str, Any]) -> ssl.SSLContext | None:
+    if not issubclass(options.get("connection_class", object), SSLConnection):
+        return None
+    return ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
 
 
 def failure(reply: Reply) -> TributaryError | None:
@@ -199,45 +219,6 @@ def checked(reply: Reply) -> Reply:
     Raises:
         TributaryError: the reply is an error.
     """
-    error = failure(reply)
-    if error is not None:
+    if (error := failure(reply)) is not None:
         raise error
     return reply
-
-
-class _Target(NamedTuple):
-    """A parsed Redis URL."""
-
-    path: str
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-    handshake: list[tuple[str, ...]]
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        try:
-            options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
-        except ValueError as error:
-            raise Misconfigured(f"redis_url={redacted(url)!r}: {error}") from None
-        tls = None
-        if issubclass(options.get("connection_class", object), SSLConnection):
-            tls = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-        handshake: list[tuple[str, ...]] = []
-        if options.get("password"):
-            user = [options["username"]] if options.get("username") else []
-            handshake.append(("AUTH", *user, options["password"]))
-        if options.get("db"):
-            handshake.append(("SELECT", str(options["db"])))
-        host, port = options.get("host", "127.0.0.1"), options.get("port", 6379)
-        return cls(options.get("path", ""), host, port, tls, handshake)
-
-    @property
-    def address(self) -> str:
-        return self.path or f"{self.host}:{self.port}"
-
-    async def connect(self, factory: Callable[[], P]) -> P:
-        loop = asyncio.get_running_loop()
-        if self.path:
-            return (await loop.create_unix_connection(factory, self.path))[1]
-        return (await loop.create_connection(factory, self.host, self.port, ssl=self.tls))[1]

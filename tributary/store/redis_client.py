@@ -111,12 +111,12 @@ def prepare(client: redis.Redis, settings: Settings) -> None:
             found = durability.violations(settings.durability, *durability.facts(server))
             if found:
                 raise Misconfigured("; ".join(found))
-        for script in SCRIPTS:
+        for name, script in SCRIPTS.items():
             try:
                 client.script_load(script.source)
             except redis.ResponseError as error:
                 raise Misconfigured(
-                    f"the server cannot load script {script.name} ({error}); "
+                    f"the server cannot load script {name} ({error}); "
                     "use Redis 7.0 or later, or Valkey 7.2 or later"
                 ) from None
         _pin_settings(client, settings)
@@ -132,11 +132,8 @@ def wait_and_prepare(settings: Settings) -> None:
     deadline_s = time.monotonic() + _START_TIMEOUT_S
     while True:
         try:
-            client = connect(settings)
-            try:
+            with contextlib.closing(connect(settings)) as client:
                 prepare(client, settings)
-            finally:
-                client.close()
         except NotPermitted as error:
             raise Misconfigured(str(error)) from None
         except Unavailable as error:

@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError
 from tributary.store import keys
 
 Command = tuple[str | bytes, ...]
+Values = Sequence[str | bytes]
 _PACKED = b"$7\r\nEVALSHA\r\n$40\r\n"  # how the name of a packed command begins
 
 
@@ -27,40 +28,31 @@ class Script:
     """One `.lua` file: its source and the SHA-1 digest that names it in Redis."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
         self.source = resources.files(__package__).joinpath("lua", f"{name}.lua").read_bytes()
         self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
 
 
-ACCOUNT = Script("account")
-ALIVE = Script("alive")
-APPEND = Script("append")
-ATTEMPT = Script("attempt")
-COMMIT = Script("commit")
-COUNT_LOST = Script("count_lost")
-ENSURE_GROUP = Script("ensure_group")
-HEARTBEAT = Script("heartbeat")
-REMOVE_IDLE_CONSUMERS = Script("remove_idle_consumers")
-REPLAY = Script("replay")
-REPORT_TAIL = Script("report_tail")
-
-SCRIPTS = (
-    ACCOUNT, ALIVE, APPEND, ATTEMPT, COMMIT, COUNT_LOST, ENSURE_GROUP, HEARTBEAT,
-    REMOVE_IDLE_CONSUMERS, REPLAY, REPORT_TAIL,
-)  # fmt: skip
-_SOURCES = {script.sha: script.source for script in SCRIPTS}
+SCRIPTS = {
+    name: Script(name)
+    for name in (
+        "account", "alive", "append", "attempt", "commit", "count_lost", "ensure_group",
+        "heartbeat", "remove_idle_consumers", "replay", "report_tail",
+    )
+}  # fmt: skip
+_APPEND_SHA = SCRIPTS["append"].sha
+_SOURCES = {script.sha: script.source for script in SCRIPTS.values()}
 
 
 def account(partition: int, *, fields: Sequence[str]) -> Command:
     """Read all counts of a partition as of one moment."""
     p = partition
     names = (keys.readings(p), keys.meta(p), keys.devices(p), keys.state(p))
-    return _call(ACCOUNT, names, keys.GROUP, *fields)
+    return _call("account", names, keys.GROUP, *fields)
 
 
 def alive() -> Command:
     """List the aggregators with the age of their heartbeats."""
-    return _call(ALIVE, (keys.WORKERS,))
+    return _call("alive", (keys.WORKERS,))
 
 
 def append(
@@ -72,7 +64,7 @@ def append(
     """
     names = (keys.readings(partition), keys.meta(partition))
     # Not `_call`: this is the command of every request.
-    return ("EVALSHA", APPEND.sha, "2", *names, max_entries, unread_max, str(readings), frame)
+    return ("EVALSHA", _APPEND_SHA, "2", *names, max_entries, unread_max, str(readings), frame)
 
 
 def append_once(
@@ -83,25 +75,12 @@ def append_once(
     readings: int,
     frame: bytes,
     key: str,
-    ttl_ms: str,
-    digest: bytes,
-    response: bytes,
-    claim: tuple[int, str] | None,
+    ttl_ms: str,  # how long the key is remembered
+    digest: bytes,  # of the request body; another body under this key is rejected
+    response: bytes,  # what a retry receives
+    claim: tuple[int, str] | None,  # partition and ms of the claim; None: it is claimed already
 ) -> Command:
-    """Append a frame unless it was appended under this idempotency key before.
-
-    Args:
-        partition: of the readings.
-        max_entries: as for `append`.
-        unread_max: as for `append`.
-        readings: in the frame.
-        frame: packed.
-        key: the idempotency key.
-        ttl_ms: how long it is remembered.
-        digest: of the request body; another body under this key is rejected.
-        response: what a retry receives.
-        claim: partition and lifetime (ms) of the claim of the key; None: it is claimed already.
-    """
+    """Append a frame unless it was appended under this idempotency key before."""
     p = partition
     names = [keys.readings(p), keys.meta(p), keys.once(p, key)]
     values: list[str | bytes]
@@ -109,74 +88,59 @@ def append_once(
     if claim is not None:
         names.append(keys.claim(claim[0], key))
         values.append(claim[1])
-    return _call(APPEND, names, *values)
+    return _call("append", names, *values)
 
 
 def attempt(partition: int, *, epoch: str, packed: bytes) -> Command:
     """Record which entries are about to be applied alone."""
-    return _call(ATTEMPT, (keys.meta(partition),), epoch, packed)
+    return _call("attempt", (keys.meta(partition),), epoch, packed)
 
 
 def commit(
     partition: int,
     *,
-    epoch: str,
-    dead_max_entries: int,
-    begun: Sequence[str | bytes],
-    ids: Sequence[str | bytes],
-    meta: Sequence[str | bytes],
-    state: Sequence[str | bytes],
-    windows: Sequence[str | bytes],
-    latest: Sequence[str | bytes],
-    devices: Sequence[str | bytes],
-    dead: Sequence[str | bytes],
+    epoch: str,  # expected; another one means another owner, and nothing is written
+    dead_max_entries: int,  # the dead entries are trimmed to about this number
+    begun: Values,  # id of the entry that is applied in slices and stays pending, if there is one
+    ids: Values,  # to acknowledge
+    meta: Values,  # fields and values, alternating, as in the next three
+    state: Values,
+    windows: Values,
+    latest: Values,
+    devices: Values,  # scores and names, alternating
+    dead: Values,  # id, reason, readings and packed fields of each entry to bury
 ) -> Command:
-    """Apply a batch of entries and acknowledge them.
-
-    Args:
-        partition: whose entries they are.
-        epoch: expected; another one means another owner, and nothing is written.
-        dead_max_entries: the dead entries are trimmed to about this number.
-        begun: id of the entry that is applied in slices and stays pending, if there is one.
-        ids: to acknowledge.
-        meta: fields and values, alternating.
-        state: fields and values, alternating.
-        windows: fields and values, alternating.
-        latest: fields and values, alternating.
-        devices: scores and names, alternating.
-        dead: id, reason, readings and packed fields of each entry to bury.
-    """
+    """Apply a batch of entries and acknowledge them."""
     p = partition
     names = (
         keys.readings(p), keys.meta(p), keys.state(p), keys.windows(p), keys.latest(p),
         keys.devices(p), keys.dead(p),
     )  # fmt: skip
     lists = (begun, ids, meta, state, windows, latest, devices, dead)
-    lengths = [str(len(each)) for each in lists]
-    values = (keys.GROUP, epoch, str(dead_max_entries), *lengths)
-    return _call(COMMIT, names, *values, *chain.from_iterable(lists))
+    values = (keys.GROUP, epoch, str(dead_max_entries), *[str(len(each)) for each in lists])
+    return _call("commit", names, *values, *chain.from_iterable(lists))
 
 
 def count_lost(partition: int, *, epoch: str, new_epoch: str) -> Command:
     """Count entries as lost that were appended and can no longer be read."""
     names = (keys.readings(partition), keys.meta(partition))
-    return _call(COUNT_LOST, names, keys.GROUP, epoch, new_epoch)
+    return _call("count_lost", names, keys.GROUP, epoch, new_epoch)
 
 
 def ensure_group(partition: int, *, new_epoch: str) -> Command:
     """Create the consumer group unless it exists, and read the hash `meta`."""
     names = (keys.readings(partition), keys.meta(partition))
-    return _call(ENSURE_GROUP, names, keys.GROUP, new_epoch)
+    return _call("ensure_group", names, keys.GROUP, new_epoch)
 
 
 def heartbeat(worker: str, *, forget_after_ms: int) -> Command:
-    """Record a heartbeat and list all aggregators; an empty `worker` only lists them."""
-    return _call(HEARTBEAT, (keys.WORKERS,), worker, str(forget_after_ms))
+    """Record a heartbeat and list all aggregators with the age of theirs."""
+    return _call("heartbeat", (keys.WORKERS,), worker, str(forget_after_ms))
 
 
 def remove_idle_consumers(partition: int, *, worker: str) -> Command:
     """Remove the consumers other than `worker` that have no pending entry."""
-    return _call(REMOVE_IDLE_CONSUMERS, (keys.readings(partition),), keys.GROUP, worker)
+    return _call("remove_idle_consumers", (keys.readings(partition),), keys.GROUP, worker)
 
 
 def replay(
@@ -184,7 +148,7 @@ def replay(
 ) -> Command:
     """Append a dead entry again and remove it from the dead entries."""
     names = (keys.readings(partition), keys.meta(partition), keys.dead(partition))
-    return _call(REPLAY, names, max_entries, unread_max, entry, str(readings), frame)
+    return _call("replay", names, max_entries, unread_max, entry, str(readings), frame)
 
 
 def report_tail(
@@ -192,11 +156,11 @@ def report_tail(
 ) -> Command:
     """Report the last numbers that a server acknowledged, after it has restarted."""
     values = (run, acknowledged_by, str(entries), str(readings))
-    return _call(REPORT_TAIL, (keys.meta(partition),), *values)
+    return _call("report_tail", (keys.meta(partition),), *values)
 
 
-def _call(script: Script, names: Sequence[str], *values: str | bytes) -> Command:
-    return ("EVALSHA", script.sha, str(len(names)), *names, *values)
+def _call(script: str, names: Sequence[str], *values: str | bytes) -> Command:
+    return ("EVALSHA", SCRIPTS[script].sha, str(len(names)), *names, *values)
 
 
 def with_source(command: Command) -> Command:

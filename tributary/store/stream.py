@@ -58,7 +58,8 @@ class Appender:
         self._claim_ttl_ms = str(settings.idempotency_ttl_ms)
         # If the claim outlived what a partition remembers, a retry could count twice.
         self._response_ttl_ms = str(settings.idempotency_ttl_ms + settings.idempotency_ttl_ms // 10)
-        self._wait_ms = settings.redis_timeout_ms // 2  # it must reply before the request times out
+        # Waits until a replica has what was appended before; must reply before a request times out.
+        self.wait_command: Command = ("WAIT", "1", str(settings.redis_timeout_ms // 2))
         self.tail = Tail(settings.partitions)
         self.is_replicated = settings.durability == "replicated"
 
@@ -105,10 +106,6 @@ class Appender:
             claim=(self.home(idempotency), self._claim_ttl_ms) if claims else None,
         )
 
-    def wait_command(self) -> Command:
-        """The command that waits until a replica has what was appended before it."""
-        return ("WAIT", "1", str(self._wait_ms))
-
 
 def refusal(reply: int) -> TributaryError | None:
     """The exception for the number that append replied, if nothing was appended."""
@@ -129,17 +126,12 @@ def key_reused() -> Refused:
 
 def not_replicated(confirmed: int) -> Unavailable | None:
     """The exception for the number that WAIT replied, if no replica has the readings."""
-    if confirmed < 1:
-        return Unavailable("no replica has confirmed the readings in time")
-    return None
+    return None if confirmed else Unavailable("no replica has confirmed the readings in time")
 
 
 def first_response(replies: list[Any]) -> bytes | None:
     """The first response, if every frame of a request had been appended before."""
-    if replies and all(isinstance(reply, bytes) for reply in replies):
-        first: bytes = replies[0]
-        return first
-    return None
+    return replies[0] if replies and all(isinstance(reply, bytes) for reply in replies) else None
 
 
 def append(
@@ -159,17 +151,21 @@ def append(
     """
     failpoints.reach("before_append")
     # Where a WAIT would have to go on a cluster depends on the commands (rejected at start).
-    wait = appender.wait_command() if appender.is_replicated else None
+    wait = appender.wait_command if appender.is_replicated else None
     with failures():
         replies = scripts.execute(client, _commands(client, appender, frames, idempotency), wait)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
-    is_confirmed = wait is None or not_replicated(replies[-1]) is None
-    for frame, reply in zip(frames, replies, strict=False):
-        if is_confirmed and isinstance(reply, list):
+    failure: TributaryError | None = None if wait is None else not_replicated(replies.pop())
+    is_confirmed = failure is None
+    for frame, reply in zip(frames, replies, strict=True):
+        if isinstance(reply, int):
+            failure = refusal(reply) or failure
+        elif is_confirmed and isinstance(reply, list):
             appender.tail.note(frame.partition, reply)
-    _check(replies, appender)
+    if failure is not None:
+        raise failure
     failpoints.reach("after_append")
     return first_response(replies)
 
@@ -188,14 +184,3 @@ def _commands(
     return [
         appender.idempotent_command(frame, idempotency, claims=not claims_first) for frame in frames
     ]
-
-
-def _check(replies: list[Any], appender: Appender) -> None:
-    failure: TributaryError | None = (
-        not_replicated(replies.pop()) if appender.is_replicated else None
-    )
-    for reply in replies:
-        if isinstance(reply, int):
-            failure = refusal(reply) or failure
-    if failure is not None:
-        raise failure

@@ -49,14 +49,12 @@ class Tail:
         run = _run_id(await pipe.call("INFO", "server"))
         unreported = self._unreported(run, partitions)
         replies = await asyncio.gather(*(pipe.request(*self._command(p, run)) for p in unreported))
-        self._reported(
-            run,
-            {
-                partition: checked(reply)
-                for partition, reply in zip(unreported, replies, strict=True)
-                if not str(reply).startswith(_ELSEWHERE)
-            },
-        )
+        here = {
+            partition: checked(reply)
+            for partition, reply in zip(unreported, replies, strict=True)
+            if not str(reply).startswith(_ELSEWHERE)
+        }
+        self._reported(run, here)
 
     def report_on(self, connection: Connection) -> None:
         """`report` on a connection of redis-py that is being opened.
@@ -79,13 +77,9 @@ class Tail:
 
     def _command(self, partition: int, run: str) -> Command:
         entries, readings = self.numbers[partition]
-        acknowledged_by = self._runs[partition]
+        by = self._runs[partition]
         return scripts.report_tail(
-            partition,
-            run=run,
-            acknowledged_by=acknowledged_by,
-            entries=entries,
-            readings=readings,
+            partition, run=run, acknowledged_by=by, entries=entries, readings=readings
         )
 
     def _reported(self, run: str, replies: dict[int, Reply]) -> None:
@@ -104,8 +98,7 @@ class Tail:
 def _run_id(info: bytes | str) -> str:
     """The run id in an INFO: new with every start of a server, and different on every node."""
     text = info.decode() if isinstance(info, bytes) else info
-    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return lines["run_id"]
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)["run_id"]
 
 
 def _execute(connection: Connection, command: Command) -> Any:

@@ -190,8 +190,7 @@ def refresh() -> None:
 
 def is_cluster(client: redis.Redis) -> bool:
     """Whether a client is connected to a cluster."""
-    found: object = client
-    return isinstance(found, redis.RedisCluster)
+    return isinstance(cast(object, client), redis.RedisCluster)
 
 
 def servers(client: redis.Redis, partitions: int = 0) -> list[redis.Redis]:
