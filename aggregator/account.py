@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from aggregator import decode
 from aggregator.decode import Columns, Entry
@@ -43,51 +42,38 @@ class Counts(msgspec.Struct, frozen=True):
         given = {name: meta[name.encode()].decode() for name in COUNTS if name.encode() in meta}
         return msgspec.convert(given, cls, strict=False)
 
+    def plus(self, **more: int) -> Counts:
+        """The counts with these fields increased."""
+        return msgspec.structs.replace(
+            self, **{name: getattr(self, name) + by for name, by in more.items()}
+        )
+
     def with_lost(self, entries: int, readings: int) -> Counts:
         """The counts after entries that can no longer be read are counted as lost."""
-        return msgspec.structs.replace(
-            self,
-            done_entries=self.done_entries + entries,
-            done=self.done + readings,
-            lost_entries=self.lost_entries + entries,
-            lost=self.lost + readings,
-        )
+        return self.plus(done_entries=entries, done=readings, lost_entries=entries, lost=readings)
 
     def with_late(self, readings: int) -> Counts:
         """The counts after some of the applied readings turn out to be late."""
-        if readings == 0:
-            return self
-        return msgspec.structs.replace(
-            self, applied=self.applied - readings, late=self.late + readings
-        )
+        return self.plus(applied=-readings, late=readings) if readings else self
 
     def with_begun(self, readings: int) -> Counts:
         """The counts if the last entry, with this number of readings, is done but not applied yet."""
-        return msgspec.structs.replace(
-            self, applied=self.applied - readings, begun=readings, begun_entry=self.done_entries
-        )
+        counts = self.plus(applied=-readings)
+        return msgspec.structs.replace(counts, begun=readings, begun_entry=self.done_entries)
 
     def with_slice(self, readings: int, *, is_last: bool) -> Counts:
         """The counts after a slice of the entry that is begun is applied."""
-        return msgspec.structs.replace(
-            self,
-            applied=self.applied + readings,
-            begun=self.begun - readings,
-            begun_entry=0 if is_last else self.begun_entry,
-        )
+        counts = self.plus(applied=readings, begun=-readings)
+        return msgspec.structs.replace(counts, begun_entry=0) if is_last else counts
 
     def with_rest_dead(self) -> Counts:
         """The counts after the rest of the entry that is begun is buried."""
-        return msgspec.structs.replace(
-            self,
-            dead=self.dead + self.begun,
-            dead_entries=self.dead_entries + 1,
-            begun=0,
-            begun_entry=0,
-        )
+        counts = self.plus(dead=self.begun, dead_entries=1)
+        return msgspec.structs.replace(counts, begun=0, begun_entry=0)
 
 
 COUNTS = Counts.__struct_fields__
+_packed = msgspec.msgpack.Encoder().encode
 
 
 class Progress(NamedTuple):
@@ -192,7 +178,9 @@ def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorte
         if number <= tally["done_entries"]:
             continue  # applied before: the group was set back
         try:
-            unpacked, readings = _unpacked(entry, failed)
+            if failed:
+                raise BadFrame(failed)  # noqa: TRY301 (it is counted like a bad frame)
+            unpacked, readings = decode.unpack(entry)
             blocks += unpacked
             tally["applied"] += readings
         except BadFrame as error:
@@ -208,12 +196,6 @@ def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorte
     return Sorted([id_ for id_, _ in entries], decoded, Counts(**tally), dead)
 
 
-def _unpacked(entry: Entry, failed: str) -> tuple[list[frame.RawBlock], int]:
-    if failed:
-        raise BadFrame(failed)
-    return decode.unpack(entry)
-
-
 def _numbers(fields: list[bytes]) -> tuple[int, int] | None:
     try:
         if fields[0::2] == [b"e", b"n", b"r"]:
@@ -221,12 +203,3 @@ def _numbers(fields: list[bytes]) -> tuple[int, int] | None:
     except ValueError:
         return None
     return None
-
-
-def _packed(fields: list[bytes]) -> bytes:
-    return msgspec.msgpack.encode(fields)
-
-
-def late_readings(columns: Columns, late: np.ndarray) -> int:
-    """How many readings have a value at one of these positions, which the fold found late."""
-    return len(np.unique(columns.reading[late])) if len(late) else 0

@@ -10,7 +10,7 @@ import numpy as np
 from aggregator import latest
 from aggregator.account import COUNTS, Counts, Dead, Progress, Sorted
 from aggregator.fold import Folded
-from aggregator.table import Table
+from aggregator.table import Table, packed_records
 from tributary.store import keys
 
 
@@ -59,7 +59,7 @@ def from_fold(sorted_: Sorted, late: int, table: Table, partition: int, folded: 
     series = [table.series[row] for row in rows.tolist()]
     names = [keys.series(device, metric) for device, metric in series]
     state: list[str | bytes] = []
-    for name, packed in zip(names, _records(part.tobytes(), len(rows)), strict=True):
+    for name, packed in zip(names, packed_records(part), strict=True):
         state += (name, packed)
     windows: list[str | bytes] = []
     changed = np.flatnonzero(folded.rings_changed[mine])
@@ -78,8 +78,3 @@ def from_fold(sorted_: Sorted, late: int, table: Table, partition: int, folded: 
     return Changes(
         sorted_.ids, counts, sorted_.dead, sorted_.progress, state, windows, documents, devices
     )
-
-
-def _records(packed: bytes, count: int) -> list[bytes]:
-    size = len(packed) // count
-    return [packed[i : i + size] for i in range(0, len(packed), size)]

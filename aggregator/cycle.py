@@ -16,18 +16,16 @@ import numpy as np
 from loguru import logger
 
 from aggregator import changes
-from aggregator.account import late_readings
 from aggregator.changes import Changes
 from aggregator.decode import Entry
 from aggregator.fold import Folded, fold
 from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.pace import Pace, Share
-from aggregator.partition_batch import PartitionBatch
 from aggregator.parts import ATTEMPTS, FAILURES
 from aggregator.table import Table
 from aggregator.tenure import Tenure
-from aggregator.work import Work
+from aggregator.work import PartitionBatch, Work
 from tributary import failpoints
 from tributary.errors import ConnectionGone, TributaryError
 from tributary.model.aggregate import Layout
@@ -91,7 +89,9 @@ class Cycle:
         if works:
             failpoints.reach("after_read")
         ready = [work for work in works if work.tenure.is_ready]
-        together = self._chosen([work for work in ready if not (work.alone or work.is_aside)])
+        together = [work for work in ready if not (work.alone or work.is_aside)]
+        # The first partitions, as many as can have a share of at least `_SHARE_MIN_VALUES`.
+        together = together[: max(1, self._pace.values_max // _SHARE_MIN_VALUES)]
         if together:
             await self._apply_together(together, self._pace.turn())
         # Checked again: the commits just sent may have to be confirmed first.
@@ -108,10 +108,6 @@ class Cycle:
         self._works = left + self._works
         if any(work.tenure.is_ready for work in left):
             self._is_due.set()
-
-    def _chosen(self, works: list[Work]) -> list[Work]:
-        """The first partitions, as many as can have a share of at least `_SHARE_MIN_VALUES`."""
-        return works[: max(1, self._pace.values_max // _SHARE_MIN_VALUES)]
 
     async def _apply_together(self, works: list[Work], share: Share) -> None:
         began_s, busy_s = time.monotonic(), time.thread_time()
@@ -184,13 +180,9 @@ class Cycle:
             first += len(batch.rows)
             await asyncio.sleep(0)
         for batch, change in zip(batches, applied, strict=True):
-            self._commit(batch.work, change)
+            if (aside := batch.work.commit(change)) is not None:
+                self._works.append(aside)
             await asyncio.sleep(0)  # it is sent while the next is packed
-
-    def _commit(self, work: Work, change: Changes) -> None:
-        aside = work.commit(change)
-        if aside is not None:
-            self._works.append(aside)
 
     async def _apply_alone(self, work: Work) -> None:
         """Apply a few entries that may fail, apart from all others."""
@@ -228,9 +220,9 @@ class Cycle:
 
     async def _load_missing(self, batch: PartitionBatch) -> None:
         """Load the series of the batch that are not in memory, in one round trip."""
-        partition = batch.tenure.partition
         if not batch.unseen.series:
             return
+        partition = batch.tenure.partition
         fields = [keys.series(device, metric) for device, metric in batch.unseen.series]
         wanted = [
             (keys.state(partition), fields),
@@ -270,7 +262,8 @@ class Cycle:
         if columns is None or folded is None:
             return changes.counts_only(batch.sorted)
         late = folded.late[(folded.late >= first) & (folded.late < first + len(batch.rows))]
-        readings = late_readings(columns, late - first)
+        # The readings that have a value which the fold found late.
+        readings = len(np.unique(columns.reading[late - first])) if len(late) else 0
         partition = batch.tenure.partition
         return changes.from_fold(batch.sorted, readings, self._table, partition, folded)
 

@@ -65,11 +65,9 @@ def columns(blocks: list[RawBlock]) -> Columns:
     """
     try:
         parts = _parts(blocks)
-        if len(parts) != 1:
-            parts = [_joined(parts)]
+        part = parts[0] if len(parts) == 1 else _joined(parts)
     except (ValueError, TypeError, OverflowError) as error:
         raise BadFrame(f"not the readings of a frame: {error}") from error
-    part = parts[0]
     if len(part.values) == 0:
         raise BadFrame("the frame contains no readings")
     if not np.isfinite(part.values).all():

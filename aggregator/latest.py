@@ -46,11 +46,7 @@ def averages(part: Records) -> list[float]:
     return means
 
 
-def update(
-    documents: Iterable[Document],
-    metrics: Iterable[str],
-    part: Records,
-) -> list[Document]:
+def update(documents: Iterable[Document], metrics: Iterable[str], part: Records) -> list[Document]:
     """Write current and average of each series of `part` into its device's document.
 
     Returns the documents that changed, each once.
@@ -68,8 +64,7 @@ def update(
         touched[id(document)] = document
     changed = list(touched.values())
     times = np.array([d.newest_ms for d in changed], "M8[ms]")
-    for document, text in zip(
-        changed, np.datetime_as_string(times, timezone="UTC").tolist(), strict=True
-    ):
+    texts = np.datetime_as_string(times, timezone="UTC").tolist()
+    for document, text in zip(changed, texts, strict=True):
         document.body["recorded_at"] = text
     return changed

@@ -12,16 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from aggregator.groups import Ints
-from tributary.model.aggregate import (
-    CLOSED_CELL,
-    OVERFLOW_CELL,
-    Records,
-    Summary,
-    clear,
-    closed,
-    merge,
-    opened,
-)
+from tributary.model import aggregate
+from tributary.model.aggregate import CLOSED_CELL, OVERFLOW_CELL, Records, Summary
 from tributary.model.window import Window
 
 
@@ -64,7 +56,7 @@ class Overflow:
     def merge(self, number: int, rows: Ints, slots: Ints, more: Summary) -> None:
         """Merge summaries into slots of a window; missing slots are added."""
         cells = np.zeros(len(rows), CLOSED_CELL)
-        clear(cells)
+        aggregate.clear(cells)
         for position, (row, slot) in enumerate(zip(rows.tolist(), slots.tolist(), strict=True)):
             held = self._cells.get(row)
             if held is None:
@@ -73,9 +65,9 @@ class Overflow:
             if is_it.any():
                 cells[position] = held["cell"][is_it][0]
                 self._cells[row] = held[~is_it]
-        open_cells = opened(cells)
-        merge(open_cells, more)
-        self.move(number, rows, slots, closed(open_cells))
+        open_cells = aggregate.opened(cells)
+        aggregate.merge(open_cells, more)
+        self.move(number, rows, slots, aggregate.closed(open_cells))
 
     def prune(self, rows: Ints, first: Ints) -> None:
         """Drop slots older than `first`, which has one row per row and one column per window."""

@@ -35,7 +35,7 @@ class Moves(NamedTuple):
         part: Records,
         newest_before: Ints,
         groups: Groups,
-        horizon: Horizon | None = None,
+        horizon: Horizon | None,
     ) -> Self:
         """The step from the newest reading before the batch to the newest one after it."""
         slots_ms = np.array([window.slot_ms for window in layout.windows])
@@ -81,13 +81,9 @@ class Moves(NamedTuple):
         before, after = self.before[moved, number, None], self.after[moved, number, None]
         slots = before - window.slots + np.arange(window.slots + 1)  # the last is the open one
         rows = rows[moved]
-        cells = np.concatenate(
-            [
-                ring_state[window.name][rows[:, None], slots[:, :-1] % window.slots],
-                closed(self.open[moved, number])[:, None],
-            ],
-            axis=1,
-        )
+        in_rings = ring_state[window.name][rows[:, None], slots[:, :-1] % window.slots]
+        last = closed(self.open[moved, number])[:, None]
+        cells = np.concatenate([in_rings, last], axis=1)
         leaves = (slots < after - window.slots) & (slots >= self.horizon.first(window, after))
         leaves &= cells["count"] > 0
         series, column = np.nonzero(leaves)
@@ -130,9 +126,8 @@ class Moves(NamedTuple):
         gone = ~is_open & ~kept
         if self.horizon is not None and gone.any():
             needed = gone & (slot >= self.horizon.first(window, after))
-            self.horizon.overflow.merge(
-                number, rows[series[needed]], slot[needed], merged.at(needed)
-            )
+            at_rows, more = rows[series[needed]], merged.at(needed)
+            self.horizon.overflow.merge(number, at_rows, slot[needed], more)
             changed[series[needed]] = True
             gone &= ~needed
         return np.repeat(gone, counts), changed

@@ -17,16 +17,15 @@ if TYPE_CHECKING:
 def _run(settings: Settings) -> None:
     import uvloop
 
-    uvloop.run(_work(settings))
-
-
-async def _work(settings: Settings) -> None:
     from aggregator.worker import Worker
 
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Worker(settings).run(stop)
+    async def work() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await Worker(settings).run(stop)
+
+    uvloop.run(work())
 
 
 def _is_ready(client: redis.Redis, settings: Settings) -> bool:

@@ -106,10 +106,7 @@ class Table:
 
     def packed_rings(self, rows: NDArray[np.int64]) -> list[bytes]:
         """The closed slots of each row, as they are stored."""
-        if len(rows) == 0:
-            return []
-        size, packed = self.layout.rings.itemsize, self.rings[rows].tobytes()
-        found = [packed[i : i + size] for i in range(0, len(packed), size)]
+        found = packed_records(self.rings[rows])
         if not self.overflow:
             return found
         more = map(self.overflow.packed, rows.tolist())
@@ -161,6 +158,13 @@ class Table:
         if self._document_rows[series[0]] == 0:
             del self._document_rows[series[0]]
             self.documents.pop(series[0], None)  # absent if loading it failed
+
+
+def packed_records(records: Records) -> list[bytes]:
+    """The bytes of each record."""
+    size, packed = records.itemsize, records.tobytes()
+    step = size or 1  # without windows, there are no bytes
+    return [packed[i : i + size] for i in range(0, len(packed), step)]
 
 
 def _fill(records: Records, rows: list[int], packed: list[bytes | None], empty: Records) -> None:

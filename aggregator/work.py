@@ -7,13 +7,19 @@ partition has at most one entry that is begun; another large one waits for it.
 
 from __future__ import annotations
 
+import numpy as np
+
 from aggregator.account import Progress, Sorted, bury, bury_rest, sort_out
 from aggregator.attempts import Attempt
 from aggregator.changes import Changes
 from aggregator.decode import Entry
+from aggregator.groups import Ints
 from aggregator.large import Large
 from aggregator.parts import Parts
+from aggregator.table import Unseen
 from aggregator.tenure import Tenure
+
+_NO_ROWS: Ints = np.empty(0, np.int64)
 
 
 class Work:
@@ -92,8 +98,7 @@ class Work:
 
         `taken`: all of it, or a slice, as `next` returned it.
         """
-        if self._large is None:
-            self._large = _sliceable(self.parts.next[0], taken)
+        self._large = self._large or _sliceable(self.parts.next[0], taken)
         if self._large is None:
             return taken
         self._is_stepping_aside = True
@@ -144,6 +149,21 @@ class Work:
         (self.tenure.commit_part if self.parts or self.is_aside else self.tenure.commit)(change)
         self._is_stepping_aside = False
         return aside
+
+
+class PartitionBatch:
+    """What one turn takes from the work of one partition."""
+
+    def __init__(self, work: Work, sorted_: Sorted, decoded_bytes: int) -> None:
+        self.work = work
+        self.decoded_bytes = decoded_bytes
+        self.tenure = work.tenure
+        self.sorted = sorted_
+        self.columns = sorted_.columns  # the values to fold, if any
+        self.values = 0 if self.columns is None else len(self.columns.values)
+        self.unseen = Unseen([], [])
+        self.loaded: list[list[bytes | None]] = [[], [], []]  # the stored values of `unseen`
+        self.rows = _NO_ROWS  # of the table, one per value
 
 
 def _sliceable(entry: Entry, whole: Sorted) -> Large | None:

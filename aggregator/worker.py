@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import socket
 
@@ -35,6 +36,7 @@ class Worker:
         self._outage = Outage("redis")
         self._ages_ms: dict[str, int] = {}  # since the last heartbeat of each worker
         self._beaten_at_s = 0.0  # when `_ages_ms` was read, time of the loop
+        self._silent_ms = MISSED_HEARTBEATS * settings.heartbeat_ms  # of a dead worker
         self._doubt_s = (MISSED_HEARTBEATS + 2) * settings.heartbeat_ms / 1000
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -65,21 +67,15 @@ class Worker:
         interval_s = self._settings.heartbeat_ms / 1000
         while True:
             try:
-                pipe = await self._nodes.open(keys.WORKERS)
-                await self._beat_on(pipe, interval_s)
+                with contextlib.closing(await self._nodes.open(keys.WORKERS)) as pipe:
+                    while True:
+                        self._assign(await self._beat(pipe))
+                        await asyncio.sleep(interval_s)
             except Misconfigured:
                 raise
             except TributaryError as error:
                 self._outage.begin(error)
                 await asyncio.sleep(interval_s)
-
-    async def _beat_on(self, pipe: Pipe, interval_s: float) -> None:
-        try:
-            while True:
-                self._assign(await self._beat(pipe))
-                await asyncio.sleep(interval_s)
-        finally:
-            pipe.close()
 
     async def _beat(self, pipe: Pipe) -> set[str]:
         try:
@@ -87,13 +83,11 @@ class Worker:
                 command = scripts.heartbeat(self.id, forget_after_ms=FORGET_WORKER_MS)
                 reply = await pipe.call(*command)
         except TimeoutError:
-            pipe.close()
             raise ConnectionGone(f"no reply to a heartbeat in {_REPLY_TIMEOUT_S} s") from None
-        silent_ms = MISSED_HEARTBEATS * self._settings.heartbeat_ms
         members = zip(reply[::2], reply[1::2], strict=True)
         self._ages_ms = {id_.decode(): age_ms for id_, age_ms in members}
         self._beaten_at_s = asyncio.get_running_loop().time()
-        return {id_ for id_, age_ms in self._ages_ms.items() if age_ms <= silent_ms}
+        return {id_ for id_, age_ms in self._ages_ms.items() if age_ms <= self._silent_ms}
 
     async def _has_ended(self, worker: str) -> bool:
         """Whether another aggregator has ended; it takes some heartbeats to find out.
@@ -102,17 +96,14 @@ class Worker:
         """
         if worker == self.id:
             return False
-        loop, silent_ms = (
-            asyncio.get_running_loop(),
-            MISSED_HEARTBEATS * self._settings.heartbeat_ms,
-        )
+        loop = asyncio.get_running_loop()
         began_s = loop.time()
         while loop.time() < began_s + self._doubt_s:
             await asyncio.sleep(self._settings.heartbeat_ms / 2000)
             if self._beaten_at_s <= began_s:
                 continue
-            age_ms = self._ages_ms.get(worker, silent_ms + 1)
-            if age_ms > silent_ms:
+            age_ms = self._ages_ms.get(worker, self._silent_ms + 1)
+            if age_ms > self._silent_ms:
                 return True
             if age_ms < (self._beaten_at_s - began_s) * 1000:
                 return False
@@ -145,9 +136,8 @@ class Worker:
                 raise error
             if isinstance(error, Superseded):
                 failures = 0
-                logger.bind(action="superseded", partition=partition, reason=str(error)).debug(
-                    "tenure ended"
-                )
+                log = logger.bind(action="superseded", partition=partition, reason=str(error))
+                log.debug("tenure ended")
             else:
                 self._outage.begin(error)
             await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
@@ -155,9 +145,8 @@ class Worker:
     async def _run_tenure(self, partition: int) -> Tenure:
         """Run one tenure, from its connection to its end."""
         pipe = await self._nodes.open(keys.meta(partition))
-        tenure = Tenure(
-            partition, pipe, self.id, self._cycle.arrive, self._settings.read_max_entries
-        )
+        read_max = self._settings.read_max_entries
+        tenure = Tenure(partition, pipe, self.id, self._cycle.arrive, read_max)
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT_S + self._doubt_s):
                 await tenure.begin(self._has_ended)
@@ -173,10 +162,8 @@ class Worker:
     async def _deregister(self) -> None:
         """Remove the heartbeat, so that others need not wait until it is too old."""
         try:
-            pipe = await self._nodes.open(keys.WORKERS)
-            await pipe.call("ZREM", keys.WORKERS, self.id)
-            pipe.close()
+            with contextlib.closing(await self._nodes.open(keys.WORKERS)) as pipe:
+                await pipe.call("ZREM", keys.WORKERS, self.id)
         except TributaryError as error:
-            logger.bind(action="deregister_failed", reason=str(error)).warning(
-                "could not deregister"
-            )
+            log = logger.bind(action="deregister_failed", reason=str(error))
+            log.warning("could not deregister")

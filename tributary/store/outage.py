@@ -25,15 +25,13 @@ class Outage:
         """It is unavailable; only the first call is logged."""
         if self._began_at_s is None:
             self._began_at_s = self._clock_s()
-            logger.bind(action="outage_began", of=self._of, reason=str(reason)).error(
-                "outage began"
-            )
+            log = logger.bind(action="outage_began", of=self._of, reason=str(reason))
+            log.error("outage began")
 
     def end(self) -> None:
         """It is available again."""
         if self._began_at_s is not None:
             lasted_s = self._clock_s() - self._began_at_s
             self._began_at_s = None
-            logger.bind(action="outage_ended", of=self._of, lasted_s=round(lasted_s, 3)).info(
-                "outage ended"
-            )
+            log = logger.bind(action="outage_ended", of=self._of, lasted_s=round(lasted_s, 3))
+            log.info("outage ended")
