@@ -25,6 +25,7 @@ _GENERATED = (
     bodies.WholeDevice,
     bodies.MetricWindow,
     bodies.History,
+    bodies.RoomAverage,
     Status,
     ErrorBody,
 )

@@ -134,6 +134,15 @@ class MetricWindow(_OfMetric):
     to: Time
 
 
+class RoomAverage(_Body):
+    """The average temperature of a room, and the time that it covers."""
+
+    average_temperature: Annotated[float | None, Meta(description="Null without a reading")]
+    count: Count
+    from_: Time = msgspec.field(name="from")
+    to: Time
+
+
 class History(_OfMetric):
     """The slots of a metric, oldest first, including those without readings."""
 

@@ -96,6 +96,13 @@ def metric_window(view: View, wanted: MetricRequest) -> bodies.MetricWindow:
     return bodies.MetricWindow(*_head(view, wanted), *msgspec.structs.astuple(window))
 
 
+def room_average(view: View, series: Series | None, span: Span, now_ms: int) -> bodies.RoomAverage:
+    """The average of a room; without readings, null and a count of 0."""
+    unpacked = None if series is None else series.unpacked
+    window = query.window(view.layout, unpacked, span.window, now_ms, span.length_ms)
+    return bodies.RoomAverage(window.mean, window.count, window.from_, window.to)
+
+
 def history(view: View, wanted: MetricRequest) -> bodies.History:
     """The slots of a metric."""
     slots = query.history(view.layout, *wanted.slots)

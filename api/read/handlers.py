@@ -42,7 +42,14 @@ def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
     metric = f"{devices}/<path:device>/metrics/<metric>"
     routes.add_url_rule(metric, view_func=handlers.metric)
     routes.add_url_rule(f"{metric}/history", view_func=handlers.history)
+    routes.add_url_rule(
+        "/api/v1/buildings/<building>/rooms/<room>/temperatures/average",
+        view_func=handlers.room_average,
+    )
     return routes
+
+
+TEMPERATURE = "temperature"  # the metric of rooms
 
 
 class _Handlers(NamedTuple):
@@ -114,6 +121,17 @@ class _Handlers(NamedTuple):
     def history(self, device: str, metric: str) -> Response:
         """`GET /api/v1/devices/{device}/metrics/{metric}/history`."""
         return self._of_metric(device, metric, parameters.HISTORY_DEFAULT, build.history)
+
+    def room_average(self, building: str, room: str) -> Response:
+        """`GET /api/v1/buildings/{building}/rooms/{room}/temperatures/average`."""
+        text = request.args.get("duration", parameters.WINDOW_DEFAULT)
+        span = parameters.span(text, self.view.layout, "duration")
+        device = f"{building}/{room}"
+        _check_device(device)
+        _, packed = self.store.device(device, [TEMPERATURE])
+        series = build.unpack(self.view, device, [TEMPERATURE], packed)
+        average = build.room_average(self.view, series[0] if series else None, span, utc_ms())
+        return flask_app.json_response(average)
 
     def _of_metric(
         self,

@@ -68,8 +68,8 @@ def check_unit(metric: str, preference: UnitPreference) -> None:
         raise _invalid("unit", wanted, f"a unit for {metric!r:.80}, whose unit is {unit}")
 
 
-def span(text: str, layout: Layout) -> Span:
-    """A duration that is not longer than the longest window."""
+def span(text: str, layout: Layout, name: str = "window") -> Span:
+    """A duration that is not longer than the longest window; `name` is that of the parameter."""
     try:
         length_ms = parse_duration_ms(text)
     except ValueError:
@@ -77,7 +77,7 @@ def span(text: str, layout: Layout) -> Span:
     number = query.narrowest(layout, length_ms) if length_ms else None
     if number is None:
         longest = layout.windows[-1].name if layout.windows else "0s: no windows are kept"
-        raise _invalid("window", text, f"a duration like 15m, at most {longest}")
+        raise _invalid(name, text, f"a duration like 15m, at most {longest}")
     return Span(text, length_ms, number)
 
 

@@ -22,6 +22,7 @@ from tributary.model.window import Window
 
 _EMPTY_CELL = (0, 0.0, 0.0, 0.0, 0.0)
 _Values = tuple[int, float | None, float | None, float | None, float | None]
+_NO_VALUES: _Values = (0, None, None, None, None)
 
 
 class Series(NamedTuple):
@@ -60,7 +61,7 @@ def _merged(cells: Records) -> _Values:
     cells = cells[cells["count"] > 0]
     count = int(cells["count"].sum())
     if count == 0:
-        return 0, None, None, None, None
+        return _NO_VALUES
     low, high = float(cells["min"].min()), float(cells["max"].max())
     unit = exponents(low, high)
     means = np.ldexp(cells["mean"], -unit)
@@ -93,7 +94,7 @@ def total(series: Series) -> bodies.Statistics:
 
 
 def window(
-    layout: Layout, series: Series, number: int, now_ms: int, length_ms: int | None = None
+    layout: Layout, series: Series | None, number: int, now_ms: int, length_ms: int | None = None
 ) -> bodies.Window:
     """Statistics over the slots that overlap [now - length, now], and the time they cover.
 
@@ -102,7 +103,7 @@ def window(
 
     Args:
         layout: of the deployment.
-        series: to read.
+        series: to read; None: there are no readings.
         number: index of the window whose slots to use.
         now_ms: current time, UTC.
         length_ms: at most the length of the window, which is the default.
@@ -110,10 +111,12 @@ def window(
     width = layout.windows[number]
     length_ms = width.length_ms if length_ms is None else length_ms
     first, last = (now_ms - length_ms) // width.slot_ms, now_ms // width.slot_ms
-    cells, held = _slots(series, width, number)
-    covered = cells[(held >= first) & (held <= last)]
+    values = _NO_VALUES
+    if series is not None:
+        cells, held = _slots(series, width, number)
+        values = _merged(cells[(held >= first) & (held <= last)])
     from_ = reading.rfc3339(max(0, first * width.slot_ms))
-    return bodies.Window(*_merged(covered), from_, reading.rfc3339(now_ms))
+    return bodies.Window(*values, from_, reading.rfc3339(now_ms))
 
 
 def history(

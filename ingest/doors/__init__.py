@@ -2,9 +2,11 @@
 
 from ingest.doors.door import Door
 from ingest.doors.record import RecordDoor
+from ingest.doors.rooms import RoomsDoor
 from ingest.doors.sensor_logger import SensorLoggerDoor
 
 DOORS: tuple[Door, ...] = (
     RecordDoor(),
     SensorLoggerDoor(),
+    RoomsDoor(),
 )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from api.openapi.doors import sensor_logger
+from api.openapi.doors import rooms, sensor_logger
 from tributary.settings import Settings
 
 # A new door adds its `paths` here, and `NAME.json` beside its module.
-_DOORS: tuple[Callable[[Settings], dict[str, Any]], ...] = (sensor_logger.paths,)
+_DOORS: tuple[Callable[[Settings], dict[str, Any]], ...] = (
+    sensor_logger.paths,
+    rooms.paths,
+)
 
 
 def paths(settings: Settings) -> dict[str, Any]:

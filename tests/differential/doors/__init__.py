@@ -20,4 +20,13 @@ DOORS: dict[str, Callable[[Generator], Request]] = {
         [b"/sensor_data", b"/sensor_data?token=x", b"/sensor_data/x", b"/sensor_data/%20"],
         json_bodies.sensor_logger,
     ),
+    "rooms": json_bodies.door(
+        [
+            b"/api/v1/buildings/b/rooms/r/temperatures",
+            b"/api/v1/buildings/b/rooms/r/temperatures?token=x",
+            b"/api/v1/buildings/b%20b/rooms/r/temperatures",
+            b"/api/v1/buildings/b/rooms/r/temperatures/average",
+        ],
+        json_bodies.room,
+    ),
 }

@@ -107,3 +107,16 @@ def sensor_logger(rng: random.Random) -> Any:
         for _ in range(rng.choice([1, 1, 2]))
     ]
     return messages if len(messages) > 1 or rng.random() < 0.1 else messages[0]
+
+
+def room(rng: random.Random) -> Any:
+    """A temperature of a room."""
+    times = [
+        "2026-01-01T00:00:00",
+        "2026-01-01 00:00:00.25",
+        "2026-01-01T00:00:00Z",
+        "today",
+        _T_MS,
+    ]
+    recorded = rng.choice([{}, {"recorded_at": rng.choice(times)}])
+    return {"temperature": rng.choice([21.5, "21.5", True, None, "x"]), **recorded}
