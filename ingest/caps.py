@@ -49,7 +49,8 @@ class _Room(NamedTuple):
         """The kind of cap that this many new ones would exceed, or None."""
         if series > self.series:
             return "series"
-        return "devices" if devices > self.devices else None
+        # Without a new device, it does not matter that room is negative until the next refresh.
+        return "devices" if devices and devices > self.devices else None
 
 
 class Caps:
