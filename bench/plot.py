@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench import openloop
 from bench.device_counts import DeviceCounts
@@ -16,8 +14,10 @@ from bench.latency import HalfLoad
 from bench.memory_growth import MemoryGrowth
 from bench.rounds import Sample, median_rates
 
-mpl.use("Agg")
-Panel = Callable[[Axes], None]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    Panel = Callable[[Axes], None]
 _TRIBUTARY, _OTHER = "#0b6e99", "#8a8d91"
 _COLORS = {
     "Tributary": _TRIBUTARY,
@@ -31,6 +31,8 @@ _COLORS = {
 
 def write(path: Path, title: str, panels: Sequence[Panel]) -> Path:
     """Write a PNG with two panels per row."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow
+
     rows = -(-len(panels) // 2)
     figure = Figure(figsize=(11, 3.8 * rows), layout="constrained", dpi=110)
     figure.suptitle(title, fontsize=10)
