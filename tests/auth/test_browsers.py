@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
+from support.processes import Server
 from support.webs import Web
 
 from tributary import settings
@@ -86,12 +87,14 @@ def test_an_invalid_public_host_is_a_settings_error(text: str):
         settings.load({"TRIBUTARY_PUBLIC_HOSTS": f"fine.example,{text}"})
 
 
-@pytest.fixture(params=[True, False], ids=["lane", "flask"])
-def web(request: pytest.FixtureRequest, change: Callable[..., Settings]) -> Iterator[Web]:
-    listed = "https://app.example"
-    running = Web(change(lane=request.param, public_hosts="known.example", cors_origins=listed))
+@pytest.fixture(scope="module", params=[True, False], ids=["lane", "flask"])
+def web(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    server = Server(tmp_path_factory.mktemp("redis"))
+    hosts = {"public_hosts": "known.example", "cors_origins": "https://app.example"}
+    running = Web(Settings(redis_url=server.url, lane=request.param, **hosts))
     yield running
     running.close()
+    server.close()
 
 
 PATHS = (

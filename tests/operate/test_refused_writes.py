@@ -19,17 +19,6 @@ from tributary.settings import Settings
 Start = Callable[..., Server]
 
 
-def listening(server: Server) -> int:
-    server.client.config_set("port", "0")
-    for port in range(20_000, 30_000):
-        try:
-            server.client.config_set("port", str(port))
-        except redis.ResponseError:
-            continue
-        return port
-    raise AssertionError("no free port")
-
-
 def is_following(replica: Server) -> bool:
     return replica.client.info("replication").get("master_link_status") == "up"
 
@@ -43,7 +32,7 @@ def test_the_status_of_a_replica_has_counts_and_the_reason(own_server: Start, ru
     master = own_server(repl_diskless_sync_delay="0")
     url = pipeline.ingest(run, Settings(redis_url=master.url))
     assert request(url, "POST", "/record", {"speed": 1}, {})[0] == 200
-    replica = own_server(replicaof=f"127.0.0.1 {listening(master)}")
+    replica = own_server(replicaof=f"127.0.0.1 {master.listen()}")
     wait_until(lambda: is_following(replica), "the replica to follow")
     process = tributary("status", "--redis-url", replica.url)
     assert process.end() == 1
@@ -54,7 +43,7 @@ def test_the_status_of_a_replica_has_counts_and_the_reason(own_server: Start, ru
 @pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
 def test_readyz_reports_that_no_replica_acknowledges(own_server: Start, run: Run, *, lane: bool):
     master = own_server(appendfsync="always", repl_diskless_sync_delay="0")
-    replica = own_server(replicaof=f"127.0.0.1 {listening(master)}")
+    replica = own_server(replicaof=f"127.0.0.1 {master.listen()}")
     wait_until(lambda: is_following(replica), "the replica to follow")
     wait_until(
         lambda: readiness.no_acknowledging_replica(master.client.info("replication")) is None,

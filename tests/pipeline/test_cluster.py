@@ -102,20 +102,6 @@ def test_a_master_dies_and_its_replica_takes_over(
     client.close()
 
 
-@pytest.mark.parametrize("replicas", [0])
-def test_finds_the_other_nodes_if_one_is_down(cluster: Cluster, replicas: int):
-    nodes = Nodes(cluster.url, timeout_ms=1000)
-    names = [keys.meta(partition) for partition in range(16)]
-
-    async def seen() -> set[str]:
-        before = await nodes.urls(names)
-        cluster.masters[0].process.kill()
-        assert await nodes.urls(names) == before
-        return set(before)
-
-    assert len(asyncio.run(seen())) == len(cluster.masters)
-
-
 def seconds_until_back(run: Run, cluster: Cluster, settings: Settings) -> dict[str, float]:
     """Kill the node that `redis_url` names first; return the seconds until each request succeeds again."""
     environ = pipeline.environ(settings)
@@ -167,7 +153,9 @@ def test_everything_recovers_when_the_node_in_the_url_has_died(
 
 
 @pytest.mark.parametrize("replicas", [0])
-def test_connects_through_any_of_several_seeds(run: Run, cluster: Cluster, replicas: int):
+def test_connects_through_any_of_several_seeds_and_finds_the_other_nodes(
+    run: Run, cluster: Cluster, replicas: int
+):
     ports = [node.port for node in cluster.masters]
     closed = f"127.0.0.1:1,127.0.0.1:{ports[1]},127.0.0.1:{ports[0]}"
     settings = Settings(redis_url=f"redis://{closed}/0", heartbeat_ms=100)
@@ -176,3 +164,13 @@ def test_connects_through_any_of_several_seeds(run: Run, cluster: Cluster, repli
     assert request(url, "POST", "/record", {"device": "a", "speed": 1}, {})[0] == 200
     wait_until(lambda: pipeline.drained(settings), "the reading to be applied")
     assert run("status", "--redis-url", settings.redis_url).end() == 0
+    nodes = Nodes(cluster.url, timeout_ms=1000)
+    names = [keys.meta(partition) for partition in range(16)]
+
+    async def seen() -> set[str]:
+        before = await nodes.urls(names)
+        cluster.masters[0].process.kill()
+        assert await nodes.urls(names) == before
+        return set(before)
+
+    assert len(asyncio.run(seen())) == len(cluster.masters)

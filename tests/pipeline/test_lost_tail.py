@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from support import pipeline
@@ -28,16 +27,12 @@ def own(own_server: Start) -> Server:
 @contextmanager
 def losing_the_tail(server: Server) -> Iterator[None]:
     """Kill the server, and remove from its file what was written meanwhile."""
-    file = max(_data_dir(server).glob("appendonlydir/*.incr.aof"))
+    file = server.append_only_file
     size_bytes = file.stat().st_size
     yield
     server.kill()
     os.truncate(file, size_bytes)
     server.start()
-
-
-def _data_dir(server: Server) -> Path:
-    return Path(server.url.removeprefix("unix://")).parent
 
 
 def post(url: str, readings: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,14 @@ from pathlib import Path
 import pytest
 from faults import tree
 from support.pipeline import Load, environ
-from support.processes import Deployment, Process, Server, sigint_ignored, tributary
+from support.processes import (
+    Deployment,
+    Process,
+    Server,
+    free_port,
+    sigint_ignored,
+    tributary,
+)
 from support.waiting import wait_until
 
 from tributary.settings import Settings
@@ -27,11 +33,6 @@ def children(pid: int) -> list[int]:
         return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.slow
@@ -49,17 +50,6 @@ def test_workers_exit_with_their_master(
         master.signal(number)
         master.end()
         assert not tree.left_behind(mark, tmp_path, port)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stops_in_order_when_started_with_sigint_ignored(
-    run: Run, tmp_path: Path, number: signal.Signals
-):
-    with sigint_ignored():
-        up = run("up", "--port", "0", "--data-dir", str(tmp_path / "data"))
-    up.wait_for(tree.READY)
-    up.signal(number)
-    assert up.end() == 0, up.text
 
 
 def test_stops_during_startup_with_sigint_ignored(run: Run, tmp_path: Path):

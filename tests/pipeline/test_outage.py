@@ -5,19 +5,18 @@ from __future__ import annotations
 import http.client
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
 import redis
 from support import pipeline
-from support.processes import Process, Server, request, stopped
+from support.processes import Process, Server, request, stopped, tributary
 from support.waiting import wait_until
 
 from tributary.settings import Settings
 
 Run = Callable[..., Process]
-SERVING = re.compile(r"at=(http://\S+)")
 
 
 @pytest.fixture
@@ -25,10 +24,22 @@ def server(own_server: Callable[..., Server]) -> Server:
     return own_server()
 
 
-@pytest.fixture(params=[True, False], ids=["lane", "flask"])
-def settings(server: Server, request: pytest.FixtureRequest) -> Settings:
-    lane = request.param
-    return Settings(redis_url=server.url, heartbeat_ms=100, redis_timeout_ms=300, lane=lane)
+@pytest.fixture
+def settings(server: Server) -> Settings:
+    return Settings(redis_url=server.url, heartbeat_ms=100)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["lane", "flask"])
+def recovering(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[tuple[Server, str]]:
+    """A server, and the URL of an ingest role that uses it; both work after each test."""
+    server = Server(tmp_path_factory.mktemp("redis"))
+    settings = Settings(redis_url=server.url, redis_timeout_ms=300, lane=request.param)
+    process = tributary("ingest", "--port", "0", environ=pipeline.environ(settings))
+    yield server, pipeline.serving(process)
+    process.kill()
+    server.close()
 
 
 def post(url: str) -> http.client.HTTPResponse:
@@ -40,10 +51,8 @@ def post(url: str) -> http.client.HTTPResponse:
     return response
 
 
-def test_responds_with_503_while_redis_is_down_and_recovers(
-    server: Server, settings: Settings, run: Run
-):
-    url = pipeline.ingest(run, settings)
+def test_responds_with_503_while_redis_is_down_and_recovers(recovering: tuple[Server, str]):
+    server, url = recovering
     assert post(url).status == 200
     server.kill()
     response = post(url)
@@ -58,27 +67,23 @@ def test_responds_with_503_while_redis_is_down_and_recovers(
     wait_until(lambda: post(url).status == 200, "the role to accept again")
 
 
-def test_responds_with_503_within_the_timeout_if_redis_hangs(
-    server: Server, settings: Settings, run: Run
-):
-    url = pipeline.ingest(run, settings)
+def test_responds_with_503_within_the_timeout_if_redis_hangs(recovering: tuple[Server, str]):
+    server, url = recovering
     with stopped(server.process):
         assert post(url).status == 503
     wait_until(lambda: post(url).status == 200, "the role to accept again")
 
 
-def test_responds_with_503_if_redis_is_full(server: Server, settings: Settings, run: Run):
-    url = pipeline.ingest(run, settings)
+def test_responds_with_503_if_redis_is_full(recovering: tuple[Server, str]):
+    server, url = recovering
     server.client.config_set("maxmemory", "1")
     assert post(url).status == 503
     server.client.config_set("maxmemory", "0")
     assert post(url).status == 200
 
 
-def test_responds_with_503_and_is_not_ready_if_redis_is_a_replica(
-    server: Server, settings: Settings, run: Run
-):
-    url = pipeline.ingest(run, settings)
+def test_responds_with_503_and_is_not_ready_if_redis_is_a_replica(recovering: tuple[Server, str]):
+    server, url = recovering
     server.client.replicaof("127.0.0.1", "1")
     status, body = request(url, "POST", "/record", {"speed": 1}, {})
     assert (status, body["error"]["code"]) == (503, "unavailable")
@@ -108,7 +113,7 @@ def test_responds_with_503_while_redis_is_loading(own_server: Callable[..., Serv
 def test_the_lane_logs_an_outage_once_with_its_length(server: Server, run: Run):
     settings = Settings(redis_url=server.url)
     process = run("ingest", "--port", "0", environ=pipeline.environ(settings))
-    url = process.wait_for(SERVING)[1]
+    url = pipeline.serving(process)
     server.kill()
     wait_until(lambda: post(url).status == 503, "the outage")
     began_s = time.monotonic()

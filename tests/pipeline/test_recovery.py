@@ -66,39 +66,27 @@ def owners(settings: Settings) -> list[dict]:
     return alive
 
 
-def test_a_destroyed_group_is_created_again_behind_the_last_entry_applied(
-    load: Load, any_server: Server, settings_of: Settings, run: Run
-):
-    start(run, settings_of, 2)
-    for share in (4, 3, 2):
-        load.wait_for(READINGS // share)
-        for partition in range(settings_of.partitions):
-            if any_server.client.exists(keys.readings(partition)):
-                any_server.client.xgroup_destroy(keys.readings(partition), keys.GROUP)
-    verdict = load.verdict(settings_of)
-    assert verdict.is_clean, verdict
-    assert verdict.acknowledged == READINGS
+def destroy_groups(server: Server) -> None:
+    for stream in server.client.scan_iter(keys.readings(0).replace("{0}", "{*}")):
+        server.client.xgroup_destroy(stream, keys.GROUP)
 
 
-def test_recovers_from_a_script_flush(
-    load: Load, any_server: Server, settings_of: Settings, run: Run
-):
-    start(run, settings_of, 2)
-    for share in (4, 3, 2):
-        load.wait_for(READINGS // share)
-        any_server.client.script_flush()
-    verdict = load.verdict(settings_of)
-    assert verdict.is_clean, verdict
+def flush_scripts(server: Server) -> None:
+    server.client.script_flush()
 
 
-def test_a_killed_server_keeps_every_acknowledged_reading(
+def restart(server: Server) -> None:
+    server.kill()
+    server.start()
+
+
+def test_the_workers_survive_destroyed_groups_flushed_scripts_and_a_killed_server(
     load: Load, any_server: Server, settings_of: Settings, run: Run
 ):
     aggregators = start(run, settings_of, 2)
-    for share in (4, 3, 2):
-        load.wait_for(READINGS // share)
-        any_server.kill()
-        any_server.start()
+    for turn, act in enumerate((destroy_groups, flush_scripts, restart) * 3, 2):
+        load.wait_for(READINGS * turn // 12)
+        act(any_server)
     verdict = load.verdict(settings_of)
     assert verdict.is_clean, verdict
     assert verdict.acknowledged == READINGS
@@ -124,38 +112,30 @@ def test_a_suspended_worker_loses_its_partitions_and_does_no_harm_when_resumed(
 
 
 @valkey_only
-def test_a_worker_that_stops_in_order_hands_over_within_1_s(settings_of: Settings, run: Run):
-    first, second = start(run, settings_of, 2)
-    wait_until(lambda: len(owners(settings_of)) == 2, "two aggregators")
-    assert first.stop() == 0
-    wait_until(
-        lambda: [len(o.partitions) for o in owners(settings_of)] == [settings_of.partitions],
-        "the other to own every partition",
-        timeout_s=1.0,
-    )
-    assert second.stop() == 0
-
-
-@valkey_only
-def test_workers_share_the_partitions_and_each_has_one_owner(settings_of: Settings, run: Run):
-    start(run, settings_of, 3)
+def test_each_partition_has_one_owner_and_a_worker_that_stops_hands_over_within_1_s(
+    settings_of: Settings, run: Run
+):
+    first, *others = start(run, settings_of, 3)
     alive = wait_until(lambda: (o := owners(settings_of)) and len(o) == 3 and o, "three workers")
-    owned = sorted(partition for worker in alive for partition in worker.partitions)
-    assert owned == list(range(settings_of.partitions))
+    every = list(range(settings_of.partitions))
+    assert sorted(partition for worker in alive for partition in worker.partitions) == every
     # Owners follow from hashes of random ids: rarely, one of three workers owns nothing.
     assert sum(bool(worker.partitions) for worker in alive) >= 2
+    assert first.stop() == 0
+    wait_until(
+        lambda: sorted(p for o in owners(settings_of) for p in o.partitions) == every,
+        "the others to own every partition",
+        timeout_s=1.0,
+    )
+    assert [other.stop() for other in others] == [0, 0]
 
 
 @valkey_only
-def test_readings_wait_for_the_first_aggregator(load: Load, settings_of: Settings, run: Run):
-    load.wait_for(READINGS)
+def test_readings_wait_for_a_worker_and_sigterm_loses_nothing(
+    load: Load, settings_of: Settings, run: Run
+):
+    load.wait_for(READINGS // 16)
     assert not pipeline.drained(settings_of)
-    start(run, settings_of, 1)
-    assert load.verdict(settings_of).is_clean
-
-
-@valkey_only
-def test_sigterm_under_load_loses_nothing(load: Load, settings_of: Settings, run: Run):
     for share in (8, 4, 2):
         (worker,) = start(run, settings_of, 1)
         wait_until(lambda: owners(settings_of), "the worker to be alive")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
 import signal
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.pipeline import Load
-from support.processes import Deployment, Process
+from support.processes import Deployment, Process, sigint_ignored
 from support.waiting import wait_until
 
 from tributary.operate import status
@@ -71,50 +73,53 @@ def child(up: Deployment, kind: str) -> int:
 
 
 def settings_of(up: Deployment) -> Settings:
-    url = (up.data_dir / "redis.url").read_text().strip()
-    return Settings(redis_url=url)
+    return Settings(redis_url=(up.data_dir / "redis.url").read_text().strip())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stops_in_order_and_keeps_recorded_readings(tmp_path: Path, number: signal.Signals):
-    up = Deployment(tmp_path / "data")
-    assert up.post("/record", {"device": "kept", "speed": 3})[0] == 200
-    descendants(up.process.pid)
-    up.process.signal(number)
-    assert up.process.end() == 0
-    assert not group_of(up.process.pid)
-    again = Deployment(tmp_path / "data")
-    response = wait_until(lambda: again.get("/collect?device=kept")[0] == 200, "the reading")
-    assert response
-    assert again.stop() == 0
+def test_stops_in_order_and_keeps_recorded_readings(tmp_path: Path):
+    starts = (contextlib.nullcontext, sigint_ignored)
+    for turn, (start, number) in enumerate(
+        itertools.product(starts, (signal.SIGTERM, signal.SIGINT))
+    ):
+        with start():
+            up = Deployment(tmp_path / "data")
+        for earlier in range(turn):
+            assert wait_until(
+                lambda up=up, n=earlier: up.get(f"/collect?device=kept-{n}")[0] == 200,
+                "the reading",
+            )
+        assert up.post("/record", {"device": f"kept-{turn}", "speed": 3})[0] == 200
+        descendants(up.process.pid)
+        up.process.signal(number)
+        assert up.process.end() == 0
+        assert not group_of(up.process.pid)
 
 
-@pytest.mark.parametrize("kind", CHILDREN)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
-def test_a_killed_child_is_restarted_and_nothing_is_lost(
-    up: Deployment, kind: str, number: signal.Signals, tmp_path: Path
-):
-    load = Load(up.url, tmp_path / "ledger.jsonl", readings=4000, seed=1)
-    for due in (500, 1500):
-        load.wait_for(due)
-        pid = wait_until(lambda: child(up, kind), f"a {kind}")
+def test_killed_children_are_restarted_and_nothing_is_lost(up: Deployment, tmp_path: Path):
+    kills = list(itertools.product((signal.SIGTERM, signal.SIGKILL), CHILDREN)) * 2
+    load = Load(up.url, tmp_path / "ledger.jsonl", readings=700 * (len(kills) + 1), seed=1)
+    for turn, (number, kind) in enumerate(kills):
+        load.wait_for(500 + 700 * turn)
+        pid = wait_until(lambda kind=kind: child(up, kind), f"a {kind}")
         os.kill(pid, number)
-        wait_until(lambda pid=pid: child(up, kind) not in (0, pid), f"another {kind}")
+        wait_until(
+            lambda kind=kind, pid=pid: child(up, kind) not in (0, pid),
+            f"another {kind} after {number.name}",
+        )
     verdict = load.verdict(settings_of(up))
     load.close()
     assert verdict.is_clean, verdict
-    assert verdict.acknowledged == 4000
-    assert up.process.text.count("child exited") >= 2
+    assert verdict.acknowledged == load.readings
+    assert up.process.text.count("child exited") >= len(kills)
     assert up.stop() == 0
 
 
-def test_leaves_no_orphans_when_it_is_killed(tmp_path: Path):
-    up = Deployment(tmp_path / "data")
+def test_leaves_no_orphans_when_it_is_killed(up: Deployment):
     below = descendants(up.process.pid)
     assert len(below) >= 5
     up.process.kill()
     wait_until(lambda: not group_of(up.process.pid), "all children to exit")
-    again = Deployment(tmp_path / "data")
+    again = Deployment(up.data_dir)
     assert again.stop() == 0
 
 

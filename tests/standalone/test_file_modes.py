@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import Process, request
+from support.processes import READY, Process, request
 
 from tributary.load.journal import Entry, Journal
 from tributary.standalone import private
 from tributary.standalone.embedded_server import EmbeddedServer
 
 Run = Callable[..., Process]
-_READY = re.compile(r"ready on (http://\S+)")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +36,7 @@ def readable_by_others(directory: Path) -> list[str]:
 
 def start_and_stop(run: Run, data_dir: Path) -> str:
     process = run("up", "--port", "0", "--data-dir", str(data_dir))
-    url = process.wait_for(_READY)[1]
+    url = process.wait_for(READY)[1]
     assert request(url, "POST", "/record", {"a": 1}, {})[0] == 200
     assert not [each for each in readable_by_others(data_dir) if "redis.sock" not in each]
     process.signal(signal.SIGTERM)
@@ -46,7 +44,9 @@ def start_and_stop(run: Run, data_dir: Path) -> str:
     return process.text
 
 
-def test_the_data_directory_and_all_its_files_are_private(run: Run, tmp_path: Path):
+def test_all_files_are_private_and_those_of_an_earlier_version_are_tightened(
+    run: Run, tmp_path: Path
+):
     data_dir = tmp_path / "parent" / "data"
     start_and_stop(run, data_dir)
     assert mode(data_dir) == 0o700
@@ -54,11 +54,6 @@ def test_the_data_directory_and_all_its_files_are_private(run: Run, tmp_path: Pa
     names = {path.name for path in data_dir.iterdir()}
     assert {"lock", "redis.conf", "redis.log", "redis.url", "appendonlydir"} <= names
     assert not readable_by_others(data_dir)
-
-
-def test_a_data_directory_of_an_earlier_version_is_tightened(run: Run, tmp_path: Path):
-    data_dir = tmp_path / "data"
-    start_and_stop(run, data_dir)
     for path in (data_dir, *data_dir.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     start_and_stop(run, data_dir)
@@ -80,7 +75,7 @@ def test_a_directory_with_foreign_files_keeps_its_mode(run: Run, tmp_path: Path)
 
 def start_and_stop_shared(run: Run, data_dir: Path) -> str:
     process = run("up", "--port", "0", "--data-dir", str(data_dir))
-    process.wait_for(_READY)
+    process.wait_for(READY)
     assert process.stop() == 0, process.text
     return process.text
 

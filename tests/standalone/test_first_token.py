@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import Process, request, tributary
+from support.processes import READY, Process, request, tributary
 from support.terminals import Terminal
 
 from tributary.standalone import first_token
@@ -16,7 +16,6 @@ from tributary.standalone import first_token
 Run = Callable[..., Process]
 OUTSIDE = "0.0.0.0"
 _SECRET = re.compile(r"trb_[\w-]{43}")
-_READY = re.compile(r"ready on (http://\S+)")
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def test_on_a_terminal_the_first_token_is_shown_once_and_works(
 ):
     first = terminal(*up(tmp_path / "data"))
     screen = first.wait_for("ready on", 60)
-    ready, secret = _READY.search(screen), _SECRET.search(screen)
+    ready, secret = READY.search(screen), _SECRET.search(screen)
     assert ready is not None
     assert secret is not None
     url, header = ready[1], {"Authorization": f"Bearer {secret[0]}"}
@@ -87,7 +86,7 @@ def test_without_a_terminal_it_refuses_and_prints_a_command_that_works(run: Run,
     secret = _SECRET.search(made.text)
     assert secret is not None
     started = run(*up(data_dir))
-    url = started.wait_for(_READY)[1]
+    url = started.wait_for(READY)[1]
     header = {"Authorization": f"Bearer {secret[0]}"}
     assert request(url, "POST", "/record", {"a": 1}, header)[0] == 200
     listed = tributary("token", "list", "--json", "--data-dir", str(data_dir))
@@ -104,7 +103,7 @@ def test_a_token_created_without_a_running_server_is_kept(run: Run, tmp_path: Pa
     assert listed.end() == 0
     assert '"name": "first"' in listed.text
     started = run("up", "--port", "0", *place)
-    started.wait_for(_READY)
+    started.wait_for(READY)
     assert started.stop() == 0
 
 

@@ -25,7 +25,7 @@ from tributary.standalone.embedded_server import EmbeddedServer
 ROOT = Path(__file__).resolve().parents[2]
 # Host names in raw requests of tests; without tokens they must be in `public_hosts`.
 HOSTS = "a,b,here,x"
-_READY = re.compile(r"tributary: ready on (http://\S+)")
+READY = re.compile(r"tributary: ready on (http://\S+)")
 
 
 class Process:
@@ -160,6 +160,21 @@ class Server:
         self.stop()
         self._embedded.lock.close()
 
+    @property
+    def append_only_file(self) -> Path:
+        """The newest one."""
+        folder = Path(self.url.removeprefix("unix://")).parent / "appendonlydir"
+        return max(folder.glob("*.incr.aof"))
+
+    def listen(self) -> int:
+        """Make it listen on a port as well; the port."""
+        self.client.config_set("port", "0")
+        for port in range(20_000, 30_000, 37):
+            with contextlib.suppress(redis.ResponseError):  # the port is in use
+                self.client.config_set("port", str(port))
+                return port
+        raise AssertionError("no free port")
+
     def _answers(self) -> bool:
         try:
             return bool(self.client.ping())
@@ -177,7 +192,7 @@ class Deployment:
         self.process = tributary(
             "up", "--port", "0", "--data-dir", str(data_dir), *arguments, environ=environ
         )
-        self.url = self.process.wait_for(_READY)[1]
+        self.url = self.process.wait_for(READY)[1]
 
     @property
     def redis(self) -> redis.Redis:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from support.pipeline import environ
-from support.processes import HOSTS, Server, free_port, request, tributary
+from support.processes import HOSTS, READY, Server, free_port, request, tributary
 from tributary.settings import Settings
-
-_READY = re.compile(r"tributary: ready on (http://\S+)")
 
 
 class Site:
@@ -26,7 +23,7 @@ class Site:
     def start(self) -> None:
         """Start everything except Redis, always on the same port."""
         self.process = tributary("up", "--port", str(self._port), environ=environ(self.settings))
-        self.url = self.process.wait_for(_READY)[1]
+        self.url = self.process.wait_for(READY)[1]
 
     def stop(self) -> None:
         """Stop everything except Redis."""

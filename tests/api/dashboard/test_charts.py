@@ -1,11 +1,13 @@
-"""Charts and the list show single readings, gaps and implausible values."""
+"""Charts, figures and hidden tabs of the dashboard; a page needs bounded memory."""
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
+from support.processes import request
 from support.site import Site
 from support.waiting import wait_until
 
@@ -34,6 +36,16 @@ _SERIES = """async given => {
   series.seed(given.slot_ms, given.slots);
   given.live.forEach(([t, value]) => series.add(t, value, value));
   return series.columns(given.from ?? 0);
+}"""
+
+_FEED = """async chunks => {
+  const { parser } = await import('/dashboard/sse.js');
+  let events = 0;
+  const feed = parser(() => { events += 1; });
+  try {
+    for (let i = 0; i < chunks.times; i += 1) feed(chunks.text);
+  } catch (error) { return error.message; }
+  return events;
 }"""
 
 
@@ -117,3 +129,170 @@ def test_marks_an_implausible_value_that_the_row_does_not_show(site: Site, pages
     site.post({"device": "many-hot", **values})
     page = pages.open(f"{site.url}/#/?prefix=many-hot", viewport={"width": 390, "height": 800})
     expect(row(page, "many-hot").locator("div.odd")).to_be_visible()
+
+
+def test_a_chart_keeps_three_thousand_live_points(site: Site, pages: Pages):
+    page = pages.open(site.url)
+    kept, last = page.evaluate("""async () => {
+      const { Series } = await import('/dashboard/series.js');
+      const series = new Series();
+      for (let t = 0; t < 20_000; t += 1) series.add(t / 10, t, t);
+      return [series.live.length, series.live.at(-1)[1]];
+    }""")
+    assert kept <= 3_000
+    assert last == 19_999
+
+
+def test_closes_the_connection_on_an_oversized_event(site: Site, pages: Pages):
+    page = pages.open(site.url)
+    chunk = "x" * 100_000
+    for text in (chunk, f"data: {chunk}\n"):
+        assert page.evaluate(_FEED, {"text": text, "times": 20}) == "an event is too large"
+    assert page.evaluate(_FEED, {"text": f"data: {chunk}\n\n", "times": 20}) == 20
+
+
+def test_a_trend_keeps_sixty_values(site: Site, pages: Pages):
+    page = pages.open(site.url)
+    assert (
+        page.evaluate("""async () => {
+      const { Spark } = await import('/dashboard/spark.js');
+      const spark = new Spark();
+      for (let i = 0; i < 1_000; i += 1) spark.add(i);
+      return spark.values.length;
+    }""")
+        == 60
+    )
+
+
+def test_a_list_shows_at_most_fifty_devices(site: Site, pages: Pages):
+    page = pages.open(f"{site.url}/#/?prefix=crowd-")
+    expect(page.get_by_role("status")).to_have_text("Live")
+    site.post([{"device": f"crowd-{n:03}", "n": n} for n in range(150)])
+    expect(page.locator("table.fleet tbody tr")).to_have_count(50)
+    assert page.locator("table.fleet tbody tr").count() == 50
+
+
+def cell(page: Page, name: str) -> Locator:
+    """A value of the health strip."""
+    return page.locator(".health .cell").filter(has_text=name).locator("dd")
+
+
+def test_the_health_strip_shows_rate_workers_and_losses(site: Site, pages: Pages):
+    page = pages.open(site.url)
+    for _ in range(5):
+        site.post({"device": "healthy", "speed": 1})
+    expect(cell(page, "Workers")).to_have_text("1")
+    expect(cell(page, "Refused")).to_have_text("0")
+    expect(cell(page, "Lost")).to_have_text("0")
+    expect(cell(page, "Rate")).to_have_text(re.compile(r"\d+/s"))
+
+
+def test_the_health_strip_shows_a_full_backlog_without_aggregators(own_site: Any, pages: Pages):
+    site = own_site(partitions=1, stream_max_entries=100, aggregators=0)
+    page = pages.open(site.url)
+    expect(cell(page, "Refused")).to_have_text("0")
+
+    def is_refused() -> bool:
+        three = [{"device": "full", "speed": n} for n in range(3)]
+        return request(site.url, "POST", "/record", three, {})[0] == 503
+
+    wait_until(is_refused, "a full backlog")
+    expect(cell(page, "Refused")).to_have_text("3 !")
+    expect(cell(page, "Workers")).to_have_text("0 !")
+
+
+def test_shows_the_units_of_the_catalogue(site: Site, pages: Pages):
+    site.post({"device": "units", "engine_temperature": 90, "speed": 50, "own.idea": 3})
+    page = pages.open(f"{site.url}/#/device/units")
+    for name, unit in (("engine_temperature", "°C"), ("speed", "km/h"), ("own.idea", "")):
+        expect(page.get_by_role("region", name=name).locator(".unit")).to_have_text(unit)
+
+
+def test_a_chart_shows_the_history(site: Site, pages: Pages):
+    minute_s = time.time() // 60 * 60 - 10 * 60
+    for later_s, value in ((1, 80), (2, 82), (301, 85)):
+        site.post({"device": "past", "recorded_at": minute_s + later_s, "speed": value})
+    site.post({"device": "past", "speed": 90})
+    page = pages.open(f"{site.url}/#/device/past")
+    card = page.get_by_role("region", name="speed")
+    expect(card.locator(".current")).to_have_text("90.00")
+    page.get_by_role("radio", name="15m").check()
+    area, tip = card.locator(".u-over"), card.locator(".tip")
+    box = area.bounding_box()
+    assert box is not None
+
+    def tip_text() -> str:
+        area.hover(position={"x": box["width"] * 0.1, "y": box["height"] / 2})
+        area.hover(position={"x": box["width"] * 0.2, "y": box["height"] / 2})
+        return tip.inner_text()
+
+    wait_until(lambda: "average 81.00   80.00 to 82.00" in tip_text(), "the oldest slot")
+
+
+def test_the_decimals_of_a_value_depend_on_its_magnitude(site: Site, pages: Pages):
+    page = pages.open(f"{site.url}/#/?prefix=size-")
+    for name, value, text in (("zero", 0, "0"), ("small", 0.25, "0.25"), ("tiny", 0.012, "0.0120")):
+        site.post({"device": f"size-{name}", "speed": value})
+        line = page.locator("table.fleet tbody tr").filter(has_text=f"size-{name}")
+        expect(line.locator(".current")).to_have_text(text)
+        expect(line.locator(".average")).to_have_text(f"avg {text}")
+
+
+def set_hidden(page: Page, *, hidden: bool) -> None:
+    """Simulate switching tabs: a headless browser considers all tabs visible."""
+    page.evaluate(
+        """hidden => {
+          Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+          document.dispatchEvent(new Event('visibilitychange'));
+        }""",
+        hidden,
+    )
+
+
+def test_the_seventh_tab_loads(site: Site, pages: Pages):
+    first = pages.open(site.url)
+    tabs = [first]
+    for _ in range(6):
+        expect(tabs[-1].get_by_role("status")).to_have_text("Live")
+        set_hidden(tabs[-1], hidden=True)
+        tab = first.context.new_page()
+        tab.goto(site.url)
+        tabs.append(tab)
+    expect(tabs[6].get_by_role("status")).to_have_text("Live")
+    expect(tabs[0].get_by_role("status")).to_have_text("Paused")
+
+
+def test_a_visible_tab_resumes_after_its_last_event(site: Site, pages: Pages):
+    site.post({"device": "tab-1", "speed": 1})
+    page = pages.open("about:blank")
+    requests: list[Any] = []
+    page.on("request", lambda sent: requests.append(sent) if "/v1/live" in sent.url else None)
+    page.goto(f"{site.url}/#/?prefix=tab-")
+    expect(row(page, "tab-1")).to_contain_text("1.00")
+    set_hidden(page, hidden=True)
+    expect(page.get_by_role("status")).to_have_text("Paused")
+    site.post({"device": "tab-1", "speed": 2})
+    site.post({"device": "tab-2", "speed": 3})
+    assert len(requests) == 1
+    set_hidden(page, hidden=False)
+    expect(row(page, "tab-1")).to_contain_text("2.00")
+    expect(row(page, "tab-2")).to_contain_text("3.00")
+    expect(page.get_by_role("status")).to_have_text("Live")
+    assert len(requests) == 2
+    assert re.fullmatch(r"\d+-[0-9a-f]{8}", requests[1].headers["last-event-id"])
+
+
+def test_a_chart_has_no_gap_after_its_tab_was_hidden(site: Site, pages: Pages):
+    site.post({"device": "tab-chart", "speed": 1})
+    page = pages.open(f"{site.url}/#/device/tab-chart")
+    current = page.locator(".metric .current")
+    expect(current).to_have_text("1.00")
+    set_hidden(page, hidden=True)
+    for value in range(2, 6):
+        site.post({"device": "tab-chart", "speed": value})
+    histories: list[str] = []
+    page.on("request", lambda sent: histories.append(sent.url) if "/history" in sent.url else None)
+    set_hidden(page, hidden=False)
+    expect(current).to_have_text("5.00")
+    wait_until(lambda: page.evaluate("1") and histories, "the history of the time in between")
+    expect(page.locator(".stats tbody tr").first).to_contain_text("5")

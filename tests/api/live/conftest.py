@@ -12,7 +12,7 @@ from support.sse import Ear
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A deployment shared by the tests of a module; each uses its own devices."""
     server = Server(tmp_path_factory.mktemp("redis"))
-    running = Site(server)
+    running = Site(server, stale_after_ms=60_000)
     yield running
     running.close()
     server.close()

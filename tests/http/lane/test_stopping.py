@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ from tributary.store import keys
 
 COUNT = 40
 _ESTABLISHED = "01"
-_SERVING = re.compile(r"at=(http://\S+)")
 
 
 def is_read(port: int) -> bool:
@@ -46,7 +44,7 @@ def test_requests_that_wait_for_redis_are_answered_on_sigterm(
         redis_url=server.url, redis_timeout_ms=20_000, partitions=1, public_hosts=HOSTS
     )
     ingest = run("ingest", "--port", "0", environ=pipeline.environ(settings))
-    url = ingest.wait_for(_SERVING)[1]
+    url = pipeline.serving(ingest)
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connected(url)) for _ in range(COUNT)]
         idle = stack.enter_context(connected(url))
