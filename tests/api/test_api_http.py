@@ -1,12 +1,15 @@
-"""The read API over HTTP: collect, the list of devices, one device, health."""
+"""The API over HTTP: collect, the list of devices, one device, health; it matches the document."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from pathlib import Path
+from random import SystemRandom
 
 import msgspec
+import pytest
+from support.fuzz import fuzz
 from support.processes import Deployment
 from support.waiting import wait_until
 
@@ -117,3 +120,12 @@ def test_bodies_have_the_fields_of_their_types_in_order(deployment: Deployment):
         body = deployment.get(path)[1]
         assert list(body) == [field.encode_name for field in msgspec.structs.fields(type_)], path
         msgspec.convert(body, type_)
+
+
+@pytest.mark.slow
+def test_every_response_matches_the_document(deployment: Deployment):
+    deployment.post("/record", [{"device": "car-7", "engine_temperature": 92.3, "speed": 72}])
+    outcome = fuzz(deployment.url, 6, SystemRandom().randrange(1_000_000))
+    assert outcome.is_clean, outcome.text
+    assert outcome.cases > 100
+    assert "action=internal_error" not in deployment.process.text

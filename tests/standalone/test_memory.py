@@ -1,15 +1,18 @@
-"""The memory limit of the embedded server, and what `doctor` reports about memory limits."""
+"""The memory limit and the log of the embedded server, and what `doctor` reports about limits."""
 
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.processes import Deployment
+from support.processes import Deployment, Server
 
 from tributary.operate import diagnostics, machine_memory
 from tributary.settings import Settings
+from tributary.standalone.embedded_server import EmbeddedServer
 
 GIB = 1024**3
 
@@ -51,3 +54,30 @@ def test_doctor_checks_the_memory_limit(max_bytes: int, series_max: int, grade: 
     findings = diagnostics.check_server(info, Settings(series_max=series_max))
     found = [finding for finding in findings if finding.subject == "memory"]
     assert [(f.grade, text in f.text) for f in found] == [(grade, True)]
+
+
+Start = Callable[..., Server]
+_MAX_BYTES = 4_194_304
+
+
+def test_a_large_log_is_rotated_at_startup(own_server: Start):
+    server = own_server()
+    folder = Path(server.url.removeprefix("unix://")).parent
+    log, old = folder / "redis.log", folder / "redis.log.1"
+    server.stop()
+    server.start()
+    assert not old.exists()
+    for filling in (b"a", b"b"):
+        server.stop()
+        log.write_bytes(filling * (_MAX_BYTES + 1))
+        server.start()
+        assert old.read_bytes() == filling * (_MAX_BYTES + 1)
+        assert 0 < log.stat().st_size < _MAX_BYTES
+
+
+def test_a_rotated_log_is_not_a_foreign_file(tmp_path: Path):
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    (folder / "redis.log.1").write_text("rotated")
+    EmbeddedServer(str(folder)).lock.close()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700

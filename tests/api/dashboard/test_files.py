@@ -1,12 +1,15 @@
-"""The files of the page: strict headers, no other hosts, small."""
+"""The files of the page: strict headers, no other hosts, small, closed to other sites."""
 
 from __future__ import annotations
 
 import gzip
 import http.client
 import re
+import shutil
 
 import pytest
+from support import attacks
+from support.programs import needed
 from support.site import Site
 
 from api.dashboard import files
@@ -72,3 +75,14 @@ def test_the_whole_page_is_below_64_kb():
     assert (
         sum(len(file.gzipped) for name, file in FILES.items() if not name.endswith("txt")) < 64_000
     )
+
+
+@pytest.mark.timeout(120)
+def test_a_cross_site_page_can_neither_record_nor_read(site: Site):
+    if shutil.which("chromium-browser") is None:
+        needed("chromium")
+    site.post({"device": "honest", "speed": 1})
+    seen = attacks.play(site.url)
+    assert not {name for name in attacks.stored(site.url) if name.startswith("evil")}, seen
+    assert "unknown_host" in seen["rebinding, read"] or "421" in seen["rebinding, read"]
+    assert "cross_site" in seen["form POST"]

@@ -1,4 +1,4 @@
-"""Live updates over HTTP, with a real server, aggregator and listeners."""
+"""Live updates over HTTP, with a real server, aggregator, listeners and guard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from support.sse import Ear
 from support.waiting import wait_until
 
 from api import app
+from tributary.auth import tokens
+from tributary.auth.tokens import Token
 from tributary.errors import Refused
+from tributary.model.clock import utc_ms
 
 Listen = Callable[..., Ear]
 
@@ -191,3 +194,26 @@ def test_responds_with_501_without_an_event_loop():
     with pytest.raises(Refused, match="--no-lane") as refused:
         app.get_live()
     assert refused.value.status == 501
+
+
+def test_requires_a_token_and_disconnects_within_seconds_of_its_revocation(
+    own_site: Callable[..., Site],
+):
+    site = own_site()
+    now_ms = utc_ms()
+    cars = Token("t1", "cars", "car-*", ("collect", "record"), now_ms)
+    secret = tokens.create(site.server.client, cars)
+    # Until the first token exists, clients on this machine need none.
+    tokens.create(site.server.client, Token("t2", "other", "*", ("collect",), now_ms))
+    wait_until(lambda: site.get("/api/v1/status")[0] == 401, "the guard to know")
+    assert site.get("/api/v1/live?device=car-1")[0] == 401
+    bearer = {"Authorization": f"Bearer {secret}"}
+    assert site.get("/api/v1/status", **bearer)[0] == 200
+    assert site.get("/api/v1/live?device=bus-1", **bearer)[0] == 403
+    ear = Ear(site.url, "?device=car-1", **bearer)
+    assert ear.response.status == 200
+    tokens.revoke(site.server.client, "t1")
+    revoked_s = time.monotonic()
+    wait_until(lambda: ear.has_ended, "the connection to end", 5)
+    assert time.monotonic() - revoked_s < 5
+    ear.close()

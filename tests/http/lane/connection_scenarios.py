@@ -1,4 +1,4 @@
-"""Scenarios that take a connection through its states; see test_connection_states.py."""
+"""Scenarios that take a connection through its states; see test_connection.py."""
 
 from __future__ import annotations
 
