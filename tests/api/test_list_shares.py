@@ -7,8 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import redis
+from support.processes import Reply
 from support.waiting import wait_until
-from support.webs import Reply, Web
+from support.webs import Web
 
 from tributary.auth import tokens
 from tributary.auth.tokens import Token

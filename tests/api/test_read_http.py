@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from support.processes import Deployment
+from support.processes import Deployment, Reply, exchange
 from support.waiting import wait_until
 
 from tributary.model.clock import utc_ms
@@ -27,22 +25,8 @@ description = "A slow metric"
 """
 
 
-class Reply(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: Any
-
-
 def send(url: str, path: str, method: str = "GET", **headers: str) -> Reply:
-    """Send a request; header names have underscores instead of hyphens."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, None, named)
-    response = connection.getresponse()
-    text = response.read()
-    connection.close()
-    names = {name.lower(): value for name, value in response.headers.items()}
-    return Reply(response.status, names, json.loads(text) if text else None)
+    return exchange(url, method, path, **headers)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +153,7 @@ def test_responds_with_304_to_a_matching_etag(up: Deployment, path: str):
     assert first.headers["cache-control"] == "max-age=1"
     reply = wait_until(unchanged, "304")
     assert reply is not None
-    assert reply.body is None
+    assert reply.json is None
     assert reply.headers["cache-control"] == "max-age=1"
     assert send(up.url, path, If_None_Match='W/"other"').status == 200
     assert send(up.url, path, "HEAD", If_None_Match="*").status == 304

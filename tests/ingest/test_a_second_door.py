@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -27,15 +26,10 @@ class Text(NamedTuple):
 
 
 def send(web: Web, path: str, body: str | None = None, method: str = "", **headers: str) -> Text:
-    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=30)
-    try:
-        method = method or ("GET" if body is None else "POST")
-        connection.request(method, f"/stations/{path}", body, headers)
-        response = connection.getresponse()
-        fields = {name.lower(): value for name, value in response.getheaders()}
-        return Text(response.status, response.read().decode(), fields)
-    finally:
-        connection.close()
+    method = method or ("GET" if body is None else "POST")
+    content = None if body is None else body.encode()
+    reply = web.ask(method, f"/stations/{path}", content, **headers)
+    return Text(reply.status, reply.content.decode(), reply.headers)
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["lane", "flask"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import tracemalloc
 from collections.abc import Callable, Iterator
 
@@ -97,16 +96,6 @@ def test_accepts_a_body_at_the_limit_and_truncates_none_over_it(
     web, max_bytes = limited
     content = b'{"a":1}\n'.ljust(max_bytes + beyond)
     sent = gzip.compress(content) if encoding == "gzip" else content
-    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=30)
-    headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": encoding}
-    connection.request(
-        "POST",
-        "/record",
-        chunks_of(sent) if is_chunked else sent,
-        headers,
-        encode_chunked=is_chunked,
-    )
-    response = connection.getresponse()
-    text = response.read()
-    connection.close()
-    assert response.status == (413 if beyond else 200), text
+    headers = {"Content_Type": "application/x-ndjson", "Content_Encoding": encoding}
+    reply = web.ask("POST", "/record", chunks_of(sent) if is_chunked else sent, **headers)
+    assert reply.status == (413 if beyond else 200), reply.content

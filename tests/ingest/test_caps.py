@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 import redis
 from support.pipeline import environ
-from support.processes import Process
+from support.processes import Process, Reply
 from support.waiting import wait_until
-from support.webs import Reply, Web
+from support.webs import Web
 
 from ingest.batch import Batch
 from ingest.caps import Caps

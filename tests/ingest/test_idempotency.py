@@ -8,8 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import redis
+from support.processes import Reply
 from support.waiting import wait_until
-from support.webs import Reply, Web
+from support.webs import Web
 
 from tributary.store import keys
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.processes import Server
+from support.processes import Reply, Server
 from support.waiting import wait_until
-from support.webs import Reply, Web
+from support.webs import Web
 
 from tributary.auth import tokens
 from tributary.auth.tokens import Token

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import time
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
 import pytest
 import redis
 from support import pipeline
-from support.processes import Process, Server, request, stopped, tributary
+from support.processes import Process, Reply, Server, exchange, request, stopped, tributary
 from support.waiting import wait_until
 
 from tributary.settings import Settings
@@ -42,13 +40,8 @@ def recovering(
     server.close()
 
 
-def post(url: str) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
-    connection.request("POST", "/record", b'{"speed":1}')
-    response = connection.getresponse()
-    response.read()
-    connection.close()
-    return response
+def post(url: str) -> Reply:
+    return exchange(url, "POST", "/record", {"speed": 1})
 
 
 def test_responds_with_503_while_redis_is_down_and_recovers(recovering: tuple[Server, str]):
@@ -57,7 +50,7 @@ def test_responds_with_503_while_redis_is_down_and_recovers(recovering: tuple[Se
     server.kill()
     response = post(url)
     assert response.status == 503
-    assert response.headers["Retry-After"] == "1"
+    assert response.headers["retry-after"] == "1"
     status, body = request(url, "GET", "/readyz", None, {})
     assert status == 503
     assert body["ready"] is False
@@ -106,7 +99,7 @@ def test_responds_with_503_while_redis_is_loading(own_server: Callable[..., Serv
     wait_until(lambda: _is_loading(server), "the server to load")
     response = post(url)
     assert response.status == 503
-    assert response.headers["Retry-After"]
+    assert response.headers["retry-after"]
     wait_until(lambda: post(url).status == 200, "the role to accept again", 60)
 
 

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -208,21 +208,45 @@ class Deployment:
         return self.process.stop()
 
 
+class Reply(NamedTuple):
+    """A response: its header fields by lower-case name, its content, and that as JSON."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+    json: Any
+
+    @property
+    def code(self) -> str:
+        """The code of an error response."""
+        return str(self.json["error"]["code"])
+
+
+def exchange(url: str, method: str, path: str, body: Any = None, **headers: str) -> Reply:
+    """Send one request on a new connection; a body that is not bytes is sent as JSON.
+
+    Names of header fields have underscores instead of hyphens.
+    """
+    is_raw = body is None or isinstance(body, bytes | Iterator)
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    try:
+        connection.request(method, path, body if is_raw else json.dumps(body).encode(), fields)
+        response = connection.getresponse()
+        content = response.read()
+        named = {name.lower(): value for name, value in response.getheaders()}
+        is_json = content and "json" in named.get("content-type", "")
+        return Reply(response.status, named, content, json.loads(content) if is_json else None)
+    finally:
+        connection.close()
+
+
 def request(
     url: str, method: str, path: str, body: Any, headers: Mapping[str, str]
 ) -> tuple[int, Any]:
-    """Status and body of one request, decoded if it is JSON; a body that is not bytes is sent as JSON."""
-    content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
-    try:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, content, named)
-        response = connection.getresponse()
-        text = response.read()
-        is_json = response.getheader("Content-Type", "").startswith("application/json")
-        return response.status, (json.loads(text) if is_json else text.decode()) if text else None
-    finally:
-        connection.close()
+    """Status and JSON of one request."""
+    reply = exchange(url, method, path, body, **headers)
+    return reply.status, reply.json
 
 
 @contextlib.contextmanager

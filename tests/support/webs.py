@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from support.pipeline import environ
-from support.processes import Process, tributary
+from support.processes import Process, Reply, exchange, tributary
 from tributary.process.server_socket import listen
 from tributary.settings import Settings
-
-
-class Reply(NamedTuple):
-    """A response: its JSON, and its header fields by lower-case name."""
-
-    status: int
-    json: Any
-    headers: dict[str, str]
-
-    @property
-    def code(self) -> str:
-        """The code of an error response."""
-        return str(self.json["error"]["code"])
 
 
 class Web:
@@ -50,20 +35,9 @@ class Web:
         self, method: str, path: str, body: Any = None, token: str = "", **headers: str
     ) -> Reply:
         """Send one request on a new connection; a body that is not bytes is sent as JSON."""
-        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        fields = {name.replace("_", "-"): value for name, value in headers.items()}
         if token:
-            fields["Authorization"] = f"Bearer {token}"
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path, content, fields)
-            response = connection.getresponse()
-            text = response.read()
-            named = {name.lower(): value for name, value in response.getheaders()}
-            is_json = named.get("content-type") == "application/json"
-            return Reply(response.status, json.loads(text) if is_json else None, named)
-        finally:
-            connection.close()
+            headers["Authorization"] = f"Bearer {token}"
+        return exchange(f"http://127.0.0.1:{self.port}", method, path, body, **headers)
 
     def get(self, path: str, token: str = "", **headers: str) -> Reply:
         return self.ask("GET", path, None, token, **headers)

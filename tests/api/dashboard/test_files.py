@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import re
 import shutil
 
 import pytest
 from support import attacks
+from support.processes import Reply, exchange
 from support.programs import needed
 from support.site import Site
 
@@ -18,25 +18,19 @@ FILES = files.load()
 OWN_FILES = {name: file.content.decode() for name, file in FILES.items() if "vendor" not in name}
 
 
-def get(site: Site, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection(site.url.removeprefix("http://"), timeout=30)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request("GET", path, headers=named)
-    response = connection.getresponse()
-    body = response.read()
-    connection.close()
-    return response, body
+def get(site: Site, path: str, **headers: str) -> Reply:
+    return exchange(site.url, "GET", path, **headers)
 
 
 def test_the_policy_forbids_other_hosts_and_inline_scripts(site: Site):
-    response, _ = get(site, "/")
-    policy = response.getheader("Content-Security-Policy") or ""
+    headers = get(site, "/").headers
+    policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert "*" not in policy
     assert "frame-ancestors 'none'" in policy
-    assert response.getheader("X-Content-Type-Options") == "nosniff"
-    assert response.getheader("Referrer-Policy") == "no-referrer"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
 
 
 @pytest.mark.parametrize("name", OWN_FILES)
@@ -55,20 +49,19 @@ def test_every_module_is_preloaded():
 
 
 def test_compresses_a_file_and_revalidates_it(site: Site):
-    plain, content = get(site, "/dashboard/vendor/uplot.js")
-    assert content == FILES["vendor/uplot.js"].content
-    packed, body = get(site, "/dashboard/vendor/uplot.js", Accept_Encoding="gzip, br")
-    assert packed.getheader("Content-Encoding") == "gzip"
-    assert gzip.decompress(body) == content
-    assert len(body) < len(content) / 2
-    tag = plain.getheader("ETag") or ""
-    again, empty = get(site, "/dashboard/vendor/uplot.js", If_None_Match=tag)
-    assert (again.status, empty) == (304, b"")
+    plain = get(site, "/dashboard/vendor/uplot.js")
+    assert plain.content == FILES["vendor/uplot.js"].content
+    packed = get(site, "/dashboard/vendor/uplot.js", Accept_Encoding="gzip, br")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.content) == plain.content
+    assert len(packed.content) < len(plain.content) / 2
+    again = get(site, "/dashboard/vendor/uplot.js", If_None_Match=plain.headers["etag"])
+    assert (again.status, again.content) == (304, b"")
 
 
 @pytest.mark.parametrize("path", ["../files.py", "..%2ffiles.py", "index.html", "none.js", "%00"])
 def test_serves_no_other_file(site: Site, path: str):
-    assert get(site, f"/dashboard/{path}")[0].status == 404
+    assert get(site, f"/dashboard/{path}").status == 404
 
 
 def test_the_whole_page_is_below_64_kb():
