@@ -35,7 +35,7 @@ def send(web: Web, path: str, body: str | None = None, method: str = "", **heade
 @pytest.fixture(scope="module", params=[True, False], ids=["lane", "flask"])
 def web(web_server: Server, request: pytest.FixtureRequest) -> Iterator[Web]:
     found = station_door.start(
-        Settings(redis_url=web_server.url, lane=request.param, rate_per_device=100.0)
+        Settings(redis_url=web_server.url, lane=request.param, rate_per_device=30.0)
     )
     yield found
     found.close()
