@@ -62,15 +62,13 @@ class Admission:
             Unavailable: the tokens are not loaded yet, or too many new series join.
         """
         head = request.head
-        if door.secret is None:
+        if door.secret is None and not door.is_public:  # fast code
             secret = _secret(request) if request.query else None
             token = self._guard.admit(head, writes=True, secret=secret)
             if head.content_encoding != "identity":
                 self._decompress(request)
-        else:  # the token may be in the body
-            if head.content_encoding != "identity":
-                self._decompress(request)
-            token = self._guard.admit(head, writes=True, secret=partial(door.secret, request))
+        else:
+            token = self._authenticate(door, request)
         batch = door.parse(request, now_ms, self._rules)
         if token is not None:
             token.check("record", () if token.is_for_all else batch.devices())
@@ -89,6 +87,20 @@ class Admission:
         if not self._caps.is_near and (token is None or not token.is_capped):
             return Admitted(batch, response, idempotency, None, new)
         return Admitted(batch, response, idempotency, self._caps.lookup(batch, token), new)
+
+    def _authenticate(self, door: Door, request: Request) -> Token | None:
+        """Find the token of a request where the door has it, and decompress the body."""
+        if door.secret_in_body:
+            self._decompress(request)
+        token = None
+        if door.secret is None:
+            self._guard.check_browser(request.head, writes=True)
+        else:
+            secret = partial(door.secret, request)
+            token = self._guard.admit(request.head, writes=True, secret=secret)
+        if not door.secret_in_body:
+            self._decompress(request)
+        return token
 
     def _decompress(self, request: Request) -> None:
         request.body = decompress.decompress(

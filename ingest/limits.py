@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import chain
+from typing import Any
 
 from ingest.batch import Batch
 from tributary.errors import Refused
@@ -66,7 +67,11 @@ class Rules:
         # Device and metrics of single readings → partition; valid, and already counted as new.
         self.seen: dict[tuple[str, ...], int] = {}
         self._seen_names = 0
+        # Line protocol, bounded in doors/influx/cache.py: what a head says, metrics of fields.
+        self.heads: dict[bytes, Any] = {}
+        self.shapes: dict[tuple[str, tuple[bytes, ...]], tuple[str, ...]] = {}
         self.future_max_ms = settings.future_max_ms
+        self.oldest_ms = 946_684_800_000
         self.body_max_bytes = settings.body_max_bytes
         self.batch_max_readings = settings.batch_max_readings
         # Empty unless implausible values are rejected, so that nothing is looked up.

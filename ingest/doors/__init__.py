@@ -1,5 +1,6 @@
 """The front doors: a package or module per protocol. `door.py` is the interface to implement."""
 
+from ingest.doors import influx
 from ingest.doors.door import Door
 from ingest.doors.record import RecordDoor
 from ingest.doors.rooms import RoomsDoor
@@ -7,6 +8,7 @@ from ingest.doors.sensor_logger import SensorLoggerDoor
 
 DOORS: tuple[Door, ...] = (
     RecordDoor(),
+    *influx.DOORS,
     SensorLoggerDoor(),
     RoomsDoor(),
 )

@@ -55,6 +55,10 @@ class Door(ABC):
     # without one in the parameter `token`.
     # Raises tokens.unauthorized, or returns an empty string, if there is none.
     secret: Callable[[Request], str] | None = None
+    # Whether `secret` reads the body, which is then decompressed before the token is checked.
+    secret_in_body: ClassVar[bool] = False
+    # Whether no token is required: nothing is stored and nothing is revealed.
+    is_public: ClassVar[bool] = False
 
     @abstractmethod
     def parse(self, request: Request, arrived_ms: int, rules: Rules) -> Batch:

@@ -121,6 +121,8 @@ class Generator:
 
     def _request(self) -> Request:
         kind = self._rng.random()
+        if kind < 0.3:
+            return self.record()
         if kind < 0.55:
             return DOORS[self._rng.choice([*DOORS])](self)
         if kind < 0.72:

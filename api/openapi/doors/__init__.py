@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from api.openapi.doors import rooms, sensor_logger
+from api.openapi.doors import influx, rooms, sensor_logger
 from tributary.settings import Settings
 
 # A new door adds its `paths` here, and `NAME.json` beside its module.
 _DOORS: tuple[Callable[[Settings], dict[str, Any]], ...] = (
-    sensor_logger.paths,
+    influx.paths,
     rooms.paths,
+    sensor_logger.paths,
 )
 
 

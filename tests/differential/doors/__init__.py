@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from differential.doors import json_bodies
+from differential.doors import influx, json_bodies
 from differential.wire import Request
 
 if TYPE_CHECKING:
@@ -29,4 +29,9 @@ DOORS: dict[str, Callable[[Generator], Request]] = {
         ],
         json_bodies.room,
     ),
+    "influx_v1": influx.write(b"/write"),
+    "influx_v2": influx.write(b"/api/v2/write"),
+    "influx_v3": influx.write(b"/api/v3/write_lp"),
+    "influx_ping": influx.ping,
+    "influx_query": influx.query,
 }
