@@ -5,10 +5,12 @@ from ingest.doors.door import Door
 from ingest.doors.record import RecordDoor
 from ingest.doors.rooms import RoomsDoor
 from ingest.doors.sensor_logger import SensorLoggerDoor
+from ingest.doors.telegraf import TelegrafDoor
 
 DOORS: tuple[Door, ...] = (
     RecordDoor(),
     *influx.DOORS,
     SensorLoggerDoor(),
     RoomsDoor(),
+    TelegrafDoor(),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from api.openapi.doors import influx, rooms, sensor_logger
+from api.openapi.doors import influx, rooms, sensor_logger, telegraf
 from tributary.settings import Settings
 
 # A new door adds its `paths` here, and `NAME.json` beside its module.
@@ -13,6 +13,7 @@ _DOORS: tuple[Callable[[Settings], dict[str, Any]], ...] = (
     influx.paths,
     rooms.paths,
     sensor_logger.paths,
+    telegraf.paths,
 )
 
 

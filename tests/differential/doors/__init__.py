@@ -34,4 +34,8 @@ DOORS: dict[str, Callable[[Generator], Request]] = {
     "influx_v3": influx.write(b"/api/v3/write_lp"),
     "influx_ping": influx.ping,
     "influx_query": influx.query,
+    "telegraf": json_bodies.door(
+        [b"/record/telegraf", b"/record/telegraf?on_error=skip", b"/record/telegraf?on_error=x"],
+        json_bodies.telegraf,
+    ),
 }

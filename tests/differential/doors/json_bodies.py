@@ -120,3 +120,21 @@ def room(rng: random.Random) -> Any:
     ]
     recorded = rng.choice([{}, {"recorded_at": rng.choice(times)}])
     return {"temperature": rng.choice([21.5, "21.5", True, None, "x"]), **recorded}
+
+
+def telegraf(rng: random.Random) -> Any:
+    """A batch of Telegraf, or one metric."""
+    metrics = [
+        {
+            "name": rng.choice(["cpu", "disk usage", "°C"]),
+            "tags": rng.choice(
+                [{"host": "pi-1"}, {"device": "car-1", "host": "x"}, {"b": "1", "a": "2"}, {}]
+            ),
+            "fields": rng.choice(
+                [{"idle": 97.5}, {"idle": 1, "on": True}, {"text": "x"}, {"a b": 1, "s": "2"}]
+            ),
+            **rng.choice([{}, {"timestamp": _T_MS // 1000}, {"timestamp": _T_MS * 1_000_000}]),
+        }
+        for _ in range(rng.choice([1, 1, 2, 5]))
+    ]
+    return metrics[0] if rng.random() < 0.3 else {"metrics": metrics}
