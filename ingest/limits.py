@@ -74,9 +74,11 @@ class Rules:
         self.oldest_ms = 946_684_800_000
         self.body_max_bytes = settings.body_max_bytes
         self.batch_max_readings = settings.batch_max_readings
+        metrics = catalogue.load(settings.metrics_file)
+        self.units = metrics.units
         # Empty unless implausible values are rejected, so that nothing is looked up.
         is_refused = settings.implausible == "refuse"
-        self.ranges = catalogue.load(settings.metrics_file).ranges if is_refused else {}
+        self.ranges = metrics.ranges if is_refused else {}
 
     def collect(self, blocks: list[tuple[int, Block]], *, is_batch: bool) -> Batch:
         """A batch of single readings, each with its index in the request."""

@@ -45,7 +45,7 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Path and query string of the request."""
         named = {k: v for k, v in self.parameters.items() if f"{{{k}}}" in self.path}
         path = self.path.format(**{k: quote(v) for k, v in named.items()})
-        query = {k: v for k, v in self.parameters.items() if k not in named and k[0].islower()}
+        query = {k: v for k, v in self.parameters.items() if k not in named and "-" not in k}
         return f"{path}?{urlencode(query, safe=',/')}" if query else path
 
 

@@ -2,10 +2,12 @@
 
 from ingest.doors import influx
 from ingest.doors.door import Door
+from ingest.doors.ecowitt import EcowittDoor
 from ingest.doors.record import RecordDoor
 from ingest.doors.rooms import RoomsDoor
 from ingest.doors.sensor_logger import SensorLoggerDoor
 from ingest.doors.telegraf import TelegrafDoor
+from ingest.doors.weather_underground import WeatherUndergroundDoor
 
 DOORS: tuple[Door, ...] = (
     RecordDoor(),
@@ -13,4 +15,6 @@ DOORS: tuple[Door, ...] = (
     SensorLoggerDoor(),
     RoomsDoor(),
     TelegrafDoor(),
+    EcowittDoor(),
+    WeatherUndergroundDoor(),
 )

@@ -52,7 +52,7 @@ class ShiftedDeployment:
             text = body if isinstance(body, str) else json.dumps(body)
             body = _TIME.sub(self._shift, text).encode()
             headers["Content-Type"] = example.content_type
-        headers |= {k: v for k, v in example.parameters.items() if k[0].isupper()}
+        headers |= {k: v for k, v in example.parameters.items() if "-" in k}
         return processes.request(url or self.up.url, example.method, example.target, body, headers)
 
     def _shift(self, match: re.Match[str]) -> str:

@@ -244,9 +244,9 @@ def exchange(url: str, method: str, path: str, body: Any = None, **headers: str)
 def request(
     url: str, method: str, path: str, body: Any, headers: Mapping[str, str]
 ) -> tuple[int, Any]:
-    """Status and JSON of one request."""
+    """Status and JSON of one request; text if the response is not JSON, and None if it is empty."""
     reply = exchange(url, method, path, body, **headers)
-    return reply.status, reply.json
+    return reply.status, (reply.json or reply.content.decode() or None)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,11 @@ class Catalogue:
         """The range of each metric that has one."""
         return {n: m.plausible for n, m in self.metrics.items() if m.plausible is not None}
 
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of each metric that has one."""
+        return {n: m.unit for n, m in self.metrics.items() if m.unit is not None}
+
 
 def load(path: str) -> Catalogue:
     """Load a catalogue file; without a path, the bundled one.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from api.openapi.doors import influx, rooms, sensor_logger, telegraf
+from api.openapi.doors import fields, influx, rooms, sensor_logger, telegraf
 from tributary.settings import Settings
 
-# A new door adds its `paths` here, and `NAME.json` beside its module.
+# A new door adds its `paths` here, and `NAME.json` beside its module; one
+# whose clients send fields adds a row in `fields`.
 _DOORS: tuple[Callable[[Settings], dict[str, Any]], ...] = (
+    fields.paths,
     influx.paths,
     rooms.paths,
     sensor_logger.paths,

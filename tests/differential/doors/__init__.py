@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from differential.doors import influx, json_bodies
+from differential.doors import fields, influx, json_bodies
 from differential.wire import Request
 
 if TYPE_CHECKING:
@@ -37,5 +37,14 @@ DOORS: dict[str, Callable[[Generator], Request]] = {
     "telegraf": json_bodies.door(
         [b"/record/telegraf", b"/record/telegraf?on_error=skip", b"/record/telegraf?on_error=x"],
         json_bodies.telegraf,
+    ),
+    "ecowitt": fields.door(
+        [b"POST", b"POST", b"GET"],
+        [b"/record/ecowitt", b"/data/report/", b"/data/report"],
+        "PASSKEY",
+        fields.STATION,
+    ),
+    "weather-underground": fields.door(
+        [b"GET"], [b"/weatherstation/updateweatherstation.php"], "ID", fields.STATION
     ),
 }
