@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.datasets import CATALOGUE, NOW_MS
 from support.processes import Deployment, Process
 from support.scripted import Response, accepted, scripted
 from support.waiting import wait_until
 
 from tributary.client import Tributary
 from tributary.errors import Misconfigured
-from tributary.load import Journal, Loader, Source, Start, Tally, survey
-from tributary.load.plan import Overrides
+from tributary.load import Journal, Loader, Options, Source, Start, Tally, survey_all
 
 
 def table(path: Path, rows: int) -> Path:
@@ -25,7 +25,7 @@ def table(path: Path, rows: int) -> Path:
 
 
 def begun(loader: Loader, path: Path) -> tuple[Source, Start]:
-    source = survey(path, Overrides())
+    (source,), _ = survey_all([path], Options(now_ms=NOW_MS), CATALOGUE)
     return source, loader.start(source)
 
 

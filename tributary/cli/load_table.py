@@ -11,31 +11,45 @@ from rich.table import Table
 from rich.text import Text
 
 from tributary.cli import terminal
-from tributary.load import Source, cell, name, text
-from tributary.load.plan import Column, Plan, TimeColumn
+from tributary.load import Source, time_reader
+from tributary.load.plan import Column, Plan, Time
+from tributary.load.row import number_of
 from tributary.model import reading
+from tributary.model.units import SAME
+
+_HOW = {
+    "epoch": "a number since 1970",
+    "elapsed": "a number since --start",
+    "clock": "a time since --start",
+    "excel": "a day of a spreadsheet",
+    "pattern": "--time-format",
+}
+_ORDERS = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}
 
 
-def show(out: Console, sources: list[Source]) -> None:
+def show(out: Console, sources: list[Source], left_out: list[str]) -> None:
     """Print the plan of each file; files with the same plan share a table."""
     for _, group in groupby(sources, key=lambda source: source.plan.essence):
         alike = list(group)
-        _show(out, alike[0], len(alike) - 1)
+        _show(out, alike)
+    for note in left_out:
+        out.print(f"left out  {terminal.printable(note)}", style="dim", soft_wrap=True)
 
 
-def _show(out: Console, source: Source, more: int) -> None:
-    plan = source.plan
-    heading = Text.assemble((terminal.printable(str(source.path)), "bold"))
-    if more:
-        heading.append(f" and {more} more with the same plan")
+def _show(out: Console, sources: list[Source]) -> None:
+    source, plan = sources[0], sources[0].plan
+    place = source.content.path / source.content.member
+    heading = Text.assemble((terminal.printable(str(place)), "bold"))
+    if len(sources) > 1:
+        heading.append(f" and {len(sources) - 1} more with the same plan")
     heading.append(f"   {plan.form.name}")
     if plan.form.delimiter:
-        named = {"\t": "tabs"}.get(plan.form.delimiter, repr(plan.form.delimiter))
+        named = {"\t": "tabs", " ": "blanks"}.get(plan.form.delimiter, repr(plan.form.delimiter))
         heading.append(f", columns by {named}")
     out.print(heading, soft_wrap=True)
     out.print(_table(plan))
     notes = Table.grid(padding=(0, 2))
-    for label, note in _notes(plan):
+    for label, note in _notes(sources):
         notes.add_row(label, terminal.plain(note), style="dim")
     out.print(notes)
     out.print()
@@ -45,61 +59,99 @@ def _table(plan: Plan) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("column", "becomes", "for example"):
         table.add_column(heading, overflow="fold")
-    if plan.device is not None:
-        device = plan.device
-        table.add_row(*_cells(device.name, "device", str(device.example)), style="cyan")
-    if plan.time is not None:
-        table.add_row(*_cells(plan.time.name, "recorded_at", _time(plan.time)), style="cyan")
+    device, time = plan.device, plan.time
+    if device.column is not None:
+        table.add_row(*_cells(device.column, "device", device.note or device.example), style="cyan")
+    if time is not None:
+        table.add_row(*_cells(" + ".join(time.columns), "recorded_at", _time(time)), style="cyan")
+    if plan.long is not None:
+        for quantity in plan.long.metrics.values():
+            unit = _unit(quantity)
+            table.add_row(*_cells(f"{plan.long.quantity} = {quantity.name}", quantity.metric, unit))
     for column in plan.metrics:
-        if column.example is not None:
+        if plan.long is None or column.name != plan.long.value:
             table.add_row(*_cells(column.name, column.metric, _number(column)))
     return table
+
+
+def _time(time: Time) -> str:
+    try:
+        return f"{time.example} → {reading.rfc3339(time_reader.of_example(time))}"
+    except ValueError:
+        return time.example
 
 
 def _cells(*cells: str) -> Iterable[Text]:
     return map(terminal.plain, cells)
 
 
+def _unit(column: Column) -> str:
+    if column.conversion is not SAME:
+        return f"{column.unit} → {column.stored}"
+    return column.stored
+
+
 def _number(column: Column) -> str:
     """The first cell of a column as a number, with its unit."""
-    try:
-        value = cell.number(column.example, column.mark).value
-    except ValueError as error:
-        return str(error)
-    written = str(column.example)
-    unit = "s" if column.unit == text.CLOCK else column.unit or name.unit(column.name)
-    read = f"{value:.15g} {unit}".strip()
-    return read if written in (read, f"{value:.15g}") else f"{written} → {read}"
+    written = column.example or ""
+    value = number_of(written, column)
+    if not isinstance(value, float):
+        return written
+    read = f"{value:.15g} {column.stored}".strip()
+    bare = f"{value:.15g}"
+    if written in (read, bare):
+        return read
+    return (
+        f"{written} {'' if written.endswith(column.unit) else column.unit}".strip() + f" → {read}"
+    )
 
 
-def _time(time: TimeColumn) -> str:
-    try:
-        return reading.rfc3339(cell.time_ms(time.example, time.format, time.mark))
-    except ValueError as error:
-        return str(error)
-
-
-def _notes(plan: Plan) -> Iterator[tuple[str, str]]:
+def _notes(sources: list[Source]) -> Iterator[tuple[str, str]]:
+    plan = sources[0].plan
     left_out: dict[str, list[str]] = {}
     for column in plan.columns:
         if column.left_out:
             left_out.setdefault(column.left_out, []).append(column.name)
+    for text, why in (plan.long.left_out if plan.long else {}).items():
+        left_out.setdefault(why, []).append(text)
     for why, names in left_out.items():
-        yield "left out", f"{', '.join(names)}: {why}"
-    empty = [column.name for column in plan.metrics if column.example is None]
-    if empty:
-        yield "empty", f"{', '.join(empty)}: in the first rows"
-    if plan.device is None:
-        yield "device", f"{reading.DEFAULT_DEVICE}, because no column contains it (--device-column)"
-    yield "time", _time_note(plan.time)
+        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+        yield "left out", f"{', '.join(names[:12])}{more}: {why}"
+    device = plan.device
+    if device.column is None:
+        devices = dict.fromkeys(source.plan.device.name for source in sources)
+        yield "device", f"{', '.join(devices)}, {device.note}"
+    for written, name in list(device.renamed.items())[:8]:
+        yield "device", f"{written} becomes {name}"
+    converted = [
+        f"{c.metric} from {c.unit} to {c.stored}"
+        for c in (*plan.metrics, *(plan.long.metrics.values() if plan.long else ()))
+        if c.conversion is not SAME
+    ]
+    if converted:
+        yield "units", ", ".join(dict.fromkeys(converted))
+    yield "time", "; ".join(_time_notes(sources))
 
 
-def _time_note(time: TimeColumn | None) -> str:
+def _time_notes(sources: list[Source]) -> Iterator[str]:
+    time = sources[0].plan.time
     if time is None:
-        return "that of arrival, because no column contains it (--time-column)"
-    notes = [f"{time.example} is parsed as {time.format.name}"]
-    if isinstance(time.example, str) and not text.has_zone(time.example, time.format):
-        notes.append("without a zone, assumed to be UTC")
-    if time.distinct == 1:
-        notes.append("the same in all of the first rows, so the last in the file counts as newest")
-    return "; ".join(notes)
+        yield "that of arrival (--time-column none)"
+        return
+    firsts = [source.span.first_ms for source in sources if source.span.first_ms is not None]
+    lasts = [source.span.last_ms for source in sources if source.span.last_ms is not None]
+    if firsts and lasts:
+        yield f"{reading.rfc3339(min(firsts))} to {reading.rfc3339(max(lasts))}"
+    if time.kind in _HOW:
+        yield f"{time.example} is read as {_HOW[time.kind]}"
+    elif time.kind == "text" and time.is_ordered:
+        yield f"{time.example} is read with the {_ORDERS[time.order]}"
+    if time.kind not in ("epoch", "elapsed", "clock"):
+        yield f"zone {time.zone.label}, {time.zone.note}"
+    too_old = sum(source.span.too_old for source in sources)
+    unreadable = sum(source.span.unreadable for source in sources)
+    if too_old:
+        oldest = reading.rfc3339(sources[0].plan.oldest_ms)[:10]
+        yield f"{too_old} rows before {oldest} are left out: the clock was not set"
+    if unreadable:
+        yield f"{unreadable} rows are left out: their time cannot be read"

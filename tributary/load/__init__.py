@@ -1,12 +1,26 @@
 """Loads data sets into a server; each row counts once, even if the load is repeated.
 
-lines → records (`file_records`) → a plan (`plan`, from a sample) → readings or reasons (`row`):
-up to here it is pure. `loader` sends the readings and writes the journal.
+Every file is read twice before anything is sent. `content` yields it as UTF-8 lines, `layout` finds
+its delimiter and header, `table` its records, `evidence` what the cells of all rows show. From that
+the roles (`device_role`, `time_role`, `long_role`, `metric_role`) make a `plan`, or refuse with the
+option that resolves a doubt; then all times are read once. `row` makes readings of records, and
+`loader` sends them and writes the journal.
 """
 
 from tributary.load.journal import Entry, Journal
 from tributary.load.loader import Loader, Start
-from tributary.load.source import Source, rows, survey
+from tributary.load.plan import Options
+from tributary.load.survey import Source, rows, survey_all
 from tributary.load.tally import Tally
 
-__all__ = ["Entry", "Journal", "Loader", "Source", "Start", "Tally", "rows", "survey"]
+__all__ = [
+    "Entry",
+    "Journal",
+    "Loader",
+    "Options",
+    "Source",
+    "Start",
+    "Tally",
+    "rows",
+    "survey_all",
+]

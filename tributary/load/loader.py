@@ -15,11 +15,11 @@ import msgspec
 
 from tributary.client import ServerError, Tributary
 from tributary.errors import Misconfigured, Refused
-from tributary.load import file
-from tributary.load.file_records import Lines
+from tributary.load import content as contents
 from tributary.load.journal import Entry, Journal
 from tributary.load.row import Row
-from tributary.load.source import Source, rows
+from tributary.load.survey import Source, rows
+from tributary.load.table import Lines
 from tributary.load.tally import Tally
 from tributary.model import reading
 from tributary.model.clock import utc_ms
@@ -71,11 +71,14 @@ class Loader:
             Unavailable: the server is unavailable.
         """
         entries = self._journal.entries()
-        content = file.fingerprint(source.path, [e.done_bytes for e in entries.values()])
+        content = contents.fingerprint(source.content, [e.done_bytes for e in entries.values()])
         name = content.sha256[:32]
         before = _matching_entry(entries, name, content)
         is_forgotten = before is not None and not self._again and self._is_forgotten(before)
-        entry = Entry(path=str(source.path.resolve()), plan_sha256=_plan_sha256(source))
+        entry = Entry(
+            path=str(source.content.path.resolve() / source.content.member),
+            plan_sha256=_plan_sha256(source),
+        )
         digest = hashlib.sha256()
         if before is not None and (self._again or is_forgotten):
             # The server must not mistake an intended repetition for a retry.
@@ -104,7 +107,7 @@ class Loader:
             self._note_devices(entry)
             return
         lines = Lines(
-            file.lines(source.path, entry.done_bytes),
+            contents.lines(source.content, entry.done_bytes),
             offset_bytes=entry.done_bytes,
             number=entry.done_lines,
             digest=start.digest,
@@ -129,7 +132,7 @@ class Loader:
             [row.reading for row in good if row.reading is not None],
             key=hashlib.sha256(whole.encode()).hexdigest()[:32],
         )
-        tally.add_receipt(source.path.name, good, receipt)
+        tally.add_receipt(source.name, good, receipt)
         entry.add_devices(
             {str(row.reading.get("device", reading.DEFAULT_DEVICE)) for row in good if row.reading}
         )
@@ -168,7 +171,7 @@ class Loader:
 
 
 def _matching_entry(
-    entries: dict[str, Entry], name: str, content: file.Fingerprint
+    entries: dict[str, Entry], name: str, content: contents.Fingerprint
 ) -> Entry | None:
     """The entry of this content, or else the one with the longest beginning of it."""
     matching = {
@@ -190,7 +193,7 @@ def _batches(source: Source, lines: Lines, tally: Tally) -> Iterator[list[Row]]:
     batch: list[Row] = []
     size_bytes = 0
     for row in rows(source, lines):
-        tally.add_row(source.path.name, row)
+        tally.add_row(source.name, row)
         batch.append(row)
         size_bytes += len(_encode(row.reading))
         if len(batch) == BATCH_READINGS or size_bytes > _BATCH_BYTES:

@@ -14,6 +14,8 @@ WARNINGS_KEPT_MAX = 20
 class Tally:
     """Counts of rows; `sent` = `accepted` + `refused`, and invalid rows are `skipped`.
 
+    Rows without values are `empty`.
+
     `duplicates` are those of `accepted` that the server already had. `before` were loaded by an
     earlier run. `warnings` are the first of `warned`.
     """
@@ -24,6 +26,7 @@ class Tally:
     duplicates: int = 0
     skipped: int = 0
     before: int = 0
+    empty: int = 0
     warned: int = 0
     warnings: list[str] = field(default_factory=list)
 
@@ -36,7 +39,9 @@ class Tally:
         """Count a row of a file."""
         self.rows += 1
         place = f"{name}:{row.line}"
-        if row.reading is None:
+        if row.reading is None and not row.reason:
+            self.empty += 1
+        elif row.reading is None:
             self.skipped += 1
             self._warn(place, row.reason)
         for warning in row.warnings:

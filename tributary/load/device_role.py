@@ -1,0 +1,133 @@
+"""Finds the device of the rows: an option, a column, or the default if nothing divides them."""
+
+from __future__ import annotations
+
+from tributary.errors import Misconfigured
+from tributary.load import names, time_cells, time_role, vocabulary
+from tributary.load.evidence import DEVICES_MAX, Column, Evidence
+from tributary.load.plan import Device, Options
+from tributary.model import reading
+
+_UNIQUE_MIN = 5  # from here on, sentences that differ in every row are not devices
+_OTHER_ROLES = (vocabulary.UNITS, vocabulary.ZONES)
+_NAMES_SHOWN = 4
+
+
+def choose(evidence: Evidence, options: Options, stem: str, taken: set[str]) -> Device:
+    """The device of the rows.
+
+    Raises:
+        Misconfigured: a column may be the device, two are, or names would be merged.
+    """
+    if options.device is not None:
+        return Device(options.device, note="--device")
+    if options.device_from_filename:
+        name = names.device(stem)
+        if not name:
+            raise Misconfigured(f"{stem!r} has no valid device name; give --device NAME")
+        return Device(name, note="from the name of the file")
+    if options.device_column is not None:
+        return _column(evidence.columns[options.device_column])
+    free = [c for c in evidence.columns.values() if c.name not in taken and c.filled]
+    ranked = sorted(
+        ((rank, n) for n, c in enumerate(free) if (rank := names.device_rank(c.name)) is not None)
+    )
+    candidates = [free[n] for _, n in ranked if _may_be_device(free[n])]
+    if candidates:
+        best = candidates[0]
+        for other in candidates[1:]:
+            if _divides(best, other, evidence):
+                raise Misconfigured(
+                    f"{best.name} and {other.name} may both be the device: the first has several "
+                    "of the second; choose with --device-column, or give --device NAME"
+                )
+        return _column(best)
+    _refuse_merging(free)
+    return Device(note="no column contains it (--device, --device-column)", is_default=True)
+
+
+def _may_be_device(column: Column) -> bool:
+    if time_role.looks_like_time(column):
+        return False
+    is_measured = any("." in shape or "," in shape for shape in column.shapes)
+    return not (is_measured and column.share(time_cells.is_number) > 0.5)
+
+
+def _column(column: Column) -> Device:
+    """The device by a column, with valid names for those that are not."""
+    if column.distinct is None:
+        if column.share(reading.is_device) < 1.0:
+            raise Misconfigured(
+                f"{column.name} has more than {DEVICES_MAX} names, some of them invalid; choose "
+                "another --device-column, or give --device NAME"
+            )
+        return Device("", column.name, {}, column.example or "")
+    renamed: dict[str, str] = {}
+    by_name: dict[str, str] = {}
+    for written in column.distinct:
+        name = names.device(written)
+        if not name:
+            raise Misconfigured(
+                f"{column.name}: {written!r:.60} has no valid device name; use "
+                f"{reading.DEVICE_RULE}, or give --device NAME"
+            )
+        if by_name.setdefault(name, written) != written:
+            raise Misconfigured(
+                f"{column.name}: {by_name[name]!r:.60} and {written!r:.60} would both become the "
+                f"device {name}; rename one in the file, or give --device NAME"
+            )
+        if name != written:
+            renamed[written] = name
+    return Device("", column.name, renamed, column.example or "", _shown(column.distinct, renamed))
+
+
+def _shown(distinct: dict[str, None], renamed: dict[str, str]) -> str:
+    shown = [
+        f"{written} → {renamed[written]}" if written in renamed else written
+        for written in list(distinct)[:_NAMES_SHOWN]
+    ]
+    more = len(distinct) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _divides(first: Column, second: Column, evidence: Evidence) -> bool:
+    """Whether rows of one device in the first column differ in the second."""
+    if second.distinct is not None and len(second.distinct) == 1:
+        return False
+    a, b = evidence.position(first.name), evidence.position(second.name)
+    pairs = {(row[a], row[b]) for row in evidence.sample if row[a] and row[b]}
+    return len(pairs) > len({pair[0] for pair in pairs})
+
+
+def _refuse_merging(columns: list[Column]) -> None:
+    """Refuse to merge rows that a column of text may divide into devices."""
+    for column in columns:
+        if _divides_rows(column):
+            shown = ", ".join(list(column.distinct or column.cells())[:3])
+            raise Misconfigured(
+                f"{column.name} ({shown}, …) may be the device; if so, name it with "
+                f"--device-column {column.name!r}, else give --device NAME"
+            )
+
+
+def _divides_rows(column: Column) -> bool:
+    """Whether a column has words that may be names of devices."""
+    if column.distinct is None or len(column.distinct) < 2 or column.share(_is_word) < 0.5:
+        return False
+    name = names.bare(column.name)
+    words = {cell.lower() for cell in column.distinct}
+    is_unique = len(column.distinct) == column.filled
+    return not (
+        (is_unique and (names.is_identifier(column.name) or names.is_row_number(column.name)))
+        or (is_unique and len(words) >= _UNIQUE_MIN and any(" " in word for word in words))
+        or (vocabulary.DESCRIPTIONS.fullmatch(name) and name != "id")
+        or names.is_code(column.name)
+        or any(names.rank(column.name, ranks) is not None for ranks in _OTHER_ROLES)
+        or names.time_rank(column.name) is not None
+        or time_role.looks_like_time(column)
+        or words <= vocabulary.STATES | vocabulary.TRUE | vocabulary.FALSE
+    )
+
+
+def _is_word(cell: str) -> bool:
+    return not time_cells.is_number(cell)

@@ -1,0 +1,286 @@
+"""Decides which columns are metrics, their decimal marks and their units. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from math import inf
+
+from tributary.errors import Misconfigured
+from tributary.load import names, numbers, time_role, vocabulary
+from tributary.load.evidence import Column as Cells
+from tributary.load.evidence import Evidence
+from tributary.load.plan import Column, Options, Plan
+from tributary.load.table import Form
+from tributary.model import reading, units
+from tributary.model.catalogue import Catalogue
+
+_NUMERIC_MIN = 0.5
+_VALUE_MIN = 0.1  # of columns such as `state`, which also have words
+_KEEP = "--missing none keeps them"
+
+
+class Marks:
+    """The decimal marks of columns, from the whole file."""
+
+    def __init__(self, evidence: Evidence, form: Form, options: Options) -> None:
+        self._decimal = options.decimal
+        self._form = form
+        self._proofs = {c.name: _proofs(c) for c in evidence.columns.values()}
+        self._all: Counter[str] = sum(self._proofs.values(), Counter())
+
+    def mark(self, column: Cells) -> str:
+        """The decimal mark of ambiguous cells of a column.
+
+        Raises:
+            Misconfigured: the file does not show it.
+        """
+        if self._decimal:
+            return self._decimal
+        ambiguous = next((cell for cell in column.cells() if numbers.is_ambiguous(cell)), None)
+        proofs = self._proofs[column.name]
+        if len(proofs) == 1:
+            return next(iter(proofs))
+        if ambiguous is None:
+            return "."
+        written = "." if "." in ambiguous else ","
+        other = "," if written == "." else "."
+        is_decimal = (
+            (self._form.name == "NDJSON" or not self._all[other])
+            if written == "."
+            else self._form.delimiter == ";" and not self._all[other]
+        )
+        if not proofs and (is_decimal or (self._all[written] and not self._all[other])):
+            return written
+        plain = ambiguous.replace(written, ".")
+        raise Misconfigured(
+            f"{column.name}: {ambiguous!r} is {plain} or {ambiguous.replace(written, '')}; choose "
+            "the decimal mark with --decimal . or --decimal ,"
+        )
+
+
+def _proofs(column: Cells) -> Counter[str]:
+    found = Counter(mark for cell in column.cells() if (mark := numbers.proved_mark(cell)))
+    return found + column.proofs
+
+
+def columns(  # noqa: PLR0913, PLR0917 (what a plan is made of)
+    wanted: Iterable[str],
+    form: Form,
+    evidence: Evidence,
+    options: Options,
+    metrics: Catalogue,
+    marks: Marks,
+) -> tuple[Column, ...]:
+    """The plans of these columns."""
+    written = dict(zip(form.columns, form.units, strict=False))
+    found = {
+        name: _column(evidence.columns[name], form, evidence, options, marks, written.get(name, ""))
+        for name in wanted
+    }
+    unique = _without_conflicts(found, options)
+    return tuple(_with_unit(column, metrics) for column in unique)
+
+
+def plain(cells: Cells, marks: Marks) -> Column:
+    """A column of numbers as they are."""
+    return Column(cells.name, "", marks.mark(cells), example=cells.example)
+
+
+def _column(  # noqa: PLR0913, PLR0917 (what a plan is made of)
+    cells: Cells, form: Form, evidence: Evidence, options: Options, marks: Marks, unit: str
+) -> Column:
+    override = options.names.get(cells.name)
+    if override == "":
+        return Column(cells.name, left_out="by --map")
+    named = names.read(cells.name, keep_valid=form.name == "NDJSON")
+    if not cells.filled:
+        return Column(cells.name, left_out="empty")
+    why = "" if override else why_not(cells, evidence)
+    if why:
+        return Column(cells.name, left_out=why)
+    _refuse_sentinel(cells, options)
+    unit = _unit_of_cells(cells) or named.unit or unit.strip("()[]{} ")
+    is_value = names.rank(cells.name, vocabulary.VALUES) is not None
+    is_boolean = cells.share(is_boolean_cell) >= (0.0 if is_value else _NUMERIC_MIN)
+    return Column(
+        cells.name,
+        override or named.metric,
+        marks.mark(cells),
+        unit,
+        is_boolean=is_boolean,
+        example=cells.example,
+        left_out="" if override or named.metric else "has no name",
+    )
+
+
+def why_not(cells: Cells, evidence: Evidence) -> str:
+    """Why a column does not contain measurements, or nothing."""
+    name, column = names.bare(cells.name), cells.name
+    numeric = cells.share(is_measurement)
+    is_value = names.rank(column, vocabulary.VALUES) is not None
+    is_unit = names.rank(column, vocabulary.UNITS) is not None
+    is_constant = evidence.rows > 1 and cells.low == cells.high
+    bound = vocabulary.DEGREES.get(name, inf)
+    checks = (
+        ("codes, not measurements", name in vocabulary.TROUBLE_CODES),
+        ("a date or time", numeric < 1.0 and time_role.looks_like_time(cells)),
+        ("a time, not a measurement", names.time_rank(column) is not None),
+        ("units", is_unit and cells.share(_is_unit) > _NUMERIC_MIN),
+        ("identifies something, measures nothing (--map)", names.is_identifier(column)),
+        ("text", numeric < (_VALUE_MIN if is_value else _NUMERIC_MIN)),
+        ("numbers the rows", names.is_row_number(column) and cells.counts_up),
+        ("a code that never changes (--map)", is_constant and names.is_code(column)),
+        (
+            "not in degrees: its decimal marks are missing",
+            bound < inf and (cells.low < -bound or cells.high > bound),
+        ),
+    )
+    return next((why for why, applies in checks if applies), "")
+
+
+def is_measurement(cell: str) -> bool:
+    """Whether a cell is a number in a known unit, or true or false."""
+    try:
+        unit = numbers.parse(cell).unit
+    except ValueError:
+        return is_boolean_cell(cell)
+    return not unit or unit == numbers.CLOCK or units.parse(unit) is not None or len(unit) < 8
+
+
+def _is_unit(cell: str) -> bool:
+    return names.unit_of(cell) is not None
+
+
+def is_boolean_cell(cell: str) -> bool:
+    """Whether a cell is true or false, on or off."""
+    return numbers.boolean(cell) is not None
+
+
+def _unit_of_cells(cells: Cells) -> str:
+    found: Counter[str] = Counter()
+    for shape in cells.shapes.values():
+        example = next(iter(shape.examples))
+        try:
+            found[numbers.parse(example).unit] += shape.count
+        except ValueError:
+            continue
+    return found.most_common(1)[0][0] if found else ""
+
+
+def _refuse_sentinel(cells: Cells, options: Options) -> None:
+    """Refuse numbers that usually stand for missing ones, far below all others."""
+    if options.missing or not cells.lows:
+        return
+    values = {cell: number for cell in cells.lows if (number := _number(cell)) is not None}
+    lowest = min(values.values(), default=0.0)
+    rest = [value for value in values.values() if value > lowest]
+    sentinel = next((cell for cell, value in values.items() if value == lowest), "")
+    is_usual = sentinel.strip("-").replace(",", ".") in (
+        "200", "999", "9999", "99999", "999.9", "9999.9", "999.0", "9999.0", "999.00", "200.0",
+        "999.99", "9999.99", "99.99", "99.9",
+    )  # fmt: skip
+    if is_usual and (not rest or min(rest) > lowest / 2) and lowest < cells.high:
+        raise Misconfigured(
+            f"{cells.name}: {sentinel} may stand for a missing value; if so, give "
+            f"--missing {sentinel}, else {_KEEP}"
+        )
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return numbers.parse(cell).value
+    except ValueError:
+        return None
+
+
+def _with_unit(column: Column, metrics: Catalogue) -> Column:
+    """The column with the conversion of its unit to that of the catalogue.
+
+    Raises:
+        Misconfigured: they are of different kinds.
+    """
+    wanted = metrics[column.metric].unit if column.metric else None
+    if wanted is None or column.unit == numbers.CLOCK:
+        return column._replace(stored=column.unit)
+    if not column.unit:
+        return column._replace(stored=wanted)
+    given = units.parse(column.unit)
+    if wanted in (column.unit, given):
+        return column._replace(stored=wanted)
+    conversion = units.conversion(given, wanted) if given else None
+    if conversion is None:
+        raise Misconfigured(
+            f"{column.name} is in {column.unit!r}, but {column.metric} is in {wanted}; give it "
+            f"another metric with --map '{column.name}=METRIC'"
+        )
+    return column._replace(stored=wanted, conversion=conversion)
+
+
+def with_unit(column: Column, unit: str, metrics: Catalogue) -> Column:
+    """The column with this unit."""
+    return _with_unit(column._replace(unit=unit), metrics)
+
+
+def with_unit_column(plan: Plan, evidence: Evidence, options: Options, metrics: Catalogue) -> Plan:
+    """The plan with the unit that another column states for its metrics."""
+    named = options.unit_column or next(
+        (
+            column.name
+            for column in evidence.columns.values()
+            if column.filled
+            and names.rank(column.name, vocabulary.UNITS) is not None
+            and column.share(_is_unit) >= 0.9
+        ),
+        None,
+    )
+    if named is None:
+        return plan
+    cells = evidence.columns[named]
+    found = {names.unit_of(text) for text in cells.distinct or ()}
+    bare = [c for c in plan.metrics if not c.unit]
+    about = [c for c in bare if "temp" in c.metric.lower()] if "temp" in named.lower() else bare
+    if len(about) == 1 and len(found) > 1:
+        return plan._replace(unit_column=named)
+    if len(found) == 1 and (unit := found.pop()) is not None:
+        alike = [c for c in about if _fits(c, unit, metrics)] if len(about) > 1 else about
+        changed = {c.name: with_unit(c, unit, metrics) for c in alike}
+        return plan._replace(columns=tuple(changed.get(c.name, c) for c in plan.columns))
+    if about and len(about) > 1:
+        raise Misconfigured(
+            f"{named} has units, but {len(about)} columns have numbers; leave the others out with "
+            "--map COLUMN="
+        )
+    return plan
+
+
+def _fits(column: Column, unit: str, metrics: Catalogue) -> bool:
+    wanted = metrics[column.metric].unit
+    return wanted is not None and units.conversion(unit, wanted) is not None
+
+
+def _without_conflicts(found: dict[str, Column], options: Options) -> list[Column]:
+    """Columns with unique metrics: mapped columns come first, then columns with that very name.
+
+    Columns that differ only in their source keep it in their names: `speed_gps`, `speed_obd`.
+    """
+    counts = Counter(column.metric for column in found.values())
+    for name, column in found.items():
+        longer = names.read(name).qualified
+        is_shared = bool(column.metric) and counts[column.metric] > 1
+        if is_shared and name not in options.names and longer not in counts:
+            found[name] = column._replace(metric=longer)
+    taken: set[str] = set()
+    claims = sorted(
+        found, key=lambda c: (c not in options.names, found[c].metric != names.plain(c))
+    )
+    for name in claims:
+        metric = found[name].metric
+        if metric in taken:
+            why = f"{metric} is the metric of another column; use --map"
+            found[name] = Column(name, left_out=why)
+        elif metric and len(taken) == reading.METRICS_MAX:
+            found[name] = Column(name, left_out=f"beyond {reading.METRICS_MAX} metrics")
+        elif metric:
+            taken.add(metric)
+    return list(found.values())

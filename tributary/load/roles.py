@@ -1,0 +1,91 @@
+"""Makes the plan of a file: which columns are device, time, quantity, value and metrics. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tributary.errors import Misconfigured, did_you_mean
+from tributary.load import device_role, long_role, metric_role, names, time_role
+from tributary.load.evidence import Evidence
+from tributary.load.plan import Options, Plan
+from tributary.load.table import Form
+from tributary.model import reading
+from tributary.model.catalogue import Catalogue
+
+
+class NoMetrics(Misconfigured):
+    """No column of a file becomes a metric; other files of an archive may still be loaded."""
+
+
+def plan(form: Form, evidence: Evidence, options: Options, stem: str, metrics: Catalogue) -> Plan:
+    """The plan for a file.
+
+    Args:
+        form: its layout, with all columns.
+        evidence: what its cells show.
+        options: of the user.
+        stem: its name without ending, for `--device-from-filename`.
+        metrics: the catalogue whose units are stored.
+
+    Raises:
+        Misconfigured: something is doubtful; the message names the option that resolves it.
+    """
+    if not evidence.rows:
+        raise NoMetrics("there are no rows below the line of column names")
+    long = long_role.columns(evidence, options)
+    _check(evidence, options, is_long=long is not None)
+    taken = {name for name in (long or ()) if name is not None}
+    mapped = {column for column, metric in options.names.items() if metric}
+    taken |= mapped
+    device = device_role.choose(evidence, options, stem, taken)
+    taken |= {device.column} if device.column else set()
+    time = time_role.choose(evidence, options, taken)
+    taken |= set(time.columns) if time else set()
+    others = [name for name in evidence.columns if name not in taken - mapped]
+    marks = metric_role.Marks(evidence, form, options)
+    if long is not None:
+        table = long_role.read(long, evidence, options, metrics, marks)
+        columns = long_role.beside(others, evidence, options, metrics, marks)
+        value = metric_role.plain(evidence.columns[long[1]], marks)
+        found = Plan(form, device, time, (value._replace(metric=value.name), *columns), table)
+    else:
+        columns = metric_role.columns(others, form, evidence, options, metrics, marks)
+        found = Plan(form, device, time, columns)
+        found = metric_role.with_unit_column(found, evidence, options, metrics)
+    if not found.metrics:
+        raise NoMetrics(_nothing(found))
+    return found._replace(missing=long_role.missing(options), oldest_ms=options.oldest_ms)
+
+
+def _nothing(plan: Plan) -> str:
+    left_out = "; ".join(f"{c.name}: {c.left_out}" for c in plan.columns[:5] if c.left_out)
+    return (
+        f"no column becomes a metric ({left_out or 'there is none beside device and time'}); if the "
+        "columns are wrong, give --delimiter, --skip-lines or --columns; or --map COLUMN=METRIC"
+    )
+
+
+def _check(evidence: Evidence, options: Options, *, is_long: bool) -> None:
+    time_columns = () if options.time_columns == ("none",) else options.time_columns
+    named: Iterable[tuple[str, str | None]] = (
+        ("--device-column", options.device_column),
+        *(("--time-column", column) for column in time_columns),
+        ("--metric-column", options.metric_column),
+        ("--value-column", options.value_column),
+        ("--unit-column", options.unit_column),
+        *(("--map", column) for column in options.names if not is_long),
+    )
+    for option, column in named:
+        if column is not None and column not in evidence.columns:
+            remedy = did_you_mean(column, evidence.columns) or "the file has no columns"
+            raise Misconfigured(f"{option} {column}: no such column; {remedy}")
+    for column, metric in options.names.items():
+        if metric and not reading.is_metric(metric):
+            raise Misconfigured(
+                f"--map {column}={metric}: not a valid metric name; use {reading.METRIC_RULE}"
+            )
+    if names.device(options.device or "x") != (options.device or "x"):
+        raise Misconfigured(
+            f"--device {options.device!r} is not a valid name; use {reading.DEVICE_RULE}, "
+            f"such as {names.device(options.device or '') or 'sensor-1'}"
+        )

@@ -1,0 +1,274 @@
+"""Finds the columns of the time and how they are read. Pure.
+
+A column is the time because of its cells as well as its name: at least 90 % of them can be read.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tributary.errors import Misconfigured
+from tributary.load import names, time_cells, time_start, times, vocabulary, zones
+from tributary.load.evidence import Column, Evidence
+from tributary.load.plan import Options, Time
+from tributary.model import reading
+
+READABLE_MIN = 0.9
+_LATEST_MS = 4_200_000_000_000  # 2103; greater numbers are not times
+_UNNAMED = 1000  # the rank of a column that only its cells show to be the time
+_STRONG = 20  # ranks below are names that mean nothing else
+
+
+class Candidate(NamedTuple):
+    """Columns that may be the time, what they contain, and how likely it is."""
+
+    columns: tuple[str, ...]
+    kind: str
+    rank: int
+    filled: int
+
+
+def choose(evidence: Evidence, options: Options, taken: set[str]) -> Time | None:
+    """The time of the rows, None for the time of arrival.
+
+    Raises:
+        Misconfigured: no column is certain to be the time, or it cannot be read.
+    """
+    if options.time_columns == ("none",):
+        return None
+    if options.time_columns:
+        return _explicit(evidence, options)
+    free = [column for name, column in evidence.columns.items() if name not in taken]
+    found = _candidates(free, options)
+    _refuse_unreadable(free, found, options)
+    if not found:
+        raise Misconfigured(
+            f"no column contains times; name it with --time-column, or {time_start.HINT}"
+        )
+    most = max(candidate.filled for candidate in found)
+    best = min(
+        found, key=lambda c: (_is_relative(c), c.filled < most * READABLE_MIN, c.rank, -c.filled)
+    )
+    _refuse_doubt(best, found, evidence)
+    return _resolved(best, evidence, options)
+
+
+def looks_like_time(column: Column) -> bool:
+    """Whether cells are dates or times of day, whatever the name of the column."""
+    return column.share(time_cells.is_text_time) >= READABLE_MIN
+
+
+def _explicit(evidence: Evidence, options: Options) -> Time:
+    columns = options.time_columns
+    if options.time_formats:
+        return _resolved(Candidate(columns, "pattern", 0, 0), evidence, options)
+    parts = [evidence.columns[name] for name in columns]
+    if len(parts) > 2:
+        kind = "parts"
+    elif len(parts) == 2:
+        kind = "text"
+        if parts[0].share(time_cells.is_clock) > parts[1].share(time_cells.is_clock):
+            columns = columns[::-1]
+        date, clock = (evidence.columns[name] for name in columns)
+        if date.share(time_cells.has_date) < 0.5 or clock.share(time_cells.is_clock) < 0.5:
+            raise _unreadable(date if date.share(time_cells.has_date) < 0.5 else clock)
+    else:
+        kind = _kind(parts[0], options, is_named=True, least=0.5) or ""
+        if not kind:
+            raise _unreadable(parts[0])
+    return _resolved(Candidate(columns, kind, 0, 0), evidence, options)
+
+
+def _candidates(columns: list[Column], options: Options) -> list[Candidate]:
+    found = _parts(columns)
+    dates: list[Candidate] = []
+    clocks: list[Candidate] = []
+    for column in columns:
+        rank = names.time_rank(column.name)
+        kind = _kind(column, options, is_named=rank is not None)
+        if kind is None:
+            continue
+        each = Candidate((column.name,), kind, _UNNAMED if rank is None else rank, column.filled)
+        is_date_only = kind == "text" and column.share(time_cells.has_clock) < 0.5
+        (dates if is_date_only else clocks if kind == "clock" else found).append(each)
+    hours = [c for c in columns if names.rank(c.name, vocabulary.HOURS) is not None and c.filled]
+    dotted = [
+        Candidate((c.name,), "clock", 0, c.filled)
+        for c in columns
+        if dates and names.time_rank(c.name) is not None and c.share(time_cells.is_compact_clock) > 0.9
+        and c.name != dates[0].columns[0]
+    ]  # fmt: skip
+    for clock in (clocks or dotted)[:1]:
+        for date in dates[:1]:
+            both = (*date.columns, *clock.columns)
+            found.append(Candidate(both, "text", min(date.rank, clock.rank), date.filled))
+            return found
+    if dates and hours and hours[0].share(time_cells.is_hour) == 1.0:
+        both = (*dates[0].columns, hours[0].name)
+        return [*found, Candidate(both, "text", dates[0].rank, dates[0].filled)]
+    named_clocks = [clock for clock in clocks if clock.rank < _UNNAMED]
+    return [*found, *dates, *named_clocks]
+
+
+def _parts(columns: list[Column]) -> list[Candidate]:
+    """The columns year, month, day, and hour, minute, second if there are such."""
+    found = []
+    for vocabulary_ in (
+        vocabulary.YEARS, vocabulary.MONTHS, vocabulary.DAYS,
+        vocabulary.HOURS, vocabulary.MINUTES, vocabulary.SECONDS,
+    ):  # fmt: skip
+        ranked = [
+            (rank, column)
+            for column in columns
+            if (rank := names.rank(column.name, vocabulary_)) is not None
+            and column.share(str.isdigit) > READABLE_MIN
+        ]
+        if not ranked:
+            break
+        found.append(min(ranked, key=lambda pair: pair[0])[1])
+    if len(found) < 3:
+        return []
+    return [Candidate(tuple(c.name for c in found), "parts", 0, found[0].filled)]
+
+
+def _kind(
+    column: Column, options: Options, *, is_named: bool, least: float = READABLE_MIN
+) -> str | None:
+    """How the cells of a column could be the time, or None."""
+
+    def is_epoch(cell: str) -> bool:
+        since_ms = time_cells.epoch_ms(cell)
+        return since_ms is not None and options.oldest_ms <= since_ms < _LATEST_MS
+
+    if not column.filled:
+        return None
+    is_text = time_cells.has_date if is_named else time_cells.is_text_time
+    if column.share(time_cells.has_date) >= least and column.share(is_text) >= least:
+        return "text"
+    if column.share(is_epoch) >= least and not column.share(time_cells.is_long_compact) >= least:
+        is_certain = is_named or column.low >= 5e9
+        return "epoch" if is_certain and not names.is_identifier(column.name) else None
+    kinds = (
+        ("text", column.share(time_cells.is_long_compact) >= least),
+        ("clock", column.share(time_cells.is_clock) >= least),
+        ("elapsed", is_named and column.low >= 0 and column.share(time_cells.is_number) >= least),
+    )
+    return next((kind for kind, applies in kinds if applies), None)
+
+
+def _refuse_unreadable(columns: list[Column], found: list[Candidate], options: Options) -> None:
+    """Refuse a column that is the time by its name if it cannot be read, and none ranks better."""
+    if options.time_formats and len(options.time_columns) == 0:
+        raise Misconfigured("--time-format needs the column: add --time-column COLUMN")
+    known = {name for candidate in found for name in candidate.columns}
+    best = min((c.rank for c in found if not _is_relative(c)), default=_UNNAMED)
+    for column in columns:
+        rank = names.time_rank(column.name)
+        if rank is None or column.name in known or rank >= min(best, _STRONG):
+            continue
+        if column.filled:
+            raise _unreadable(column)
+
+
+def _refuse_doubt(best: Candidate, found: list[Candidate], evidence: Evidence) -> None:
+    distinct = evidence.columns[best.columns[-1]].distinct
+    is_constant = distinct is not None and len(distinct) == 1 and evidence.rows > 1
+    for other in found:
+        if is_constant and len(best.columns) == 1 and _is_relative(other):
+            raise Misconfigured(
+                f"{best.columns[0]} is the same in all rows, but {other.columns[0]} changes; name "
+                "the time with --time-column, and what it counts from with --start"
+            )
+
+
+def _resolved(candidate: Candidate, evidence: Evidence, options: Options) -> Time:
+    """The time as it is read: its order, zone, unit and start."""
+    columns = [evidence.columns[name] for name in candidate.columns]
+    kind, patterns = candidate.kind, options.time_formats
+    if patterns and kind != "pattern" and not options.time_columns:
+        kind = "pattern"
+    example = " ".join(column.example or "" for column in columns)
+    time = Time(candidate.columns, kind, example=example, patterns=patterns)
+    if (
+        kind == "pattern"
+        and len(patterns) == 1
+        and patterns[0] in (*time_start.UNITS_MS, "epoch", "excel")
+    ):
+        word = patterns[0]
+        time = time._replace(
+            kind="elapsed", unit_ms=time_start.UNITS_MS.get(word, 0.0), patterns=()
+        )
+        if word in ("epoch", "excel"):
+            time = time._replace(kind=word)
+    if time.kind == "text":
+        is_ordered = any(column.triples for column in columns)
+        time = time._replace(order=_order(columns, options), is_ordered=is_ordered)
+        if len(columns) == 1:
+            _refuse_midnight(columns[0], evidence)
+    if time.kind in ("elapsed", "clock"):
+        if not time.unit_ms:
+            time = time._replace(
+                unit_ms=time_start.unit_ms(columns[0], evidence, time.kind, options)
+            )
+        if options.start is not None:
+            time = time._replace(start_ms=time_start.start_ms(options))
+    if time.kind in ("text", "parts", "pattern", "excel"):
+        time = time._replace(zone=zones.choose(time, evidence, options))
+    return time._replace(mark="," if time_cells.has_comma(columns[0]) else ".")
+
+
+def _order(columns: list[Column], options: Options) -> str:
+    """The order of day, month and year, from all short dates of the file."""
+    triples = set().union(*(column.triples for column in columns))
+    if options.is_day_first is not None:
+        return "dmy" if options.is_day_first else "mdy"
+    if not triples:
+        return "dmy"
+    last_year = int(reading.rfc3339(options.now_ms)[:4]) if options.now_ms else 2099
+    found = times.orders(triples, last_year) or times.orders(triples)
+    if len(found) == 1:
+        return found[0]
+    name, cell = columns[0].name, next(
+        (cell for cell in columns[0].cells() if times.triples(cell)), columns[0].example or ""
+    )  # fmt: skip
+    if not found:
+        raise Misconfigured(
+            f"{name}: some dates only exist with the day first and others with the month first; "
+            "choose with --day-first or --month-first, or give --time-format"
+        )
+    meanings = " or ".join(
+        dict.fromkeys(reading.rfc3339(times.parse(cell, order).local_ms)[:10] for order in found)
+    )
+    raise Misconfigured(
+        f"{name}: {cell!r} is {meanings}, and the whole file fits both; choose with --day-first "
+        "or --month-first, or give --time-format"
+    )
+
+
+def _refuse_midnight(column: Column, evidence: Evidence) -> None:
+    """Refuse dates without a clock that repeat more often than there are devices."""
+    if column.share(time_cells.has_clock) > 0 or column.distinct is None:
+        return
+    others = [
+        len(other.distinct)
+        for other in evidence.columns.values()
+        if other is not column and other.distinct is not None and other.share(time_cells.is_number) < 0.5
+        and len(other.distinct) > 1
+    ]  # fmt: skip
+    if column.filled > len(column.distinct) * max(others, default=1):
+        raise Misconfigured(
+            f"{column.name} has dates without a time of day, and they repeat; name the columns of "
+            f"date and time with --time-column A --time-column B, or {time_start.HINT}"
+        )
+
+
+def _unreadable(column: Column) -> Misconfigured:
+    cell = next((cell for cell in column.cells() if not time_cells.has_date(cell)), column.example)
+    return Misconfigured(
+        f"{column.name}: {cell!r:.60} is not a time in a known notation; give its notation with "
+        f"--time-format (%d %m %Y %H %M %S), another column with --time-column, or {time_start.HINT}"
+    )
+
+
+def _is_relative(candidate: Candidate) -> bool:
+    return candidate.kind in ("elapsed", "clock")
