@@ -69,6 +69,8 @@ class Admission:
                 self._decompress(request)
         else:
             token = self._authenticate(door, request)
+        if door.has_device_of_token and token is not None and token.is_for_one:
+            request.query = {"device": token.device, **request.query}
         batch = door.parse(request, now_ms, self._rules)
         if token is not None:
             token.check("record", () if token.is_for_all else batch.devices())

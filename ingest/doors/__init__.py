@@ -1,12 +1,16 @@
 """The front doors: a package or module per protocol. `door.py` is the interface to implement."""
 
 from ingest.doors import influx
+from ingest.doors.chirpstack import ChirpStackDoor
 from ingest.doors.door import Door
 from ingest.doors.ecowitt import EcowittDoor
 from ingest.doors.record import RecordDoor
 from ingest.doors.rooms import RoomsDoor
+from ingest.doors.sensor_community import SensorCommunityDoor
 from ingest.doors.sensor_logger import SensorLoggerDoor
 from ingest.doors.telegraf import TelegrafDoor
+from ingest.doors.the_things_network import TheThingsNetworkDoor
+from ingest.doors.thingsboard import ThingsBoardDoor
 from ingest.doors.weather_underground import WeatherUndergroundDoor
 
 DOORS: tuple[Door, ...] = (
@@ -17,4 +21,8 @@ DOORS: tuple[Door, ...] = (
     TelegrafDoor(),
     EcowittDoor(),
     WeatherUndergroundDoor(),
+    ThingsBoardDoor(),
+    TheThingsNetworkDoor(),
+    ChirpStackDoor(),
+    SensorCommunityDoor(),
 )

@@ -10,7 +10,7 @@ Malformed HTTP, unknown paths and bugs have the standard error body, whatever th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Protocol
 
 from ingest.batch import Batch
@@ -41,9 +41,8 @@ class Request(Protocol):
     def head(self) -> RequestHeaders:
         """The header fields; `head.field(name)` finds any of them."""
 
-    @property
-    def query(self) -> Mapping[str, str]:
-        """Parameters of the query string and of the path; the path and the last one win."""
+    # Parameters of the query string and of the path; the path and the last one win.
+    query: dict[str, str]
 
 
 class Door(ABC):
@@ -59,6 +58,10 @@ class Door(ABC):
     secret_in_body: ClassVar[bool] = False
     # Whether no token is required: nothing is stored and nothing is revealed.
     is_public: ClassVar[bool] = False
+
+    # Whether a token for one device is the device of requests that contain none: then `parse` finds
+    # it as the parameter `device`.
+    has_device_of_token: ClassVar[bool] = False
 
     @abstractmethod
     def parse(self, request: Request, arrived_ms: int, rules: Rules) -> Batch:

@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from ingest.batch import Batch
-from ingest.doors import numbers
+from ingest.doors import numbers, webhook
 from ingest.doors.door import Door, Mount, Request
 from ingest.doors.record import responses, strict, validate
 from ingest.limits import Rules
@@ -52,8 +52,7 @@ class RoomsDoor(Door):
         time = _with_zone(item.get("recorded_at"))
         block = numbers.reading(device, time, {_METRIC: value}, arrived_ms, rules)
         batch = rules.collect([(0, block)], is_batch=False)
-        batch.idempotency_key = request.head.idempotency_key
-        return batch
+        return webhook.for_device(device, batch, request)
 
     def ok(self, batch: Batch) -> Response:
         """201, since each temperature is a new resource in this API."""

@@ -11,8 +11,6 @@ https://github.com/tszheichoi/awesome-sensor-logger.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from array import array
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -22,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.batch import Batch
-from ingest.doors import numbers
+from ingest.doors import numbers, webhook
 from ingest.doors.door import Door, Mount, Request
 from ingest.doors.record import strict, validate
-from ingest.limits import Rules, invalid_device
+from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.http.flask_app import HttpError
 from tributary.http.response import Response
@@ -112,18 +110,7 @@ def _message(item: Any) -> _Message:
         raise _wrong_shape(f"the payload is a JSON {validate.kind(samples)}, not an array")
     if samples and isinstance(samples[0], dict) and samples[0].get("name") == _TEST:
         return _Message("", [], None)
-    device = item.get("deviceId")
-    if not isinstance(device, str):
-        raise (
-            Refused(
-                "the message has no deviceId; send the name of the phone as text",
-                status=422,
-                code="missing_device",
-                field="deviceId",
-            )
-            if device is None
-            else invalid_device(device)
-        )
+    device = webhook.device(item, "deviceId")
     return _Message(device, samples, _id(device, item))
 
 
@@ -138,8 +125,7 @@ def _key(messages: list[_Message]) -> str | None:
     ids = [message.id for message in messages if message.samples]
     if not ids or None in ids:
         return None
-    digest = hashlib.blake2b(json.dumps(ids).encode(), digest_size=16).hexdigest()
-    return f"sensor-logger-{digest}"
+    return webhook.idempotency_key("sensor-logger", ids)
 
 
 def _blocks(

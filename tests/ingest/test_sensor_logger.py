@@ -104,7 +104,7 @@ def test_variants(body: Any, found: list[Any]):
         (message({**SAMPLE, "name": {}}), 400, "wrong_shape", 0),
         (message({"name": "light", "values": {"lux": 1}}), 400, "wrong_shape", 0),
         (message(SAMPLE, deviceId=...), 422, "missing_device", None),
-        (message(SAMPLE, deviceId=7), 422, "invalid_device", None),
+        (message(SAMPLE, deviceId=True), 422, "invalid_device", None),
         (message(SAMPLE, deviceId="my phone"), 422, "invalid_device", None),
         (message(SAMPLE, {**SAMPLE, "time": "now"}), 422, "invalid_time", 1),
         (message({**SAMPLE, "time": True}), 422, "invalid_time", 0),

@@ -66,6 +66,11 @@ class Token(msgspec.Struct, frozen=True, dict=True):
         """Whether the token is for every device."""
         return self.device == _ANY
 
+    @property
+    def is_for_one(self) -> bool:
+        """Whether the token is for one device, whose name is its pattern."""
+        return _ANY not in self.device
+
     def narrowed(self, prefix: str) -> str | None:
         """The prefix shared by the covered devices that begin with `prefix`; None: there are none."""
         own = self.device.partition(_ANY)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from api.openapi.doors import fields, influx, rooms, sensor_logger, telegraf
+from api.openapi.doors import fields, influx, rooms, sensor_logger, telegraf, webhooks
 from tributary.settings import Settings
 
 # A new door adds its `paths` here, and `NAME.json` beside its module; one
@@ -16,6 +16,7 @@ _DOORS: tuple[Callable[[Settings], dict[str, Any]], ...] = (
     rooms.paths,
     sensor_logger.paths,
     telegraf.paths,
+    webhooks.paths,
 )
 
 

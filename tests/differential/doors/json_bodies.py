@@ -138,3 +138,55 @@ def telegraf(rng: random.Random) -> Any:
         for _ in range(rng.choice([1, 1, 2, 5]))
     ]
     return metrics[0] if rng.random() < 0.3 else {"metrics": metrics}
+
+
+def thingsboard(rng: random.Random) -> Any:
+    """Telemetry with and without a time, alone or in an array."""
+    values = {"temperature": rng.choice([21.5, "21.5", "x"]), "Luft (°C)": 20, "on": True}
+    items = [
+        rng.choice([values, {"ts": _T_MS + rng.randrange(9_999), "values": values}])
+        for _ in range(rng.choice([1, 1, 2, 20]))
+    ]
+    return items if len(items) > 1 or rng.random() < 0.2 else items[0]
+
+
+def _gateways(rng: random.Random) -> list[Any]:
+    return [
+        {"rssi": rng.randrange(-120, 0), "snr": rng.choice([5, -7.5])}
+        for _ in range(rng.randrange(3))
+    ]
+
+
+def ttn(rng: random.Random) -> Any:
+    """A message of The Things Network."""
+    uplink = {
+        "session_key_id": "@",
+        "f_cnt": rng.randrange(40),
+        "received_at": "2026-01-01T00:00:00.123456789Z",
+        "decoded_payload": {"temperature": 21.5, "gps": {"lat": 1}, "time": 7, "s": "x"},
+        "rx_metadata": _gateways(rng),
+    }
+    ids = {"device_id": rng.choice(bodies.DEVICES)}
+    kind = rng.choice(["uplink_message", "uplink_message", "join_accept"])
+    return {"end_device_ids": ids, "received_at": "2026-01-01T00:00:00.2Z", kind: uplink}
+
+
+def chirpstack(rng: random.Random) -> Any:
+    """An event of ChirpStack."""
+    return {
+        "deduplicationId": f"@-{rng.randrange(40)}",
+        "time": "2026-01-01T00:00:00.123456789+00:00",
+        "deviceInfo": {"devEui": rng.choice(bodies.DEVICES), "deviceName": "my sensor"},
+        "object": {"temperature": 21.5, "state": "ok", "gps": {"lat": 1}},
+        "rxInfo": _gateways(rng),
+    }
+
+
+def sensor_community(rng: random.Random) -> Any:
+    """A message of a station."""
+    types = ["SDS_P1", "SDS_P2", "BME280_pressure", "BME280_temperature", "temperature", "signal"]
+    values = [
+        {"value_type": name, "value": rng.choice(["1.5", "nan", 7])}
+        for name in rng.sample(types, rng.randrange(1, 5))
+    ]
+    return {"esp8266id": rng.choice(["1234567", 1234567]), "sensordatavalues": values}
