@@ -12,39 +12,42 @@ from tributary import __version__
 from tributary.cli import roles
 from tributary.errors import NotRunning, TributaryError
 
-_SUMMARIES = {
-    "up": "run everything on this machine, with an embedded server",
-    **{name: entry.summary for name, entry in roles.ROLES.items()},
-    "simulate": "send the readings of a simulated fleet of cars",
-    "load": "send data sets as readings",
-    "token": "create, list and revoke access tokens",
-    "status": "counts of accepted, applied, pending and lost readings",
-    "top": "the same as status, live on a terminal",
-    "doctor": "check the server, the clock, settings and permissions",
-    "health": "check a role on this machine, for container health checks",
-    "dead": "list, show, replay and drop entries that could not be applied",
-}
+
+def _summaries() -> dict[str, str]:
+    """What each command does, in the order of `--help`."""
+    return {
+        "up": "run everything on this machine, with an embedded server",
+        **{name: entry.summary for name, entry in roles.ROLES.items()},
+        "simulate": "send the readings of a simulated fleet of cars",
+        "load": "send data sets as readings",
+        "token": "create, list and revoke access tokens",
+        "status": "counts of accepted, applied, pending and lost readings",
+        "top": "the same as status, live on a terminal",
+        "doctor": "check the server, the clock, settings and permissions",
+        "health": "check a role on this machine, for container health checks",
+        "dead": "list, show, replay and drop entries that could not be applied",
+    }
 
 
 class _Commands(click.Group):
     """Imports a subcommand only when it is called, so that `--help` is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_SUMMARIES)
+        return list(_summaries())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in roles.ROLES or name == "web":
             from tributary.cli import role
 
             return role.web if name == "web" else role.command(name)
-        if name not in _SUMMARIES:
+        if name not in _summaries():
             return None
         command: click.Command = importlib.import_module(f"tributary.cli.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_SUMMARIES.items()))
+            formatter.write_dl(list(_summaries().items()))
 
 
 @click.group(
