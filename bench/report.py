@@ -57,7 +57,7 @@ def head(title: str, conditions: dict[str, Any]) -> str:
     )
     lines = [
         f"# {title}",
-        f"![{title}]({title.lower()}.png)",
+        f"![{title}]({title.lower().replace(' ', '-')}.png)",
         f"- machine: {conditions['machine']}",
         f"- cores: {conditions['cores']}",
         f"- measured: {conditions['measured_at']}, commit {conditions['commit']}",

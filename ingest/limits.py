@@ -67,8 +67,8 @@ class Rules:
         # Device and metrics of single readings → partition; valid, and already counted as new.
         self.seen: dict[tuple[str, ...], int] = {}
         self._seen_names = 0
-        # Line protocol, bounded in doors/influx/cache.py: what a head says, metrics of fields.
-        self.heads: dict[bytes, Any] = {}
+        # Line protocol, bounded in doors/influx/cache.py: what heads say, metrics of fields.
+        self.heads: Any = None
         self.shapes: dict[tuple[str, tuple[bytes, ...]], tuple[str, ...]] = {}
         self.future_max_ms = settings.future_max_ms
         self.oldest_ms = 946_684_800_000

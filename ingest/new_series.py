@@ -103,8 +103,8 @@ class NewSeriesRate:
             for block in blocks:
                 metrics = tuple(block.metrics)
                 metrics_hash = hash(metrics)  # once per block, not per row
-                devices = (block.device,) if isinstance(block.device, str) else block.device
-                for device in devices:
+                named = (block.device,) if isinstance(block.device, str) else block.device
+                for device in dict.fromkeys(named):
                     key = hash((device, metrics_hash))
                     if key not in known and not self._shapes.has(key):
                         new[key] = (device, metrics)

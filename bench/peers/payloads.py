@@ -15,6 +15,16 @@ ONE = json.dumps({"device": DEVICE, METRIC: 92.3}, separators=(",", ":")).encode
 FLEET = ONE.replace(DEVICE.encode(), b"car-" + NUMBER)  # a device per request
 ONE_LINE = b"engine,device=car-7 temperature=92.3"
 
+_MEASUREMENTS = [
+    b"cpu,cpu=cpu-total",
+    *(b"disk,device=sd%b,fstype=ext4,path=/" % name for name in (b"a", b"b", b"c")),
+    b"diskio,name=sda",
+    b"mem",
+    b"net,interface=eth0",
+    b"processes",
+    b"swap",
+    b"system",
+]
 _NS_PER_MS = 1_000_000
 _INTERVAL_MS = 10
 
@@ -47,6 +57,20 @@ class Batch:
         return b"\n".join(
             b"engine,device=car-%d temperature=%.2f%b"
             % (number % devices, value, self._timestamp(time_ms))
+            for number, (time_ms, value) in enumerate(self._rows())
+        )
+
+    def of_lines(self, case: str) -> bytes | None:
+        """The lines of a case, or None if it has none."""
+        if case == "lines":
+            return self.lines(DEVICES)
+        return self.mixed_lines() if case == "mixed lines" else None
+
+    def mixed_lines(self) -> bytes:
+        """Line protocol as of a fleet of agents: ten measurements in turn, each with its own tags."""
+        return b"\n".join(
+            b"%b,host=pi-%d usage=%.2f%b"
+            % (_MEASUREMENTS[number % 10], number // 10, value, self._timestamp(time_ms))
             for number, (time_ms, value) in enumerate(self._rows())
         )
 

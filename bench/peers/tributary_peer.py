@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from http import HTTPStatus
 from pathlib import Path
 
 from bench import prefill, redis_server
@@ -65,7 +66,7 @@ class Tributary(Peer):
         )  # fmt: skip
 
     def request(self, case: str) -> Request | None:
-        """A reading, an array or columns; or /collect of one or of random devices."""
+        """A reading, an array, columns or lines; or /collect of one or of random devices."""
         if case == "collect":
             return self._with_token(
                 Request("GET", f"/collect?device={payloads.DEVICE}", expected=b"92.3")
@@ -76,6 +77,17 @@ class Tributary(Peer):
         if case == "fleet":
             return self._with_token(
                 Request("POST", "/record", payloads.FLEET, expected=b"true", numbers=FLEET_DEVICES)
+            )
+        lines = self._batch.of_lines(case)
+        if lines is not None:
+            return self._with_token(
+                Request(
+                    "POST",
+                    "/write?db=bench",
+                    lines,
+                    status=HTTPStatus.NO_CONTENT,
+                    readings=payloads.READINGS,
+                )
             )
         made = {"single": lambda: payloads.ONE, "array": self._batch.array,
                 "columns": self._batch.columns}.get(case)  # fmt: skip

@@ -38,16 +38,16 @@ class VictoriaMetrics(Peer):
         )
 
     def request(self, case: str) -> Request | None:
-        """/write of one line, or of 1,000 lines of 100 devices or of one device."""
-        made = {
-            "single": lambda: payloads.ONE_LINE,
-            "array": lambda: self._batch.lines(payloads.DEVICES),
-            "columns": lambda: self._batch.lines(1),
-        }.get(case)
-        if made is None:
+        """/write of one line, or of 1,000 lines of 100 devices, of one device or of agents."""
+        lines = self._batch.of_lines(case)
+        if case == "single":
+            lines = payloads.ONE_LINE
+        elif case in ("array", "columns"):
+            lines = self._batch.lines(payloads.DEVICES if case == "array" else 1)
+        if lines is None:
             return None
         readings = 1 if case == "single" else payloads.READINGS
-        return Request("POST", "/write", made(), status=HTTPStatus.NO_CONTENT, readings=readings)
+        return Request("POST", "/write", lines, status=HTTPStatus.NO_CONTENT, readings=readings)
 
     def stored(self) -> int | None:
         """Rows inserted, from its metrics."""

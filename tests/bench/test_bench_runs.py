@@ -84,3 +84,11 @@ def test_collect_rejects_nothing(tmp_path: Path):
     assert all(s["rate"] > 0 and not s["load"]["rejected"] for s in found["samples"])
     assert found["device_counts"][0]["many"] == 2000
     assert found["half_load"]["result"]["rejected"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_line_protocol_loses_nothing(tmp_path: Path):
+    output, found = run("line-protocol", tmp_path)
+    assert len({s["peer"] for s in found["samples"]}) == 2 - skipped(output)
+    assert all(s["rate"] > 0 and not s["load"]["rejected"] for s in found["samples"])

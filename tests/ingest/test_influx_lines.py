@@ -164,4 +164,4 @@ def test_the_caches_are_bounded(monkeypatch: pytest.MonkeyPatch):
     for n in range(25):
         body.parse(f"m{n},device=d f{n}=1".encode(), context, None)
     body.parse(b"m,device=d,t=%b f%b=1" % (b"x" * 600, b"x" * 3000), context, [])
-    assert (len(rules.heads), len(rules.shapes)) == (5, 5)
+    assert (len(rules.heads.all), len(rules.shapes)) == (5, 5)

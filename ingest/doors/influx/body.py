@@ -1,22 +1,17 @@
-"""A body of lines → a batch.
-
-Most bodies are uniform: every line has the measurement, the number of tags and the fields of the
-first one. `uniform` converts them as columns, without a Python object per value. All other bodies
-are parsed line by line and grouped by their metrics.
-"""
+"""A body of lines → a batch: as columns where every line is plain, else line by line."""
 
 from __future__ import annotations
 
 from ingest.batch import Batch
 from ingest.doors.influx import line as lines
-from ingest.doors.influx import plain, uniform
+from ingest.doors.influx import plain, regular
 from ingest.doors.influx.cache import head_of, metrics_of
 from ingest.doors.influx.groups import Groups
 from ingest.doors.influx.times import Context
 from tributary.errors import Refused
 from tributary.model import catalogue
 
-_UNIFORM_MIN = 8  # lines: columns of fewer take longer than lines
+_REGULAR_MIN_BYTES = 100
 _BLANKS = b" \t\r\0"
 
 
@@ -31,13 +26,12 @@ def parse(body: bytes, context: Context, rejected: list[Refused] | None) -> Batc
     Raises:
         Refused: 413 too many lines; 400 for the first bad line, unless `rejected` is given.
     """
-    line_ends = body.count(b"\n")
-    if line_ends >= _UNIFORM_MIN:
-        batch = uniform.parse(body, context)
+    if len(body) >= _REGULAR_MIN_BYTES:
+        batch = regular.parse(body, context)
         if batch is not None:
             batch.rejected = rejected
             return batch
-    given = lines.split(body) if line_ends else [body]
+    given = lines.split(body)
     numbered = [
         (index, stripped)
         for index, line in enumerate(given)

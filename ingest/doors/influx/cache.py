@@ -1,10 +1,16 @@
 """What heads and fields of lines say, cached by their bytes.
 
 A client sends the same `measurement,tags` and the same fields again and again. Both caches are
-bounded, since clients choose the names: they are cleared when full, and long names are not cached.
+bounded, since clients choose the names: a full one is replaced, and long names are not cached.
 """
 
 from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ingest.doors.influx import line as lines
 from ingest.doors.influx import names
@@ -13,22 +19,62 @@ from ingest.limits import Rules
 
 HEADS_MAX, HEAD_MAX_BYTES = 50_000, 512
 SHAPES_MAX, SHAPE_MAX_BYTES = 4_096, 2_048
+_CAPACITY = 256  # of the columns at first
 
 
-def head_of(head: bytes, rules: Rules) -> Head:
+class Heads:
+    """Heads by number; their parts are columns, so that those of many lines are one lookup."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[bytes, int] = {}
+        self.all: list[Head] = []
+        self.devices = np.empty(_CAPACITY, object)
+        self.partitions = np.empty(_CAPACITY, np.int16)
+        self.measurements = np.empty(_CAPACITY, np.int32)  # by number, in order of appearance
+        self._measurements: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def add(self, given: bytes, head: Head) -> None:
+        """Cache what a head says."""
+        with self._lock:
+            number = len(self.all)
+            if number == len(self.devices):
+                grown = [np.resize(c, 2 * number) for c in self._columns]
+                self.devices, self.partitions, self.measurements = grown
+            self.devices[number] = head.device
+            self.partitions[number] = head.partition
+            known = self._measurements
+            self.measurements[number] = known.setdefault(head.measurement, len(known))
+            self.all.append(head)
+            self.numbers[given] = number  # last: other threads look it up
+
+    @property
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self.devices, self.partitions, self.measurements
+
+
+def heads_of(rules: Rules) -> Heads:
+    """The cache of a process, which is replaced when it is full."""
+    cache: Heads | None = rules.heads
+    if cache is None or len(cache.all) >= HEADS_MAX:
+        cache = rules.heads = Heads()
+    return cache
+
+
+def head_of(given: bytes, rules: Rules) -> Head:
     """What measurement and tags say.
 
     Raises:
         ValueError, Refused: they are not valid.
     """
-    found = rules.heads.get(head)
-    if found is None:
-        found = lines.parse_head(head, rules)
-        if len(head) <= HEAD_MAX_BYTES:
-            if len(rules.heads) >= HEADS_MAX:
-                rules.heads.clear()
-            rules.heads[head] = found
-    return found
+    cache = heads_of(rules)
+    number = cache.numbers.get(given)
+    if number is not None:
+        return cache.all[number]
+    head = lines.parse_head(given, rules)
+    if len(given) <= HEAD_MAX_BYTES:
+        cache.add(given, head)
+    return head
 
 
 def metrics_of(measurement: str, fields: tuple[bytes, ...], rules: Rules) -> tuple[str, ...]:
