@@ -14,7 +14,7 @@ import msgspec
 from ingest import decompress
 from ingest.batch import Batch
 from ingest.caps import Caps
-from ingest.doors.door import Door, Request
+from ingest.doors.door import Door, Query, Request
 from ingest.limits import Rules
 from ingest.new_series import NewSeries, NewSeriesRate
 from ingest.series import Lookup
@@ -70,7 +70,7 @@ class Admission:
         else:
             token = self._authenticate(door, request)
         if door.has_device_of_token and token is not None and token.is_for_one:
-            request.query = {"device": token.device, **request.query}
+            request.query = Query({"device": token.device, **request.query})
         batch = door.parse(request, now_ms, self._rules)
         if token is not None:
             token.check("record", () if token.is_for_all else batch.devices())
@@ -168,10 +168,12 @@ def _secret(request: Request) -> Secret | None:
     return partial(request.query.__getitem__, "token")
 
 
-def query_parser(query: bytes, **params: str) -> dict[str, str]:
+def query_parser(query: bytes, **params: str) -> Query:
     """`Request.query` of a query string and the parameters of a path."""
     given = parse_qs(query.decode("latin-1"), keep_blank_values=True) if query else {}
-    return {**{name: values[-1] for name, values in given.items()}, **params}
+    found = Query({name: values[-1] for name, values in given.items()}, **params)
+    found.repeated = tuple(name for name, values in given.items() if len(values) > 1)
+    return found
 
 
 def _key_of_token(key: str, token: Token | None) -> str:

@@ -16,7 +16,7 @@ from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 
 from ingest.admission import Admission, query_parser
 from ingest.doors import DOORS
-from ingest.doors.door import Door
+from ingest.doors.door import Door, Query
 from ingest.series import Lookup
 from tributary.auth.guard import Guard, RequestHeaders
 from tributary.errors import Refused, TributaryError
@@ -32,7 +32,7 @@ class _Request(msgspec.Struct):
     """Flask's current request, as a door sees it."""
 
     head: RequestHeaders
-    query: dict[str, str]
+    query: Query
     body: bytes
 
 

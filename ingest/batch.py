@@ -27,6 +27,7 @@ class Batch(msgspec.Struct, gc=False):
     # Readings that were left out; None: one bad reading rejects the whole request.
     rejected: list[Refused] | None = None
     idempotency_key: str | None = None  # as sent
+    ignored: Sequence[str] = ()  # names that had no number in at least one of the readings
 
     def frames(self) -> list[Frame]:
         """One frame per partition."""

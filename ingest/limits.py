@@ -71,7 +71,7 @@ class Rules:
         self.heads: Any = None
         self.shapes: dict[tuple[str, tuple[bytes, ...]], tuple[str, ...]] = {}
         self.future_max_ms = settings.future_max_ms
-        self.oldest_ms = 946_684_800_000
+        self.oldest_ms = reading.time_ms(settings.oldest_time)
         self.body_max_bytes = settings.body_max_bytes
         self.batch_max_readings = settings.batch_max_readings
         metrics = catalogue.load(settings.metrics_file)
@@ -116,10 +116,12 @@ class Rules:
             )
 
 
-def invalid_device(device: str) -> Refused:
-    """422 for an invalid device."""
+def invalid_device(device: object) -> Refused:
+    """422 for an invalid device, with the nearest valid name."""
+    valid = reading.valid_device(device) if isinstance(device, str) else ""
+    hint = f"; did you mean {valid!r}?" if valid else ""
     return Refused(
-        f"device {device!r:.140} is not a valid name; use {reading.DEVICE_RULE}",
+        f"device {device!r:.140} is not a valid name; use {reading.DEVICE_RULE}{hint}",
         status=422,
         code="invalid_device",
         field="device",
@@ -128,6 +130,15 @@ def invalid_device(device: str) -> Refused:
 
 def invalid_metric(name: str) -> Refused:
     """422 for an invalid metric."""
+    if (known := reading.reserved(name)) is not None:
+        what = "device" if known in reading.DEVICE_FIELDS else "time"
+        return Refused(
+            f"{name!r:.80} is not a metric; rename it, or did you mean {known!r}, the {what} of "
+            "the reading?",
+            status=422,
+            code="reserved_name",
+            field=name[:80],
+        )
     return Refused(
         f"metric {name!r:.80} is not a valid name; use {reading.METRIC_RULE}",
         status=422,

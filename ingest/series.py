@@ -62,8 +62,14 @@ def without(batch: Batch, refused: dict[tuple[str, str], Refused]) -> Batch:
                 kept.setdefault(partition, []).append(left)
                 readings += frame.readings_in([left])
     rejected.sort(key=lambda refusal: refusal.index or 0)
-    key = batch.idempotency_key
-    return Batch(kept, readings, batch.is_batch, rejected=rejected, idempotency_key=key)
+    return Batch(
+        kept,
+        readings,
+        batch.is_batch,
+        rejected=rejected,
+        idempotency_key=batch.idempotency_key,
+        ignored=batch.ignored,
+    )
 
 
 def _each_reading(

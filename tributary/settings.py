@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from tributary.auth import browsers, cors
 from tributary.errors import Misconfigured, did_you_mean
-from tributary.model import catalogue
+from tributary.model import catalogue, reading
 from tributary.model.window import Window, parse_windows
 from tributary.store import redis_url
 
@@ -26,6 +26,7 @@ TOKEN_VARIABLE = f"{PREFIX}TOKEN"
 _CHECKS: dict[str, Callable[[str], object]] = {
     "redis_url": redis_url.seeds,
     "windows": parse_windows,
+    "oldest_time": reading.time_ms,
     "metrics_file": catalogue.load,
     "cors_origins": cors.parse_origins,
     "public_hosts": browsers.parse_hosts,
@@ -138,6 +139,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "name,…",
         ),
     ] = ""
+    oldest_time: Annotated[
+        str,
+        _setting("earliest time of a reading, RFC 3339; an earlier one is rejected", "time"),
+    ] = "2000-01-01T00:00:00Z"
     future_max_ms: Annotated[
         int, _setting("how far ahead of the server's clock a reading may be", "ms", ge=0)
     ] = 300_000

@@ -15,6 +15,7 @@ ERRORS = {
     401: "Missing or invalid token",
     403: "The token does not cover this device or lacks the scope",
     404: "The device or metric has no readings",
+    405: "The path does not support this method",
     413: "The body or the batch is too large",
     415: "Unsupported content type, charset or content encoding",
     422: "A reading is invalid; nothing in the request is stored",

@@ -26,9 +26,17 @@ _RECORD = """\
 One reading, several, or columns. JSON needs no `Content-Type`: the defaults of `curl -d` and
 `fetch` are accepted as JSON. The body may be compressed with gzip.
 
+Numbers as text and booleans are numbers; null and other text are left out and listed as `ignored`.
+Nested objects are flattened with dots. The device may also be called `device_id`, `deviceName` and
+the like, and the time `ts`, `timestamp` or `time`; `docs/http.md` has all names.
+
 A 200 response means that Redis has every reading of the request.
 A request without a response may or may not have been stored: repeat it with the same
 `Idempotency-Key`, and it is counted once."""
+_RECORD_BY_GET = """\
+For devices that can only request a URL, such as Shelly. Every other parameter is a metric, like
+`temperature` here. Where no token is required, a request that a browser marks as cross-site is
+rejected."""
 _COLLECT = """\
 The current values as the aggregators store them, at the cost of one lookup.
 Without a device: those of readings without a device; null if there are none."""
@@ -49,7 +57,7 @@ is for."""
 def paths(settings: Settings) -> dict[str, Any]:
     """The operations, by path and method."""
     return {
-        "/record": {"post": _record(settings)},
+        "/record": {"post": _record(settings), "get": _record_by_get()},
         **doors.paths(settings),
         "/collect": {"get": _collect("collect"), "post": _collect("collectByPost")},
         **{path: {"get": one} for path, one in _reading(settings).items()},
@@ -66,6 +74,7 @@ def _record(settings: Settings) -> Part:
     lines = {"type": "string", "description": "One reading per line", "minLength": 2}
     forms = {"anyOf": [ref(form) for form in ("Reading", "Batch", "Columns")]}
     accepted = {JSON: {"schema": forms}, "application/x-ndjson": {"schema": lines}}
+    accepted["application/x-www-form-urlencoded"] = {"schema": ref("Form")}
     ok = parts.ok("Recorded", "Redis has the readings")
     return operation(
         "record",
@@ -78,6 +87,27 @@ def _record(settings: Settings) -> Part:
             header("Idempotency-Key", key, {**_TEXT, "minLength": 1, "maxLength": 255}),
         ],
         requestBody={"required": True, "content": accepted},
+    )
+
+
+def _record_by_get() -> Part:
+    time = "Time of the reading; by default that of arrival"
+    temperature = query("temperature", "A metric", {"type": ["number", "boolean"]})
+    return operation(
+        "recordByGet",
+        "record",
+        "Record one reading with a URL",
+        {
+            **parts.ok("Recorded", "Redis has the reading"),
+            **parts.errors(400, 401, 403, 405, 422, 429, 503),
+        },
+        description=_RECORD_BY_GET,
+        parameters=[
+            query("device", "Name of the device", schema(bodies.Device)),
+            query("recorded_at", time, ref("ReadingTime")),
+            {**temperature, "required": True},
+            query("token", "Where the client cannot send header fields", _TEXT),
+        ],
     )
 
 

@@ -51,28 +51,50 @@ def schemas(settings: Settings) -> dict[str, Part]:
 def _recorded(settings: Settings) -> dict[str, Part]:
     value = {"type": "number", "minimum": -_DOUBLE_MAX, "maximum": _DOUBLE_MAX}
     time = {
-        "description": f"{reading.TIME_RULE}; the time of arrival by default",
-        "oneOf": [{"type": "string", "format": "date-time"}, {"type": "number", "minimum": 0}],
+        "description": f"{reading.TIME_RULE}, also as text; null or absent: the time of arrival",
+        "anyOf": [{"type": "string"}, {"type": "number", "minimum": 0}, {"type": "null"}],
     }
+    ignored = {"type": ["string", "boolean", "null"]}
     many = {"type": "array", "minItems": 1, "maxItems": settings.batch_max_readings}
-    columns = _reading({**many, "items": ref("ReadingTime")}, {**many, "items": ref("Value")})
+    cells = {"anyOf": [ref("Value"), ignored]}
+    columns = _reading({**many, "items": ref("ReadingTime")}, {**many, "items": cells})
     return {
         "Value": {**value, "description": "A finite number"},
         "ReadingTime": time,
         "Reading": {
-            **_reading(ref("ReadingTime"), ref("Value")),
-            "description": f"1 to {reading.METRICS_MAX} metrics of one device at one time",
+            **_reading(ref("ReadingTime"), {"anyOf": [ref("Value"), ignored, {"type": "object"}]}),
+            "description": f"1 to {reading.METRICS_MAX} metrics of one device at one time; names "
+            f"are {reading.METRIC_RULE}",
         },
         "Batch": {**many, "items": ref("Reading")},
         "Columns": {
             **columns,
             "description": "Many samples of one device: all arrays have the same length",
         },
+        "Form": {
+            "type": "object",
+            "description": "One reading; its numbers as text",
+            "properties": {"device": schema(bodies.Device)},
+            "additionalProperties": {"type": "number"},
+            "minProperties": 2,
+        },
+        **_responses(),
+    }
+
+
+def _responses() -> dict[str, Part]:
+    return {
         "Recorded": closed(
             {"success": {"const": True}},
             accepted={**_COUNT, "description": "Number of accepted readings of a batch"},
             duplicate={"const": True, "description": "The Idempotency-Key was used before"},
             rejected={"type": "array", "maxItems": 100, "items": ref("RejectedReading")},
+            ignored={
+                "type": "array",
+                "maxItems": 100,
+                "description": "Names whose values were not numbers",
+                "items": {"type": "string"},
+            },
         ),
         "RejectedReading": closed(
             {
@@ -86,13 +108,12 @@ def _recorded(settings: Settings) -> dict[str, Part]:
 
 
 def _reading(time: Part, value: Part) -> Part:
+    device = {"anyOf": [schema(bodies.Device), {"type": "integer"}]}
     return {
         "type": "object",
-        "propertyNames": {"pattern": f"^{reading.METRIC_PATTERN}$"},
-        "properties": {"device": schema(bodies.Device), "recorded_at": time},
+        "properties": {"device": device, "recorded_at": time},
         "additionalProperties": value,
         "minProperties": 1,
-        "maxProperties": reading.METRICS_MAX,
         "not": {"maxProperties": 2, "propertyNames": {"enum": ["device", "recorded_at"]}},
     }
 

@@ -4,7 +4,7 @@ from ingest.doors import influx
 from ingest.doors.chirpstack import ChirpStackDoor
 from ingest.doors.door import Door
 from ingest.doors.ecowitt import EcowittDoor
-from ingest.doors.record import RecordDoor
+from ingest.doors.record import QueryStringDoor, RecordDoor
 from ingest.doors.rooms import RoomsDoor
 from ingest.doors.sensor_community import SensorCommunityDoor
 from ingest.doors.sensor_logger import SensorLoggerDoor
@@ -15,6 +15,7 @@ from ingest.doors.weather_underground import WeatherUndergroundDoor
 
 DOORS: tuple[Door, ...] = (
     RecordDoor(),
+    QueryStringDoor(),
     *influx.DOORS,
     SensorLoggerDoor(),
     RoomsDoor(),

@@ -32,6 +32,12 @@ class Mount(NamedTuple):
     lane_query: str = ""
 
 
+class Query(dict[str, str]):
+    """Parameters of the query string and of the path; the path and the last one win."""
+
+    repeated: tuple[str, ...] = ()  # names that the query string has more than once
+
+
 class Request(Protocol):
     """A request, from the lane or from Flask."""
 
@@ -41,8 +47,7 @@ class Request(Protocol):
     def head(self) -> RequestHeaders:
         """The header fields; `head.field(name)` finds any of them."""
 
-    # Parameters of the query string and of the path; the path and the last one win.
-    query: dict[str, str]
+    query: Query  # without the parameters of the body
 
 
 class Door(ABC):

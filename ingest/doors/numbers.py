@@ -16,7 +16,8 @@ from tributary.errors import Refused
 from tributary.model.frame import Block
 
 DEPTH_MAX = 16  # of nested objects
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+# Digits with a leading zero are rather an identifier.
+_NUMBER = re.compile(r"(?!0[0-9]+\Z)[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _TEXT_MAX = 400
 _FOREIGN = re.compile(r"[^a-zA-Z0-9_.]+")
 
@@ -35,19 +36,31 @@ def flatten(item: Mapping[str, Any]) -> Numbers:
         Refused: 422 if two members flatten to one name, or objects are nested too deeply.
     """
     found = Numbers({}, [])
+    for name, value in members(item).items():
+        number = of(value)
+        if number is None:
+            found.ignored.append(name)
+        else:
+            found.metrics[name] = number
+    return found
+
+
+def members(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of an object; those of nested objects as `outer.inner`.
+
+    Raises:
+        Refused: 422 if two members flatten to one name, or objects are nested too deeply.
+    """
+    found: dict[str, Any] = {}
     for name, value in _members(item, "", DEPTH_MAX):
-        if name in found.metrics or name in found.ignored:
+        if name in found:
             raise Refused(
                 f"{name!r:.80} occurs twice, as a name and in a nested object; rename one",
                 status=422,
                 code="ambiguous_field",
                 field=name[:80],
             )
-        number = of(value)
-        if number is None:
-            found.ignored.append(name)
-        else:
-            found.metrics[name] = number
+        found[name] = value
     return found
 
 

@@ -165,7 +165,7 @@ class Generator:
         elif rng.random() < 0.04:
             fields.append((b"Content-Encoding", rng.choice(_ENCODINGS)))
         if rng.random() < 0.2:
-            fields.append((b"Idempotency-Key", self._key()))
+            fields.append((b"Idempotency-Key", self.key()))
         query = rng.choice(_RECORD_QUERIES) if rng.random() < 0.3 else b""
         return self.framed(b"POST", b"/record" + query, fields, content)
 
@@ -175,7 +175,7 @@ class Generator:
             content = b""
         return self.framed(method, target, [], content)
 
-    def _key(self) -> bytes:
+    def key(self) -> bytes:
         """A key of this connection only: a key is for one body, and connections race."""
         rng, name = self._rng, self._name
         if rng.random() < 0.2:

@@ -85,7 +85,7 @@ FORMATS: list[Callable[[str, list[str]], tuple[Any, str]]] = [
     lambda device, names: ({"device": device} | dict.fromkeys(names, 1), JSON),
     lambda device, names: ([{"device": device, name: 1} for name in names], JSON),
     lambda device, names: (
-        {"device": device, "recorded_at": [1, 2]} | {name: [1, 2] for name in names},
+        {"device": device, "recorded_at": [1e9, 1e9 + 1]} | {name: [1, 2] for name in names},
         JSON,
     ),
     lambda device, names: (
@@ -173,8 +173,8 @@ def test_rejects_a_whole_batch_or_skips_only_its_new_series(start: Start, client
     assert skipped.status == 200
     assert skipped.json["accepted"] == 4
     assert [each["code"] for each in skipped.json["rejected"]] == ["too_many_series"]
-    assert web.record({"device": "d-1", "recorded_at": [1, 2], "a": [1, 2]}).status == 200
-    assert is_rejected(web.record({"device": "d-1", "recorded_at": [1, 2], "z": [1, 2]}))
+    assert web.record({"device": "d-1", "recorded_at": [1e9, 1e9 + 1], "a": [1, 2]}).status == 200
+    assert is_rejected(web.record({"device": "d-1", "recorded_at": [1e9, 1e9 + 1], "z": [1, 2]}))
     assert series_of(client) == 4
     for name, (body, kind, indices) in SKIPPED.items():
         reply = web.record(body, query="?on_error=skip", Content_Type=kind)

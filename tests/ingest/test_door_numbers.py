@@ -23,7 +23,7 @@ NOW_MS = 1_763_805_600_000
         (1, 1.0), (2.5, 2.5), (True, 1.0), (False, 0.0), ("23.5", 23.5), (" -1e3 ", -1000.0),
         (".5", 0.5), ("5.", 5.0), ("+4", 4.0), ("", None), ("nan", None), ("inf", None),
         ("Infinity", None), ("1_000", None), ("23,5", None), ("0x10", None), ("٣", None),
-        ("on", None), (None, None), ([1], None), (float("nan"), None), ("1" * 401, None),
+        ("on", None), ("0", 0.0), ("007", None), ("07.5", 7.5), (None, None), ([1], None), (float("nan"), None), ("1" * 401, None),
     ],
 )  # fmt: skip
 def test_what_is_certainly_a_number_is_taken(value: Any, number: float | None):

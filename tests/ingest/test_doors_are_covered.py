@@ -22,6 +22,10 @@ each_mount = pytest.mark.parametrize(
 )
 
 
+def methods_at(path: str) -> set[str]:
+    return {method for _, mount in MOUNTS if mount.path == path for method in mount.methods}
+
+
 def test_names_are_unique():
     assert len({door.name for door in DOORS}) == len(DOORS)
 
@@ -29,13 +33,13 @@ def test_names_are_unique():
 @each_mount
 def test_the_openapi_document_describes_it(door: Door, mount: Mount):
     operations = openapi.document(Settings(), "0")["paths"][mount.path]
-    assert operations.keys() == {method.lower() for method in mount.methods}
+    assert operations.keys() == {method.lower() for method in methods_at(mount.path)}
 
 
 @each_mount
 def test_an_example_shows_it(door: Door, mount: Mount):
     shown = {example.method for example in EXAMPLES if example.path == mount.path}
-    assert shown == {*mount.methods}
+    assert shown == methods_at(mount.path)
 
 
 @each_mount

@@ -17,26 +17,38 @@ from ingest.batch import Batch
 from ingest.doors.record import fast, strict
 from ingest.limits import Rules
 from tributary.errors import Refused
+from tributary.model import reading
 from tributary.settings import Settings
 
 # More with scripts/fuzz.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))
 NOW_MS = int(time.time() * 1000)
 LIMITS = Rules(Settings())
+ANY_AGE = Rules(Settings(oldest_time="1970-01-01T00:00:00Z"))
 REJECTING = Rules(Settings(implausible="refuse"))
 
-devices = st.sampled_from(["car-1", "car-2", "building/room", "a:b", "", "x y", "default"])
-metrics = st.sampled_from(["engine_temperature", "speed", "class", "a.b", "f0", "1x", "_x"])
+devices = st.sampled_from(
+    ["car-1", "car-2", "building/room", "a:b", "", "x y", "default", 17, None]
+)
+metrics = st.sampled_from(
+    ["engine_temperature", "speed", "class", "a.b", "f0", "1x", "_x", "a"] * 2
+    + [*sorted(reading.RESERVED), "Timestamp", "DeviceID", "devcie", "Time", "_time"]
+)
 numbers = st.one_of(
     st.floats(allow_nan=False),
     st.integers(-(10**20), 10**20),
-    st.sampled_from([True, None, "1", [1], {}, 1e999]),
+    st.sampled_from([True, None, "1", "ok", "1e999", [1], {}, {"a": 1}, 1e999, float("nan")]),
 )
 times = st.one_of(
     st.integers(0, 2 * NOW_MS),
     st.integers(0, NOW_MS * 1_000_000 + 10**15),
     st.floats(0, 1e19, allow_nan=False),
     st.floats(0, NOW_MS / 1000, allow_nan=False),
+    st.integers(NOW_MS // 1000 - 10**6, NOW_MS // 1000),
+    st.sampled_from(
+        [946_684_800_000, 946_684_799_999, 946_684_800, 946_684_799, "1999-12-31T23:59:59.999Z"]
+    ),
+    st.integers(0, NOW_MS).map(str),
     st.sampled_from(
         ["2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05+02:00", "nonsense", None, -1]
     ),
@@ -93,7 +105,7 @@ def outcome(parse: Any, body: bytes, limits: Rules = LIMITS) -> Any:
         return refused.status, refused.code, refused.field, refused.index
     if not accepted.is_batch:
         limits.remember(accepted)  # like a process: the next similar reading is found in the cache
-    return accepted.readings, accepted.is_batch, flat(accepted)
+    return accepted.readings, accepted.is_batch, flat(accepted), (*accepted.ignored,)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
@@ -105,7 +117,7 @@ def outcome(parse: Any, body: bytes, limits: Rules = LIMITS) -> Any:
 @example({"speed": [1], "recorded_at": [1698501144401773111]}, None, (",", ":"))
 def test_parsers_agree(value: Any, indent: int | None, separators: tuple[str, str]):
     body = json.dumps(value, indent=indent, separators=separators).encode()
-    for limits in (LIMITS, REJECTING):
+    for limits in (LIMITS, REJECTING, ANY_AGE):
         assert outcome(fast.parse, body, limits) == outcome(strict.parse, body, limits)
 
 
@@ -154,8 +166,9 @@ def test_reads_seconds_as_written_not_as_a_double(written: str, ms: int):
         '{"v":[1,2],"recorded_at":[%s,"2026-01-02T03:04:05Z"]}',
     ):
         body = (form % written).encode()
-        found = outcome(fast.parse, body)
-        assert found == outcome(strict.parse, body)
+        assert outcome(fast.parse, body) == outcome(strict.parse, body)
+        found = outcome(fast.parse, body, ANY_AGE)
+        assert found == outcome(strict.parse, body, ANY_AGE)
         assert ms in [row[2] for row in found[2]]
 
 
@@ -187,16 +200,17 @@ TEXTS = [
 )
 def test_reads_arrays_of_text_times(form: str):
     written = [f'"{text}"' for text in TEXTS]
-    for pair in itertools.product(written, [*written, "1763805600"]):
-        body = (form % pair).encode()
-        assert outcome(fast.parse, body) == outcome(strict.parse, body), body
+    for limits in (LIMITS, ANY_AGE):
+        for pair in itertools.product(written, [*written, "1763805600"]):
+            body = (form % pair).encode()
+            assert outcome(fast.parse, body, limits) == outcome(strict.parse, body, limits), body
 
 
 def test_truncates_fractions_of_a_millisecond_in_columns():
     times = [1_763_805_600.001, 1_763_805_600.2519, 1_763_805_600.9999, 1, 0.0009]
     body = json.dumps({"v": [1] * 5, "recorded_at": times}).encode()
-    found = outcome(fast.parse, body)
-    assert found == outcome(strict.parse, body)
+    found = outcome(fast.parse, body, ANY_AGE)
+    assert found == outcome(strict.parse, body, ANY_AGE)
     assert sorted(row[2] for row in found[2]) == [
         0, 1000, 1_763_805_600_001, 1_763_805_600_251, 1_763_805_600_999
     ]  # fmt: skip

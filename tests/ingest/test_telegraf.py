@@ -85,7 +85,7 @@ ERRORS: list[tuple[Any, int, str, str | None]] = [
     (metric(fields={"x" * 70: 1}), 422, "invalid_metric", "docker_" + "x" * 70),
     (metric(fields={"a": "1e999"}), 422, "out_of_range", "docker_a"),
     (metric(timestamp=4_000_000_000), 422, "in_future", "recorded_at"),
-    (metric(timestamp="2026"), 422, "invalid_time", "recorded_at"),
+    (metric(timestamp="2026-01-01"), 422, "invalid_time", "recorded_at"),
     ({"metrics": [{}] * 10_001}, 413, "too_many_readings", None),
 ]
 

@@ -57,7 +57,7 @@ def test_telemetry(body: Any, found: list[Any]):
         ({"ts": 4_102_444_800_000, "values": {"temp": 1}}, "device=a", 422, "in_future", None),
         ({**TIMED, "temp": 1}, "device=a", 422, "ambiguous_field", None),
         ({"a b": 1, "a_b": 2}, "device=a", 422, "ambiguous_field", None),
-        ({"device": 7, "temp": 1}, "device=a", 422, "invalid_metric", None),
+        ({"device": 7, "temp": 1}, "device=a", 422, "reserved_name", None),
         ({"x" * 65: 1}, "device=a", 422, "invalid_metric", None),
         ({"temp": 10**400}, "device=a", 422, "out_of_range", None),
         ([TIMED] * 10_001, "device=a", 413, "too_many_readings", None),

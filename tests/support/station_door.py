@@ -16,7 +16,7 @@ from typing import Any
 from ingest import app, recorder
 from ingest.batch import Batch
 from ingest.doors.door import Door, Mount, Request
-from ingest.doors.record import validate
+from ingest.doors.record import item as readings
 from ingest.limits import Rules
 from support.pipeline import environ
 from support.processes import ROOT, Process
@@ -63,7 +63,7 @@ class StationDoor(Door):
                 )
         if len(item) == 1:
             return Batch({}, 0, is_batch=True, rejected=rejected)
-        batch = rules.collect([(0, validate.block(item, arrived_ms, rules))], is_batch=False)
+        batch = rules.collect([(0, readings.block(item, arrived_ms, rules))], is_batch=False)
         batch.rejected = rejected
         batch.idempotency_key = f"{request.query['station']}/{message}" if message else None
         return batch

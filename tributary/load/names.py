@@ -129,7 +129,7 @@ def _upper(match: re.Match[str]) -> str:
 
 
 def _valid(name: str) -> str:
-    if name[:1].isdigit() or name in reading.RESERVED:
+    if name[:1].isdigit() or reading.reserved(name) is not None:
         name = "_" + name
     return name[:_METRIC_LENGTH_MAX]
 

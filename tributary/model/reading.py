@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import Self
@@ -11,7 +12,15 @@ import msgspec
 
 DEFAULT_DEVICE = "default"
 METRICS_MAX = 64
-RESERVED = frozenset(("device", "recorded_at"))
+# What clients call these two; the first is Tributary's own name.
+DEVICE_FIELDS = (
+    "device", "device_id", "deviceId", "deviceID", "device_name", "deviceName", "sensor_id",
+    "sensorId", "node_id", "nodeId", "mac", "dev_eui", "devEui",
+)  # fmt: skip
+TIME_FIELDS = (
+    "recorded_at", "ts", "timestamp", "time", "datetime", "measured_at", "received_at", "tst",
+)  # fmt: skip
+RESERVED = frozenset((*DEVICE_FIELDS, *TIME_FIELDS))
 
 DEVICE_PATTERN = "[A-Za-z0-9._:/-]{1,128}"
 METRIC_PATTERN = "[a-zA-Z_][a-zA-Z0-9_.]{0,63}"
@@ -23,9 +32,13 @@ _MS = timedelta(milliseconds=1)
 _CUTTING = Context(prec=40, rounding=ROUND_DOWN)  # further digits are truncated, too
 _FINER_THAN_MS = re.compile(r"(\.[0-9]{3})[0-9]+")
 _LENGTH_WITH_MS = len("2026-11-22T10:00:00.250Z")
+_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,40})?")
+_NOT_IN_DEVICE = re.compile("[^A-Za-z0-9._:/-]+")
+_SHORT = 3  # letters: other spellings of `ts` and `mac` are likely something else
 
 DEVICE_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : / -"
 METRIC_RULE = "a letter or _, then up to 63 of a-z A-Z 0-9 _ ."
+DEVICE_MAX = 128
 TIME_RULE = "RFC 3339 with a zone (2026-11-22T10:00:00.250Z), or a number of s, ms, µs or ns"
 
 
@@ -35,8 +48,39 @@ def is_device(name: str) -> bool:
 
 
 def is_metric(name: str) -> bool:
-    """Whether this is a valid metric name; `device` and `recorded_at` are reserved."""
-    return _METRIC.fullmatch(name) is not None and name not in RESERVED
+    """Whether this is a valid metric name, and not a spelling of a reserved one."""
+    return _METRIC.fullmatch(name) is not None and reserved(name) is None
+
+
+def reserved(name: str) -> str | None:
+    """The reserved name that this is, apart from case and underscores: `DeviceID`, `Timestamp`."""
+    if name in RESERVED:
+        return name
+    if len(name) > _LONGEST_RESERVED or name.startswith("_"):
+        return None
+    return _SPELLINGS.get(_folded(name))
+
+
+def valid_device(name: str) -> str:
+    """A valid device name for an invalid one: `Living Room` → `Living-Room`; empty if none.
+
+    Accents are removed, and other characters are replaced by a hyphen.
+    """
+    plain = unicodedata.normalize("NFKD", name[: 4 * DEVICE_MAX])
+    letters = "".join(c for c in plain if not unicodedata.combining(c))
+    return _NOT_IN_DEVICE.sub("-", letters).strip("-")[:DEVICE_MAX]
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").casefold()
+
+
+_LONGEST_RESERVED = max(map(len, RESERVED)) + 2
+_SPELLINGS = {_folded(name): name for name in sorted(RESERVED) if len(name) > _SHORT}
+
+
+class TooEarly(ValueError):
+    """A time before 1970."""
 
 
 class Written(float):
@@ -60,12 +104,12 @@ def time_ms(given: float | str) -> int:
     Fractions of a millisecond are truncated, never rounded up.
 
     Raises:
-        ValueError: a naive or malformed time, or one before 1970.
+        ValueError: a naive or malformed time, or `TooEarly`.
     """
     if isinstance(given, str):
         return _from_rfc3339_ms(given)
     if given < 0:
-        raise ValueError(f"{given!r} lies before 1970")
+        raise TooEarly(f"{given!r} lies before 1970")
     if isinstance(given, Written) and given <= 5e9:
         return int(_CUTTING.multiply(Decimal(given.text), 1000))
     if given < 5e9:
@@ -75,21 +119,31 @@ def time_ms(given: float | str) -> int:
     return int(given) // 1000 if given < 5e15 else int(given) // 1_000_000
 
 
-def texts_ms(given: list[str]) -> list[int]:
+def number_of(text: str) -> int | Written | None:
+    """The number that a text is: an epoch sent as text; None if it is not one."""
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None:
+        return None
+    return int(match[0]) if match[1] is None else Written(match[0])
+
+
+def texts_ms(given: list[str], oldest_ms: int = 0) -> list[int]:
     """`time_ms` of many texts, three times as fast.
 
     Raises:
-        ValueError, TypeError, OverflowError: one of them is not a valid time; `time_ms` has the reason.
+        ValueError, TypeError, OverflowError: one of them is not a valid time, or before
+            `oldest_ms`; `time_ms` has the reason.
     """
     if max(map(len, given)) > _LENGTH_WITH_MS:
-        return [_from_rfc3339_ms(text) for text in given]
-    since_epoch = [moment - _EPOCH for moment in msgspec.convert(given, list[datetime])]
-    # Like `// _MS`, but three times as fast.
-    times_ms = [
-        t.days * 86_400_000 + t.seconds * 1000 + t.microseconds // 1000 for t in since_epoch
-    ]
-    if min(times_ms) < 0:
-        raise ValueError("one of them lies before 1970")
+        times_ms = [_from_rfc3339_ms(text) for text in given]
+    else:
+        since_epoch = [moment - _EPOCH for moment in msgspec.convert(given, list[datetime])]
+        # Like `// _MS`, but three times as fast.
+        times_ms = [
+            t.days * 86_400_000 + t.seconds * 1000 + t.microseconds // 1000 for t in since_epoch
+        ]
+    if min(times_ms) < oldest_ms:
+        raise ValueError("one of them is too early")
     return times_ms
 
 
@@ -124,5 +178,5 @@ def _from_rfc3339_ms(text: str) -> int:
     except OverflowError:
         raise ValueError(f"{text!r} is not a time") from None
     if since_epoch < timedelta(0):
-        raise ValueError(f"{text!r} lies before 1970")
+        raise TooEarly(f"{text!r} lies before 1970")
     return since_epoch // _MS

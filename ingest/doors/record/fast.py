@@ -7,43 +7,29 @@ one column per partition without a Python object per value.
 
 from __future__ import annotations
 
-import struct
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from ingest.batch import Batch
-from ingest.doors.record import strict
+from ingest.doors.record import fast_times, strict
+from ingest.doors.record.fast_times import Int64s, Uncertain, pack_doubles
 from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.model import catalogue, reading
 from tributary.model.frame import Block
 
-_Int64s = NDArray[np.int64]
-_Doubles = NDArray[np.float64]
 _Column = list[float | str]
 _decode_object = msgspec.json.Decoder(dict[str, float | str | _Column]).decode
+_OTHERS = frozenset(("device", "recorded_at"))  # every other reserved name is for `strict`
 _COLON, _BACKSLASH = b":\\"
 _LONG_BYTES = 1_000
-# Where the unit of a time changes; above the last one, doubles skip whole numbers.
-_SECONDS, _MILLISECONDS, _NANOSECONDS = 5e9, 5e12, 5e15
 
 
-class _Uncertain(Exception):
-    """The body may be invalid."""
-
-
-class _ExactTime(msgspec.Struct):
-    """`recorded_at`, decoded without converting it to a float."""
-
-    recorded_at: int | float | str | list[int | float | str]
-
-
-_decode_exact_time = msgspec.json.Decoder(_ExactTime).decode
+UNCERTAIN = (Uncertain, Refused, msgspec.MsgspecError, ValueError, TypeError, OverflowError)
 
 
 def parse(
@@ -55,11 +41,20 @@ def parse(
         Refused: like `strict.parse`.
     """
     try:
-        if body[:1] == b"[":
-            return _batch(body, arrived_ms, rules)
-        return _object(body, arrived_ms, rules)
-    except (_Uncertain, Refused, msgspec.MsgspecError, ValueError, TypeError, OverflowError):
+        return attempt(body, arrived_ms, rules)
+    except UNCERTAIN:
         return strict.parse(body, arrived_ms, rules, rejected)
+
+
+def attempt(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
+    """Parse a body that is certainly valid.
+
+    Raises:
+        UNCERTAIN: it may be invalid, or valid in a way that only `strict` knows.
+    """
+    if body[:1] == b"[":
+        return _batch(body, arrived_ms, rules)
+    return _object(body, arrived_ms, rules)
 
 
 def _object(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
@@ -70,44 +65,24 @@ def _object(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
     # With more colons than names, a name is repeated or a string contains a colon.
     is_certain = len(body) <= _LONG_BYTES and body.count(b":") == names
     if not is_certain and not _has_names(body, names, recorded_at):
-        raise _Uncertain
+        raise Uncertain
     known = rules.seen.get((device, *metrics))  # one lookup for all names of most readings
     if known is None:
         if not metrics or len(metrics) > reading.METRICS_MAX or type(device) is not str:
-            raise _Uncertain
+            raise Uncertain
         rules.metrics.check(metrics)
     for value in metrics.values():
         if type(value) is not float:
             if type(value) is list:
                 return _columns(body, (device, recorded_at, metrics), arrived_ms, rules)
-            raise _Uncertain
+            raise Uncertain
     if rules.ranges and not catalogue.is_plausible(metrics, rules.ranges):
-        raise _Uncertain
+        raise Uncertain
     time_ms = arrived_ms
     if recorded_at is not None:
-        time_ms = _time_ms(recorded_at, body, arrived_ms, rules)
+        time_ms = fast_times.time_ms(recorded_at, body, arrived_ms, rules)
     partition = rules.devices[device] if known is None else known
     return Batch({partition: [Block(device, time_ms, metrics)]}, 1, False, known is not None)
-
-
-def _time_ms(given: Any, body: bytes, arrived_ms: int, rules: Rules) -> int:
-    if type(given) is float and given >= _NANOSECONDS:
-        given = _decode_exact_time(body).recorded_at
-    time_ms = reading.time_ms(given)
-    if type(given) is float and given <= _SECONDS:
-        _check_digits(body, is_on_ms=given == time_ms / 1000)
-    if time_ms > arrived_ms + rules.future_max_ms:
-        raise _Uncertain
-    return time_ms
-
-
-def _check_digits(body: bytes, *, is_on_ms: bool) -> None:
-    """Raise if conversion to a double may have rounded seconds up to a millisecond.
-
-    That takes seven digits in a fraction (a double below 5e9 represents six), or an exponent.
-    """
-    if is_on_ms and strict.HAS_MANY_DIGITS(body) is not None:
-        raise _Uncertain
 
 
 def _columns(
@@ -119,34 +94,25 @@ def _columns(
     packed: dict[str, float | bytes] = {}
     for name, column in columns.items():
         if type(column) is not list or len(column) != readings:
-            raise _Uncertain
-        packed[name] = doubles = _doubles(column)
+            raise Uncertain
+        packed[name] = doubles = pack_doubles(column)
         if rules.ranges:
             _check_plausible(name, doubles, rules)
     if recorded_at is None:
         times_ms = np.full(readings, arrived_ms, np.int64)
     elif type(recorded_at) is list:
-        times_ms = _float_times_ms(recorded_at, body, arrived_ms, rules)
+        times_ms = fast_times.float_times_ms(recorded_at, body, arrived_ms, rules)
     else:
-        raise _Uncertain
+        raise Uncertain
     block = Block(device, times_ms.tobytes(), packed)
     return Batch({rules.devices[device]: [block]}, readings, True)
 
 
-def _float_times_ms(times: list[Any], body: bytes, arrived_ms: int, rules: Rules) -> _Int64s:
-    """Times decoded as floats; those that a float cannot represent are decoded again."""
-    given = None if type(times[0]) is str else np.frombuffer(_doubles(times))
-    if given is None or given.max() >= _NANOSECONDS:
-        exact: Any = _decode_exact_time(body).recorded_at
-        return _times_ms(exact, body, arrived_ms, rules)
-    return _scaled(given, body, arrived_ms + rules.future_max_ms)
-
-
 def _batch(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
     names = tuple(_decode_object(body[1 : body.find(b"}") + 1]))  # of the first reading
-    metrics = dict.fromkeys(name for name in names if name not in reading.RESERVED)
+    metrics = dict.fromkeys(name for name in names if name not in _OTHERS)
     if not 0 < len(metrics) <= reading.METRICS_MAX:
-        raise _Uncertain
+        raise Uncertain
     rules.metrics.check(metrics)
     readings = _decoder(names)(body)
     rules.check_size(len(readings))
@@ -154,13 +120,13 @@ def _batch(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
     times = columns.get("recorded_at", [None])
     time = "".join(times) if type(times[0]) is str else None
     if not _has_names(body, len(readings) * len(names), time):
-        raise _Uncertain
+        raise Uncertain
     devices = columns.pop("device", [reading.DEFAULT_DEVICE])
     if "recorded_at" in columns:
-        times_ms = _times_ms(columns.pop("recorded_at"), body, arrived_ms, rules)
+        times_ms = fast_times.times_ms(columns.pop("recorded_at"), body, arrived_ms, rules)
     else:
         times_ms = np.full(len(readings), arrived_ms, np.int64)
-    packed = {name: _doubles(column) for name, column in columns.items()}
+    packed = {name: pack_doubles(column) for name, column in columns.items()}
     if rules.ranges:
         for name, doubles in packed.items():
             _check_plausible(name, doubles, rules)
@@ -202,11 +168,11 @@ def _column(readings: list[Any], number: int) -> list[Any]:
 
 def _check_plausible(name: str, doubles: bytes, rules: Rules) -> None:
     if not catalogue.is_plausible_column(name, np.frombuffer(doubles), rules.ranges):
-        raise _Uncertain
+        raise Uncertain
 
 
 def _partitioned(
-    devices: list[str], times_ms: _Int64s, columns: dict[str, bytes], rules: Rules
+    devices: list[str], times_ms: Int64s, columns: dict[str, bytes], rules: Rules
 ) -> Batch:
     partitions = np.fromiter(map(rules.devices.__getitem__, devices), np.int16, len(devices))
     order = np.argsort(partitions, kind="stable")  # 16-bit integers are sorted by radix
@@ -222,64 +188,6 @@ def _partitioned(
             blocks[partition] = [Block(named[start:end], times[part], values)]
             start = end
     return Batch(blocks, len(devices), True, order=order)
-
-
-def _times_ms(given: list[Any], body: bytes, arrived_ms: int, rules: Rules) -> _Int64s:
-    """`reading.time_ms` of a whole column."""
-    latest_ms = arrived_ms + rules.future_max_ms
-    if type(given[0]) is str:
-        return _checked(np.array(reading.texts_ms(given)), latest_ms)
-    try:
-        times = np.frombuffer(struct.pack(f"{len(given)}q", *given), np.int64)
-    except struct.error:
-        times = np.array(given)
-    if times.dtype.kind == "i" or (times.dtype.kind == "f" and times.max() < _NANOSECONDS):
-        return _scaled(times, body, latest_ms)
-    if any(type(time) is float and time <= _SECONDS for time in given):
-        _check_digits(body, is_on_ms=True)
-    return _checked(np.array([reading.time_ms(time) for time in given], np.int64), latest_ms)
-
-
-def _scaled(times: _Int64s | _Doubles, body: bytes, latest_ms: int) -> _Int64s:
-    """Convert numbers to milliseconds by their size; floats must be exact."""
-    first = times.min()
-    if first > _SECONDS and times.max() <= min(
-        latest_ms, _MILLISECONDS - 1
-    ):  # fast code: milliseconds
-        return times.astype(np.int64)
-    if first < 0:
-        raise _Uncertain
-    seconds: _Int64s | _Doubles = times * 1000
-    millis, micros = times, times // 1000
-    if times.dtype.kind == "f":
-        seconds, millis, micros = _truncated(times), np.floor(times), np.floor(times) // 1000
-        is_on_ms = (times <= _SECONDS) & (seconds / 1000 == times)
-        _check_digits(body, is_on_ms=bool(is_on_ms.any()))
-    units = [times < _SECONDS, times < _MILLISECONDS, times < _NANOSECONDS]
-    scaled: _Int64s = np.select(units, [seconds, millis, micros], times // 1_000_000)
-    return _checked(scaled.astype(np.int64), latest_ms)
-
-
-def _truncated(seconds: _Int64s | _Doubles) -> _Doubles:
-    """Seconds in whole milliseconds, truncated like `reading.time_ms`."""
-    ms: _Doubles = np.floor(seconds * 1000)
-    ms += (ms + 1) / 1000 <= seconds
-    ms -= ms / 1000 > seconds
-    return ms
-
-
-def _checked(times_ms: _Int64s, latest_ms: int) -> _Int64s:
-    if times_ms.max() > latest_ms:
-        raise _Uncertain
-    return times_ms
-
-
-def _doubles(column: list[Any]) -> bytes:
-    """Pack a column; struct takes a third of the time of array or numpy."""
-    try:
-        return struct.pack(f"{len(column)}d", *column)
-    except struct.error:
-        raise _Uncertain from None
 
 
 @lru_cache(maxsize=256)

@@ -1,6 +1,8 @@
-"""Response bodies of `POST /record`."""
+"""Response bodies of `/record`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -12,17 +14,22 @@ _SINGLE = Response(b'{"success":true}')
 
 
 def ok(batch: Batch) -> Response:
-    """200, with the number of readings of a batch and the rejected ones if they were skipped."""
+    """200, with the number of readings of a batch, and what was left out."""
+    if batch.rejected is None and not batch.ignored:
+        if batch.is_batch:
+            return Response(b'{"success":true,"accepted":%d}' % batch.readings)
+        return _SINGLE
+    body: dict[str, Any] = {"success": True}
+    if batch.is_batch or batch.rejected is not None:
+        body["accepted"] = batch.readings
     if batch.rejected is not None:
-        rejected = [
+        body["rejected"] = [
             {"index": r.index, "field": r.field, "code": r.code, "message": r.message}
             for r in batch.rejected[:_REJECTED_MAX]
         ]
-        body = {"success": True, "accepted": batch.readings, "rejected": rejected}
-        return Response(msgspec.json.encode(body))
-    if batch.is_batch:
-        return Response(b'{"success":true,"accepted":%d}' % batch.readings)
-    return _SINGLE
+    if batch.ignored:
+        body["ignored"] = batch.ignored
+    return Response(msgspec.json.encode(body))
 
 
 def duplicate(body: bytes) -> Response:

@@ -6,24 +6,22 @@ field, the index and the remedy. A property test compares the two parsers.
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from array import array
+import struct
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from ingest.batch import Batch
-from ingest.doors.record import validate
+from ingest.doors import numbers
+from ingest.doors.record import form, json_text, other_doors, validate
+from ingest.doors.record import item as readings
+from ingest.doors.record.item import Ignored
 from ingest.limits import Rules
 from tributary.errors import Refused
-from tributary.model import reading
 from tributary.model.frame import Block
 
 T = TypeVar("T")
 
-# Numbers that their double may not represent closely enough for `reading.time_ms`.
-HAS_MANY_DIGITS = re.compile(rb"\.[0-9]{7}|[0-9][eE]-").search
+load = json_text.load  # for the doors whose messages are JSON
 
 
 def parse(
@@ -33,15 +31,19 @@ def parse(
 
     Raises:
         Refused: 400 if it is not JSON or has the wrong shape, 413 for too many readings,
-            422 for an invalid reading.
+            422 for an invalid reading, or for a body of another door.
     """
-    value = load(body)
+    try:
+        value = load(body)
+    except Refused:
+        other_doors.check_text(body)
+        raise
+    other_doors.check(value)
     if isinstance(value, dict):
         if any(isinstance(v, list) for v in value.values()):
             return _columns(value, arrived_ms, rules, rejected)
         if rejected is None:
-            block = validate.block(value, arrived_ms, rules)
-            return rules.collect([(0, block)], is_batch=False)
+            return one(value, arrived_ms, rules)
         return batch([value], arrived_ms, rules, rejected)
     if isinstance(value, list):
         return batch(value, arrived_ms, rules, rejected)
@@ -57,12 +59,39 @@ def parse_lines(
         Refused: like `parse`, with the index of the reading.
     """
     lines = [line for line in body.split(b"\n") if line.strip()]
-    rules.check_size(len(lines))
 
-    def block_of(line: bytes) -> Block:
-        return validate.block(load(line), arrived_ms, rules)
+    def value_of(line: bytes) -> Any:
+        value = load(line)
+        other_doors.check(value)
+        return value
 
-    return rules.collect(_each(lines, block_of, rejected), is_batch=True)
+    return _collect(lines, value_of, arrived_ms, rules, rejected)
+
+
+def parse_form(
+    body: bytes, arrived_ms: int, rules: Rules, rejected: list[Refused] | None = None
+) -> Batch:
+    """Parse the fields of a form as one reading, which goes to `rejected` if given and invalid.
+
+    Raises:
+        Refused: 400 if it is not a form, 422 for an invalid reading or a form of another door.
+    """
+    value = form.item(body)
+    if rejected is None:
+        return one(value, arrived_ms, rules)
+    return batch([value], arrived_ms, rules, rejected)
+
+
+def one(value: dict[str, Any], arrived_ms: int, rules: Rules) -> Batch:
+    """The single reading of an object.
+
+    Raises:
+        Refused: 422.
+    """
+    ignored = Ignored()
+    found = rules.collect([(0, readings.block(value, arrived_ms, rules, ignored))], is_batch=False)
+    found.ignored = (*ignored,)
+    return found
 
 
 def batch(
@@ -73,34 +102,25 @@ def batch(
     Raises:
         Refused: with the index of the first invalid reading.
     """
+    return _collect(items, lambda item: item, arrived_ms, rules, rejected)
+
+
+def _collect(
+    items: list[Any],
+    value_of: Callable[[Any], Any],
+    arrived_ms: int,
+    rules: Rules,
+    rejected: list[Refused] | None,
+) -> Batch:
     rules.check_size(len(items))
+    ignored = Ignored()
 
     def block_of(item: Any) -> Block:
-        return validate.block(item, arrived_ms, rules)
+        return readings.block(value_of(item), arrived_ms, rules, ignored)
 
-    return rules.collect(_each(items, block_of, rejected), is_batch=True)
-
-
-def load(body: bytes) -> Any:
-    """Decode any JSON value: UTF-8 without a byte order mark, unique names, finite numbers.
-
-    Raises:
-        Refused: 400 with the position of the error.
-    """
-    try:
-        return json.loads(
-            body.decode(),
-            object_pairs_hook=_object,
-            parse_constant=_reject_constant,
-            parse_int=_integer,
-            parse_float=None if HAS_MANY_DIGITS(body) is None else reading.Written,
-        )
-    except UnicodeError as error:
-        raise Refused(f"the body is not UTF-8: {error}", status=400, code="bad_encoding") from None
-    except RecursionError:
-        raise validate.wrong_shape("the JSON is nested too deeply") from None
-    except ValueError as error:
-        raise Refused(f"the body is not JSON: {error}", status=400, code="not_json") from None
+    found = rules.collect(_each(items, block_of, rejected), is_batch=True)
+    found.ignored = (*ignored,)
+    return found
 
 
 def _each(
@@ -122,66 +142,74 @@ def _each(
 def _columns(
     item: dict[str, Any], arrived_ms: int, rules: Rules, rejected: list[Refused] | None
 ) -> Batch:
-    device = validate.device(item, rules)
-    columns = {k: v for k, v in item.items() if k not in reading.RESERVED}
-    for name, column in columns.items():
-        if not isinstance(column, list):
-            _reject_column(name, f"{name!r:.80} is not an array, but others are")
-    lengths = {len(column) for column in columns.values()}
-    times = item.get("recorded_at", [arrived_ms] * max(lengths, default=0))
-    if not isinstance(times, list):
-        _reject_column("recorded_at", "'recorded_at' must be an array like the values")
-    if lengths != {len(times)}:
-        _reject_column("recorded_at", "the arrays differ in length")
-    rules.check_size(len(times))
+    device = readings.device(item, rules)
+    ignored = Ignored()
+    columns = _lists(readings.measured(item), ignored)
     validate.check_names(columns, rules)
+    lengths = {len(column) for column in columns.values()}
+    field = readings.find(item, readings.TIME, "time") or "recorded_at"
+    times = item.get(field)
+    if times is None:
+        times = [None] * max(lengths, default=0)
+    if not isinstance(times, list):
+        _reject_column(field, f"{field!r} must be an array like the values")
+    if lengths != {len(times)}:
+        _reject_column(field, "the arrays differ in length")
+    rules.check_size(len(times))
 
-    def row_of(index: int) -> tuple[int, list[float]]:
-        time_ms = validate.time_ms(times[index], arrived_ms, rules)
-        values = [validate.number(name, column[index], rules) for name, column in columns.items()]
-        return time_ms, values
+    def row_of(index: int) -> Block:
+        row = {name: column[index] for name, column in columns.items()}
+        return readings.block(
+            {"device": device, field: times[index], **row}, arrived_ms, rules, ignored
+        )
 
     rows = _each(list(range(len(times))), row_of, rejected)
-    if not rows:
-        return Batch({}, 0, is_batch=True)
-    times_ms = array("q", [time_ms for _, (time_ms, _) in rows]).tobytes()
-    values = zip(*(row for _, (_, row) in rows), strict=True)
+    found = _packed(rows, device, rules)
+    found.ignored = (*ignored,)
+    return found
+
+
+def _packed(rows: list[tuple[int, Block]], device: str, rules: Rules) -> Batch:
+    """The rows of one device as one block if all have the same metrics, as they mostly have."""
+    names = {(*block.metrics,) for _, block in rows}
+    if len(names) != 1:
+        return rules.collect(rows, is_batch=True)
+    times_ms = struct.pack(f"{len(rows)}q", *(block.recorded_at_ms for _, block in rows))
     packed: dict[str, float | bytes] = {
-        name: array("d", column).tobytes() for name, column in zip(columns, values, strict=True)
+        name: struct.pack(f"{len(rows)}d", *(block.metrics[name] for _, block in rows))
+        for name in names.pop()
     }
-    block = Block(device, times_ms, packed)
-    order = [index for index, _ in rows]
-    return Batch({rules.devices[device]: [block]}, len(rows), is_batch=True, order=order)
+    return Batch(
+        {rules.devices[device]: [Block(device, times_ms, packed)]},
+        len(rows),
+        is_batch=True,
+        order=[index for index, _ in rows],
+    )
+
+
+def _lists(members: dict[str, Any], ignored: Ignored) -> dict[str, list[Any]]:
+    """The columns; text and null beside them are ignored, and numbers are rejected."""
+    columns: dict[str, list[Any]] = {}
+    for name, column in numbers.members(members).items():
+        if isinstance(column, list):
+            columns[name] = column
+        elif numbers.of(column) is None:
+            ignored.add([name])
+        else:
+            kind = validate.kind(column)
+            _reject_column(name, f"{name!r:.80} is a {kind}, and other members are arrays")
+    for name, column in columns.items():
+        nested = next((cell for cell in column if isinstance(cell, dict | list)), None)
+        if nested is not None:
+            kind = validate.kind(nested)
+            _reject_column(name, f"the array {name!r:.80} contains an {kind}")
+    return columns
 
 
 def _reject_column(name: str, problem: str) -> NoReturn:
     raise Refused(
-        f"{problem}; every column is an array of the same length",
+        f"{problem}; every column is an array of numbers, all of the same length",
         status=400,
         code="wrong_shape",
         field=name[:80],
     )
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        duplicate = next(name for name in names if names.count(name) > 1)
-        raise Refused(
-            f"duplicate name {duplicate!r:.80} in an object; send it once",
-            status=400,
-            code="duplicate_name",
-            field=duplicate[:80],
-        )
-    for name in value:
-        name.encode()  # UnicodeEncodeError for a lone surrogate
-    return value
-
-
-def _reject_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _integer(digits: str) -> float:
-    return int(digits) if len(digits) < 400 else math.inf

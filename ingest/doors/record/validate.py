@@ -1,4 +1,4 @@
-"""The rules for one reading: its device, its time and its numbers. Pure.
+"""The rules for single values: times, numbers and names. Pure.
 
 Every function raises `Refused` (422, or 400 for a wrong shape) with the field and the remedy.
 """
@@ -8,62 +8,45 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingest.limits import Rules, invalid_device
+from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.model import catalogue, reading
-from tributary.model.frame import Block
 
 
-def block(item: Any, arrived_ms: int, rules: Rules) -> Block:
-    """A reading from its JSON object."""
-    if not isinstance(item, dict):
-        raise wrong_shape(f"a JSON {kind(item)} is not a reading")
-    name = device(item, rules)
-    recorded_at_ms = arrived_ms
-    if "recorded_at" in item:
-        recorded_at_ms = time_ms(item["recorded_at"], arrived_ms, rules)
-    metrics = {k: number(k, v, rules) for k, v in item.items() if k not in reading.RESERVED}
-    check_names(metrics, rules)
-    return Block(name, recorded_at_ms, dict(metrics))
-
-
-def device(item: dict[str, Any], rules: Rules) -> str:
-    """The device of a reading."""
-    given = item.get("device", reading.DEFAULT_DEVICE)
-    if not isinstance(given, str):
-        raise invalid_device(given)
-    rules.devices.check(given)
-    return given
-
-
-def time_ms(given: Any, arrived_ms: int, rules: Rules) -> int:
-    """A `recorded_at` in UTC milliseconds."""
+def time_ms(given: Any, arrived_ms: int, rules: Rules, field: str = "recorded_at") -> int:
+    """A time in UTC milliseconds, sent as `field`."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
-        raise _invalid_time(f"a JSON {kind(given)} is not a time")
+        raise _invalid_time(field, f"a JSON {kind(given)} is not a time")
+    number = reading.number_of(given) if isinstance(given, str) else None
     try:
-        recorded_at_ms = reading.time_ms(given)
+        found_ms = reading.time_ms(given if number is None else number)
+    except reading.TooEarly:
+        found_ms = -1
     except (ValueError, OverflowError) as error:
-        raise _invalid_time(str(error)) from None
-    if recorded_at_ms > arrived_ms + rules.future_max_ms:
+        raise _invalid_time(field, str(error)) from None
+    if found_ms < rules.oldest_ms:
         raise Refused(
-            f"recorded_at {given!r:.60} is in the future; set the clock of the device "
+            f"{field} {given!r:.60} is before {reading.rfc3339(rules.oldest_ms)} (oldest_time); "
+            f"set the clock of the device, or leave {field} out to use the time of arrival",
+            status=422,
+            code="in_past",
+            field=field,
+        )
+    if found_ms > arrived_ms + rules.future_max_ms:
+        raise Refused(
+            f"{field} {given!r:.60} is in the future; set the clock of the device "
             f"(at most {rules.future_max_ms} ms ahead)",
             status=422,
             code="in_future",
-            field="recorded_at",
+            field=field,
         )
-    return recorded_at_ms
+    return found_ms
 
 
 def number(name: str, value: Any, rules: Rules) -> float:
     """The value of a metric: a finite double, and a plausible one if others are rejected."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refused(
-            f"{name!r:.80} is {kind(value)}, not a number; send a finite JSON number",
-            status=422,
-            code="not_a_number",
-            field=name[:80],
-        )
+        raise not_a_number(name, value)
     try:
         double = float(value)
     except OverflowError:
@@ -77,6 +60,30 @@ def number(name: str, value: Any, rules: Rules) -> float:
         )
     catalogue.check(name, double, rules.ranges)
     return double
+
+
+def not_a_number(name: str, value: Any) -> Refused:
+    """422 for a value that is not a number."""
+    return Refused(
+        f"{name!r:.80} is {described(value)}, not a number; send a finite JSON number",
+        status=422,
+        code="not_a_number",
+        field=name[:80],
+    )
+
+
+def no_numbers(names: list[str], values: dict[str, Any]) -> Refused:
+    """422 for a reading in which nothing is a number; `names` are its members, flattened."""
+    if len(names) == 1 and names[0] in values:
+        return not_a_number(names[0], values[names[0]])
+    shown = ", ".join(f"{name!r:.80}" for name in names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return Refused(
+        f"none of the values is a number ({shown}{more}); send at least one finite JSON number",
+        status=422,
+        code="not_a_number",
+        field=names[0][:80],
+    )
 
 
 def check_names(metrics: dict[str, Any], rules: Rules) -> None:
@@ -106,6 +113,11 @@ def wrong_shape(problem: str) -> Refused:
     )
 
 
+def described(value: Any) -> str:
+    """A value in an error message: its JSON type, and the text if it is one."""
+    return f"the string {value!r:.60}" if isinstance(value, str) else kind(value)
+
+
 def kind(value: Any) -> str:
     """The JSON type of a value."""
     if value is None:
@@ -121,10 +133,10 @@ def kind(value: Any) -> str:
     return names.get(type(value), "object")
 
 
-def _invalid_time(problem: str) -> Refused:
+def _invalid_time(field: str, problem: str) -> Refused:
     return Refused(
-        f"recorded_at: {problem}; send {reading.TIME_RULE}",
+        f"{field}: {problem}; send {reading.TIME_RULE}",
         status=422,
         code="invalid_time",
-        field="recorded_at",
+        field=field,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from differential.doors import fields, influx, json_bodies
+from differential.doors import fields, influx, json_bodies, query_string
 from differential.wire import Request
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Names of doors, each with its generator.
 DOORS: dict[str, Callable[[Generator], Request]] = {
+    "record_by_get": query_string.request,
     "sensor-logger": json_bodies.door(
         [b"/sensor_data", b"/sensor_data?token=x", b"/sensor_data/x", b"/sensor_data/%20"],
         json_bodies.sensor_logger,
