@@ -38,16 +38,15 @@ class ChirpStackDoor(Door):
         if path is None:
             raise _invalid("device", request.query["device"], "dev_eui or device_name")
         if event != "up":
-            return webhook.batch(None, None, request, rules)
+            return webhook.nothing()
         item = webhook.load(request.body, "ChirpStack")
         device = webhook.device(item, path)
-        decoded = item.get("object")
-        metrics = webhook.best_gateway(item.get("rxInfo"))
-        metrics |= webhook.metrics(decoded if isinstance(decoded, dict) else {})
+        decoded = webhook.metrics(item.get("object"))
+        metrics = webhook.best_gateway(item.get("rxInfo")) | decoded.metrics
         block = numbers.reading(device, item.get("time"), metrics, arrived_ms, rules)
         id_ = item.get("deduplicationId")
         key = webhook.idempotency_key(self.name, [id_]) if isinstance(id_, str) and id_ else None
-        return webhook.batch(block, key, request, rules)
+        return webhook.batch(block, decoded.ignored, key, request, rules)
 
 
 def _invalid(name: str, given: str, rule: str) -> Refused:

@@ -15,13 +15,14 @@ from typing import Any
 from ingest.batch import Batch
 from ingest.doors import numbers, webhook
 from ingest.doors.door import Door, Mount, Request
+from ingest.doors.record import item as readings
 from ingest.doors.record import responses, strict, validate
 from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.http.response import Response
 
 _METRIC = "temperature"
-_NAIVE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)", re.ASCII)
+_NAIVE = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?", re.ASCII)
 _CREATED = 201
 
 
@@ -49,9 +50,11 @@ class RoomsDoor(Door):
         value = numbers.of(item[_METRIC])
         if value is None:
             value = validate.number(_METRIC, item[_METRIC], rules)  # raises
-        time = _with_zone(item.get("recorded_at"))
+        name = readings.find(item, readings.TIME, "time")
+        time = None if name is None else _with_zone(item[name])
         block = numbers.reading(device, time, {_METRIC: value}, arrived_ms, rules)
         batch = rules.collect([(0, block)], is_batch=False)
+        batch.ignored = webhook.names(each for each in item if each not in (_METRIC, name))
         return webhook.for_device(device, batch, request)
 
     def ok(self, batch: Batch) -> Response:
@@ -70,4 +73,4 @@ def _no_temperature(status: int, code: str) -> Refused:
 def _with_zone(given: Any) -> Any:
     """A time as sent, with the zone Z if it has none."""
     naive = _NAIVE.fullmatch(given) if isinstance(given, str) else None
-    return given if naive is None else f"{naive[1]}T{naive[2]}Z"
+    return given if naive is None else f"{naive[1]}T{naive[2]}{naive[3] or ':00'}Z"

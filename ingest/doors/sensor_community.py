@@ -44,9 +44,9 @@ class SensorCommunityDoor(Door):
         if not isinstance(item.get("sensordatavalues"), list):
             raise webhook.wrong_shape("the message has no array sensordatavalues")
         device = webhook.device(item, "esp8266id")
-        metrics = webhook.metrics(_known(_values(item["sensordatavalues"])))
-        block = numbers.reading(device, None, metrics, arrived_ms, rules)
-        return webhook.batch(block, None, request, rules)
+        values = webhook.metrics(_known(_values(item["sensordatavalues"])))
+        block = numbers.reading(device, None, values.metrics, arrived_ms, rules)
+        return webhook.batch(block, values.ignored, None, request, rules)
 
 
 def _values(given: list[Any]) -> dict[str, Any]:

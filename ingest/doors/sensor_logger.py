@@ -246,7 +246,7 @@ def _times_ms(samples: _Samples, arrived_ms: int, rules: Rules) -> NDArray[np.in
     """Times in UTC milliseconds; those of the app are nanoseconds, and never become a float."""
 
     def time_ms(given: Any) -> int:
-        return validate.time_ms(given, arrived_ms, rules)
+        return validate.time_ms(given, arrived_ms, rules, "time")
 
     try:
         times = np.frombuffer(array("q", samples.times), np.int64)

@@ -39,14 +39,14 @@ class TheThingsNetworkDoor(Door):
         if uplink is None:
             if not isinstance(item.get("end_device_ids"), dict):
                 raise webhook.wrong_shape("the message has no end_device_ids")
-            return webhook.batch(None, None, request, rules)
+            return webhook.nothing()
         device = webhook.device(item, _DEVICE)
-        payload = webhook.find(uplink, "decoded_payload")
-        metrics = webhook.best_gateway(webhook.find(uplink, "rx_metadata"))
-        metrics |= webhook.metrics(payload if isinstance(payload, dict) else {})
+        decoded = webhook.metrics(webhook.find(uplink, "decoded_payload"))
+        gateways = webhook.find(uplink, "rx_metadata")
+        metrics = webhook.best_gateway(gateways) | decoded.metrics
         received_at = webhook.find(uplink, "received_at") or item.get("received_at")
         block = numbers.reading(device, received_at, metrics, arrived_ms, rules)
-        return webhook.batch(block, _key(item), request, rules)
+        return webhook.batch(block, decoded.ignored, _key(item), request, rules)
 
 
 def _key(item: dict[str, Any]) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 from ingest.batch import Batch
 from ingest.doors import numbers, webhook
 from ingest.doors.door import Door, Mount, Request
+from ingest.doors.record import item as readings
 from ingest.doors.record import strict, validate
 from ingest.limits import Rules
 from tributary.errors import Refused
@@ -64,9 +65,11 @@ class ThingsBoardDoor(Door):
 def _block(item: Any, device: str, arrived_ms: int, rules: Rules) -> Block:
     if not isinstance(item, dict):
         raise webhook.wrong_shape(f"a JSON {validate.kind(item)} is not telemetry of ThingsBoard")
-    values = item.get("values")
+    values, time = item.get("values"), item.get("ts")
     if not isinstance(values, dict):
-        values = {name: value for name, value in item.items() if name != "ts"}
+        name = readings.find(item, readings.TIME, "time")
+        time = None if name is None else item[name]
+        values = {each: value for each, value in item.items() if each != name}
     elif not item.keys() <= _TIMED:
         other = next(name for name in item if name not in _TIMED)
         raise Refused(
@@ -75,5 +78,5 @@ def _block(item: Any, device: str, arrived_ms: int, rules: Rules) -> Block:
             code="ambiguous_field",
             field=other[:80],
         )
-    metrics = webhook.metrics(values, keeps_reserved=True)
-    return numbers.reading(device, item.get("ts"), metrics, arrived_ms, rules)
+    metrics = webhook.metrics(values, keeps_reserved=True).metrics
+    return numbers.reading(device, time, metrics, arrived_ms, rules)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ingest.batch import Batch
 from ingest.doors import numbers
 from ingest.doors.door import Request
+from ingest.doors.numbers import Numbers
 from ingest.doors.record import strict, validate
+from ingest.doors.record.item import Ignored
 from ingest.limits import Rules, invalid_device
 from tributary.errors import Refused
 from tributary.model import reading
@@ -60,11 +62,11 @@ def device(item: dict[str, Any], path: str) -> str:
     return given
 
 
-def metrics(item: Mapping[str, Any], *, keeps_reserved: bool = False) -> dict[str, float]:
+def metrics(item: Any, *, keeps_reserved: bool = False) -> Numbers:
     """The numbers of an object by metric; other characters of a name become `_`.
 
     Args:
-        item: may be nested.
+        item: may be nested; without values if it is not an object.
         keeps_reserved: whether names that a metric must not have (`device`, `recorded_at`) are
             returned, so that they are rejected, instead of left out.
 
@@ -72,10 +74,12 @@ def metrics(item: Mapping[str, Any], *, keeps_reserved: bool = False) -> dict[st
         Refused: 422, two of them have the same metric.
     """
     found: dict[str, float] = {}
-    for name, value in numbers.flatten(item).metrics.items():
+    given = numbers.flatten(item if isinstance(item, dict) else {})
+    for name, value in given.metrics.items():
         metric = numbers.metric_name(name)
         is_reserved = len(metric) <= METRIC_NAME_MAX and not reading.is_metric(metric)
         if is_reserved and not keeps_reserved:
+            given.ignored.append(name)
             continue
         if metric in found:
             raise Refused(
@@ -85,7 +89,7 @@ def metrics(item: Mapping[str, Any], *, keeps_reserved: bool = False) -> dict[st
                 field=metric[:80],
             )
         found[metric] = value
-    return found
+    return Numbers(found, given.ignored)
 
 
 def best_gateway(gateways: Any) -> dict[str, float]:
@@ -99,15 +103,26 @@ def best_gateway(gateways: Any) -> dict[str, float]:
     return best
 
 
-def batch(block: Block | None, key: str | None, request: Request, rules: Rules) -> Batch:
-    """A batch of one reading or none; a key in the header takes precedence over `key`."""
-    found = (
-        Batch({}, 0, is_batch=False)
-        if block is None
-        else rules.collect([(0, block)], is_batch=False)
-    )
+def nothing() -> Batch:
+    """The batch of a message that is accepted and not stored."""
+    return Batch({}, 0, is_batch=False)
+
+
+def batch(
+    block: Block, ignored: Iterable[str], key: str | None, request: Request, rules: Rules
+) -> Batch:
+    """A batch of one reading; a key in the header takes precedence over `key`."""
+    found = rules.collect([(0, block)], is_batch=False)
+    found.ignored = names(ignored)
     found.idempotency_key = request.head.idempotency_key or key
     return found
+
+
+def names(ignored: Iterable[str]) -> list[str]:
+    """The names of what was not stored, as many as a response contains."""
+    found = Ignored()
+    found.add(ignored)
+    return [*found]
 
 
 def for_device(device: str, found: Batch, request: Request) -> Batch:

@@ -29,6 +29,7 @@ ROOM = {"building": "north", "room": "101"}
     ("sent", "time"),
     [
         ("2024-12-10T16:45:00", "2024-12-10T16:45:00.000Z"),
+        ("2024-12-10T16:45", "2024-12-10T16:45:00.000Z"),
         ("2024-12-10 16:45:00", "2024-12-10T16:45:00.000Z"),
         ("2024-12-10T16:45:00.123456", "2024-12-10T16:45:00.123Z"),
         ("2024-12-10T16:45:00Z", "2024-12-10T16:45:00.000Z"),
@@ -44,6 +45,11 @@ def test_a_time_without_a_zone_is_utc(sent: Any, time: str):
     assert (device, reading.rfc3339(time_ms), metrics) == ("north/101", time, {"temperature": 10.5})
 
 
+def test_the_time_may_have_another_name():
+    [found] = readings(parse(DOOR, {"temperature": 1, "timestamp": "2024-12-10T16:45:00"}, **ROOM))
+    assert reading.rfc3339(found.time_ms) == "2024-12-10T16:45:00.000Z"
+
+
 @pytest.mark.parametrize(
     ("sent", "stored"),
     [
@@ -54,7 +60,9 @@ def test_a_time_without_a_zone_is_utc(sent: Any, time: str):
     ],
 )
 def test_only_the_temperature_is_stored(sent: Any, stored: float):
-    [(_, time_ms, metrics)] = readings(parse(DOOR, sent, **ROOM))
+    batch = parse(DOOR, sent, **ROOM)
+    assert [*batch.ignored] == [name for name in sent if name != "temperature"]
+    [(_, time_ms, metrics)] = readings(batch)
     assert (time_ms, metrics) == (NOW_MS, {"temperature": stored})
 
 
@@ -74,6 +82,8 @@ def test_only_the_temperature_is_stored(sent: Any, stored: float):
         ({"temperature": 21, "recorded_at": "today"}, 422, "invalid_time"),
         ({"temperature": 21, "recorded_at": "2024-13-10T16:45:00"}, 422, "invalid_time"),
         ({"temperature": 21, "recorded_at": "2024-12-10"}, 422, "invalid_time"),
+        ({"temperature": 21, "ts": 1, "time": 2}, 422, "ambiguous_field"),
+        ({"temperature": 21, "recorded_at": "1999-12-31T23:59:59"}, 422, "in_past"),
         ({"temperature": 21, "recorded_at": True}, 422, "invalid_time"),
         ({"temperature": 21, "recorded_at": "2199-12-10T16:45:00"}, 422, "in_future"),
     ],

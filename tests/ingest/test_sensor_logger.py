@@ -79,6 +79,10 @@ LUX = (NS // 1_000_000, {"light.lux": 5.0})
         (message({**SAMPLE, "values": {}}), []),
         (message({**SAMPLE, "values": {"image": "x"}}), []),
         (message({**SAMPLE, "time": NS // 10**6}), [LUX]),
+        (json.dumps(message(SAMPLE, {**SAMPLE, "values": {"lux": 0}})).replace("0}", "NaN}").encode(),
+         [LUX]),
+        (b"\xef\xbb\xbf" + json.dumps(message(SAMPLE)).encode(), [LUX]),
+        (message({**SAMPLE, "time": str(NS)}), [LUX]),
     ],
 )  # fmt: skip
 def test_variants(body: Any, found: list[Any]):
@@ -107,6 +111,7 @@ def test_variants(body: Any, found: list[Any]):
         (message(SAMPLE, deviceId=True), 422, "invalid_device", None),
         (message(SAMPLE, deviceId="my phone"), 422, "invalid_device", None),
         (message(SAMPLE, {**SAMPLE, "time": "now"}), 422, "invalid_time", 1),
+        (message(SAMPLE, {**SAMPLE, "time": 10**18 - 10**17}), 422, "in_past", 1),
         (message({**SAMPLE, "time": True}), 422, "invalid_time", 0),
         (message({**SAMPLE, "time": None}), 422, "invalid_time", 0),
         (message(SAMPLE, {**SAMPLE, "time": (NOW_MS + 3_600_000) * 10**6}), 422, "in_future", 1),

@@ -25,7 +25,9 @@ def uplink(**changes: Any) -> dict[str, Any]:
 
 
 def test_an_uplink_message():
-    [(device, time_ms, metrics)] = readings(parse(DOOR, UPLINK))
+    batch = parse(DOOR, UPLINK)
+    assert batch.ignored == ["state", "raw", "time"]
+    [(device, time_ms, metrics)] = readings(batch)
     assert (device, reading.rfc3339(time_ms)) == ("soil-7", "2025-11-25T15:40:45.664Z")
     assert metrics == {
         "temperature": 21.5, "Luft_feuchte": 45.5, "gps_2.latitude": 52.5, "gps_2.longitude": 13.4,

@@ -145,13 +145,9 @@ def test_the_best_gateway(gateways: Any, best: dict[str, float]):
 
 
 def test_names_of_values():
-    named = {"a b": 1, "recorded_at": 2, "device": 3, "x": {"y": "4"}}
-    assert webhook.metrics(named) == {"a_b": 1, "x.y": 4}
-    assert webhook.metrics(named, keeps_reserved=True).keys() == {
-        "a_b",
-        "x.y",
-        "device",
-        "recorded_at",
-    }
+    named = {"a b": 1, "recorded_at": 2, "device": 3, "x": {"y": "4"}, "s": "x"}
+    assert webhook.metrics(named) == ({"a_b": 1, "x.y": 4}, ["s", "recorded_at", "device"])
+    kept = webhook.metrics(named, keeps_reserved=True)
+    assert kept.metrics.keys() == {"a_b", "x.y", "recorded_at", "device"}
     with pytest.raises(Refused, match="a_b"):
         webhook.metrics({"a b": 1, "a_b": 2})
