@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,7 +19,7 @@ from tributary.errors import Refused
 from tributary.model import reading, units
 from tributary.model.frame import Block
 
-FIELDS_MAX = 256
+FIELDS_MAX = 1_024  # Torque describes every sensor in one request
 LANE_QUERY = r"[A-Za-z0-9._~:/=&+%,;@!*()-]*"
 # The unit of metrics that the catalogue does not have, by the unit sent.
 _UNITS = {
@@ -166,6 +167,14 @@ def converted(metric: str, value: float, given: str, rules: Rules) -> float:
     return conversion.value(value)
 
 
+def double_of(value: float) -> float:
+    """A number as a double; infinite beyond the range of doubles, which `validate` rejects."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 class Metrics(dict[str, float]):
     """The metrics of a reading, collected from fields; each is sent once."""
 
@@ -186,7 +195,7 @@ class Metrics(dict[str, float]):
         Raises:
             Refused: 422, another field had another value for the metric, or `unit_mismatch`.
         """
-        double = converted(metric, value, unit, self._rules)
+        double = converted(metric, double_of(value), unit, self._rules)
         if self.setdefault(metric, double) != double:
             raise _ambiguous(self._fields[metric], field, metric)
         self._fields.setdefault(metric, field)
@@ -197,14 +206,12 @@ class Metrics(dict[str, float]):
         Raises:
             Refused: 422.
         """
-        batch = collect([(device, recorded_at_ms, self)], request, self._rules)
+        batch = collect([(device, recorded_at_ms, self)], self._rules)
         batch.is_batch = batch.readings > 1
-        return batch
+        return identified(batch, device, request)
 
 
-def collect(
-    moments: list[tuple[str, int, Mapping[str, float]]], request: Request, rules: Rules
-) -> Batch:
+def collect(moments: Sequence[tuple[str, int, Mapping[str, float]]], rules: Rules) -> Batch:
     """The batch of several moments: device, time and metrics of each.
 
     Raises:
@@ -219,10 +226,14 @@ def collect(
             validate.check_names(part, rules)
             doubles = {metric: validate.number(metric, v, rules) for metric, v in part.items()}
             blocks.append((index, Block(name, recorded_at_ms, {**doubles})))
-    batch = rules.collect(blocks, is_batch=True)
+    return rules.collect(blocks, is_batch=True)
+
+
+def identified(batch: Batch, device: str, request: Request) -> Batch:
+    """A batch with the idempotency key of its request, which is for one device and query string."""
     batch.idempotency_key = request.head.idempotency_key
-    if batch.idempotency_key is not None and not request.body:
-        request.body = json.dumps(request.query).encode()  # a key is for one reading
+    if batch.idempotency_key is not None:
+        request.body = json.dumps([device, request.query]).encode() + request.body
     return batch
 
 

@@ -32,10 +32,18 @@ class Reading(NamedTuple):
     metrics: dict[str, float]
 
 
-def parse(door: Door, body: Any, query: str = "", *, rules: Rules = RULES, **params: str) -> Batch:
+def parse(
+    door: Door,
+    body: Any,
+    query: str = "",
+    *,
+    rules: Rules = RULES,
+    head: RequestHeaders | None = None,
+    **params: str,
+) -> Batch:
     """What a door makes of a body; one that is not bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = DoorRequest(content, query_parser(query.encode(), **params), RequestHeaders())
+    request = DoorRequest(content, query_parser(query.encode(), **params), head or RequestHeaders())
     return door.parse(request, NOW_MS, rules)
 
 

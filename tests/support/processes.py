@@ -246,7 +246,8 @@ def request(
 ) -> tuple[int, Any]:
     """Status and JSON of one request; text if the response is not JSON, and None if it is empty."""
     reply = exchange(url, method, path, body, **headers)
-    return reply.status, (reply.json or reply.content.decode() or None)
+    text = reply.content.decode() or None
+    return reply.status, text if reply.json is None else reply.json
 
 
 @contextlib.contextmanager

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from api.openapi.doors import fields, influx, rooms, sensor_logger, telegraf, webhooks
+from api.openapi.doors import (
+    fields,
+    influx,
+    owntracks,
+    rooms,
+    senml,
+    sensor_logger,
+    telegraf,
+    webhooks,
+)
 from tributary.settings import Settings
 
 # A new door adds its `paths` here, and `NAME.json` beside its module; one
@@ -13,7 +22,9 @@ from tributary.settings import Settings
 _DOORS: tuple[Callable[[Settings], dict[str, Any]], ...] = (
     fields.paths,
     influx.paths,
+    owntracks.paths,
     rooms.paths,
+    senml.paths,
     sensor_logger.paths,
     telegraf.paths,
     webhooks.paths,

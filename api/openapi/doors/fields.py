@@ -33,6 +33,16 @@ _STATION = """\
 What a weather station uploads, in US units, which are converted to those of the catalogue:
 `tempf` becomes `temperature` in degC, `baromrelin` `pressure` in hPa, `windspeedmph` `wind_speed`
 in m/s, `rainratein` `rain_rate` in mm/h. Numbers with an unknown unit, and -9999, are not stored."""
+_THINGSPEAK = """\
+`field1` to `field8` become the metrics of these names, `lat`, `long` and `elevation` a position.
+The device is the one that the token is for, else `device`. A POST may have the fields as JSON.
+The response is the number of readings that were stored, since there is no numbering of entries."""
+_TORQUE = """\
+Each `k` with the hexadecimal number of a PID becomes a metric of this name; `k5`, `kc` and `kd` become
+`engine_temperature`, `engine_rpm` and `speed`. A request without any stores nothing."""
+_OSMAND = """\
+`lat`, `lon`, `altitude`, `batt`, `bearing` and any other number; `speed` is in knots unless
+`speed_unit` has another unit, and is converted. A POST may be the JSON body of Traccar Client."""
 _MEASURED = {
     "dateutc": ("UTC, `2025-11-25 15:22:01` or `now`; without it, the time of arrival", _TEXT),
     "tempf": ("Temperature in °F", _NUMBER),
@@ -67,6 +77,56 @@ _ALL = (
         ("ID",),
         ("text/plain", {"const": "success"}),
         "PASSWORD",
+    ),
+    Fields(
+        "/update",
+        {"get": "updateThingSpeak", "post": "updateThingSpeakByPost"},
+        "Record an update of a ThingSpeak channel",
+        _THINGSPEAK,
+        {
+            "field1": ("A number; field2 to field8 likewise", _NUMBER),
+            "created_at": ("Time with a zone; without it, the time of arrival", _TEXT),
+            "lat": ("Latitude", _NUMBER),
+            "long": ("Longitude", _NUMBER),
+            "elevation": ("Metres above sea level", _NUMBER),
+            "device": ("The device, if the token is not for one device", _DEVICE),
+        },
+        (),
+        ("text/plain", {"type": "string", "pattern": "^[1-9][0-9]*$"}),
+        "api_key",
+    ),
+    Fields(
+        "/record/torque",
+        {"get": "recordTorque"},
+        "Record an upload of the app Torque Pro",
+        _TORQUE,
+        {
+            "id": ("The device", _DEVICE),
+            "time": ("Milliseconds since 1970, UTC", {"type": "integer"}),
+            "k5": ("Temperature of the engine in °C", _NUMBER),
+            "kc": ("Revolutions of the engine per minute", _NUMBER),
+            "kd": ("Speed in km/h", _NUMBER),
+        },
+        ("id",),
+        ("text/plain", {"const": "OK!"}),
+    ),
+    Fields(
+        "/record/osmand",
+        {"get": "recordOsmAnd", "post": "recordOsmAndByPost"},
+        "Record a position of OsmAnd or Traccar Client",
+        _OSMAND,
+        {
+            "id": ("The device", _DEVICE),
+            "timestamp": ("Seconds or milliseconds since 1970, or RFC 3339", _TEXT),
+            "lat": ("Latitude", _NUMBER),
+            "lon": ("Longitude", _NUMBER),
+            "speed": ("Speed in `speed_unit`", _NUMBER),
+            "speed_unit": ("Unit of the speed", {"type": "string", "default": "kn"}),
+            "altitude": ("Metres above sea level", _NUMBER),
+            "bearing": ("Degrees from north", _NUMBER),
+            "batt": ("Charge of the battery in %", _NUMBER),
+        },
+        ("id",),
     ),
 )
 

@@ -76,4 +76,14 @@ DOORS: dict[str, Callable[[Generator], Request]] = {
     "weather-underground": fields.door(
         [b"GET"], [b"/weatherstation/updateweatherstation.php"], "ID", fields.STATION
     ),
+    "thingspeak": fields.door(
+        [b"GET", b"POST"], [b"/update", b"/update/"], "device", fields.THINGSPEAK
+    ),
+    "torque": fields.door([b"GET"], [b"/record/torque"], "id", fields.TORQUE),
+    "osmand": fields.door([b"GET", b"POST"], [b"/record/osmand"], "id", fields.OSMAND),
+    "owntracks": json_bodies.door(
+        [b"/record/owntracks", b"/record/owntracks?u=a&d=b", b"/record/owntracks?token=x"],
+        json_bodies.owntracks,
+    ),
+    "senml": json_bodies.door([b"/record/senml", b"/record/senml?token=x"], json_bodies.senml),
 }

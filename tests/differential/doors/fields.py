@@ -40,6 +40,36 @@ STATION = {
     "stationtype": ["GW1000"],
 }
 
+_TIMES = ["1764084121", "1764084121000", "2025-11-25T15:22:01Z", "2025-11-25T16:22:01+01:00", "x"]
+THINGSPEAK = {
+    "field1": ["21.5", "x"],
+    "field8": ["1"],
+    "field9": ["1"],
+    "lat": ["51.5"],
+    "elevation": ["1e3"],
+    "status": ["on"],
+    "api_key": ["x"],
+    "created_at": [*_TIMES, "2025-11-25 15:22:01 +0100", "2025-11-25 15:22:01 UTC"],
+}
+TORQUE = {
+    "k5": ["92"],
+    "kff1006": ["-0.12"],
+    "kc": ["2100.5", "-"],
+    "K0d": ["72"],
+    "time": _TIMES,
+    "session": ["1"],
+    "userUnit5": ["°C"],
+}
+OSMAND = {
+    "lat": ["51.5"],
+    "lon": ["-0.12"],
+    "speed": ["10", "nan"],
+    "speed_unit": ["m/s", "kmh", "K"],
+    "location": ["51.5,-0.12", "51.5,-0.12,3", "1,x"],
+    "charge": ["true", "false"],
+    "timestamp": _TIMES,
+}
+
 
 def door(
     methods: list[bytes], paths: list[bytes], device: str, fields: dict[str, list[str]]

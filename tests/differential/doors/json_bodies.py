@@ -190,3 +190,36 @@ def sensor_community(rng: random.Random) -> Any:
         for name in rng.sample(types, rng.randrange(1, 5))
     ]
     return {"esp8266id": rng.choice(["1234567", 1234567]), "sensordatavalues": values}
+
+
+def owntracks(rng: random.Random) -> Any:
+    """A message of OwnTracks."""
+    return {
+        "_type": rng.choice(["location"] * 4 + ["waypoint", 7]),
+        "topic": rng.choice(["owntracks/@/phone", "owntracks/a/b", "owntracks/a/b/event", "x/a/b"]),
+        "tst": rng.choice([_T_MS // 1000, _T_MS, "x"]),
+        "lat": 51.5,
+        "lon": rng.choice([-0.12, "-0.12", None]),
+        "vel": rng.choice([40, -1]),
+        "p": 101.3,
+        "conn": "w",
+    }
+
+
+def senml(rng: random.Random) -> Any:
+    """A pack of SenML."""
+    base = {
+        "bn": rng.choice(["urn:dev:@:", "a/b/", "a", "a:1", ""]),
+        "bt": rng.choice([_T_MS / 1000, 0, -5]),
+        "bu": rng.choice(["Cel", "K", "lat", "m"]),
+    }
+    records = [
+        {
+            "n": rng.choice(["temperature", "humidity", "x-1", "1", "a:b"]),
+            "t": rng.choice([0, 1, -1.5, 0.0001]),
+            **rng.choice([{"v": 1}, {"v": 2.5}, {"vb": True}, {"vs": "x"}, {"s": 1}, {}]),
+            **rng.choice([{}, {}, {"u": "%RH"}, {"bver": 5}, {"x_": 1}]),
+        }
+        for _ in range(rng.choice([1, 2, 5]))
+    ]
+    return [{**base, **records[0]}, *records[1:]]
