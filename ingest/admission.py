@@ -70,7 +70,9 @@ class Admission:
         else:
             token = self._authenticate(door, request)
         if door.has_device_of_token and token is not None and token.is_for_one:
-            request.query = Query({"device": token.device, **request.query})
+            given = request.query
+            request.query = Query({"device": token.device, **given})
+            request.query.repeated = given.repeated
         batch = door.parse(request, now_ms, self._rules)
         if token is not None:
             token.check("record", () if token.is_for_all else batch.devices())

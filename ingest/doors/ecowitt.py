@@ -34,5 +34,5 @@ class EcowittDoor(Door):
         device = fields.device(given, "PASSKEY", "MAC")
         metrics = fields.Metrics(rules)
         weather.add(given, metrics)
-        time_ms = fields.time_ms(given.get("dateutc"), arrived_ms, rules, naive_is_utc=True)
+        time_ms = fields.time_ms(given, "dateutc", arrived_ms, rules, naive_is_utc=True)
         return metrics.batch(device, time_ms, request)

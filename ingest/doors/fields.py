@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ingest.batch import Batch
-from ingest.doors import numbers
 from ingest.doors.door import Request
-from ingest.doors.record import validate
+from ingest.doors.record import json_text, validate
+from ingest.doors.record.item import Ignored
 from ingest.limits import Rules
 from tributary.auth import tokens
 from tributary.errors import Refused
@@ -40,17 +40,10 @@ def of(request: Request) -> dict[str, str]:
     Raises:
         Refused: 400 if a field occurs twice or the body is not a form, 422 for too many fields.
     """
-    found = dict(request.query)
+    if request.query.repeated:
+        raise json_text.duplicate_name(request.query.repeated[0])
     pairs = _form(request.body) if request.body.strip() else []
-    for name, value in pairs:
-        if name in found:
-            raise Refused(
-                f"duplicate name {name!r:.80}; send it once",
-                status=400,
-                code="duplicate_name",
-                field=name[:80],
-            )
-        found[name] = value
+    found = json_text.unique([*request.query.items(), *pairs])
     if len(found) > FIELDS_MAX:
         raise _too_many_fields()
     return found
@@ -109,11 +102,19 @@ def secret(request: Request, name: str) -> str:
     return given or tokens.secret_of(request.head.authorization)
 
 
-def time_ms(text: str | None, arrived_ms: int, rules: Rules, *, naive_is_utc: bool = False) -> int:
-    """The time of a field, UTC; that of arrival if it is absent, empty or `now`.
+def time_ms(
+    given: Mapping[str, Any],
+    field: str,
+    arrived_ms: int,
+    rules: Rules,
+    *,
+    naive_is_utc: bool = False,
+) -> int:
+    """The time of a field, UTC; that of arrival if it is absent, null, empty or `now`.
 
     Args:
-        text: RFC 3339, or a number whose unit follows from its size.
+        given: the fields.
+        field: RFC 3339, or a number whose unit follows from its size.
         arrived_ms: the time of arrival.
         rules: of the deployment.
         naive_is_utc: whether `2025-11-25 15:22:01` is accepted; the protocol says that it is UTC.
@@ -121,21 +122,18 @@ def time_ms(text: str | None, arrived_ms: int, rules: Rules, *, naive_is_utc: bo
     Raises:
         Refused: 422.
     """
-    text = (text or "").strip()
-    if text in ("", "now"):
+    time = given.get(field)
+    if isinstance(time, str):
+        time = time.strip()
+        naive = _NAIVE.fullmatch(time) if naive_is_utc else None
+        if naive is not None:
+            year, *parts, fraction = naive.groups(default="")
+            month, day, hour, minute, second = (part.zfill(2) for part in parts)
+            time = f"{year}-{month}-{day}T{hour}:{minute}:{second}{fraction}Z"
+        time = _LOST_PLUS.sub(r"\1+\2", time)
+    if time in (None, "", "now"):
         return arrived_ms
-    naive = _NAIVE.fullmatch(text) if naive_is_utc else None
-    if naive is not None:
-        year, *parts, fraction = naive.groups(default="")
-        month, day, hour, minute, second = (part.zfill(2) for part in parts)
-        return validate.time_ms(
-            f"{year}-{month}-{day}T{hour}:{minute}:{second}{fraction}Z", arrived_ms, rules
-        )
-    number = numbers.of(text)
-    if number is not None:
-        given = int(text) if text.isascii() and text.isdecimal() and len(text) < 40 else number
-        return validate.time_ms(given, arrived_ms, rules)
-    return validate.time_ms(_LOST_PLUS.sub(r"\1+\2", text), arrived_ms, rules)
+    return validate.time_ms(time, arrived_ms, rules, field)
 
 
 def converted(metric: str, value: float, given: str, rules: Rules) -> float:
@@ -176,12 +174,13 @@ def double_of(value: float) -> float:
 
 
 class Metrics(dict[str, float]):
-    """The metrics of a reading, collected from fields; each is sent once."""
+    """The metrics of a reading, collected from fields, and the fields that are ignored."""
 
     def __init__(self, rules: Rules) -> None:
         super().__init__()
         self._rules = rules
         self._fields: dict[str, str] = {}
+        self.ignored = Ignored()
 
     def add(self, field: str, metric: str, value: float, unit: str = "") -> None:
         """Add the value of a field.
@@ -208,6 +207,7 @@ class Metrics(dict[str, float]):
         """
         batch = collect([(device, recorded_at_ms, self)], self._rules)
         batch.is_batch = batch.readings > 1
+        batch.ignored = [*self.ignored]
         return identified(batch, device, request)
 
 

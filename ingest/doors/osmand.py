@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from ingest.batch import Batch
 from ingest.doors import fields, numbers
 from ingest.doors.door import Door, Mount, Request
-from ingest.doors.record import responses, strict, validate
+from ingest.doors.record import json_text, responses
 from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.model import units
@@ -54,14 +54,16 @@ class OsmAndDoor(Door):
         _add_location(given, metrics)
         for name, text in given.items():
             value = numbers.of(_BOOLEANS.get(text, text))
-            if name in _NOT_MEASURED or value is None:
+            if name in _NOT_MEASURED:
                 continue
-            if name == "speed":
+            if value is None:
+                metrics.ignored.add([name])
+            elif name == "speed":
                 metrics.add(name, "speed", value, _speed_unit(given))
             else:
                 metric, unit = _FIELDS.get(name, (numbers.metric_name(name), ""))
                 metrics.add(name, metric, value, unit)
-        time_ms = fields.time_ms(given.get("timestamp"), arrived_ms, rules)
+        time_ms = fields.time_ms(given, "timestamp", arrived_ms, rules)
         return metrics.batch(device, time_ms, request)
 
 
@@ -96,7 +98,7 @@ def _speed_unit(given: Mapping[str, str]) -> str:
 
 def _from_json(request: Request, arrived_ms: int, rules: Rules) -> Batch:
     """The positions of a JSON body of Traccar Client."""
-    item = strict.load(request.body)
+    item = json_text.load(request.body)
     if not isinstance(item, dict) or "location" not in item:
         _reject_shape("there is no 'location' in the body")
     device = fields.device({**request.query, **item}, "device_id", "id", "deviceid")
@@ -125,9 +127,7 @@ def _position(
             metrics.add("level", "batt", level, "1")
         if isinstance(battery.get("is_charging"), bool):
             metrics.add("is_charging", "charge", float(battery["is_charging"]))
-    time = location.get("timestamp")
-    time_ms = arrived_ms if time is None else validate.time_ms(time, arrived_ms, rules)
-    return device, time_ms, metrics
+    return device, fields.time_ms(location, "timestamp", arrived_ms, rules), metrics
 
 
 def _reject_shape(problem: str) -> NoReturn:

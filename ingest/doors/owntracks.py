@@ -15,7 +15,7 @@ from typing import Any
 from ingest.batch import Batch
 from ingest.doors import fields, numbers
 from ingest.doors.door import Door, Mount, Request
-from ingest.doors.record import strict, validate
+from ingest.doors.record import json_text, validate
 from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.http.response import Response
@@ -41,7 +41,7 @@ class OwnTracksDoor(Door):
         """Convert a location to a reading of `user/device`."""
         if not request.body.strip():
             return Batch({}, 0, is_batch=False)
-        item = strict.load(request.body)
+        item = json_text.load(request.body)
         if not isinstance(item, dict) or not isinstance(item.get("_type"), str):
             raise Refused(
                 f"a JSON {validate.kind(item)} without '_type' is not a message of OwnTracks",
@@ -56,8 +56,7 @@ class OwnTracksDoor(Door):
             value = numbers.of(item.get(name))
             if value is not None and not (value < 0 and name in _UNKNOWN_IF_NEGATIVE):
                 metrics.add(name, metric, value, unit)
-        time = item.get("tst")
-        time_ms = arrived_ms if time is None else validate.time_ms(time, arrived_ms, rules)
+        time_ms = fields.time_ms(item, "tst", arrived_ms, rules)
         return metrics.batch(device, time_ms, request)
 
     def ok(self, batch: Batch) -> Response:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ingest.batch import Batch
 from ingest.doors import fields, numbers
 from ingest.doors.door import Door, Mount, Request
-from ingest.doors.record import responses, strict, validate
+from ingest.doors.record import json_text, responses, validate
 from ingest.limits import Rules
 from tributary.errors import Refused
 
@@ -72,7 +72,7 @@ def parse(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
     Raises:
         Refused: 400, 413 or 422, with the index of the record; nothing is stored.
     """
-    pack = strict.load(body)
+    pack = json_text.load(body)
     if not isinstance(pack, list):
         raise _wrong_shape(f"a JSON {validate.kind(pack)} is not an array of records")
     rules.check_size(len(pack))
@@ -182,7 +182,8 @@ def _seconds(given: float) -> Decimal:
 def _time_ms(time_s: Decimal, arrived_ms: int, rules: Rules) -> int:
     given_ms = int(time_s * 1000 // 1)
     is_relative = time_s < _RELATIVE_S
-    return validate.time_ms(given_ms + arrived_ms if is_relative else given_ms, arrived_ms, rules)
+    sent_ms = given_ms + arrived_ms if is_relative else given_ms
+    return validate.time_ms(sent_ms, arrived_ms, rules, "t")
 
 
 def _wrong_shape(problem: str) -> Refused:

@@ -16,7 +16,7 @@ from typing import Any
 from ingest.batch import Batch
 from ingest.doors import fields, numbers
 from ingest.doors.door import Door, Mount, Request
-from ingest.doors.record import strict, validate
+from ingest.doors.record import json_text, validate
 from ingest.limits import Rules
 from tributary.auth import tokens
 from tributary.errors import Refused
@@ -66,7 +66,9 @@ class ThingSpeakDoor(Door):
             number = numbers.of(value)
             if number is not None and (unit or _FIELD.fullmatch(name)):
                 metrics.add(name, metric, number, unit)
-        return metrics.batch(device, _time_ms(given.get("created_at"), arrived_ms, rules), request)
+        created_at = {"created_at": _with_zone(given.get("created_at"))}
+        time_ms = fields.time_ms(created_at, "created_at", arrived_ms, rules)
+        return metrics.batch(device, time_ms, request)
 
     def ok(self, batch: Batch) -> Response:
         """The number of entries that were stored, where ThingSpeak has the number of the entry."""
@@ -81,7 +83,7 @@ def _given(request: Request) -> Mapping[str, Any]:
     """The fields of the query string and of a body, which is a form or JSON."""
     if request.body.lstrip()[:1] not in (b"{", b"["):
         return fields.of(request)
-    item = strict.load(request.body)
+    item = json_text.load(request.body)
     if not isinstance(item, dict):
         raise Refused(
             f"a JSON {validate.kind(item)} is not an update; send an object with field1 to field8",
@@ -91,11 +93,8 @@ def _given(request: Request) -> Mapping[str, Any]:
     return {**request.query, **item}
 
 
-def _time_ms(given: Any, arrived_ms: int, rules: Rules) -> int:
-    """`created_at`: RFC 3339, also with a space before the time or the zone."""
-    if given is None or given == "":
-        return arrived_ms
-    if isinstance(given, str):
-        given = _UTC.sub(r"\1T\2Z", _SPACED.sub(r"\1T\2\3:\4", given))
-        return fields.time_ms(given, arrived_ms, rules)
-    return validate.time_ms(given, arrived_ms, rules)
+def _with_zone(given: Any) -> Any:
+    """`created_at` in RFC 3339; sent also with a space before the time or the zone."""
+    if not isinstance(given, str):
+        return given
+    return _UTC.sub(r"\1T\2Z", _SPACED.sub(r"\1T\2\3:\4", given))

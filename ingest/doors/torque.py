@@ -48,7 +48,7 @@ class TorqueDoor(Door):
                 key = f"k{int(pid[1], 16):x}"
                 metric, unit = _METRICS.get(key, (key, ""))
                 metrics.add(name, metric, value, unit)
-        time_ms = fields.time_ms(given.get("time"), arrived_ms, rules)
+        time_ms = fields.time_ms(given, "time", arrived_ms, rules)
         return metrics.batch(device, time_ms, request)
 
     def ok(self, batch: Batch) -> Response:

@@ -120,30 +120,26 @@ _FIELDS = {
 }
 
 
-def add(fields: Mapping[str, str], metrics: Metrics) -> list[str]:
+def add(fields: Mapping[str, str], metrics: Metrics) -> None:
     """Add what a station measured to `metrics`.
 
     Args:
         fields: by name, as sent; names are compared without regard to case.
-        metrics: receives the values, each in the unit of the catalogue.
-
-    Returns:
-        Names of fields that are not stored: text, and numbers in an unknown unit.
+        metrics: receives the values, each in the unit of the catalogue; names of fields that are
+            not stored, since they are text or in an unknown unit, are added to `ignored`.
 
     Raises:
         Refused: 422, two fields have different values for one metric, or a unit does not fit.
     """
-    ignored = []
     for name, text in fields.items():
         folded = name.casefold()
         if folded in _NOT_MEASURED:
             continue
         value, field = numbers.of(text), _field(name, folded)
         if value is None or field is None:
-            ignored.append(name)
+            metrics.ignored.add([name])
         elif value != MISSING:
             metrics.add(name, field.metric, value, field.unit)
-    return ignored
 
 
 def _field(name: str, folded: str) -> Measured | None:

@@ -32,7 +32,7 @@ class WeatherUndergroundDoor(Door):
         device = fields.device(given, "ID")
         metrics = fields.Metrics(rules)
         weather.add(given, metrics)
-        time_ms = fields.time_ms(given.get("dateutc"), arrived_ms, rules, naive_is_utc=True)
+        time_ms = fields.time_ms(given, "dateutc", arrived_ms, rules, naive_is_utc=True)
         return metrics.batch(device, time_ms, request)
 
     def ok(self, batch: Batch) -> Response:

@@ -92,6 +92,16 @@ def test_any_request_is_stored_or_rejected(body: bytes, query: str):
     assert 200 <= status_of(DOOR, body, query) < 500
 
 
+def test_a_retry_with_a_key_has_the_same_response(web: Web, accepted: Callable[[], int]):
+    before, key = accepted(), {"Idempotency-Key": f"thingspeak-{web.port}"}
+    for _ in range(2):
+        reply = web.get("/update?field1=1", **key)
+        assert (reply.status, reply.content) == (200, b"1")
+        assert reply.headers["content-type"].startswith("text/plain")
+    assert web.get("/update?field1=2", **key).code == "key_reused"
+    assert accepted() == before + 1
+
+
 def test_the_key_is_the_token_of_one_device(
     web: Web, web_client: redis.Redis, accepted: Callable[[], int]
 ):
@@ -125,13 +135,3 @@ def test_the_key_is_the_token_of_one_device(
         for name in ("greenhouse", "house/*"):
             tokens.revoke(web_client, name)
         wait_until(lambda: web.get("/update?field1=1").status == 200, "no tokens")
-
-
-def test_a_retry_with_a_key_has_the_same_response(web: Web, accepted: Callable[[], int]):
-    before, key = accepted(), {"Idempotency-Key": f"thingspeak-{web.port}"}
-    for _ in range(2):
-        reply = web.get("/update?field1=1", **key)
-        assert (reply.status, reply.content) == (200, b"1")
-        assert reply.headers["content-type"].startswith("text/plain")
-    assert web.get("/update?field1=2", **key).code == "key_reused"
-    assert accepted() == before + 1

@@ -48,7 +48,9 @@ STORED = {
 
 
 def test_a_recorded_upload():
-    [reading] = readings(parse(ECOWITT, RECORDED))
+    batch = parse(ECOWITT, RECORDED)
+    assert batch.ignored == ["newsensorf"]  # a new sensor, in a unit that is not certain
+    [reading] = readings(batch)
     assert reading[:2] == ("0F1E2D3C4B5A69788796A5B4C3D2E1F0", TIME_MS)
     assert reading.metrics == pytest.approx(STORED, rel=1e-4)
 
@@ -152,9 +154,11 @@ def test_more_metrics_than_a_reading_may_have_are_several_readings():
         ("PASSKEY=a&tempf=50&tempf=51", "", 400, "duplicate_name", "tempf"),
         ("PASSKEY=a&tempf=50", "tempf=51", 400, "duplicate_name", "tempf"),
         ("PASSKEY=a&rainin=1&hourlyrainin=2", "", 422, "ambiguous_field", "hourlyrainin"),
-        ("PASSKEY=a&tempf=50&dateutc=yesterday", "", 422, "invalid_time", "recorded_at"),
-        ("PASSKEY=a&tempf=50&dateutc=2025-13-25+15:22:01", "", 422, "invalid_time", "recorded_at"),
-        ("PASSKEY=a&tempf=50&dateutc=2099-01-01+00:00:00", "", 422, "in_future", "recorded_at"),
+        ("PASSKEY=a&tempf=50&dateutc=yesterday", "", 422, "invalid_time", "dateutc"),
+        ("PASSKEY=a&tempf=50&dateutc=2025-13-25+15:22:01", "", 422, "invalid_time", "dateutc"),
+        ("PASSKEY=a&tempf=50&dateutc=2099-01-01+00:00:00", "", 422, "in_future", "dateutc"),
+        ("PASSKEY=a&tempf=50&dateutc=1970-01-01+00:00:05", "", 422, "in_past", "dateutc"),
+        ("", "PASSKEY=a&tempf=50&tempf=50", 400, "duplicate_name", "tempf"),
         ("PASSKEY=a&tempf=1e999", "", 422, "out_of_range", "temperature"),
         ("PASSKEY=a&" + "x" * 65 + "=1", "", 422, "invalid_metric", "x" * 65),
         ('{"PASSKEY":"a","tempf":50}', "", 400, "not_a_form", None),
@@ -202,7 +206,8 @@ def test_uploads_over_http(web: Web, accepted: Callable[[], int]):
     before = accepted()
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     for path in ("/record/ecowitt", "/data/report/", "/data/report"):
-        assert web.ask("POST", path, RECORDED, **form).json == {"success": True}
+        reply = web.ask("POST", path, RECORDED, **form)
+        assert (reply.status, reply.json) == (200, {"success": True, "ignored": ["newsensorf"]})
     assert web.get("/data/report/?PASSKEY=a&tempf=50").json == {"success": True}
     assert web.get("/data/report/?PASSKEY=a&tempf=50&dateutc=2025-11-25%2015:22:01").status == 200
     reply = web.get(f"{WU_PATH}?ID=a&PASSWORD=x&tempf=50&dateutc=now")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from ingest.batch import Batch
+from ingest.doors import senml
 from ingest.doors.door import Door, Mount, Request
 from ingest.doors.record import fast, form, json_text, responses, strict
 from ingest.limits import Rules
@@ -103,6 +104,8 @@ def decode(  # noqa: PLR0913 - what a body is decoded by
         Refused: 400, 413, 415 or 422; nothing of the request may be stored.
     """
     media_type = content_type if content_type in _JSON_TYPES else _media_type(content_type)
+    if media_type == senml.MEDIA_TYPE:
+        return senml.parse(body, arrived_ms, rules)
     if media_type in _LINES_TYPES:
         return strict.parse_lines(body, arrived_ms, rules, rejected)
     is_json = body.removeprefix(json_text.BOM).lstrip()[:1] in (b"{", b"[")
