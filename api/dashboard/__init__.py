@@ -42,6 +42,14 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
 
     @routes.get("/")
     def get_index() -> Response:
+        for name in request.args:
+            raise Refused(
+                f"/ is the dashboard and records nothing, not even {name!r:.80}; send readings to "
+                "GET /record?device=car-7&temperature=21.5 or POST /record; /docs lists all paths",
+                status=400,
+                code="wrong_path",
+                field=name[:80],
+            )
         return _respond(index)
 
     @routes.get("/dashboard/<path:name>")

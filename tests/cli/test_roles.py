@@ -99,3 +99,10 @@ def test_up_imports_no_implementation_of_a_role():
         [sys.executable, "-c", dedent(script)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("stauts", "status"), ("aggregatr", "aggregator")])
+def test_an_unknown_command_is_exit_2_with_the_nearest_one(typed: str, meant: str):
+    process = tributary(typed)
+    assert process.end() == 2
+    assert f"Did you mean '{meant}'?" in process.text

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import click
+from click.exceptions import NoSuchCommand
 
 from tributary import __version__
 from tributary.cli import roles
@@ -44,6 +45,14 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"tributary.cli.{name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:  # click knows the commands only after they are imported
+            raise NoSuchCommand(error.command_name, possibilities=_summaries(), ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

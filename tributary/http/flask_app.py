@@ -13,13 +13,14 @@ import msgspec
 from flask import Blueprint, Flask, Response, current_app, g, request
 from gunicorn.http.errors import NoMoreData, ParseException
 from loguru import logger
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from tributary.auth import cors
 from tributary.auth.guard import Guard, RequestHeaders
 from tributary.auth.refusals import REFUSALS
 from tributary.auth.tokens import Scope, Token
 from tributary.errors import NotPermitted, Overloaded, Refused, Unavailable
+from tributary.http import hints
 from tributary.http.error_body import error_body
 from tributary.settings import Settings
 from tributary.store.outage import Outage
@@ -233,4 +234,14 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     code = error.name.lower().replace(" ", "_")
     headers = {k: v for k, v in error.get_headers() if k in ("Allow", "Retry-After")}
-    return json_response(error_body(code, error.description or error.name), status, headers)
+    return json_response(error_body(code, _message(error)), status, headers)
+
+
+def _message(error: HTTPException) -> str:
+    """The message of an error that Flask has found."""
+    paths = {rule.rule for rule in current_app.url_map.iter_rules() if not rule.arguments}
+    if isinstance(error, NotFound):
+        return hints.unknown_path(request.path, paths)
+    if isinstance(error, MethodNotAllowed):
+        return hints.wrong_method(request.method, request.path, error.valid_methods or (), paths)
+    return error.description or error.name
