@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ingest.batch import Batch
-from ingest.doors import record
+from ingest.doors import DOORS, record
 from ingest.doors.record import other_doors
 from ingest.limits import Rules
 from tributary.errors import Refused
@@ -100,3 +100,9 @@ def test_every_signature_is_tested():
 )  # fmt: skip
 def test_plain_readings_are_not_mistaken_for_another_protocol(body: bytes):
     assert decode(body).readings
+
+
+def test_every_door_that_is_named_exists():
+    named = {each.door.partition("?")[0] for each in (*other_doors.OBJECTS, *other_doors.FORMS)}
+    served = {mount.path for door in DOORS for mount in door.mounts}
+    assert named | {"/record/senml", "/write", "/api/v2/write"} <= served
