@@ -4,13 +4,13 @@
          {"esp8266id":"1234567","sensordatavalues":[{"value_type":"SDS_P1","value":"16.85"}, …]}
 
 The value types are described at
-https://github.com/opendata-stuttgart/meta/wiki/EN-data-format-description.
+https://github.com/opendata-stuttgart/meta/wiki/EN-data-format-description. They name the sensor
+and what it measures, and a station may have several sensors of one quantity, so they are the
+metrics as sent.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from typing import Any
 
 from ingest.batch import Batch
@@ -19,15 +19,6 @@ from ingest.doors.door import Door, Mount, Request
 from ingest.doors.record import responses
 from ingest.limits import Rules
 from tributary.errors import Refused
-from tributary.model import units
-
-# A sensor, and what it measures: `BME280_pressure`, `SDS_P1`; `temperature` is that of a DHT22.
-# `P1` without a sensor is a count of the PPD42NS, not a mass.
-_VALUE_TYPE = re.compile(
-    r"(?:[A-Z0-9]+_)?(?P<quantity>temperature|humidity|pressure)"
-    r"|(?:SDS|PMS|HPM|NPM|SPS30|IPS)_(?P<mass>P1|P2)"
-)
-_METRICS = {"P1": "pm10", "P2": "pm25"}
 
 
 class SensorCommunityDoor(Door):
@@ -44,7 +35,7 @@ class SensorCommunityDoor(Door):
         if not isinstance(item.get("sensordatavalues"), list):
             raise webhook.wrong_shape("the message has no array sensordatavalues")
         device = webhook.device(item, "esp8266id")
-        values = webhook.metrics(_known(_values(item["sensordatavalues"])))
+        values = webhook.metrics(_values(item["sensordatavalues"]))
         block = numbers.reading(device, None, values.metrics, arrived_ms, rules)
         return webhook.batch(block, values.ignored, None, request, rules)
 
@@ -69,31 +60,3 @@ def _values(given: list[Any]) -> dict[str, Any]:
             )
         found[name] = each["value"]
     return found
-
-
-def _known(values: dict[str, Any]) -> dict[str, Any]:
-    """The values under the names and in the units of the catalogue.
-
-    If two sensors measure the same, both keep the names and the units that they were sent with.
-    """
-    metrics = {name: _metric(name) for name in values}
-    counts = Counter(metrics.values())
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        metric = metrics[name]
-        if metric is None or counts[metric] > 1:
-            found[name] = value
-            continue
-        number = numbers.of(value)
-        if metric == "pressure" and number is not None:
-            number = units.convert(number, "Pa", "hPa")
-        found[metric] = number
-    return found
-
-
-def _metric(value_type: str) -> str | None:
-    """The metric of the catalogue, or None."""
-    match = _VALUE_TYPE.fullmatch(value_type)
-    if match is None:
-        return None
-    return match["quantity"] or _METRICS[match["mass"]]

@@ -44,7 +44,7 @@ class TheThingsNetworkDoor(Door):
         decoded = webhook.metrics(webhook.find(uplink, "decoded_payload"))
         gateways = webhook.find(uplink, "rx_metadata")
         metrics = webhook.best_gateway(gateways) | decoded.metrics
-        received_at = webhook.find(uplink, "received_at") or item.get("received_at")
+        received_at = item.get("received_at") or webhook.find(uplink, "received_at")
         block = numbers.reading(device, received_at, metrics, arrived_ms, rules)
         return webhook.batch(block, decoded.ignored, _key(item), request, rules)
 
