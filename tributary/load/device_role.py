@@ -100,14 +100,28 @@ def _divides(first: Column, second: Column, evidence: Evidence) -> bool:
 
 
 def _refuse_merging(columns: list[Column]) -> None:
-    """Refuse to merge rows that a column of text may divide into devices."""
+    """Refuse to merge rows that a column of words or codes may divide into devices."""
     for column in columns:
-        if _divides_rows(column):
-            shown = ", ".join(list(column.distinct or column.cells())[:3])
+        if _divides_rows(column) or _has_codes(column):
+            shown = ", ".join(list(column.distinct or ())[:3])
             raise Misconfigured(
                 f"{column.name} ({shown}, …) may be the device; if so, name it with "
-                f"--device-column {column.name!r}, else give --device NAME"
+                f"--device-column {column.name!r}, or with --metric-column if it names the metric; "
+                "else give --device NAME"
             )
+
+
+def _has_codes(column: Column) -> bool:
+    """Whether a column has whole numbers that may be names of devices."""
+    if (
+        column.distinct is None
+        or len(column.distinct) < 2
+        or column.share(str.isdecimal) < 1.0
+    ):
+        return False
+    is_unique = len(column.distinct) == column.filled
+    is_counter = is_unique and (column.filled >= _UNIQUE_MIN or names.is_row_number(column.name))
+    return names.is_category(column.name) and not is_counter
 
 
 def _divides_rows(column: Column) -> bool:

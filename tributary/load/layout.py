@@ -14,6 +14,7 @@ from tributary.load.table import BLANKS, Form
 
 HEAD_LINES = 1000
 _DELIMITERS = ("\t", ";", "|", ",", BLANKS)
+_HEADER_MAX = 100  # rows above the header
 _SEPARATED_MIN = 0.8  # share of rows that have the usual number of cells
 _COMMENTS = ("#", "//", "%")
 
@@ -174,6 +175,16 @@ def _width(rows: list[_Row]) -> int:
 def _header(rows: list[_Row], width: int) -> int | None:
     """The index of the row of column names, or None."""
     least = max(2, width - 1)
+    found = [
+        n
+        for n, row in enumerate(rows[:_HEADER_MAX])
+        if abs(len(row.cells) - width) <= 1
+        and sum(map(bool, row.cells)) * 2 > len(row.cells)
+        and not _looks_like_data(row.cells)
+    ]
+    best = max(found, key=lambda n: (_known_names(rows[n].cells), -n), default=None)
+    if best is not None and _known_names(rows[best].cells):
+        return best
     data = next(
         (
             n
@@ -182,16 +193,9 @@ def _header(rows: list[_Row], width: int) -> int | None:
         ),
         len(rows),
     )
-    found = [
-        n
-        for n, row in enumerate(rows[:data])
-        if abs(len(row.cells) - width) <= 1 and sum(map(bool, row.cells)) * 2 > len(row.cells)
-    ]
-    if data < len(rows) and not found and len(rows) > 1:
-        return data if _contrasts(rows[data].cells, rows[data + 1 :]) else None
-    known = [n for n in found if _known_names(rows[n].cells)]
-    best = max(known, key=lambda n: (_known_names(rows[n].cells), -n), default=None)
-    return best if best is not None else min(found, default=None)
+    if found and found[0] < data:
+        return found[0]
+    return data if data < len(rows) and _contrasts(rows[data].cells, rows[data + 1 :]) else None
 
 
 def _looks_like_data(cells: list[str]) -> bool:
@@ -209,9 +213,8 @@ def _contrasts(cells: list[str], below: list[_Row]) -> bool:
 
 
 def _known_names(cells: list[str]) -> int:
-    return sum(
-        names.time_rank(cell) is not None or names.device_rank(cell) is not None for cell in cells
-    )
+    times_named = sum(names.time_rank(cell) is not None for cell in cells)
+    return 2 * times_named + sum(names.device_rank(cell) is not None for cell in cells)
 
 
 def _is_units(cells: list[str], below: list[_Row]) -> bool:

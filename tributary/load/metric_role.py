@@ -121,6 +121,7 @@ def why_not(cells: Cells, evidence: Evidence) -> str:
     is_value = names.rank(column, vocabulary.VALUES) is not None
     is_unit = names.rank(column, vocabulary.UNITS) is not None
     is_constant = evidence.rows > 1 and cells.low == cells.high
+    is_whole = not any("." in shape or "," in shape for shape in cells.shapes)
     bound = vocabulary.DEGREES.get(name, inf)
     checks = (
         ("codes, not measurements", name in vocabulary.TROUBLE_CODES),
@@ -131,6 +132,7 @@ def why_not(cells: Cells, evidence: Evidence) -> str:
         ("text", numeric < (_VALUE_MIN if is_value else _NUMERIC_MIN)),
         ("numbers the rows", names.is_row_number(column) and cells.counts_up),
         ("a code that never changes (--map)", is_constant and names.is_code(column)),
+        ("a code, not a measurement (--map)", names.is_category(column) and is_whole),
         (
             "not in degrees: its decimal marks are missing",
             bound < inf and (cells.low < -bound or cells.high > bound),
@@ -236,22 +238,31 @@ def with_unit_column(plan: Plan, evidence: Evidence, options: Options, metrics: 
     )
     if named is None:
         return plan
-    cells = evidence.columns[named]
-    found = {names.unit_of(text) for text in cells.distinct or ()}
+    found = {names.unit_of(text) for text in evidence.columns[named].distinct or ()} - {None}
     bare = [c for c in plan.metrics if not c.unit]
     about = [c for c in bare if "temp" in c.metric.lower()] if "temp" in named.lower() else bare
-    if len(about) == 1 and len(found) > 1:
-        return plan._replace(unit_column=named)
-    if len(found) == 1 and (unit := found.pop()) is not None:
+    if not about or not found:
+        return plan
+    if len(found) == 1:
+        unit = str(found.pop())
         alike = [c for c in about if _fits(c, unit, metrics)] if len(about) > 1 else about
         changed = {c.name: with_unit(c, unit, metrics) for c in alike}
         return plan._replace(columns=tuple(changed.get(c.name, c) for c in plan.columns))
-    if about and len(about) > 1:
-        raise Misconfigured(
-            f"{named} has units, but {len(about)} columns have numbers; leave the others out with "
-            "--map COLUMN="
-        )
-    return plan
+    if len(about) == 1 and metrics[about[0].metric].unit is not None:
+        return plan._replace(unit_column=named)
+    if plan.device.column and _is_one_each(evidence, plan.device.column, named):
+        return plan
+    raise Misconfigured(
+        f"{named} has several units for {about[0].name}; name the column of quantities with "
+        "--metric-column, or the metric of the catalogue with --map"
+    )
+
+
+def _is_one_each(evidence: Evidence, device: str, unit: str) -> bool:
+    """Whether each device has one unit."""
+    a, b = evidence.position(device), evidence.position(unit)
+    pairs = {(row[a], row[b]) for row in evidence.sample if row[a] and row[b]}
+    return len(pairs) == len({device for device, _ in pairs})
 
 
 def _fits(column: Column, unit: str, metrics: Catalogue) -> bool:

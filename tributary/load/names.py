@@ -11,9 +11,10 @@ from tributary.model import reading, units
 
 _BRACKETS = re.compile(r"\s*[(\[{]([^()\[\]{}]{0,40})[)\]}]\s*$")
 _AFTER_COMMA = re.compile(r"^(?P<base>[^,]+),\s*(?P<unit>[^,()]+?)\s*(?:\(.*\))?$")
-_LAST_WORD = re.compile(r"^(?P<base>.*\S)[\s_/]+(?:in\s+)?(?P<unit>\S*[°%/²³µ]\S*)$")
+_LAST_WORD = re.compile(r"^(?P<base>.*?\S)[\s_/]+(?:in\s+)?(?P<unit>\S*[°%/²³µ]\S*)$")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _METRIC_LENGTH_MAX = 64
+_CODE_ENDINGS = ("code", "nummer", "kennung", "serial")
 _LATIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "ł": "l",
                         "Ł": "L", "đ": "d"})  # fmt: skip
 _OFFSET = re.compile(r"\b(?:GMT|UTC)\s*([+-]\d{1,2}(?::?\d{2})?)?(?=$|[^A-Za-z0-9])")
@@ -114,8 +115,14 @@ def is_identifier(column: str) -> bool:
 
 def is_code(column: str) -> bool:
     """Whether a constant integer under this name is a code or serial number."""
-    words = set(bare(column).split("_"))
-    return bool(words & vocabulary.CODES)
+    name = bare(column)
+    return bool(set(name.split("_")) & vocabulary.CODES) or name.endswith(_CODE_ENDINGS)
+
+
+def is_category(column: str) -> bool:
+    """Whether whole numbers under this name are names of things: `loc_code`, `Raum-Nr`, `zone_id`."""
+    name = bare(column)
+    return name.rpartition("_")[2] in vocabulary.CATEGORIES or name.endswith(_CODE_ENDINGS)
 
 
 def is_row_number(column: str) -> bool:

@@ -201,7 +201,7 @@ def _resolved(candidate: Candidate, evidence: Evidence, options: Options) -> Tim
         if word in ("epoch", "excel"):
             time = time._replace(kind=word)
     if time.kind == "text":
-        is_ordered = any(column.triples for column in columns)
+        is_ordered = bool(columns[0].triples)
         time = time._replace(order=_order(columns, options), is_ordered=is_ordered)
         if len(columns) == 1:
             _refuse_midnight(columns[0], evidence)
@@ -219,7 +219,7 @@ def _resolved(candidate: Candidate, evidence: Evidence, options: Options) -> Tim
 
 def _order(columns: list[Column], options: Options) -> str:
     """The order of day, month and year, from all short dates of the file."""
-    triples = set().union(*(column.triples for column in columns))
+    triples = columns[0].triples  # a second column is the clock
     if options.is_day_first is not None:
         return "dmy" if options.is_day_first else "mdy"
     if not triples:

@@ -44,7 +44,8 @@ _CLOCK = (
 )
 _COMPACT = r"(?P<cH>\d{2})(?:(?P<cM>\d{2})(?:(?P<cS>\d{2})(?:[.,]?(?P<cf>\d{1,9}))?)?)?"
 _TAIL = re.compile(
-    rf"(?:(?:\s*[T,_ -]\s*|\s+(?:um|at|à)\s+){_CLOCK}|[T _-]?{_COMPACT})?{_ZONE}\s*", re.IGNORECASE
+    rf"(?:(?:\s*[T,_ -]\s*|\s+(?:um|at|à|@)\s+){_CLOCK}|[T _-]?{_COMPACT})?{_ZONE}\s*",
+    re.IGNORECASE,
 )
 _CLOCK_ONLY = re.compile(rf"{_CLOCK}{_ZONE}", re.IGNORECASE)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")

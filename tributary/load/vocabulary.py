@@ -28,7 +28,7 @@ SOURCES = frozenset(("gps", "obd", "obd2", "obdii", "ecu", "can"))
 
 # The most likely first.
 DEVICES = _ranked("""
-    device device_id deviceid device_name devicename device_label dev_id dev_eui deveui vehicle_id
+    device dev device_id deviceid device_name devicename device_label dev_id dev_eui deveui vehicle_id
     vehicle vehicle_name vin car_id car car_name truck truck_id fahrzeug fahrzeug_id kennzeichen
     license_plate licence_plate machine_id machine maschine maschine_id anlage asset asset_id thing
     thing_id entity_id entity node node_id nodeid node_name mote mote_id moteid sensor_id sensorid
@@ -103,6 +103,7 @@ CODES = _words("""
     serial code codes firmware fw version ver id model modell key nr no number nummer key
     type typ channel kanal port
 """)
+CATEGORIES = _words("code id key no nr channel kanal port kennzahl label")
 TROUBLE_CODES = _words("""
     trouble_codes trouble_code dtc dtc_number dtc_codes
 """)
