@@ -92,8 +92,8 @@ def test_parquet(tmp_path: Path):
 @pytest.mark.parametrize(
     ("data", "remedy"),
     [
-        (zipped(**{"[Content_Types]__xml": b"", "xl": b""}), "save it as CSV"),
-        (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "save it as CSV"),
+        (zipped(**{"[Content_Types]__xml": b"", "xl": b""}), "save as CSV"),
+        (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "save as CSV"),
         (gzip.compress(CSV.encode() * 99)[:-12], "damaged"),
         (zipped(x__csv=CSV.encode() * 99)[:90], "damaged"),
         (b"SQLite format 3\0", "export its table as CSV"),

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tributary.cli import terminal
-from tributary.load import Source, time_reader
+from tributary.load import Source, numbers, time_reader
 from tributary.load.plan import Column, Plan, Time
 from tributary.load.row import number_of
 from tributary.model import reading
@@ -88,7 +88,7 @@ def _cells(*cells: str) -> Iterable[Text]:
 def _unit(column: Column) -> str:
     if column.conversion is not SAME:
         return f"{column.unit} → {column.stored}"
-    return column.stored
+    return "s" if column.stored == numbers.CLOCK else column.stored
 
 
 def _number(column: Column) -> str:
@@ -97,6 +97,8 @@ def _number(column: Column) -> str:
     value = number_of(written, column)
     if not isinstance(value, float):
         return written
+    if column.unit == numbers.CLOCK:
+        return f"{written} → {value:.15g} s"
     read = f"{value:.15g} {column.stored}".strip()
     bare = f"{value:.15g}"
     if written in (read, bare):

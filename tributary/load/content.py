@@ -27,11 +27,13 @@ _CHUNK_BYTES = 1 << 20
 _LINE_MAX_BYTES = 4 << 20  # longer lines are cut, to bound memory
 _HEAD_BYTES = 1 << 16
 _MEMBERS_MAX = 10_000
-_SUFFIXES = frozenset((".csv", ".tsv", ".txt", ".dat", ".log", ".ndjson", ".jsonl", ".json"))
+_SUFFIXES = frozenset(
+    (".csv", ".tsv", ".txt", ".tab", ".asc", ".dat", ".log", ".ndjson", ".jsonl", ".json")
+)
 _PACKED = frozenset((".gz", ".zip", ".parquet"))
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NOT_TEXT = {
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook: save as CSV, and load that",
     b"BZh": "compressed with bzip2; decompress it",
     b"\xfd7zXZ": "compressed with xz; decompress it",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it",
@@ -244,7 +246,7 @@ def _members(path: Path) -> tuple[list[Content], list[str]]:
     except OSError as error:
         raise Misconfigured(f"{path} cannot be read: {error.strerror or error}") from None
     if any(name == "[Content_Types].xml" for name in names) or "mimetype" in names:
-        raise Misconfigured(f"{path} is a spreadsheet; save it as CSV and load that")
+        raise Misconfigured(f"{path} is a spreadsheet: save as CSV, and load that")
     if len(names) > _MEMBERS_MAX:
         raise Misconfigured(f"{path}: more than {_MEMBERS_MAX} files; extract the archive")
     wanted = [

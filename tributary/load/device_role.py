@@ -113,11 +113,7 @@ def _refuse_merging(columns: list[Column]) -> None:
 
 def _has_codes(column: Column) -> bool:
     """Whether a column has whole numbers that may be names of devices."""
-    if (
-        column.distinct is None
-        or len(column.distinct) < 2
-        or column.share(str.isdecimal) < 1.0
-    ):
+    if column.distinct is None or len(column.distinct) < 2 or column.share(str.isdecimal) < 1.0:
         return False
     is_unique = len(column.distinct) == column.filled
     is_counter = is_unique and (column.filled >= _UNIQUE_MIN or names.is_row_number(column.name))
@@ -134,7 +130,7 @@ def _divides_rows(column: Column) -> bool:
     return not (
         (is_unique and (names.is_identifier(column.name) or names.is_row_number(column.name)))
         or (is_unique and len(words) >= _UNIQUE_MIN and any(" " in word for word in words))
-        or (vocabulary.DESCRIPTIONS.fullmatch(name) and name != "id")
+        or (vocabulary.DESCRIPTIONS.fullmatch(name))
         or names.is_code(column.name)
         or any(names.rank(column.name, ranks) is not None for ranks in _OTHER_ROLES)
         or names.time_rank(column.name) is not None

@@ -56,7 +56,8 @@ class Column:
         self.triples: set[tuple[int, str, int, int, int]] = set()
         self.low, self.high = float("inf"), float("-inf")
         self.next: float | None = None  # the number after the last, if all count up
-        self.counts_up = True
+        self.counts_up = self.never_decreases = True
+        self._last = -inf
         self.proofs: Counter[str] = Counter()  # of decimal marks, by leading zeros
         self.lows: Counter[str] = Counter()  # negative cells that may stand for missing ones
         self._has_dates = self._has_lows = self._has_threes = False
@@ -129,8 +130,11 @@ class Column:
         try:
             values = list(map(float, cells))
         except ValueError:
-            self.counts_up = False
+            self.counts_up = self.never_decreases = False
             return
+        if self.never_decreases:
+            self.never_decreases = self._last <= values[0] and values == sorted(values)
+            self._last = values[-1]
         self.low, self.high = min(self.low, *values), max(self.high, *values)
         if self.counts_up:
             first = values[0]

@@ -78,7 +78,7 @@ def columns(  # noqa: PLR0913, PLR0917 (what a plan is made of)
         name: _column(evidence.columns[name], form, evidence, options, marks, written.get(name, ""))
         for name in wanted
     }
-    unique = _without_conflicts(found, options)
+    unique = _without_conflicts(found, options, metrics)
     return tuple(_with_unit(column, metrics) for column in unique)
 
 
@@ -270,8 +270,10 @@ def _fits(column: Column, unit: str, metrics: Catalogue) -> bool:
     return wanted is not None and units.conversion(unit, wanted) is not None
 
 
-def _without_conflicts(found: dict[str, Column], options: Options) -> list[Column]:
-    """Columns with unique metrics: mapped columns come first, then columns with that very name.
+def _without_conflicts(
+    found: dict[str, Column], options: Options, metrics: Catalogue
+) -> list[Column]:
+    """Columns with unique metrics: mapped columns come first, then those of the catalogue.
 
     Columns that differ only in their source keep it in their names: `speed_gps`, `speed_obd`.
     """
@@ -283,7 +285,12 @@ def _without_conflicts(found: dict[str, Column], options: Options) -> list[Colum
             found[name] = column._replace(metric=longer)
     taken: set[str] = set()
     claims = sorted(
-        found, key=lambda c: (c not in options.names, found[c].metric != names.plain(c))
+        found,
+        key=lambda c: (
+            c not in options.names,
+            found[c].metric not in metrics.metrics,
+            found[c].metric != names.plain(c),
+        ),
     )
     for name in claims:
         metric = found[name].metric

@@ -28,10 +28,18 @@ def ndjson(file: IO[bytes]) -> Iterator[bytes]:
         ) from None
     try:
         for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS):
-            rows = batch.to_pylist()
+            fields = [_without_ns(field, pa) for field in batch.schema]
+            rows = batch.cast(pa.schema(fields), safe=False).to_pylist()
             yield b"".join(_encode(row) + b"\n" for row in rows)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Misconfigured(f"the Parquet file cannot be read: {str(error)[:200]}") from None
+
+
+def _without_ns(field: Any, pa: Any) -> Any:
+    """A column of nanoseconds as one of microseconds, which Python has a type for."""
+    if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+        return field.with_type(pa.timestamp("us", field.type.tz))
+    return field
 
 
 def _encode(row: dict[str, Any]) -> bytes:

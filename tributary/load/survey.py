@@ -83,7 +83,7 @@ def survey(content: Content, options: Options, metrics: Catalogue) -> Source:
             table.records(Lines(contents.lines(content), is_hashed=False), form, keys), keys
         )
         form = form._replace(columns=tuple(evidence.columns))
-        _refuse_malformed(evidence)
+        _refuse_malformed(evidence, form)
         plan = roles.plan(form, evidence, options, content.stem, metrics)
         span = _span(content, plan)
     except NoMetrics:
@@ -102,7 +102,9 @@ def _place(content: Content) -> str:
     return f"{content.path}/{content.member}" if content.member else str(content.path)
 
 
-def _refuse_malformed(evidence: Evidence) -> None:
+def _refuse_malformed(evidence: Evidence, form: table.Form) -> None:
+    if evidence.malformed and not evidence.rows and form.name == "NDJSON":
+        raise NoMetrics("no line of it is a JSON object; write one object per line (jq -c)")
     if evidence.malformed > evidence.rows:
         raise Misconfigured(
             f"{evidence.malformed} of {evidence.malformed + evidence.rows} rows do not have as many "
@@ -174,7 +176,7 @@ def _refuse_merging(sources: list[Source]) -> None:
             continue
         for column in source.plan.metrics:
             other = by_metric.setdefault((device.name, column.metric), source)
-            if other is not source and _overlap(other, source):
+            if other.content != source.content and _overlap(other, source):
                 raise Misconfigured(
                     f"{other.name} and {source.name} both have {column.metric} of {device.name} at "
                     "the same times; give --device-from-filename, or load them one by one with --map"

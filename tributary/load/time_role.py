@@ -5,6 +5,8 @@ A column is the time because of its cells as well as its name: at least 90 % of 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from tributary.errors import Misconfigured
@@ -85,7 +87,7 @@ def _candidates(columns: list[Column], options: Options) -> list[Candidate]:
     clocks: list[Candidate] = []
     for column in columns:
         rank = names.time_rank(column.name)
-        kind = _kind(column, options, is_named=rank is not None)
+        kind = _kind(column, options, is_named=rank is not None or time_start.is_duration(column))
         if kind is None:
             continue
         each = Candidate((column.name,), kind, _UNNAMED if rank is None else rank, column.filled)
@@ -106,6 +108,8 @@ def _candidates(columns: list[Column], options: Options) -> list[Candidate]:
     if dates and hours and hours[0].share(time_cells.is_hour) == 1.0:
         both = (*dates[0].columns, hours[0].name)
         return [*found, Candidate(both, "text", dates[0].rank, dates[0].filled)]
+    if any(not _is_relative(candidate) for candidate in (*found, *dates)):
+        found = [c for c in found if c.rank < _UNNAMED or not _is_relative(c)]
     named_clocks = [clock for clock in clocks if clock.rank < _UNNAMED]
     return [*found, *dates, *named_clocks]
 
@@ -225,24 +229,32 @@ def _order(columns: list[Column], options: Options) -> str:
     if not triples:
         return "dmy"
     last_year = int(reading.rfc3339(options.now_ms)[:4]) if options.now_ms else 2099
-    found = times.orders(triples, last_year) or times.orders(triples)
+    found = (
+        times.orders(triples, last_year)
+        or times.orders(triples)
+        or times.orders(triples, least=READABLE_MIN)
+    )
     if len(found) == 1:
         return found[0]
-    name, cell = columns[0].name, next(
-        (cell for cell in columns[0].cells() if times.triples(cell)), columns[0].example or ""
-    )  # fmt: skip
-    if not found:
-        raise Misconfigured(
-            f"{name}: some dates only exist with the day first and others with the month first; "
-            "choose with --day-first or --month-first, or give --time-format"
-        )
-    meanings = " or ".join(
-        dict.fromkeys(reading.rfc3339(times.parse(cell, order).local_ms)[:10] for order in found)
-    )
+    name = columns[0].name
+    for cell in columns[0].cells():
+        meanings = " or ".join(dict.fromkeys(_dates(cell, found)))
+        if " or " in meanings:
+            raise Misconfigured(
+                f"{name}: {cell!r} is {meanings}, and the whole file fits both; choose with "
+                "--day-first or --month-first, or give --time-format"
+            )
     raise Misconfigured(
-        f"{name}: {cell!r} is {meanings}, and the whole file fits both; choose with --day-first "
-        "or --month-first, or give --time-format"
+        f"{name}: neither the day nor the month is first in all dates; choose with --day-first or "
+        "--month-first, or give --time-format"
     )
+
+
+def _dates(cell: str, orders: list[str]) -> Iterator[str]:
+    """The dates that a cell means in these orders."""
+    for order in orders:
+        with contextlib.suppress(ValueError):
+            yield reading.rfc3339(times.parse(cell, order).local_ms)[:10]
 
 
 def _refuse_midnight(column: Column, evidence: Evidence) -> None:

@@ -15,6 +15,12 @@ HINT = "--time-column none loads with the time of arrival"
 _STEP_MAX = 60.0  # greater whole steps without a unit are not certain to be seconds
 
 
+def is_duration(column: Column) -> bool:
+    """Whether numbers are in a unit of time and never decrease, as those that count from a start."""
+    unit = units.parse(names.read(column.name).unit)
+    return unit in UNITS_MS and column.never_decreases
+
+
 def unit_ms(column: Column, evidence: Evidence, kind: str, options: Options) -> float:
     """The unit of numbers that count from a start, in milliseconds."""
     if options.start is None:
@@ -28,7 +34,7 @@ def unit_ms(column: Column, evidence: Evidence, kind: str, options: Options) -> 
         )
         raise Misconfigured(
             f"{column.name}: {column.example!r:.40} is {what}; give the start with --start "
-            f"2025-10-05T14:22:00Z{excel}, or {HINT}"
+            f"2025-10-05T14:22:00Z{excel}, its notation with --time-format, or {HINT}"
         )
     if kind == "clock":
         return 1.0

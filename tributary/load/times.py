@@ -130,8 +130,10 @@ def triples(lines: str) -> set[tuple[int, str, int, int, int]]:
     return {(int(a), sep[0], int(b), int(c), len(c)) for a, sep, b, c in _TRIPLE.findall(lines)}
 
 
-def orders(found: Collection[tuple[int, str, int, int, int]], last_year: int = 2099) -> list[str]:
-    """The orders under which all these short dates exist, without equal readings.
+def orders(
+    found: Collection[tuple[int, str, int, int, int]], last_year: int = 2099, least: float = 1.0
+) -> list[str]:
+    """The orders under which a share of these short dates exist, without equal readings.
 
     Dots are always day.month.year if such dates exist; two digits of a year belong to this century,
     and no year is after `last_year`.
@@ -140,7 +142,8 @@ def orders(found: Collection[tuple[int, str, int, int, int]], last_year: int = 2
     for order in ORDERS:
         if order == "ymd" and any(digits == 4 for *_, digits in found):
             continue
-        if all(_exists(a, b, c, order, last_year) for a, _, b, c, _ in found):
+        exist = sum(_exists(a, b, c, order, last_year) for a, _, b, c, _ in found)
+        if exist >= len(found) * least:
             possible.append(order)
     if "dmy" in possible and all(sep == "." for _, sep, *_ in found):
         return ["dmy"]

@@ -91,7 +91,7 @@ UNITS = _ranked("""
 """)
 ROW_NUMBERS = _words("""
     id index idx n no nr num number nummer ord order row row_id rowid row_number seq
-    sequence record record_number entry entry_id unnamed_0 column_1 count counter lfd_nr
+    sequence record record_number entry entry_id unnamed_0 index_level_0 column_1 count counter lfd_nr
     zeile
 """)
 IDENTIFIERS = _words("""
@@ -112,10 +112,9 @@ DEGREES = {"latitude": 90.0, "lat": 90.0, "longitude": 180.0, "lon": 180.0, "lng
 DESCRIPTIONS = re.compile(
     r"(?:.*_)?(?:status|state|zustand|mode|modus|note|notes|comment|comments|kommentar|bemerkung"
     r"|remark|remarks|message|msg|error|errors|fehler|warning|weather|wetter|description|desc"
-    r"|beschreibung|quality|flag|flags|event|reason|result|user|operator|firmware|version|model"
-    r"|type|typ|unit|units|einheit|direction|richtung|activity|label|weekday|wochentag|fuel_type"
-    r"|conditions?|summary|timezone|tz|trouble_codes?|dtc.*|url|platform|os|file|filename|attributes"
-    r"|id|uuid|guid|hash|token|season|day_of_week|holiday|quality_code)"
+    r"|beschreibung|quality|flag|flags|firmware|version|unit|units|einheit|weekday|wochentag"
+    r"|fuel_type|conditions?|summary|timezone|tz|trouble_codes?|url|platform|os|attributes"
+    r"|uuid|guid|hash|token|season|day_of_week|holiday)|dtc.*"
 )
 STATES = _words("""
     in out on off ok okay fail failed error warning alarm idle running stopped charging
