@@ -14,6 +14,10 @@ T = "2025-11-25T15:22:0"
     ("data", "options", "remedy"),
     [
         (f"time,spot,v\n{T}1,cellar,1\n{T}2,attic,2\n", {}, "--device-column 'spot'"),
+        (f"time,device,kind,v\n{T}1,a,in,1\n{T}1,a,roof,2\n", {}, "--device-column 'kind'"),
+        (f"time,type,v\n{T}1,cellar,1\n{T}2,roof,2\n", {}, "--device-column 'type'"),
+        (f"time,loc_code,v\n{T}1,17,1\n{T}2,19,2\n", {}, "--device-column 'loc_code'"),
+        ("t [s],v\n0,1\n1,2\n", {}, "--start"),
         (f"time,station,sensor,v\n{T}1,a,x,1\n{T}1,a,y,2\n{T}1,b,x,2\n", {}, "--device-column, or give --device"),
         (f"time,device,v\n{T}1,Büro 1,1\n{T}2,Buro-1,1\n", {}, "--device NAME"),
         (f"time,device,v\n{T}1,温度,1\n", {}, "--device NAME"),
@@ -65,6 +69,7 @@ def test_a_doubt_is_refused_with_the_option(data: str, options: dict, remedy: st
         (f"time,v\n{T}1,1\ntime,v\n{T}2,2\n", {}, [{"v": 1.0}, {"v": 2.0}]),
         (f"time;door\n{T}1;offen\n{T}2;geschlossen\n", {}, [{"door": 1.0}, {"door": 0.0}]),
         (f"time,who,speed,temp\n{T}1,x1,1,2\n", {"device_column": "who", "names": {"temp": "t", "speed": ""}}, [{"t": 2.0}]),
+        (f"time,type,v\n{T}1,cellar,1\n{T}2,roof,2\n", {"names": {"type": ""}}, [{"v": 1.0}, {"v": 2.0}]),
         (f"time;v;w\n{T}1;1.234;5,5\n", {"decimal": ","}, [{"v": 1234.0, "w": 5.5}]),
         (f"_time,_field,_value\n{T}1,temperature,21.5\n", {}, [{"temperature": 21.5}]),
     ],

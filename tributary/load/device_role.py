@@ -5,9 +5,10 @@ from __future__ import annotations
 from tributary.errors import Misconfigured
 from tributary.load import names, time_cells, time_role, vocabulary
 from tributary.load.evidence import DEVICES_MAX, Column, Evidence
-from tributary.load.plan import Device, Options
+from tributary.load.plan import Device, Options, Time
 from tributary.model import reading
 
+_REPEATED_MAX = 0.8  # above this share of distinct times, rows of one time are exceptions
 _UNIQUE_MIN = 5  # from here on, sentences that differ in every row are not devices
 _OTHER_ROLES = (vocabulary.UNITS, vocabulary.ZONES)
 _NAMES_SHOWN = 4
@@ -107,7 +108,32 @@ def _refuse_merging(columns: list[Column]) -> None:
             raise Misconfigured(
                 f"{column.name} ({shown}, …) may be the device; if so, name it with "
                 f"--device-column {column.name!r}, or with --metric-column if it names the metric; "
-                "else give --device NAME"
+                f"else give --device NAME, or leave it out with --map '{column.name}='"
+            )
+
+
+def refuse_mixture(device: Device, time: Time, evidence: Evidence, options: Options) -> None:
+    """Refuse rows of one device and time that only a column of words or codes tells apart.
+
+    Raises:
+        Misconfigured: they would be merged into one series.
+    """
+    if options.device or options.device_from_filename or options.device_column:
+        return
+    known = [evidence.position(name) for name in (*time.columns, device.column) if name]
+    rows = evidence.head
+    keys = {tuple(row[n] for n in known) for row in rows}
+    if len(keys) > len(rows) * _REPEATED_MAX:
+        return
+    for column in evidence.columns.values():
+        at = evidence.position(column.name)
+        if at in known or column.name in options.names:
+            continue
+        distinct = {(*(row[n] for n in known), row[at]) for row in rows}
+        if len(distinct) == len(rows) and (_divides_rows(column) or _has_codes(column)):
+            raise Misconfigured(
+                f"rows of the same time differ in {column.name}; give each its own device with "
+                f"--device-column {column.name!r}, or merge them with --map '{column.name}='"
             )
 
 
@@ -131,7 +157,6 @@ def _divides_rows(column: Column) -> bool:
         (is_unique and (names.is_identifier(column.name) or names.is_row_number(column.name)))
         or (is_unique and len(words) >= _UNIQUE_MIN and any(" " in word for word in words))
         or (vocabulary.DESCRIPTIONS.fullmatch(name))
-        or names.is_code(column.name)
         or any(names.rank(column.name, ranks) is not None for ranks in _OTHER_ROLES)
         or names.time_rank(column.name) is not None
         or time_role.looks_like_time(column)

@@ -24,6 +24,7 @@ ROWS_KEPT_MAX = 2000
 _CELL_MAX = 128  # longer cells are cut
 _EXAMPLES = 4
 _CHUNK_ROWS = 1000
+_HEAD_ROWS = 300
 
 # Multiples of the golden ratio are evenly spread, also those of every n-th row.
 _GOLDEN, _HASH_MAX = 2_654_435_769, 0xFFFF_FFFF
@@ -145,7 +146,7 @@ class Column:
 
 
 class Evidence:
-    """The columns of a file, the number of its rows, and `sample`: some rows, evenly spread."""
+    """The columns of a file, the number of its rows, its first rows (`head`), and some rows of it, evenly spread (`sample`)."""
 
     def __init__(self, columns: Iterable[str], missing: frozenset[str] = frozenset()) -> None:
         self.columns = {name: Column(name) for name in columns}
@@ -156,6 +157,7 @@ class Evidence:
         self._kept: dict[int, list[str]] = {}
         self._limit = _HASH_MAX
         self._index: dict[str, int] | None = None
+        self.head: list[list[str]] = []
 
     def add_all(self, records: Iterable[Record], columns: dict[str, int] | None = None) -> None:
         """Add records; `columns` grows while NDJSON is read."""
@@ -172,6 +174,7 @@ class Evidence:
         if chunk:
             self._add(chunk)
         width = len(self.columns)
+        self.head = [row + [""] * (width - len(row)) for row in self.head]
         self.sample = [row + [""] * (width - len(row)) for row in self._kept.values()]
 
     def position(self, column: str) -> int:
@@ -186,6 +189,8 @@ class Evidence:
             chunk = [row + [""] * (width - len(row)) if len(row) < width else row for row in chunk]
         for column, cells in zip(self.columns.values(), zip(*chunk, strict=True), strict=True):
             column.add(self._bare(cells))
+        if not self.rows:
+            self.head = [[cell[:_CELL_MAX] for cell in row] for row in chunk[:_HEAD_ROWS]]
         first, limit = self.rows, self._limit
         for at in [n for n in range(len(chunk)) if (first + n) * _GOLDEN & _HASH_MAX <= limit]:
             self._kept[first + at] = [cell[:_CELL_MAX] for cell in chunk[at]]

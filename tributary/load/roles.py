@@ -35,12 +35,14 @@ def plan(form: Form, evidence: Evidence, options: Options, stem: str, metrics: C
     long = long_role.columns(evidence, options)
     _check(evidence, options, is_long=long is not None)
     taken = {name for name in (long or ()) if name is not None}
-    mapped = {column for column, metric in options.names.items() if metric}
+    mapped = set(options.names)
     taken |= mapped
     device = device_role.choose(evidence, options, stem, taken)
     taken |= {device.column} if device.column else set()
     time = time_role.choose(evidence, options, taken)
     taken |= set(time.columns) if time else set()
+    if time and not long:
+        device_role.refuse_mixture(device, time, evidence, options)
     others = [name for name in evidence.columns if name not in taken - mapped]
     marks = metric_role.Marks(evidence, form, options)
     if long is not None:
