@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tributary.errors import Misconfigured
-from tributary.load import metric_role, names, time_cells, time_role, vocabulary
+from tributary.load import metric_role, names, time_cells, time_role, unit_role, vocabulary
 from tributary.load.evidence import DISTINCT_MAX, Evidence
 from tributary.load.evidence import Column as Cells
 from tributary.load.metric_role import Marks
@@ -86,7 +86,7 @@ def read(
         column = Column(text, metric, marks.mark(evidence.columns[value]))
         common = seen.get(text, Counter()).most_common(1)
         known = common[0][0] if common else named.unit
-        read_metrics[text] = metric_role.with_unit(column, known, metrics)
+        read_metrics[text] = unit_role.converted(column._replace(unit=known), metrics)
     unknown = [name for name in options.names if name not in {*cells.distinct, *evidence.columns}]
     if unknown:
         raise Misconfigured(f"--map {unknown[0]}: neither a column nor one of {quantity}")

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from math import inf
 
 from tributary.errors import Misconfigured
-from tributary.load import names, numbers, time_role, vocabulary
+from tributary.load import names, numbers, time_role, unit_role, vocabulary
 from tributary.load.evidence import Column as Cells
 from tributary.load.evidence import Evidence
-from tributary.load.plan import Column, Options, Plan
+from tributary.load.plan import Column, Options
 from tributary.load.table import Form
 from tributary.model import reading, units
 from tributary.model.catalogue import Catalogue
@@ -79,7 +79,7 @@ def columns(  # noqa: PLR0913, PLR0917 (what a plan is made of)
         for name in wanted
     }
     unique = _without_conflicts(found, options, metrics)
-    return tuple(_with_unit(column, metrics) for column in unique)
+    return tuple(unit_role.converted(column, metrics) for column in unique)
 
 
 def plain(cells: Cells, marks: Marks) -> Column:
@@ -127,7 +127,7 @@ def why_not(cells: Cells, evidence: Evidence) -> str:
         ("codes, not measurements", name in vocabulary.TROUBLE_CODES),
         ("a date or time", numeric < 1.0 and time_role.looks_like_time(cells)),
         ("a time, not a measurement", names.time_rank(column) is not None),
-        ("units", is_unit and cells.share(_is_unit) > _NUMERIC_MIN),
+        ("units", is_unit and cells.share(unit_role.is_unit) > _NUMERIC_MIN),
         ("identifies something, measures nothing (--map)", names.is_identifier(column)),
         ("text", numeric < (_VALUE_MIN if is_value else _NUMERIC_MIN)),
         ("numbers the rows", names.is_row_number(column) and cells.counts_up),
@@ -148,10 +148,6 @@ def is_measurement(cell: str) -> bool:
     except ValueError:
         return is_boolean_cell(cell)
     return not unit or unit == numbers.CLOCK or units.parse(unit) is not None or len(unit) < 8
-
-
-def _is_unit(cell: str) -> bool:
-    return names.unit_of(cell) is not None
 
 
 def is_boolean_cell(cell: str) -> bool:
@@ -194,80 +190,6 @@ def _number(cell: str) -> float | None:
         return numbers.parse(cell).value
     except ValueError:
         return None
-
-
-def _with_unit(column: Column, metrics: Catalogue) -> Column:
-    """The column with the conversion of its unit to that of the catalogue.
-
-    Raises:
-        Misconfigured: they are of different kinds.
-    """
-    wanted = metrics[column.metric].unit if column.metric else None
-    if wanted is None or column.unit == numbers.CLOCK:
-        return column._replace(stored=column.unit)
-    if not column.unit:
-        return column._replace(stored=wanted)
-    given = units.parse(column.unit)
-    if wanted in (column.unit, given):
-        return column._replace(stored=wanted)
-    conversion = units.conversion(given, wanted) if given else None
-    if conversion is None:
-        raise Misconfigured(
-            f"{column.name} is in {column.unit!r}, but {column.metric} is in {wanted}; give it "
-            f"another metric with --map '{column.name}=METRIC'"
-        )
-    return column._replace(stored=wanted, conversion=conversion)
-
-
-def with_unit(column: Column, unit: str, metrics: Catalogue) -> Column:
-    """The column with this unit."""
-    return _with_unit(column._replace(unit=unit), metrics)
-
-
-def with_unit_column(plan: Plan, evidence: Evidence, options: Options, metrics: Catalogue) -> Plan:
-    """The plan with the unit that another column states for its metrics."""
-    named = options.unit_column or next(
-        (
-            column.name
-            for column in evidence.columns.values()
-            if column.filled
-            and names.rank(column.name, vocabulary.UNITS) is not None
-            and column.share(_is_unit) >= 0.9
-        ),
-        None,
-    )
-    if named is None:
-        return plan
-    found = {names.unit_of(text) for text in evidence.columns[named].distinct or ()} - {None}
-    bare = [c for c in plan.metrics if not c.unit]
-    about = [c for c in bare if "temp" in c.metric.lower()] if "temp" in named.lower() else bare
-    if not about or not found:
-        return plan
-    if len(found) == 1:
-        unit = str(found.pop())
-        alike = [c for c in about if _fits(c, unit, metrics)] if len(about) > 1 else about
-        changed = {c.name: with_unit(c, unit, metrics) for c in alike}
-        return plan._replace(columns=tuple(changed.get(c.name, c) for c in plan.columns))
-    if len(about) == 1 and metrics[about[0].metric].unit is not None:
-        return plan._replace(unit_column=named)
-    if plan.device.column and _is_one_each(evidence, plan.device.column, named):
-        return plan
-    raise Misconfigured(
-        f"{named} has several units for {about[0].name}; name the column of quantities with "
-        "--metric-column, or the metric of the catalogue with --map"
-    )
-
-
-def _is_one_each(evidence: Evidence, device: str, unit: str) -> bool:
-    """Whether each device has one unit."""
-    a, b = evidence.position(device), evidence.position(unit)
-    pairs = {(row[a], row[b]) for row in evidence.sample if row[a] and row[b]}
-    return len(pairs) == len({device for device, _ in pairs})
-
-
-def _fits(column: Column, unit: str, metrics: Catalogue) -> bool:
-    wanted = metrics[column.metric].unit
-    return wanted is not None and units.conversion(unit, wanted) is not None
 
 
 def _without_conflicts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tributary.errors import Misconfigured, did_you_mean
-from tributary.load import device_role, long_role, metric_role, names, time_role
+from tributary.load import device_role, long_role, metric_role, names, time_role, unit_role
 from tributary.load.evidence import Evidence
 from tributary.load.plan import Options, Plan
 from tributary.load.table import Form
@@ -53,7 +53,7 @@ def plan(form: Form, evidence: Evidence, options: Options, stem: str, metrics: C
     else:
         columns = metric_role.columns(others, form, evidence, options, metrics, marks)
         found = Plan(form, device, time, columns)
-        found = metric_role.with_unit_column(found, evidence, options, metrics)
+        found = unit_role.with_unit_column(found, evidence, options, metrics)
     if not found.metrics:
         raise NoMetrics(_nothing(found))
     return found._replace(missing=long_role.missing(options), oldest_ms=options.oldest_ms)
