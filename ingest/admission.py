@@ -24,6 +24,8 @@ from tributary.auth.tokens import Token
 from tributary.errors import Refused
 from tributary.http.response import Response
 from tributary.settings import Settings
+from tributary.store import keys
+from tributary.store.counts import Counts
 from tributary.store.stream import Idempotency
 
 _KEY_MAX = 255
@@ -52,6 +54,8 @@ class Admission:
         self._new_series_rate = NewSeriesRate(settings.new_series_per_second)
         self._caps = Caps(settings)
         guard.every_second(self._caps.refresh)
+        self._ignored = Counts(keys.IGNORED)
+        guard.every_second(self._ignored.flush)
         self._is_rate_limited = bool(settings.rate_per_device or settings.rate_per_token)
 
     def admit(self, door: Door, request: Request, now_ms: int) -> Admitted:
@@ -88,6 +92,8 @@ class Admission:
             )
         # Last, since new series are counted here: nothing may reject the request after it.
         new = None if batch.is_known else self._count_new(batch, token, now_ms / 1000)
+        if batch.texts:
+            self._ignored.add(door.name, batch.texts)
         if not self._caps.is_near and (token is None or not token.is_capped):
             return Admitted(batch, response, idempotency, None, new)
         return Admitted(batch, response, idempotency, self._caps.lookup(batch, token), new)

@@ -28,6 +28,7 @@ class Batch(msgspec.Struct, gc=False):
     rejected: list[Refused] | None = None
     idempotency_key: str | None = None  # as sent
     ignored: Sequence[str] = ()  # names that had no number in at least one of the readings
+    texts: int = 0  # values left out because they are text; counted in the metrics
 
     def frames(self) -> list[Frame]:
         """One frame per partition."""

@@ -21,6 +21,8 @@ from tributary import failpoints
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
+from tributary.http.flask_app import HttpError
+from tributary.http.lane.head import Rejection
 from tributary.http.lane.lane import Lane
 from tributary.http.lane.request import Request
 from tributary.http.lane.router import Route
@@ -44,7 +46,12 @@ def attach(settings: Settings, lane: Lane, guard: Guard, doors: Iterable[Door] =
     """Serve every door on the lane of a process."""
     recorder = Recorder(settings, lane, guard)
     routes = [
-        Route(*mount, handler=partial(recorder.record, door), prepare=query_parser)
+        Route(
+            *mount,
+            handler=partial(recorder.record, door),
+            prepare=query_parser,
+            too_large=partial(recorder.too_large, door),
+        )
         for door in doors
         for mount in door.mounts
     ]
@@ -62,6 +69,12 @@ class Recorder:
         self.links = Links(settings, "redis (record)", self._appender.tail)
         self._tick = Tick()
         self._is_flush_due = False
+
+    def too_large(self, door: Door, rejection: Rejection) -> bytes:
+        """The response of a door to a body over the limit, with which the connection ends."""
+        error = HttpError(rejection.status, rejection.code, rejection.message)
+        response = door.error(error)
+        return self._render(response._replace(headers=(*response.headers, ("Connection", "close"))))
 
     def record(self, door: Door, request: Request) -> None:
         """Record a request, and respond once Redis has its readings."""

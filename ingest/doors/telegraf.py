@@ -19,7 +19,7 @@ from ingest.doors.door import Door, Mount, Request
 from ingest.doors.influx import names
 from ingest.doors.influx.groups import Groups
 from ingest.doors.influx.line import Head
-from ingest.doors.record import responses, strict, validate
+from ingest.doors.record import json_text, responses, validate
 from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.http.response import Response
@@ -40,10 +40,10 @@ class TelegrafDoor(Door):
         if given:
             rules.check_size(len(given))
         rejected: list[Refused] | None = [] if _skips_errors(request) else None
-        groups = Groups()
+        groups, texts = Groups(), 0
         for index, metric in enumerate(given):
             try:
-                _add(groups, index, metric, arrived_ms, rules)
+                texts += _add(groups, index, metric, arrived_ms, rules)
             except Refused as refusal:
                 refusal.index = index
                 if rejected is None:
@@ -51,6 +51,7 @@ class TelegrafDoor(Door):
                 rejected.append(refusal)
         batch = groups.batch()
         batch.rejected = rejected
+        batch.texts = texts
         batch.idempotency_key = request.head.idempotency_key
         return batch
 
@@ -67,7 +68,7 @@ def _metrics(body: bytes) -> list[Any]:
     try:
         given = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        given = strict.load(body)  # has exact errors
+        given = json_text.load(body)  # has exact errors
     if isinstance(given, dict) and isinstance(given.get("metrics"), list):
         metrics: list[Any] = given["metrics"]
         return metrics
@@ -76,13 +77,14 @@ def _metrics(body: bytes) -> list[Any]:
     raise _wrong_shape(f"a JSON {validate.kind(given)} without metrics is not what Telegraf sends")
 
 
-def _add(groups: Groups, index: int, metric: Any, arrived_ms: int, rules: Rules) -> None:
+def _add(groups: Groups, index: int, metric: Any, arrived_ms: int, rules: Rules) -> int:
+    """Add a metric to its group; the number of its fields that are text."""
     name, tags, fields = _parts(metric)
     try:
         device = names.device(tags)
     except ValueError as error:
         raise Refused(str(error), status=422, code="invalid_device", field="tags") from None
-    found = numbers.flatten(fields).metrics
+    found, ignored = numbers.flatten(fields)
     metrics = tuple(names.metric(name, field) for field in found)
     if len(set(metrics)) < len(metrics):
         twice = next(each for each in metrics if metrics.count(each) > 1)
@@ -103,6 +105,7 @@ def _add(groups: Groups, index: int, metric: Any, arrived_ms: int, rules: Rules)
     head = Head(device, rules.devices[device], name)
     if metrics:
         groups.add(index, head, metrics, time_ms, values)
+    return len(ignored)
 
 
 def _parts(metric: Any) -> tuple[str, dict[str, str], dict[str, Any]]:

@@ -28,6 +28,7 @@ from tributary.operate.status import Partition, Status
 from tributary.operate.status.partition import Entries
 from tributary.operate.status.server import Server
 from tributary.settings import Settings
+from tributary.store import counts, keys
 
 Family = CounterMetricFamily | GaugeMetricFamily
 Sample = tuple[tuple[str, ...], float]  # label values, value
@@ -38,6 +39,7 @@ class Scrape(NamedTuple):
 
     status: Status
     refusals: Mapping[str, int]  # by error code
+    ignored: Mapping[str, int]  # values, by door
 
 
 class Metric(NamedTuple):
@@ -145,6 +147,12 @@ CATALOGUE = (
         "requests rejected for credentials, rates, limits or browser checks; up to a second late",
         lambda scrape: [((code,), count) for code, count in sorted(scrape.refusals.items())],
     ),
+    Metric(
+        "tributary_values_ignored_total",
+        ("door",),
+        "values left out because they are text, at doors whose clients send some; up to a second late",
+        lambda scrape: [((door,), count) for door, count in sorted(scrape.ignored.items())],
+    ),
     _total(
         "healthy",
         "1 if `tributary status` reports no problem",
@@ -196,7 +204,11 @@ def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprin
     def get_metrics() -> Response:
         scrape = None
         with contextlib.suppress(TributaryError), scrapes.acquire():
-            scrape = Scrape(status.read(client, settings), refusals.totals(client))
+            scrape = Scrape(
+                status.read(client, settings),
+                refusals.totals(client),
+                counts.totals(client, keys.IGNORED),
+            )
         return Response(render(scrape), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return routes

@@ -24,6 +24,7 @@ _START = (
 )
 _TOKENS = (("HGETALL", keys.TOKENS), ("HGET", keys.TOKENS, "f"))
 _REFUSALS = (("HINCRBY", keys.REFUSALS, "f", "1"), ("HGETALL", keys.REFUSALS))
+_IGNORED = ("HGETALL", keys.IGNORED)
 _HEARTBEATS = (("TIME",), ("ZRANGE", keys.WORKERS, "0", "-1", "WITHSCORES"))
 _SCRIPTED = (("EVALSHA", "0" * 40, "2", _READINGS, _META), ("EVAL", "return 1", "1", _META))
 _ACCOUNT = (
@@ -40,7 +41,7 @@ _ACCOUNT = (
 # Role → commands with arguments of the right shape: an ACL may restrict the keys among them.
 NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "ingest": (
-        *_START, *_TOKENS, *_SCRIPTED, *_REFUSALS,
+        *_START, *_TOKENS, *_SCRIPTED, *_REFUSALS, _IGNORED, ("HINCRBY", keys.IGNORED, "f", "1"),
         ("GET", _ONCE), ("SET", _ONCE, "v"), ("PEXPIRE", _ONCE, "1"),
         ("GET", _CLAIM), ("SET", _CLAIM, "v"),
         ("HMGET", _META, "f"), ("HINCRBY", _META, "f", "1"), ("HSET", _META, "f", "v"),
@@ -68,7 +69,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
     ),
     "api": (
-        *_START, *_TOKENS, *_REFUSALS, *_ACCOUNT, ("MULTI",), ("EXEC",),
+        *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
         *(("HMGET", name, "f") for name in (_STATE, _WINDOWS, _LATEST)),
     ),
@@ -78,7 +79,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HKEYS", keys.TOKEN_USE), ("HDEL", keys.TOKEN_USE, "f"),
         ("XRANGE", keys.dead(0), "-", "+"), ("XDEL", keys.dead(0), "0-1"),
         ("HINCRBY", _META, "f", "1"), ("XADD", _READINGS, "*", "f", "v"),
-        ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS),
+        ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), _IGNORED,
         ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"),
     ),
 }  # fmt: skip

@@ -17,6 +17,7 @@ CONFIG = "tributary:config"
 TOKENS = "tributary:tokens"
 TOKEN_USE = "tributary:token_use"  # noqa: S105 - a key, not a secret
 REFUSALS = "tributary:refusals"
+IGNORED = "tributary:ignored"
 
 
 class Key(NamedTuple):
@@ -88,6 +89,7 @@ CATALOGUE = (
         "until the token is revoked",
     ),
     Key(REFUSALS, "hash", "ingest, api", "all", "error code → number of requests rejected with it"),
+    Key(IGNORED, "hash", "ingest", "all", "door → number of values left out because they are text"),
     Key(
         WORKERS, "sorted set", "aggregator", "all",
         "aggregator id → time of its last heartbeat, UTC ms of the server",

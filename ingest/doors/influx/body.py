@@ -39,10 +39,10 @@ def parse(body: bytes, context: Context, rejected: list[Refused] | None) -> Batc
     ]
     if len(numbered) > 1:
         context.rules.check_size(len(numbered))
-    groups, ignored = Groups(), 0
+    groups, texts = Groups(), 0
     for index, line in numbered:
         try:
-            ignored += _add(groups, index, line, context)
+            texts += _add(groups, index, line, context)
         except (ValueError, Refused) as error:
             refusal = lines.invalid(line, index, str(error))
             if rejected is None:
@@ -50,6 +50,7 @@ def parse(body: bytes, context: Context, rejected: list[Refused] | None) -> Batc
             rejected.append(refusal)
     batch = groups.batch()
     batch.rejected = rejected
+    batch.texts = texts
     return batch
 
 

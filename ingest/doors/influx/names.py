@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping
 
 from ingest.doors import numbers
 from tributary.model import reading
 
 DEVICE_TAGS = ("device", "host")
-_DEVICE_MAX = 128
-_NOT_IN_DEVICE = re.compile("[^A-Za-z0-9._:/-]+")
 # Units are measurements in Home Assistant: °C, %, µg/m³.
 _SYMBOLS = str.maketrans(
     {"°": "deg", "%": "percent", "µ": "u", "μ": "u", "Ω": "ohm", "²": "2", "³": "3"}
@@ -33,9 +29,9 @@ def device(tags: Mapping[str, str]) -> str:
     if not tags:
         return reading.DEFAULT_DEVICE
     name = "/".join(_valid(tag, value) for tag, value in sorted(tags.items(), key=_value))
-    if len(name) > _DEVICE_MAX:
+    if len(name) > reading.DEVICE_MAX:
         raise ValueError(
-            f"the tag values have {len(name)} characters in total, more than the {_DEVICE_MAX} "
+            f"the tag values have {len(name)} characters in total, more than the {reading.DEVICE_MAX} "
             "of a device; add a tag device"
         )
     return name
@@ -56,10 +52,8 @@ def _value(tag: tuple[str, str]) -> tuple[str, str]:
 def _valid(tag: str, value: str) -> str:
     if reading.is_device(value):
         return value
-    plain = unicodedata.normalize("NFKD", value)
-    letters = "".join(c for c in plain if not unicodedata.combining(c))
-    name = _NOT_IN_DEVICE.sub("-", letters).strip("-")
-    if not 0 < len(name) <= _DEVICE_MAX:
+    name = reading.valid_device(value)
+    if not name or len(value) > reading.DEVICE_MAX:
         raise ValueError(
             f"tag {tag}={value!r:.140} is not a device; use {reading.DEVICE_RULE}, or add a tag device"
         )

@@ -200,10 +200,17 @@ class Connection(asyncio.Protocol):
                 self._await_more()
                 break
             else:
-                self._reject(self._context.responses.rejection(cast(Rejection, found)))
+                self._reject(self._rejection(cast(Rejection, found)))
         unread_bytes = self._framer.unread_bytes if self._state < DRAINING else 0
         if unread_bytes or self._received.held_bytes:
             self._count(unread_bytes)
+
+    def _rejection(self, found: Rejection) -> bytes:
+        """The response to an unreadable request; a route may have its own for a large body."""
+        respond = self._router.too_large(self._framer.line) if found.status == 413 else None
+        responses = self._context.responses
+        response: bytes = responses.rejection(found) if respond is None else respond(found)
+        return response
 
     def _count(self, unread_bytes: int) -> None:
         """Hold received data within the budget."""

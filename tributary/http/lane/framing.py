@@ -57,6 +57,7 @@ class Framer:
 
     def __init__(self, heads: Heads, body_max_bytes: int) -> None:
         self.awaited: Head | None = None  # of a request whose body is incomplete
+        self.line = b""  # of a request whose body is too large
         self._heads = heads
         self._body_max_bytes = body_max_bytes
         self._data: bytes | bytearray = b""  # a bytearray while it grows
@@ -106,6 +107,7 @@ class Framer:
         self, data: bytes, line: bytes, head: Head, begin: int
     ) -> CompleteRequest | Rejection | None:
         if head.length > self._body_max_bytes:
+            self.line = line
             return too_large(head.length, self._body_max_bytes)
         if head.is_chunked:
             if line.endswith(b" HTTP/1.0"):
@@ -134,6 +136,7 @@ class Framer:
         # A chunk of one byte is encoded in six; the limit covers the body and, more loosely, that.
         size = max(len(chunked.body), (chunked.at - chunked.begin) // _ENCODED_MAX_TIMES)
         if size > self._body_max_bytes:
+            self.line = chunked.line
             return too_large(None, self._body_max_bytes)
         if not is_complete:
             return None

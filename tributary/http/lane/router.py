@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tributary.http.lane.head import Head, Heads
+from tributary.http.lane.head import Head, Heads, Rejection
 from tributary.http.lane.request import Handler
 
 _NO_ROUTE = (None, re.compile(b"(?!)"))
@@ -29,6 +29,8 @@ class Route(NamedTuple):
     query: str
     handler: Handler
     prepare: Callable[..., Any] = bytes  # query string, path parameters → `Request.query`
+    # The response to a body over the limit, if it is not the standard one.
+    too_large: Callable[[Rejection], bytes] | None = None
 
 
 class CachedRoute(msgspec.Struct, gc=False):
@@ -89,6 +91,14 @@ class Router:
                 named = {name: value.decode() for name, value in params.items()}
                 return templated.handler, templated.prepare(query, **named)
         return None
+
+    def too_large(self, line: bytes) -> Callable[[Rejection], bytes] | None:
+        """What responds to a body over the limit, if the path of a request line has its own."""
+        path = line.rpartition(b" HTTP/")[0].partition(b"?")[0]
+        route, _ = self._routes.get(path, _NO_ROUTE)
+        if route is None:
+            route = next((r for template, r in self._templates if template.fullmatch(line)), None)
+        return None if route is None else route.too_large
 
     def cache_route(self, data: bytes) -> CachedRoute | None:
         """The route of a complete head, if its block is cached and needs no special treatment.
