@@ -11,6 +11,7 @@ from api.live.subscription import DEVICES_MAX
 from api.live.subscription import PAGE_DEFAULT as LIVE_PAGE_DEFAULT
 from api.openapi import doors
 from api.openapi import operation_parts as parts
+from api.openapi.doors import senml
 from api.openapi.operation_parts import JSON, Part, header, operation, query, ref, response, schema
 from api.read import bodies
 from api.read.parameters import HISTORY_DEFAULT, PAGE_DEFAULT, PAGE_MAX, WINDOW_DEFAULT
@@ -75,6 +76,7 @@ def _record(settings: Settings) -> Part:
     forms = {"anyOf": [ref(form) for form in ("Reading", "Batch", "Columns")]}
     accepted = {JSON: {"schema": forms}, "application/x-ndjson": {"schema": lines}}
     accepted["application/x-www-form-urlencoded"] = {"schema": ref("Form")}
+    accepted[senml.MEDIA_TYPE] = {"schema": senml.PACK}
     ok = parts.ok("Recorded", "Redis has the readings")
     return operation(
         "record",

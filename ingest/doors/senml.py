@@ -154,7 +154,7 @@ def _split(record: _Record) -> tuple[str, str]:
         raise _invalid("n", f"{name!r:.140} is not a valid name; use letters, digits and -:./_")
     at = max(map(name.rfind, _SEPARATORS))
     device, metric = name[: max(at, 0)], name[at + 1 :]
-    if record.own_name:
+    if record.base_name and record.own_name:
         if not device or not metric or 0 < at + 1 < len(record.base_name):
             raise _invalid(
                 "n",

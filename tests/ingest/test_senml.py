@@ -52,6 +52,7 @@ def test_a_pack_with_base_values():
         ({"bn": OW, "u": "%RH"}, OW, "humidity"),
         ({"bn": "2001:db8::2/", "u": "lon"}, "2001:db8::2", "lon"),
         ({"bn": "car7", "u": "lat"}, "car7", "lat"),
+        ({"n": "urn:dev:ow:10e2", "u": "%RH"}, "urn:dev:ow:10e2", "humidity"),
     ],
 )
 def test_the_last_separator_is_between_device_and_metric(
@@ -146,6 +147,7 @@ GOOD = {"n": "a:x", "v": 1}
         ([{"v": 1}], (422, "invalid_senml", "n", 0)),
         ([{"n": ":x", "v": 1}], (422, "invalid_senml", "n", 0)),
         ([{"n": "a:", "v": 1}], (422, "invalid_senml", "n", 0)),
+        ([{"n": "a:1", "v": 1}], (422, "invalid_senml", "n", 0)),
         ([{"n": "a b:x", "v": 1}], (422, "invalid_senml", "n", 0)),
         ([{"bn": "urn:dev:car7", "n": "x", "v": 1}], (422, "invalid_senml", "n", 0)),
         ([{"bn": OW, "u": "m", "v": 1}], (422, "invalid_senml", "n", 0)),

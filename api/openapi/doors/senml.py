@@ -12,19 +12,21 @@ A pack of records, RFC 8428. The last `:` or `/` of a name is between device and
 booleans are stored, in the unit of the catalogue if the metric is in it; strings, data and sums are not.
 `POST /record` accepts the same with the content type `application/senml+json`."""
 
+_TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
+_RECORD = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("bn", "n", "bu", "u", "vs"), _TEXT),
+        **dict.fromkeys(("bt", "t", "bv", "v", "s"), _NUMBER),
+        "vb": {"type": "boolean"},
+    },
+}
+MEDIA_TYPE = "application/senml+json"
+PACK = {"type": "array", "minItems": 1, "items": _RECORD}
+
 
 def paths(_settings: Settings) -> dict[str, Any]:
     """The operation, by path."""
-    text, number = {"type": "string"}, {"type": "number"}
-    record = {
-        "type": "object",
-        "properties": {
-            **dict.fromkeys(("bn", "n", "bu", "u", "vs"), text),
-            **dict.fromkeys(("bt", "t", "bv", "v", "s"), number),
-            "vb": {"type": "boolean"},
-        },
-    }
-    pack = {"type": "array", "minItems": 1, "items": record}
     operation = parts.operation(
         "recordSenml",
         "record",
@@ -35,6 +37,6 @@ def paths(_settings: Settings) -> dict[str, Any]:
         },
         description=_ABOUT,
         parameters=[parts.token()],
-        requestBody={"required": True, **parts.content(pack)},
+        requestBody={"required": True, **parts.content(PACK)},
     )
     return {"/record/senml": {"post": operation}}
