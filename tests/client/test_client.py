@@ -214,6 +214,14 @@ class TestArrays:
             receipt = tributary.record_all([{"a": 0}, {"a": 1}], key="k")
         assert (receipt.accepted, receipt.duplicates, receipt.refused) == (2, 2, 0)
 
+    def test_a_duplicate_of_a_batch_accepted_in_part_lists_the_rejected_readings(self):
+        rejected = [{"index": 1, "field": "a", "code": "not_a_number", "message": "no"}]
+        body = {"success": True, "duplicate": True, "accepted": 1, "rejected": rejected}
+        with scripted(Response(200, body)) as server, Tributary(server.url) as tributary:
+            receipt = tributary.record_all([{"a": 0}, {"a": "x"}], key="k")
+        assert (receipt.accepted, receipt.duplicates, receipt.refused) == (1, 1, 1)
+        assert [refusal.index for refusal in receipt.refusals] == [1]
+
     def test_without_readings_no_request_is_sent(self):
         with scripted(OK) as server, Tributary(server.url) as tributary:
             assert tributary.record_all([]).sent == 0

@@ -38,12 +38,10 @@ class Receipt:
         return self.accepted + self.refused
 
     def add_response(self, indexes: list[int], response: dict[str, Any]) -> None:
-        """Add the response for the readings at these indexes."""
-        if response.get("duplicate"):
-            self.duplicates += len(indexes)
-            self.accepted += len(indexes)
-            return
+        """Add the response for the readings at these indexes; that to a retry repeats the first."""
         accepted = int(response.get("accepted", len(indexes)))
+        if response.get("duplicate"):
+            self.duplicates += accepted
         self.accepted += accepted
         self.refused += len(indexes) - accepted
         for rejected in response.get("rejected", ()):
