@@ -86,7 +86,10 @@ def _record(settings: Settings) -> Part:
         description=_RECORD,
         parameters=[
             query("on_error", skip, choice),
-            header("Idempotency-Key", key, {**_TEXT, "minLength": 1, "maxLength": 255}),
+            {
+                **header("Idempotency-Key", key, {**_TEXT, "minLength": 1, "maxLength": 255}),
+                "x-lifetime-ms": settings.idempotency_ttl_ms,
+            },
         ],
         requestBody={"required": True, "content": accepted},
     )

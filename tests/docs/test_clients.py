@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -60,10 +61,11 @@ def test_curl(site: Site, start: Start):
 
 
 @pytest.mark.parametrize("snippet", blocks("python"))
-def test_python(site: Site, snippet: str):
+def test_python(site: Site, snippet: str, tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-c", snippet.replace(URL, site.url)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.search(r"engine_temperature|success|accepted|9\d\.\d+ False", done.stdout), (

@@ -58,9 +58,18 @@ class Scripted:
         return self._responses.pop(0) if len(self._responses) > 1 else self._responses[0]
 
 
+READY = MappingProxyType({
+    "/readyz": Response(200, {"ready": True}),
+    "/openapi.json": Response(404),
+    "/api/v1/status": Response(200, {"lag_s": 0.0}),
+})  # fmt: skip
+
+
 @contextmanager
-def scripted(*responses: Response) -> Iterator[Scripted]:
-    """Serve these responses."""
+def scripted(
+    *responses: Response, fixed: Mapping[str, Response] = MappingProxyType({})
+) -> Iterator[Scripted]:
+    """Serve these responses; `fixed` ones, by path, are always the same and not recorded."""
     script = Scripted(list(responses))
 
     class Handler(BaseHTTPRequestHandler):
@@ -69,8 +78,10 @@ def scripted(*responses: Response) -> Iterator[Scripted]:
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             body = json.loads(self.rfile.read(length)) if length else None
-            script.requests.append(Received(self.command, self.path, dict(self.headers), body))
-            response = script.next()
+            known = fixed.get(self.path.partition("?")[0])
+            if known is None:
+                script.requests.append(Received(self.command, self.path, dict(self.headers), body))
+            response = known or script.next()
             if response.status == HANG_UP:
                 self.close_connection = True
                 return

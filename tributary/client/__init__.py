@@ -11,6 +11,8 @@ from tributary.client.batch_sender import Batch, Limits, OnReceipt, Reading, Und
 from tributary.client.endpoint import ServerError
 from tributary.client.http_client import Tributary
 from tributary.client.receipt import Receipt, Refusal
+from tributary.client.spool import Spool, Spooled
+from tributary.client.spool_database import SpoolError
 
 __all__ = [
     "Batch",
@@ -20,6 +22,9 @@ __all__ = [
     "Receipt",
     "Refusal",
     "ServerError",
+    "Spool",
+    "SpoolError",
+    "Spooled",
     "Tributary",
     "Undelivered",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,10 +24,27 @@ _CONNECTIONS = 16
 _NOT_IMPLEMENTED = 501
 _RETRYABLE = frozenset((429, 502, 503, 504))
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+# Raised before a byte of the request is sent.
+_NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 
 class ServerError(TributaryError):
     """The response is not one of Tributary."""
+
+
+class NotSent(Unavailable):
+    """No connection to the server: the request has not reached it."""
+
+
+class Reply(NamedTuple):
+    """A response: `body` if it is a JSON object; `date_s` is the server's clock, in epoch seconds."""
+
+    status: int
+    body: dict[str, Any] | None
+    code: str  # of the error body; empty if there is none
+    message: str
+    retry_after_s: float | None
+    date_s: float | None
 
 
 class Request(NamedTuple):
@@ -74,6 +92,26 @@ class Endpoint:
                 raise Unavailable(f"{self.url}: {problem}")
             time.sleep(wait_s)
             attempt += 1
+
+    def attempt(self, request: Request) -> Reply:
+        """Send a request once and return the response, whatever its status.
+
+        Raises:
+            NotSent: no connection could be made.
+            Unavailable: no response; the server may have processed the request.
+        """
+        try:
+            response = self._send(request)
+        except _NOT_CONNECTED as error:
+            raise NotSent(f"{self.url}: {_reason(error)}") from None
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"{self.url}: {_reason(error)}") from None
+        error_body, message = _error(response)
+        code = str(error_body.get("code", ""))
+        date_s = _date_s(response.headers.get("Date", ""))
+        return Reply(
+            response.status, _object(response), code, message, _retry_after_s(response), date_s
+        )
 
     def stream(
         self, path: str, fields: list[tuple[str, str]], last_event_id: str
@@ -142,12 +180,14 @@ class Endpoint:
         raise ServerError(f"{self.url}: {_error(response)[1]}; is it a Tributary server?")
 
 
-def pause_s(attempt: int, retry_after_s: float | None = None) -> float:
+def pause_s(
+    attempt: int, retry_after_s: float | None = None, longest_s: float = _LONGEST_PAUSE_S
+) -> float:
     """Seconds to wait before the next attempt: `Retry-After`, or exponential backoff.
 
     Jitter keeps many clients from retrying at the same moment.
     """
-    longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(attempt, 10))
+    longest_s = min(longest_s, _FIRST_PAUSE_S * 2 ** min(attempt, 10))
     if retry_after_s is not None:
         return retry_after_s + random.uniform(0, longest_s / 2)  # noqa: S311 (not a secret)
     return random.uniform(longest_s / 2, longest_s)  # noqa: S311 (not a secret)
@@ -193,3 +233,10 @@ def _error(response: urllib3.BaseHTTPResponse) -> tuple[dict[str, Any], str]:
 def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdecimal() else None
+
+
+def _date_s(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None

@@ -7,6 +7,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from tributary.client.batch_sender import Batch, Limits, OnReceipt, Reading
 from tributary.client.endpoint import Endpoint, Request
 from tributary.client.receipt import Receipt, Refusal
+from tributary.client.spool import MAX_AGE_S, MAX_BYTES, Spool, SpoolLimits
 from tributary.client.watching import Watching
 from tributary.errors import Refused
 
@@ -102,6 +104,33 @@ class Tributary:
             on_receipt: called with the readings of each array and their receipt, in order.
         """
         return Batch(self, Limits(max_readings, max_age_s, buffer_max), on_receipt)
+
+    def spool(
+        self,
+        path: str | Path,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_age_s: float = MAX_AGE_S,
+        key_lifetime_s: float | None = None,
+    ) -> Spool:
+        """Keep readings in a file until the server has them, for use with `with`.
+
+        `record` of the spool never waits for the network, and what is not delivered is delivered
+        after a restart.
+
+        Args:
+            path: an SQLite file on a local disk; one per process.
+            max_bytes: of readings that are kept; beyond it, the oldest are dropped and counted.
+            max_age_s: age at which a reading is dropped and counted.
+            key_lifetime_s: how long the server remembers an `Idempotency-Key`, if it does not
+                publish that in its `/openapi.json`.
+
+        Raises:
+            Misconfigured: a limit is invalid, or the file is in use or is not a spool.
+            SpoolError: the file cannot be read or written.
+        """
+        limits = SpoolLimits(max_bytes, max_age_s, key_lifetime_s)
+        return Spool(self._endpoint, Path(path), limits)
 
     def collect(self, device: str | None = None) -> dict[str, Any]:
         """Current values and averages of a device, as returned by `/collect`.
