@@ -177,7 +177,7 @@ class Storm:
         """The processes of the deployment, by kind."""
         found: dict[str, list[int]] = {"up": [self._up.pid]}
         for pid, line in self._members().items():
-            kind = _kind(line, is_child=_parent(pid) == self._up.pid)
+            kind = kind_of(line, is_child=parent_of(pid) == self._up.pid)
             if kind and pid != self._up.pid:
                 found.setdefault(kind, []).append(pid)
         return found
@@ -206,7 +206,7 @@ class Storm:
         return str(script)
 
 
-def _kind(line: str, *, is_child: bool) -> str:
+def kind_of(line: str, *, is_child: bool) -> str:
     """The kind of process with this command line; empty: not to be killed."""
     if line.startswith("strace"):
         return ""
@@ -221,7 +221,8 @@ def _kind(line: str, *, is_child: bool) -> str:
     return ""
 
 
-def _parent(pid: int) -> int:
+def parent_of(pid: int) -> int:
+    """The parent of a process; 0 if it has exited."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
