@@ -33,6 +33,7 @@ METRICS: tuple[tuple[tuple[str, ...], str, dict[str, Any]], ...] = (
     (("G(x)",), "g_x", {"": lambda v: v}),
     (("Durchfluss",), "durchfluss", {"": lambda v: v, "L/min": lambda v: v}),
     (("field1", "Kanal-A"), "", {"": lambda v: v}),
+    (("motion", "Tür"), "", {"": lambda v: float(v > 50)}),
     (("humidity",), "humidity", {"%": lambda v: v, "": lambda v: v}),
 )  # fmt: skip
 
@@ -58,10 +59,12 @@ def generate(seed: int) -> Case:
     options = dict(clock.options)
     device_columns, devices, names = _devices(chance, count, options)
     truth: dict[tuple[str, int, str], float] = {}
-    columns, cells, units = _values(chance, clock.times_ms, names, digits, mark, truth)
+    columns, cells, units = _values(chance, clock.times_ms, names, digits, mark, truth, options)
     layout = chance.choice(("wide", "wide", "long", "ndjson"))
     if layout == "long":
         columns, cells, clock, devices = _long(chance, columns, cells, units, clock, devices)
+    elif layout == "wide" and any(units) and chance.random() < 0.25:
+        layout = "units"
     elif layout == "wide":
         columns = [_with_unit(chance, c, u) for c, u in zip(columns, units, strict=True)]
     else:
@@ -71,6 +74,8 @@ def generate(seed: int) -> Case:
     extra_columns, extra = _extras(chance, len(clock.cells))
     head = [*clock.columns, *device_columns, *columns, *extra_columns]
     body = [[*a, *b, *c, *d] for a, b, c, d in zip(clock.cells, devices, cells, extra, strict=True)]
+    below = [""] * len([*clock.columns, *device_columns]) + units
+    below += [""] * (len(head) - len(below))
     order = list(range(len(head)))
     chance.shuffle(order)
     head = [head[n] for n in order]
@@ -83,7 +88,9 @@ def generate(seed: int) -> Case:
         renamed = {names: header for header, names in _kept(head)}
         truth = {(d, t, renamed.get(m, m)): value for (d, t, m), value in truth.items()}
         return Case("data.ndjson", "\n".join(lines).encode(), options, truth, dialect)
-    text = _text(chance, head, body, delimiter)
+    if layout == "units":
+        body = [[below[n] for n in order], *body]
+    text = _text(chance, head, body, delimiter, options)
     return _packed(chance, text, options, truth, dialect)
 
 
@@ -125,13 +132,16 @@ def _values(  # noqa: PLR0913
     digits: int,
     mark: str,
     truth: dict[tuple[str, int, str], float],
+    options: dict[str, Any],
 ) -> tuple[list[str], list[list[str]], list[str]]:
     chosen = chance.sample(METRICS, chance.choice((1, 2, 4)))
     columns, units, cells = [], [], [[] for _ in times_ms]
-    missing = chance.choice(("", "-", "NaN", "n/a"))
+    missing = chance.choice(("", "-", "NaN", "n/a", "-999"))
+    if missing == "-999":
+        options["missing"] = ("-999",)
     for headers, metric, conversions in chosen:
         header, unit = chance.choice(headers), chance.choice(list(conversions))
-        name = metric or {"field1": "field1", "Kanal-A": "kanal_a"}[header]
+        name = metric or _NAMES[header]
         columns.append(header)
         units.append(unit)
         for n, time_ms in enumerate(times_ms):
@@ -141,9 +151,16 @@ def _values(  # noqa: PLR0913
             stated = round(
                 conversions[unit](chance.uniform(20, 2000 if name == "engine_rpm" else 90)), digits
             )
-            cells[n].append(f"{stated:.{digits}f}".replace(".", mark))
+            if header in _WORDS:
+                cells[n].append(_WORDS[header][int(stated)])
+            else:
+                cells[n].append(f"{stated:.{digits}f}".replace(".", mark))
             truth[devices[n], time_ms, name] = _back(name, unit, stated)
     return columns, cells, units
+
+
+_NAMES = {"field1": "field1", "Kanal-A": "kanal_a", "motion": "motion", "Tür": "tur"}
+_WORDS = {"motion": ("off", "on"), "Tür": ("zu", "offen")}
 
 
 def _back(metric: str, unit: str, value: float) -> float:
@@ -210,7 +227,14 @@ def _json(cell: str, mark: str) -> Any:
         return cell
 
 
-def _text(chance: random.Random, head: list[str], body: list[list[str]], delimiter: str) -> str:
+def _text(
+    chance: random.Random,
+    head: list[str],
+    body: list[list[str]],
+    delimiter: str,
+    options: dict[str, Any],
+) -> str:
+    """The lines of a table, with what loggers write above, beside or instead of its header."""
     end = chance.choice(("\n", "\r\n", "\r"))
     quote = chance.random() < 0.2
     trailing = delimiter if chance.random() < 0.1 else ""
@@ -219,9 +243,35 @@ def _text(chance: random.Random, head: list[str], body: list[list[str]], delimit
         return delimiter.join(f'"{c}"' if quote or delimiter in c else c for c in row) + trailing
 
     above = chance.choice(
-        ([], [], ["Export of the logger"], ["# logger 1.2", "# 3 channels"], [f"sep={delimiter}"])
+        (
+            [],
+            [],
+            ["Export of the logger"],
+            ["# logger 1.2", "# 3 channels"],
+            [f"sep={delimiter}"],
+            [f"Logger{delimiter}X-1", f"Serial{delimiter}123", ""],
+            ["! made by X", "! 2025-11-25"],
+        )
     )
+    if above and above[0].startswith("!"):
+        options["comment"] = "!"
+    is_plain = all(cell and " " not in cell for row in [head, *body] for cell in row)
+    if is_plain and not trailing and not above and chance.random() < 0.5:
+        widths = [max(map(len, column)) + 2 for column in zip(head, *body, strict=True)]
+        rows_ = [head, *body]
+        return end.join("".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows_)
+    if not above and not any(map(_has_unit, head)) and chance.random() < 0.1:
+        options["columns"] = tuple(head)
+        return end.join([*map(line, body), ""])
+    if not trailing and chance.random() < 0.08:
+        return end.join(
+            [*above, line(head), *(line([f"r{n}", *row]) for n, row in enumerate(body))]
+        )
     return end.join([*above, line(head), *map(line, body), ""])
+
+
+def _has_unit(column: str) -> bool:
+    return column.endswith((")", "]"))
 
 
 def _packed(chance: random.Random, text: str, options: dict, truth: dict, dialect: str) -> Case:

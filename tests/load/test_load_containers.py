@@ -16,8 +16,9 @@ from pyarrow import parquet
 from support.datasets import CATALOGUE, NOW_MS, readings
 
 from tributary.errors import Misconfigured
-from tributary.load import Options, content, survey_all, table
+from tributary.load import Options, content, evidence, survey_all, table
 from tributary.load.content import Content
+from tributary.load.evidence import Evidence
 from tributary.load.table import Form, Lines
 
 CSV = "time;device;temp\n2025-11-25T15:22:01Z;Küche;21.5\n2025-11-25T15:22:02Z;Küche;22.5\n"
@@ -140,3 +141,40 @@ def test_keys_beyond_the_limit_are_refused():
     data = json.dumps({f"k{n}": n for n in range(table.COLUMNS_MAX + 1)}).encode()
     with pytest.raises(Misconfigured, match="more than 4096 different keys"):
         readings(data)
+
+
+def test_evidence_of_any_number_of_rows_is_bounded():
+    form = Form("CSV", ",", ("time", "text", "v"), 1)
+    rows = (
+        f"2025-01-01T00:00:{n % 60:02d}Z,word {chr(97 + n % 26) * (n % 700)},{n}\n"
+        for n in range(30_000)
+    )
+    found = Evidence(form.columns)
+    found.add_all(table.records(Lines(row.encode() for row in rows), form))
+    text = found.columns["text"]
+    assert len(text.shapes) <= evidence.SHAPES_MAX
+    assert text.distinct is None
+    assert text.filled == found.rows
+    assert len(found.sample) <= evidence.ROWS_KEPT_MAX
+    assert max(len(cell) for row in found.sample for cell in row) <= 128
+
+
+def test_more_quantities_than_the_limit_are_refused():
+    names = "".join(f"2025-11-25T15:22:01Z,q{n},1\n" for n in range(evidence.DISTINCT_MAX + 1))
+    with pytest.raises(Misconfigured, match="more than 500 different names"):
+        readings(f"time,metric,value\n{names}".encode(), metric_column="metric")
+
+
+def test_too_many_files_in_an_archive_are_refused(tmp_path: Path):
+    path = tmp_path / "many.zip"
+    path.write_bytes(zipped(**{f"f{n}__csv": b"" for n in range(10_001)}))
+    with pytest.raises(Misconfigured, match="more than 10000 files"):
+        survey_all([path], Options(now_ms=NOW_MS), CATALOGUE)
+
+
+def test_a_line_beyond_the_limit_is_cut(tmp_path: Path):
+    (tmp_path / "long.csv").write_bytes(b"x" * (5 << 20) + b"\n")
+    assert [len(line) for line in content.lines(Content(tmp_path / "long.csv"))] == [
+        4 << 20,
+        (1 << 20) + 1,
+    ]

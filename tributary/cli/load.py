@@ -18,7 +18,7 @@ from tributary.client import Tributary
 from tributary.errors import Misconfigured, Unavailable
 from tributary.load import Journal, Loader, Options, Source, Start, Tally, content, rows, survey_all
 from tributary.load.table import Lines
-from tributary.model import catalogue
+from tributary.model import catalogue, reading
 from tributary.model.clock import utc_ms
 
 _STATE_DIR = Path("~/.local/state/tributary/load")
@@ -125,7 +125,10 @@ def command(files: tuple[Path, ...], *, dry_run: bool, **given: Any) -> None:
     """
     interrupts.catch()
     out = terminal.console()
-    sources, left_out = survey_all(files, _options(given), _catalogue())
+    chosen = settings.load(overrides={})
+    given["oldest_ms"] = reading.time_ms(chosen.oldest_time)
+    metrics = catalogue.load(chosen.metrics_file)  # its units are stored
+    sources, left_out = survey_all(files, _options(given), metrics)
     load_table.show(out, sources, left_out)
     tally, began_at_s = Tally(), time.monotonic()
     if dry_run:
@@ -165,11 +168,6 @@ def _options(given: dict[str, Any]) -> Options:
     own = {name: value for name, value in given.items() if name in Options._fields}
     own |= {"names": names, "delimiter": delimiter, "columns": columns, "now_ms": utc_ms()}
     return Options(**own)
-
-
-def _catalogue() -> catalogue.Catalogue:
-    """The catalogue of this machine's settings; its units are stored."""
-    return catalogue.load(settings.load(overrides={}).metrics_file)
 
 
 def _read_only(source: Source, tally: Tally) -> None:

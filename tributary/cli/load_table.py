@@ -154,6 +154,6 @@ def _time_notes(sources: list[Source]) -> Iterator[str]:
     unreadable = sum(source.span.unreadable for source in sources)
     if too_old:
         oldest = reading.rfc3339(sources[0].plan.oldest_ms)[:10]
-        yield f"{too_old} rows before {oldest} are left out: the clock was not set"
+        yield f"left out before {oldest}: {too_old} (the clock was not set)"
     if unreadable:
-        yield f"{unreadable} rows are left out: their time cannot be read"
+        yield f"left out because their time cannot be read: {unreadable}"

@@ -235,7 +235,7 @@ def _aligned(
     trimmed = [_trimmed(row, len(cells)) for row in body]
     wide = Counter(len(row) for row in trimmed).most_common(1)[0][0] if trimmed else len(cells)
     if wide == len(cells) + 1 and _are_row_names(cells, trimmed):
-        return ["", *cells], ["", *units] if units else []
+        return ["", *cells], units if len(units) == wide or not units else ["", *units]
     if wide > len(cells):
         raise Misconfigured(
             f"the rows have {wide} cells, but the line of column names has {len(cells)}: "

@@ -124,11 +124,11 @@ STATES = _words("""
 
 TRUE = _words("""
     true on yes open opened wahr ein an ja offen geoffnet geöffnet vrai oui sí si aan
-    waar ouvert abierto aperto detected motion wet
+    waar ouvert abierto aperto
 """)
 FALSE = _words("""
     false off no closed close falsch aus nein zu geschlossen faux non uit onwaar fermé
-    ferme cerrado chiuso clear dry
+    ferme cerrado chiuso
 """)
 MISSING = frozenset((
     "", "-", "--", "---", "?", "??", "na", "n/a", "n.a.", "#n/a", "nan", "nil", "none", "null",
