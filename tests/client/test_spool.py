@@ -182,12 +182,13 @@ def test_a_page_of_another_server_is_not_taken_for_an_acknowledgement(tmp_path: 
         assert keys(server)[0] == keys(server)[1]
 
 
-def test_retry_after_is_honoured_even_by_flush(tmp_path: Path):
-    with serve(later(429, "3600")) as server, Tributary(server.url) as tributary:
+def test_retry_after_is_honoured_up_to_an_hour_even_by_flush(tmp_path: Path):
+    with serve(later(429, "9" * 400)) as server, Tributary(server.url) as tributary:
         with tributary.spool(tmp_path / "s") as spool:
             spool.record(seq=1)
             wait_until(lambda: spool.spooled.problem, "the problem")
             assert not spool.flush(0.5)
+            assert 3500 < spool._next_s - time.monotonic() < 3700
         assert len(server.requests) == 1
 
 
@@ -258,3 +259,16 @@ def test_counts_are_still_there_after_close(tmp_path: Path):
             assert spool.flush(30)
         assert spool.spooled.accepted == 1
         assert json.dumps(spool.spooled._asdict())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bug_in_the_delivery_is_reported_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with Tributary(NOBODY) as tributary, tributary.spool(tmp_path / "s") as spool:
+        monkeypatch.setattr(spool._delivery, "step", lambda: 1 / 0)
+        spool.record(seq=1)
+        wait_until(lambda: not spool._thread.is_alive(), "the thread to end")
+        spool.record(seq=2)
+        assert "restart the program" in (spool.spooled.problem or "")
+        assert spool.spooled.waiting == 2

@@ -194,16 +194,23 @@ class Spool:
         return oldest is None or oldest > newest
 
     def _run(self) -> None:
-        while self._wait():
-            try:
-                self._turn()
-                self._broken = None
-            except SpoolError as error:
-                self._broken = str(error)
-                self._next_s = self._trim_s = time.monotonic() + _BROKEN_PAUSE_S
-            self._log_problem()
-            with self._changed:
-                self._changed.notify_all()  # for flush
+        try:
+            while self._wait():
+                self._try_turn()
+        finally:
+            if self._close_by_s is None:  # a bug; threading prints it
+                self._broken = "the thread that delivers has failed; restart the program"
+
+    def _try_turn(self) -> None:
+        try:
+            self._turn()
+            self._broken = None
+        except SpoolError as error:
+            self._broken = str(error)
+            self._next_s = self._trim_s = time.monotonic() + _BROKEN_PAUSE_S
+        self._log_problem()
+        with self._changed:
+            self._changed.notify_all()  # for flush
 
     def _wait(self) -> bool:
         """Wait until there is something to do; False: stop."""

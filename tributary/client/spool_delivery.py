@@ -20,6 +20,7 @@ from tributary.errors import Unavailable
 
 KEY_LIFETIME_S = 600.0  # of a server that does not publish it
 LONGEST_PAUSE_S = 30.0
+RETRY_AFTER_MAX_S = 3600.0
 _REFUSED_ATTEMPT = 7  # the pause after 401, 403 and the like is that of many attempts
 _MARGIN_S = 30.0  # of a key: rounding of Date, and the time that a request may take
 _CLOCK_ERROR_S = 5.0
@@ -101,10 +102,12 @@ class Delivery:
         except Delayed as delay:
             self._connection = None
             self.problem = delay.problem
-            self.is_paused = delay.retry_after_s is not None
+            after_s = delay.retry_after_s
+            self.is_paused = after_s is not None
             attempt = _REFUSED_ATTEMPT if delay.is_refused else self._attempt
             self._attempt += 1
-            return pause_s(attempt, delay.retry_after_s, LONGEST_PAUSE_S)
+            after_s = None if after_s is None else min(after_s, RETRY_AFTER_MAX_S)
+            return pause_s(attempt, after_s, LONGEST_PAUSE_S)
         self._attempt, self.problem, self.is_paused = 0, None, False
         return 0.0
 
