@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tributary.errors import Misconfigured
-from tributary.load import names, numbers, table, times
+from tributary.load import names, numbers, table, time_cells, times
 from tributary.load.plan import Options
 from tributary.load.table import BLANKS, Form
 
@@ -233,6 +233,8 @@ def _aligned(
     while cells and not cells[-1] and all(len(row) < len(cells) or not row[-1] for row in body):
         cells = cells[:-1]
     trimmed = [_trimmed(row, len(cells)) for row in body]
+    if body and all(len(row) == len(cells) + 1 and not row[-1] for row in body):
+        _refuse_row_names(cells, body)
     wide = Counter(len(row) for row in trimmed).most_common(1)[0][0] if trimmed else len(cells)
     if wide == len(cells) + 1 and _are_row_names(cells, trimmed):
         return ["", *cells], units if len(units) == wide or not units else ["", *units]
@@ -244,22 +246,26 @@ def _aligned(
     return cells, units
 
 
+def _refuse_row_names(cells: list[str], body: list[list[str]]) -> None:
+    """Refuse rows with an extra empty cell whose first cells may be names of the rows."""
+    first = [row[0] for row in body]
+    counts_up = all(cell == str(n) for n, cell in enumerate(first, int(first[0] == "1")))
+    are_words = not any(map(_is_value, first))
+    if len(set(first)) == len(first) > 1 and (are_words or counts_up):
+        raise Misconfigured(
+            f"the rows have an empty cell more than the line of column names ({_shown(cells)}), and "
+            "may begin with names of rows; name all columns with --columns"
+        )
+
+
 def _are_row_names(cells: list[str], body: list[list[str]]) -> bool:
     """Whether the first cells of rows are names that the header leaves out."""
     if names.time_rank(cells[0]) is not None and all(
         times.kind(row[0]) for row in body[:20] if row
     ):
         return times.kind(cells[0]) is None and all(
-            times.kind(row[1]) or _is_clock(row[1]) for row in body[:20] if len(row) > 1
+            times.kind(row[1]) or time_cells.is_clock(row[1]) for row in body[:20] if len(row) > 1
         )
-    return True
-
-
-def _is_clock(cell: str) -> bool:
-    try:
-        times.parse_clock(cell)
-    except ValueError:
-        return False
     return True
 
 

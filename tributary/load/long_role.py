@@ -182,7 +182,7 @@ def _value(evidence: Evidence, quantity: str) -> str | None:
     numeric = [
         c.name
         for c in others
-        if not metric_role.why_not(c, evidence)
+        if not metric_role.why_not(c)
         and names.time_rank(c.name) is None
         and names.device_rank(c.name) is None
     ]

@@ -75,7 +75,7 @@ def columns(  # noqa: PLR0913, PLR0917 (what a plan is made of)
     """The plans of these columns."""
     written = dict(zip(form.columns, form.units, strict=False))
     found = {
-        name: _column(evidence.columns[name], form, evidence, options, marks, written.get(name, ""))
+        name: _column(evidence.columns[name], form, options, marks, written.get(name, ""))
         for name in wanted
     }
     unique = _without_conflicts(found, options, metrics)
@@ -87,16 +87,14 @@ def plain(cells: Cells, marks: Marks) -> Column:
     return Column(cells.name, "", marks.mark(cells), example=cells.example)
 
 
-def _column(  # noqa: PLR0913, PLR0917 (what a plan is made of)
-    cells: Cells, form: Form, evidence: Evidence, options: Options, marks: Marks, unit: str
-) -> Column:
+def _column(cells: Cells, form: Form, options: Options, marks: Marks, unit: str) -> Column:
     override = options.names.get(cells.name)
     if override == "":
         return Column(cells.name, left_out="by --map")
     named = names.read(cells.name, keep_valid=form.name == "NDJSON")
     if not cells.filled:
         return Column(cells.name, left_out="empty")
-    why = "" if override else why_not(cells, evidence)
+    why = "" if override else why_not(cells)
     if why:
         return Column(cells.name, left_out=why)
     _refuse_sentinel(cells, options)
@@ -114,14 +112,14 @@ def _column(  # noqa: PLR0913, PLR0917 (what a plan is made of)
     )
 
 
-def why_not(cells: Cells, evidence: Evidence) -> str:
+def why_not(cells: Cells) -> str:
     """Why a column does not contain measurements, or nothing."""
     name, column = names.bare(cells.name), cells.name
     numeric = cells.share(is_measurement)
     is_value = names.rank(column, vocabulary.VALUES) is not None
     is_unit = names.rank(column, vocabulary.UNITS) is not None
-    is_constant = evidence.rows > 1 and cells.low == cells.high
     is_whole = not any("." in shape or "," in shape for shape in cells.shapes)
+    is_constant = is_whole and cells.filled > 1 and cells.low == cells.high
     bound = vocabulary.DEGREES.get(name, inf)
     checks = (
         ("codes, not measurements", name in vocabulary.TROUBLE_CODES),

@@ -121,7 +121,7 @@ def _span(content: Content, plan: Plan) -> Span:
     if plan.time is None:
         return Span()
     read = time_reader.compiled(plan.time, plan.form.columns)
-    unreadable = too_old = good = 0
+    unreadable = empty = too_old = good = 0
     first, last, before = 1 << 62, -1, -1
     reason = ""
     for record in table.records(Lines(contents.lines(content), is_hashed=False), plan.form):
@@ -129,6 +129,9 @@ def _span(content: Content, plan: Plan) -> Span:
             continue
         try:
             time_ms = read(record.cells)
+        except time_reader.EmptyTime:
+            empty += 1
+            continue
         except ValueError as error:
             unreadable += 1
             reason = reason or f"line {record.line}: {error}"
@@ -145,7 +148,7 @@ def _span(content: Content, plan: Plan) -> Span:
         first, last, before = min(first, time_ms), max(last, time_ms), time_ms
     found = Span(first if good else None, last if good else None, unreadable, too_old)
     _refuse_unreadable(found, good, reason, plan)
-    return found
+    return found._replace(unreadable=unreadable + empty)
 
 
 def _refuse_unreadable(span: Span, good: int, reason: str, plan: Plan) -> None:

@@ -17,6 +17,10 @@ _MS = timedelta(milliseconds=1)
 Row = Sequence[str]
 
 
+class EmptyTime(ValueError):
+    """A row has no time."""
+
+
 def compiled(time: Time, columns: Sequence[str]) -> Callable[[Row], int]:
     """A function from the cells of a row to UTC epoch milliseconds.
 
@@ -42,9 +46,9 @@ def compiled(time: Time, columns: Sequence[str]) -> Callable[[Row], int]:
     def checked(row: Row) -> int:
         try:
             found = of_row(row)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             if all(numbers.is_missing(row[index]) for index in at):
-                raise ValueError(f"{name} is empty") from None
+                raise EmptyTime(f"{name} is empty") from None
             raise ValueError(f"{name}: {error}") from None
         if found > _LAST_MS:
             raise ValueError(f"{name}: {row[at[0]]!r:.60} is after the year 9999")
