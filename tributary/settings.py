@@ -34,8 +34,8 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 _LARGEST_BODIES_MIN = 8  # half of the budget is for incomplete bodies; chunked ones take twice
 
 
-def _setting(meaning: str, unit: str = "", **limits: Any) -> Meta:
-    return Meta(description=meaning, extra={"unit": unit}, **limits)
+def _setting(meaning: str, unit: str = "", *, is_list: bool = False, **limits: Any) -> Meta:
+    return Meta(description=meaning, extra={"unit": unit, "is_list": is_list}, **limits)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,6 +213,51 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     series_cached_max: Annotated[
         int, _setting("series that an aggregator keeps in memory", "series", ge=1000)
     ] = 100_000
+    mqtt_broker: Annotated[
+        str,
+        _setting(
+            "MQTT broker to bridge: mqtt://user:password@host:port, also mqtts, ws and wss", "URL"
+        ),
+    ] = ""
+    mqtt_topic: Annotated[
+        str,
+        _setting(
+            "topic filters to subscribe to; empty: those of the mapping file",
+            "filter,…",
+            is_list=True,
+        ),
+    ] = ""
+    mqtt_mapping: Annotated[
+        str, _setting("what the messages of a topic mean, TOML; empty: the usual topics", "path")
+    ] = ""
+    mqtt_share: Annotated[
+        str, _setting("group of bridges that divide the messages among them; empty: none")
+    ] = ""
+    mqtt_client_id: Annotated[
+        str,
+        _setting(
+            "name of the session with the broker, unique per bridge and the same after a restart; "
+            "empty: tributary- and the host name",
+            max_length=65_535,
+        ),
+    ] = ""
+    mqtt_timezone: Annotated[
+        str,
+        _setting(
+            "zone of times of Tasmota, which state none, as Europe/Berlin; empty: such readings "
+            "get their time of arrival"
+        ),
+    ] = ""
+    mqtt_in_flight_max: Annotated[
+        int,
+        _setting("maximum number of messages not acknowledged", "messages", ge=1, le=65_535),
+    ] = 1_000
+    mqtt_session_expiry_s: Annotated[
+        int,
+        _setting(
+            "how long the broker keeps messages for a bridge that is away", "s", ge=60, le=2**32 - 1
+        ),
+    ] = 604_800
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _setting("minimum level of log lines")
     ] = "INFO"
@@ -274,6 +319,11 @@ def table() -> list[tuple[str, Any, str, str]]:
     """(name, default, unit, meaning) of every setting, in the order of the table."""
     metas = [(field, get_args(field.type)[1]) for field in _FIELDS.values()]
     return [(f.name, f.default, meta.extra["unit"], meta.description) for f, meta in metas]
+
+
+def is_list(name: str) -> bool:
+    """Whether a setting is a list with commas, and its option may be repeated."""
+    return bool(get_args(_FIELDS[name].type)[1].extra["is_list"])
 
 
 def base_type(name: str) -> Any:

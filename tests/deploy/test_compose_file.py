@@ -36,6 +36,10 @@ FIXED = {
     "public_hosts": "TRIBUTARY_PUBLIC_HOSTS: the services of the file by default",
     "record_url": "RECORD_URL: ingest and the dashboard have different ports",
     "fail": "failpoints are for tests",
+    **dict.fromkeys(
+        (name for name in Settings.__struct_fields__ if name.startswith("mqtt_")),
+        "of the MQTT bridge, which the file does not run; see docs/connect/mqtt.md",
+    ),
 }
 
 

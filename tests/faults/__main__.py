@@ -18,7 +18,15 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from faults import failover_command, fault_report, fault_run, kill_command, spool_command, tree
+from faults import (
+    bridge_command,
+    failover_command,
+    fault_report,
+    fault_run,
+    kill_command,
+    spool_command,
+    tree,
+)
 from faults.fault_catalogue import CATALOGUE, CLAIMS, Fault, find
 from tributary import settings as settings_
 from tributary.errors import Misconfigured
@@ -157,4 +165,5 @@ chaos.add_command(tree.command)
 chaos.add_command(kill_command.command)
 chaos.add_command(failover_command.command)
 chaos.add_command(spool_command.command)
+chaos.add_command(bridge_command.command)
 chaos(prog_name="scripts/chaos")

@@ -12,8 +12,10 @@ FILE_MAX, FUNCTION_MAX, MEDIAN_MAX = 300, 40, 10
 LONGER = {
     # one state machine
     "tributary/http/lane/connection.py": 355,
+    # the table of all settings
+    "tributary/settings.py": 360,
 }
-PACKAGES = ("tributary", "ingest", "aggregator", "api", "bench", "tests/faults")
+PACKAGES = ("tributary", "ingest", "aggregator", "bridge", "api", "bench", "tests/faults")
 SOURCES = [
     path.relative_to(ROOT)
     for package in PACKAGES

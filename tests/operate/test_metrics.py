@@ -71,6 +71,7 @@ def test_a_scrape_has_exactly_the_metrics_of_the_catalogue(http: FlaskClient, cl
     beat(client, "w")
     client.hset(keys.REFUSALS, "unauthorized", 3)
     client.hset(keys.IGNORED, "influx_v1", 3)
+    client.hset(keys.MESSAGES, "stored", 3)
     assert set(scraped(http)) == {metric.name for metric in (*ALWAYS, *CATALOGUE)}
 
 

@@ -155,6 +155,21 @@ def stored(client: redis.Redis, settings: Settings) -> dict[str, list[float]]:
     return values
 
 
+def stored_metrics(client: redis.Redis, settings: Settings, *, every: bool = False) -> Any:
+    """Device → metric → newest value in the streams, or with `every` all of them."""
+    found: dict[str, dict[str, Any]] = {}
+    for partition in range(settings.partitions):
+        for _, fields in client.xrange(keys.readings(partition)):
+            for device, times, metrics in _unpacked(fields):
+                for metric, numbers in metrics.items():
+                    values: dict[str, list[float]] = {}
+                    _add(values, device, times, numbers)
+                    for name, several in values.items():
+                        held = found.setdefault(name, {})
+                        held[metric] = [*held.get(metric, []), *several] if every else several[-1]
+    return found
+
+
 def _unpacked(fields: dict[bytes, bytes]) -> list[Any]:
     """The blocks of an entry; none for one that a test has corrupted."""
     try:

@@ -11,7 +11,7 @@ import click
 
 from tributary.cli import options, target
 from tributary.errors import TributaryError
-from tributary.operate import status
+from tributary.operate import bridges, status
 from tributary.process import probe
 from tributary.settings import Settings
 from tributary.store import redis_client
@@ -21,7 +21,7 @@ _HOST_NAME_MAX = 40  # an aggregator id starts with the host name, cut to this l
 
 
 @click.command("health", epilog="Example: tributary health http --port 8000")
-@click.argument("role", type=click.Choice(["http", "aggregator"]))
+@click.argument("role", type=click.Choice(["http", "aggregator", "mqtt"]))
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="port of the HTTP role [TRIBUTARY_PORT]"
 )
@@ -30,12 +30,15 @@ def command(*, role: str, port: int | None, **given: Any) -> None:
     """Exit 0 if the role on this machine is healthy, else exit 1 and print the reason.
 
     An HTTP role is healthy if /readyz returns 200. An aggregator is healthy if one whose id
-    starts with the host name has a recent heartbeat, so this works with one per container.
+    starts with the host name has a recent heartbeat, so this works with one per container. An
+    MQTT bridge is healthy if it is subscribed and connected to Redis.
     """
     try:
         if role == "http":
             settings = options.load(given)
             reason = probe.why_not_ready(settings.host, port or settings.port, _TIMEOUT_S)
+        elif role == "mqtt":
+            reason = _bridge(target.find(given))
         else:
             reason = _aggregator(target.find(given))
     except TributaryError as error:
@@ -53,3 +56,11 @@ def _aggregator(settings: Settings) -> str | None:
     if any(aggregator.id.startswith(prefix) for aggregator in alive):
         return None
     return f"none of the {len(alive)} live aggregators has an id that starts with {prefix}"
+
+
+def _bridge(settings: Settings) -> str | None:
+    """Why the bridge of this machine is not connected, or None if it is."""
+    with contextlib.closing(redis_client.connect(settings)) as client:
+        alive = bridges.alive(client)
+    id_ = bridges.client_id(settings)
+    return None if id_ in alive else f"bridge {id_} is not among the {len(alive)} connected ones"

@@ -19,14 +19,18 @@ COMMON = ("redis_url", "log_level", "log_format")
 RUNNING = ("redis_url", "data_dir")  # which deployment to look at
 
 
-def add(*names: str) -> Callable[[Function], Function]:
-    """Add settings as options to a command; it gets them by name, None if absent."""
+def add(*names: str, prefix: str = "") -> Callable[[Function], Function]:
+    """Add settings as options to a command; it gets them by name, None if absent.
+
+    `prefix`: of settings of one role, left out in its options.
+    """
 
     def decorate(function: Function) -> Function:
         rows = {name: (default, unit, meaning) for name, default, unit, meaning in settings.table()}
         for name in reversed(names):
             default, unit, meaning = rows[name]
-            function = _option(name, default, unit, meaning)(function)
+            flag = "--" + name.removeprefix(prefix).replace("_", "-")
+            function = _option(flag, name, default, unit, meaning)(function)
         return function
 
     return decorate
@@ -52,14 +56,24 @@ def is_named(given: dict[str, Any], name: str) -> bool:
     return given[name] is not None or f"{PREFIX}{name.upper()}" in os.environ
 
 
-def _option(name: str, default: Any, unit: str, meaning: str) -> Callable[[Function], Function]:
-    flag = "--" + name.replace("_", "-")
+def _option(
+    flag: str, name: str, default: Any, unit: str, meaning: str
+) -> Callable[[Function], Function]:
     kind = settings.base_type(name)
     shown = f"{meaning} [{PREFIX}{name.upper()}{f'; default: {default}' if default != '' else ''}]"
     if kind is bool:
         both = f"{flag}/--no-{flag[2:]}" if default else flag
-        return click.option(both, is_flag=True, default=None, help=shown)
+        return click.option(both, name, is_flag=True, default=None, help=shown)
     if get_origin(kind) is Literal:
-        return click.option(flag, type=click.Choice(get_args(kind)), help=shown)
+        return click.option(flag, name, type=click.Choice(get_args(kind)), help=shown)
+    metavar = (unit or kind.__name__).upper()
+    if settings.is_list(name):
+        return click.option(
+            flag, name, metavar=metavar.split(",")[0], help=shown, multiple=True, callback=_joined
+        )
     # `settings.load` validates all values together, instead of click one by one.
-    return click.option(flag, metavar=(unit or kind.__name__).upper(), help=shown)
+    return click.option(flag, name, metavar=metavar, help=shown)
+
+
+def _joined(_context: click.Context, _option: click.Parameter, given: Any) -> str | None:
+    return ",".join(given) or None

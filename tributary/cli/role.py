@@ -20,7 +20,7 @@ def command(name: str) -> click.Command:
     names = options.HTTP if isinstance(role, HttpRole) else role.options
 
     @click.command(name, help=role.description, epilog=f"Example: {role.example}")
-    @options.add(*names, *options.COMMON)
+    @options.add(*names, *options.COMMON, prefix=f"{name}_")
     def run(**given: Any) -> None:
         settings = options.load(given)
         log.configure(settings, name)

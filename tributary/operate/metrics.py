@@ -23,7 +23,7 @@ from tributary.auth import refusals
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
-from tributary.operate import status
+from tributary.operate import bridges, status
 from tributary.operate.status import Partition, Status
 from tributary.operate.status.partition import Entries
 from tributary.operate.status.server import Server
@@ -40,6 +40,8 @@ class Scrape(NamedTuple):
     status: Status
     refusals: Mapping[str, int]  # by error code
     ignored: Mapping[str, int]  # values, by door
+    messages: Mapping[str, int]  # of MQTT, by outcome
+    bridges: int
 
 
 class Metric(NamedTuple):
@@ -153,6 +155,17 @@ CATALOGUE = (
         "values left out because they are text, at doors whose clients send some; up to a second late",
         lambda scrape: [((door,), count) for door, count in sorted(scrape.ignored.items())],
     ),
+    Metric(
+        "tributary_mqtt_messages_total",
+        ("outcome",),
+        "MQTT messages received; stored, duplicate, ignored or refused, with the reason; retried",
+        lambda scrape: [((outcome,), count) for outcome, count in sorted(scrape.messages.items())],
+    ),
+    _total(
+        "mqtt_bridges",
+        "MQTT bridges that are subscribed and connected to Redis",
+        lambda scrape: scrape.bridges,
+    ),
     _total(
         "healthy",
         "1 if `tributary status` reports no problem",
@@ -208,6 +221,8 @@ def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprin
                 status.read(client, settings),
                 refusals.totals(client),
                 counts.totals(client, keys.IGNORED),
+                bridges.messages(client),
+                len(bridges.alive(client)),
             )
         return Response(render(scrape), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 

@@ -37,18 +37,25 @@ _ACCOUNT = (
     ("XPENDING", _READINGS, keys.GROUP),
     ("ZCARD", _DEVICES),
 )
+_APPENDS = (
+    ("GET", _ONCE), ("SET", _ONCE, "v"), ("PEXPIRE", _ONCE, "1"),
+    ("GET", _CLAIM), ("SET", _CLAIM, "v"),
+    ("HMGET", _META, "f"), ("HINCRBY", _META, "f", "1"), ("HSET", _META, "f", "v"),
+    ("XADD", _READINGS, "*", "f", "v"), ("WAIT", "1", "1"),
+    ("HLEN", _STATE), ("HMGET", _STATE, "f"),
+    ("ZCARD", _DEVICES), ("ZMSCORE", _DEVICES, "m"), ("HGETALL", keys.TOKEN_USE),
+)  # fmt: skip
 
 # Role → commands with arguments of the right shape: an ACL may restrict the keys among them.
 NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "ingest": (
-        *_START, *_TOKENS, *_SCRIPTED, *_REFUSALS, _IGNORED, ("HINCRBY", keys.IGNORED, "f", "1"),
-        ("GET", _ONCE), ("SET", _ONCE, "v"), ("PEXPIRE", _ONCE, "1"),
-        ("GET", _CLAIM), ("SET", _CLAIM, "v"),
-        ("HMGET", _META, "f"), ("HINCRBY", _META, "f", "1"), ("HSET", _META, "f", "v"),
-        ("XADD", _READINGS, "*", "f", "v"), ("WAIT", "1", "1"),
-        ("HLEN", _STATE), ("HMGET", _STATE, "f"),
-        ("ZCARD", _DEVICES), ("ZMSCORE", _DEVICES, "m"),
-        ("HGETALL", keys.TOKEN_USE), ("HINCRBY", keys.TOKEN_USE, "f", "1"),
+        *_START, *_TOKENS, *_SCRIPTED, *_REFUSALS, *_APPENDS,
+        _IGNORED, ("HINCRBY", keys.IGNORED, "f", "1"), ("HINCRBY", keys.TOKEN_USE, "f", "1"),
+    ),
+    "mqtt": (
+        *_START, *_SCRIPTED, *_APPENDS, ("TIME",),
+        ("ZADD", keys.BRIDGES, "0", "m"), ("ZREMRANGEBYSCORE", keys.BRIDGES, "0", "0"),
+        ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"), ("HINCRBY", keys.MESSAGES, "f", "1"),
     ),
     "aggregator": (
         *_START, *_SCRIPTED, *_HEARTBEATS,
@@ -70,6 +77,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "api": (
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
+        ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
         *(("HMGET", name, "f") for name in (_STATE, _WINDOWS, _LATEST)),
     ),

@@ -18,6 +18,8 @@ TOKENS = "tributary:tokens"
 TOKEN_USE = "tributary:token_use"  # noqa: S105 - a key, not a secret
 REFUSALS = "tributary:refusals"
 IGNORED = "tributary:ignored"
+BRIDGES = "tributary:bridges"
+MESSAGES = "tributary:messages"
 
 
 class Key(NamedTuple):
@@ -94,6 +96,17 @@ CATALOGUE = (
         WORKERS, "sorted set", "aggregator", "all",
         "aggregator id → time of its last heartbeat, UTC ms of the server",
         "permanent; members are removed a minute after their last heartbeat",
+    ),
+    Key(
+        BRIDGES, "sorted set", "mqtt", "all",
+        "client id of an MQTT bridge → time of its last heartbeat while it is subscribed and "
+        "connected to Redis, UTC ms of the server",
+        "permanent; members are removed a minute after their last heartbeat",
+    ),
+    Key(
+        MESSAGES, "hash", "mqtt", "all",
+        "number of MQTT messages `received`, `stored`, `duplicate`, `retried`, and `ignored:…` and "
+        "`refused:…` with the reason",
     ),
     Key(
         CONFIG, "hash", "the first process to start", "all",

@@ -50,9 +50,9 @@ def account(partition: int, *, fields: Sequence[str]) -> Command:
     return _call("account", names, keys.GROUP, *fields)
 
 
-def alive() -> Command:
-    """List the aggregators with the age of their heartbeats."""
-    return _call("alive", (keys.WORKERS,))
+def alive(members: str = keys.WORKERS) -> Command:
+    """List the aggregators, or other members, with the age of their heartbeats."""
+    return _call("alive", (members,))
 
 
 def append(
@@ -133,9 +133,9 @@ def ensure_group(partition: int, *, new_epoch: str) -> Command:
     return _call("ensure_group", names, keys.GROUP, new_epoch)
 
 
-def heartbeat(worker: str, *, forget_after_ms: int) -> Command:
-    """Record a heartbeat and list all aggregators with the age of theirs."""
-    return _call("heartbeat", (keys.WORKERS,), worker, str(forget_after_ms))
+def heartbeat(worker: str, *, forget_after_ms: int, members: str = keys.WORKERS) -> Command:
+    """Record a heartbeat and list all aggregators, or other members, with the age of theirs."""
+    return _call("heartbeat", (members,), worker, str(forget_after_ms))
 
 
 def remove_idle_consumers(partition: int, *, worker: str) -> Command:
