@@ -30,9 +30,11 @@ REJECTING = Rules(Settings(implausible="refuse"))
 devices = st.sampled_from(
     ["car-1", "car-2", "building/room", "a:b", "", "x y", "default", 17, None]
 )
-metrics = st.sampled_from(
-    ["engine_temperature", "speed", "class", "a.b", "f0", "1x", "_x", "a"] * 2
-    + [*sorted(reading.RESERVED), "Timestamp", "DeviceID", "devcie", "Time", "_time"]
+metrics = st.one_of(
+    st.sampled_from(["engine_temperature", "speed", "class", "a.b", "f0", "1x", "_x", "a"]),
+    st.sampled_from(
+        [*sorted(reading.RESERVED), "Timestamp", "DeviceID", "devcie", "Time", "_time"]
+    ),
 )
 numbers = st.one_of(
     st.floats(allow_nan=False),
