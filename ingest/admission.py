@@ -66,17 +66,12 @@ class Admission:
             Unavailable: the tokens are not loaded yet, or too many new series join.
         """
         head = request.head
-        if door.secret is None and not door.is_public:  # fast code
-            secret = _secret(request) if request.query else None
-            token = self._guard.admit(head, writes=True, secret=secret)
+        if door.is_ordinary and not request.query:  # fast code: most requests
+            token = self._guard.admit(head, writes=True)
             if head.content_encoding != "identity":
                 self._decompress(request)
         else:
             token = self._authenticate(door, request)
-        if door.has_device_of_token and token is not None and token.is_for_one:
-            given = request.query
-            request.query = Query({"device": token.device, **given})
-            request.query.repeated = given.repeated
         batch = door.parse(request, now_ms, self._rules)
         if token is not None:
             token.check("record", () if token.is_for_all else batch.devices())
@@ -99,17 +94,21 @@ class Admission:
         return Admitted(batch, response, idempotency, self._caps.lookup(batch, token), new)
 
     def _authenticate(self, door: Door, request: Request) -> Token | None:
-        """Find the token of a request where the door has it, and decompress the body."""
+        """Find the token of a request where the door or the query has it, and decompress the body."""
         if door.secret_in_body:
             self._decompress(request)
         token = None
-        if door.secret is None:
+        if door.secret is None and door.is_public:
             self._guard.check_browser(request.head, writes=True)
         else:
-            secret = partial(door.secret, request)
+            secret = _secret(request) if door.secret is None else partial(door.secret, request)
             token = self._guard.admit(request.head, writes=True, secret=secret)
         if not door.secret_in_body:
             self._decompress(request)
+        if door.has_device_of_token and token is not None and token.is_for_one:
+            given = request.query
+            request.query = Query({"device": token.device, **given})
+            request.query.repeated = given.repeated
         return token
 
     def _decompress(self, request: Request) -> None:

@@ -67,6 +67,11 @@ class Door(ABC):
     # Whether a token for one device is the device of requests that contain none: then `parse` finds
     # it as the parameter `device`.
     has_device_of_token: ClassVar[bool] = False
+    # Whether none of these is set: the token is looked for only in the header and the query.
+    is_ordinary: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        cls.is_ordinary = not (cls.secret or cls.is_public or cls.has_device_of_token)
 
     @abstractmethod
     def parse(self, request: Request, arrived_ms: int, rules: Rules) -> Batch:

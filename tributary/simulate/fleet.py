@@ -21,7 +21,8 @@ _SWING_S = 70.0  # period of the thermostat
 
 METRICS = ("engine_temperature", "engine_rpm", "speed")
 
-_INVALID_TIMES = ("2026-11-22T10:00:00", 4_102_444_800_000)  # without a zone; the year 2100
+# Without a zone; the year 2100; a clock that counts from when it was switched on.
+_INVALID_TIMES = ("2026-11-22T10:00:00", 4_102_444_800_000, 12.5)
 _GARBAGE_EVERY = 7  # readings of the faulty car
 _LATE_SHARE = 0.02
 _LATE_S = (1.0, 4.0)
@@ -133,15 +134,14 @@ def events(shape: Shape, begin_ms: int) -> Iterator[Event]:
 def is_garbage(reading: Mapping[str, Any]) -> bool:
     """Whether a reading is from a broken sensor, so that the server must refuse it."""
     recorded_at, measured = reading["recorded_at"], [reading[metric] for metric in METRICS]
-    return recorded_at in _INVALID_TIMES or not all(type(value) is float for value in measured)
+    return recorded_at in _INVALID_TIMES or not any(type(value) is float for value in measured)
 
 
 def _broken(reading: dict[str, Any], times: int) -> dict[str, Any]:
     """A broken variant of a reading."""
     variants: tuple[dict[str, Any], ...] = (
-        {"engine_temperature": "ERR 0x1F"},
-        {"engine_temperature": None},
-        {"engine_rpm": True},
+        dict.fromkeys(METRICS, "ERR 0x1F"),
+        dict.fromkeys(METRICS),
         *({"recorded_at": time} for time in _INVALID_TIMES),
     )
     return {**reading, **variants[times % len(variants)]}

@@ -32,13 +32,14 @@ class RecordDoor(Door):
     def parse(self, request: Request, arrived_ms: int, rules: Rules) -> Batch:
         """Parse JSON at once if that is all there is to do, and else look at every header field."""
         head = request.head
-        if head.is_plain is None:
-            head.is_plain = _is_plain(head)
-        if head.is_plain and not request.query:
+        if head.is_plain and not request.query:  # fast code: most requests
             try:
                 return fast.attempt(request.body, arrived_ms, rules)
             except fast.UNCERTAIN:
                 return decode(request.body, head.content_type, arrived_ms, rules, is_certain=False)
+        if head.is_plain is None:
+            head.is_plain = _is_plain(head)
+            return self.parse(request, arrived_ms, rules)
         _reject_fields(request.query)
         rejected: list[Refused] | None = [] if _skips_errors(request) else None
         batch = decode(request.body, head.content_type, arrived_ms, rules, rejected)
