@@ -136,7 +136,9 @@ def _named(rows: list[_Row], delimiter: str, options: Options, start: int) -> Fo
     while at < len(rows) - 1 and not any(map(_is_value, rows[at].cells)):
         at += 1
     above = rows[at - 1].after if at else start
-    return Form("CSV", delimiter, columns, above, columns, (), options.comment)
+    has_units = at > 0 and len(rows[at - 1].cells) == width and _is_units(rows[at - 1].cells, rows)
+    units = tuple(rows[at - 1].cells) if has_units else ()
+    return Form("CSV", delimiter, columns, above, columns, units, options.comment)
 
 
 def _with_header(

@@ -60,7 +60,7 @@ def is_compact_clock(cell: str) -> bool:
         times.parse_clock(cell)
     except ValueError:
         return False
-    return cell.count(".") == 2 or ":" in cell
+    return cell.count(".") == 2 or ":" in cell or "h" in cell.lower()
 
 
 def is_text_time(cell: str) -> bool:
@@ -71,6 +71,11 @@ def is_text_time(cell: str) -> bool:
 def is_long_compact(cell: str) -> bool:
     """Whether a cell is a date and a clock of digits only: `20251125152201`."""
     return len(cell) >= 12 and has_date(cell)
+
+
+def is_half_day(cell: str) -> bool:
+    """Whether a cell is AM or PM."""
+    return cell.lower().replace(".", "").replace(" ", "") in ("am", "pm")
 
 
 def is_hour(cell: str) -> bool:

@@ -5,15 +5,12 @@ A column is the time because of its cells as well as its name: at least 90 % of 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from tributary.errors import Misconfigured
-from tributary.load import names, time_cells, time_start, times, vocabulary, zones
+from tributary.load import names, time_cells, time_order, time_start, vocabulary, zones
 from tributary.load.evidence import Column, Evidence
 from tributary.load.plan import Options, Time
-from tributary.model import reading
 
 READABLE_MIN = 0.9
 _LATEST_MS = 4_200_000_000_000  # 2103; greater numbers are not times
@@ -52,7 +49,7 @@ def choose(evidence: Evidence, options: Options, taken: set[str]) -> Time | None
         found, key=lambda c: (_is_relative(c), c.filled < most * READABLE_MIN, c.rank, -c.filled)
     )
     _refuse_doubt(best, found, evidence)
-    return _resolved(best, evidence, options)
+    return _resolved(_with_half_day(best, evidence), evidence, options)
 
 
 def looks_like_time(column: Column) -> bool:
@@ -206,8 +203,8 @@ def _resolved(candidate: Candidate, evidence: Evidence, options: Options) -> Tim
             time = time._replace(kind=word)
     if time.kind == "text":
         is_ordered = bool(columns[0].triples)
-        time = time._replace(order=_order(columns, options), is_ordered=is_ordered)
-        if len(columns) == 1:
+        time = time._replace(order=time_order.order_of(columns[0], options), is_ordered=is_ordered)
+        if len(columns) == 1 and not options.time_columns:
             _refuse_midnight(columns[0], evidence)
     if time.kind in ("elapsed", "clock"):
         if not time.unit_ms:
@@ -221,46 +218,28 @@ def _resolved(candidate: Candidate, evidence: Evidence, options: Options) -> Tim
     return time._replace(mark="," if time_cells.has_comma(columns[0]) else ".")
 
 
-def _order(columns: list[Column], options: Options) -> str:
-    """The order of day, month and year, from all short dates of the file."""
-    triples = columns[0].triples  # a second column is the clock
-    if options.is_day_first is not None:
-        return "dmy" if options.is_day_first else "mdy"
-    if not triples:
-        return "dmy"
-    last_year = int(reading.rfc3339(options.now_ms)[:4]) if options.now_ms else 2099
-    found = (
-        times.orders(triples, last_year)
-        or times.orders(triples)
-        or times.orders(triples, least=READABLE_MIN)
-    )
-    if len(found) == 1:
-        return found[0]
-    name = columns[0].name
-    for cell in columns[0].cells():
-        meanings = " or ".join(dict.fromkeys(_dates(cell, found)))
-        if " or " in meanings:
-            raise Misconfigured(
-                f"{name}: {cell!r} is {meanings}, and the whole file fits both; choose with "
-                "--day-first or --month-first, or give --time-format"
-            )
-    raise Misconfigured(
-        f"{name}: neither the day nor the month is first in all dates; choose with --day-first or "
-        "--month-first, or give --time-format"
-    )
-
-
-def _dates(cell: str, orders: list[str]) -> Iterator[str]:
-    """The dates that a cell means in these orders."""
-    for order in orders:
-        with contextlib.suppress(ValueError):
-            yield reading.rfc3339(times.parse(cell, order).local_ms)[:10]
+def _with_half_day(candidate: Candidate, evidence: Evidence) -> Candidate:
+    """The candidate with the column that has its AM and PM, if there is one."""
+    if candidate.kind != "text":
+        return candidate
+    for column in evidence.columns.values():
+        if column.name not in candidate.columns and column.share(time_cells.is_half_day) == 1.0:
+            return candidate._replace(columns=(*candidate.columns, column.name))
+    return candidate
 
 
 def _refuse_midnight(column: Column, evidence: Evidence) -> None:
-    """Refuse dates without a clock that repeat more often than there are devices."""
+    """Refuse dates without a clock if another column may have it, or if they repeat."""
     if column.share(time_cells.has_clock) > 0 or column.distinct is None:
         return
+    for other in evidence.columns.values():
+        is_named = names.time_rank(other.name) is not None
+        if is_named and other.filled and not other.share(time_cells.has_date):
+            raise Misconfigured(
+                f"{column.name} has dates without a time of day, and {other.name} "
+                f"({other.example!r:.40}) may have it; give --time-column {column.name!r} "
+                f"--time-column {other.name!r} and --time-format, or only the first"
+            )
     others = [
         len(other.distinct)
         for other in evidence.columns.values()

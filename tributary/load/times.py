@@ -47,6 +47,7 @@ _TAIL = re.compile(
     rf"(?:(?:\s*[T,_ -]\s*|\s+(?:um|at|à|@)\s+){_CLOCK}|[T _-]?{_COMPACT})?{_ZONE}\s*",
     re.IGNORECASE,
 )
+_CLOCK_MARK = re.compile(r":|\dh\d")  # dots alone are decimal marks
 _CLOCK_ONLY = re.compile(rf"{_CLOCK}{_ZONE}", re.IGNORECASE)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 _TRIPLE = re.compile(
@@ -117,7 +118,7 @@ def kind(text: str) -> Kind | None:
         date_end = _DATE.match(_without_weekday(text.strip()))
         rest = text.strip()[date_end.end() :] if date_end else "x"
         return Kind(True, any(c.isdigit() for c in rest), found.offset_min is not None)
-    if ":" not in text:
+    if not _CLOCK_MARK.search(text):
         return None
     try:
         return Kind(False, True, parse_clock(text).offset_min is not None)

@@ -73,12 +73,13 @@ def choose(time: Time, evidence: Evidence, options: Options) -> Zone:
     if time.patterns and all("%z" in pattern for pattern in time.patterns):
         return Zone(note="stated by each time")
     columns = [evidence.columns[name] for name in time.columns]
-    zoned = columns[-1].share(time_cells.is_zoned)
+    last = max(columns, key=lambda column: column.share(time_cells.is_zoned))
+    zoned = last.share(time_cells.is_zoned)
     if time.kind == "text" and zoned == 1.0:
         return Zone(note="stated by each time")
-    if time.kind == "text" and zoned > 0 and columns[-1].share(time_cells.is_naive) > 0:
+    if time.kind == "text" and zoned > 0 and last.share(time_cells.is_naive) > 0:
         raise Misconfigured(
-            f"{columns[-1].name}: some times state a zone and others do not; give theirs with --timezone"
+            f"{last.name}: some times state a zone and others do not; give theirs with --timezone"
         )
     for column in columns:
         if (text := names.offset_text(column.name)) is not None:
