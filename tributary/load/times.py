@@ -136,7 +136,7 @@ def orders(
 ) -> list[str]:
     """The orders under which a share of these short dates exist, without equal readings.
 
-    Dots are always day.month.year if such dates exist; two digits of a year belong to this century,
+    Dots are always day.month.year if such dates exist; two digits of a year mean 1970 to 2069,
     and no year is after `last_year`.
     """
     possible = []
@@ -226,7 +226,9 @@ def _ordered(a: int, b: int, c: int, order: str) -> tuple[int, int, int]:
 
 
 def _year(year: int) -> int:
-    return year + 2000 if year < 100 else year
+    if year < 100:  # as in POSIX, but one year later
+        return year + (2000 if year < 70 else 1900)
+    return year
 
 
 def _exists(a: int, b: int, c: int, order: str, last_year: int) -> bool:
