@@ -159,7 +159,7 @@ REJECTED = [
     (b'{"ts":1763805600,"timestamp":1763805600,"x":1}', 422, "ambiguous_field", "'ts'"),
     (b'{"device":"a","ts":1763805600}', 422, "no_metrics", "no metrics"),
     (b'{"device":"a","DeviceId":7,"x":1}', 422, "reserved_name", "'device_id'"),
-    (b'{"device":"a","Timestamp":1763805600,"x":1}', 422, "unknown_field", "'timestamp'"),
+    (b'{"device":"a","Timestamp":1763805600,"x":1}', 422, "reserved_name", "'timestamp'"),
     (b'{"devcie":"car-7","x":1}', 422, "unknown_field", "'device'"),
     (b'{"Device_Name":"car-7","x":1}', 422, "unknown_field", "'device_name'"),
     (b'{"recordedAt":"2025-11-22T10:00:00Z","x":1}', 422, "unknown_field", "'recorded_at'"),

@@ -18,6 +18,7 @@ from tributary.model.frame import Block
 
 IGNORED_MAX = 100  # names in a response
 _NAME_MAX = 80
+_NUMBERS = frozenset((int, float, reading.Written))
 DEVICE, TIME = frozenset(reading.DEVICE_FIELDS), frozenset(reading.TIME_FIELDS)
 
 
@@ -39,10 +40,13 @@ def block(item: Any, arrived_ms: int, rules: Rules, ignored: Ignored | None = No
     name = device(item, rules)
     recorded_at_ms = time_ms(item, arrived_ms, rules)
     values = measured(item)
-    for each, value in values.items():
-        if isinstance(value, list):
-            raise validate.not_a_number(each, value)
-    metrics, without = numbers.flatten(values)
+    metrics: dict[str, Any] = values
+    without: list[str] = []
+    if not _NUMBERS.issuperset(map(type, values.values())):
+        for each, value in values.items():
+            if isinstance(value, list):
+                raise validate.not_a_number(each, value)
+        metrics, without = numbers.flatten(values)
     if without and not metrics:
         raise validate.no_numbers(without, values)
     validate.check_names(metrics, rules)
@@ -103,13 +107,12 @@ def measured(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reject_misspelt(item: dict[str, Any], names: frozenset[str]) -> None:
-    """Reject a field whose name is nearly one of `names`, unless it can only be a metric."""
+    """Reject text whose name is nearly one of `names`; numbers are checked as metrics."""
     for name, value in item.items():
-        if value is None or len(name) > _LONGEST or name in reading.RESERVED:
+        if not isinstance(value, str) or len(name) > _LONGEST or name in reading.RESERVED:
             continue
-        is_text = isinstance(value, str)
-        near = misspelt(name) if is_text else reading.reserved(name)
-        if near in names and not (is_text and _is_local_time(name, value)):
+        near = misspelt(name)
+        if near in names and not _is_local_time(name, value):
             raise Refused(
                 f"{name!r} is not a known field; did you mean {near!r}?",
                 status=422,
