@@ -22,6 +22,12 @@ def test_the_table_links_every_page():
     assert sorted(set(linked)) == [page.name for page in PAGES]
 
 
+def test_the_readme_shows_the_table():
+    rows = re.findall(r"^\|.*\|$", (FOLDER / "README.md").read_text(), re.MULTILINE)
+    shown = "\n".join(rows).replace("](", "](docs/connect/")
+    assert shown in (ROOT / "README.md").read_text()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_curl_lines_of_a_page_work(page: Path, deployment: Deployment):
     needed("curl")
