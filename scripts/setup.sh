@@ -1,8 +1,9 @@
 # Create .venv from a lock file with hashes, unless it is up to date. Source it with LOCK set.
+# The packages of the project are part of pyproject.toml, so a change of it counts, too.
 # shellcheck shell=sh
 lock=${LOCK:?}
 stamp=".venv/$lock.installed"
-if ! cmp -s "$lock" "$stamp"; then
+if ! cat "$lock" pyproject.toml | cmp -s - "$stamp"; then
     python=""
     for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -19,5 +20,5 @@ if ! cmp -s "$lock" "$stamp"; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --no-deps --no-build-isolation --no-index -e .
-    cp "$lock" "$stamp"
+    cat "$lock" pyproject.toml >"$stamp"
 fi

@@ -122,6 +122,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "scripts", root / "scripts")
     for name in ("requirements.lock", ".venv/requirements.lock.installed"):
         (root / name).write_text("as locked")
+    (root / "pyproject.toml").touch()
     program = programs / "tributary"
     program.write_text('#!/bin/sh\necho "$PWD" "$TRIBUTARY_DATA_DIR" "$@"\n')
     program.chmod(0o755)
