@@ -20,6 +20,7 @@ from bench import (
     bench_line_protocol,
     bench_live,
     bench_memory,
+    bench_mqtt,
     bench_page,
     bench_quantiles,
     bench_sensor_logger,
@@ -39,6 +40,7 @@ for module in (
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
     bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_sustained,
     bench_joining, bench_durability, bench_commits, bench_sensor_logger, bench_line_protocol,
+    bench_mqtt,
 ):  # fmt: skip
     bench.add_command(module.command)
 bench(prog_name="scripts/bench")

@@ -1,7 +1,7 @@
 """Messages to readings, by the same rules as at `POST /record`.
 
-Sources of the formats: docs/MQTT.md of Tasmota, components/mqtt.rst of ESPHome, PUSHING.md of
-Sensor Logger, json.md of OwnTracks, and "Publishing" in the guide of Zigbee2MQTT.
+JSON, Sensor Logger and OwnTracks are converted by their doors. Sources of the other formats:
+docs/MQTT.md of Tasmota, components/mqtt.rst of ESPHome, and the guide of Zigbee2MQTT.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from bridge.message import DoorRequest, Ignored, Message
 from ingest.batch import Batch
 from ingest.doors import numbers
 from ingest.doors.door import Query
+from ingest.doors.owntracks import OwnTracksDoor
 from ingest.doors.record import RecordDoor
 from ingest.doors.record import item as readings
 from ingest.doors.sensor_logger import SensorLoggerDoor
 from ingest.limits import Rules
 from tributary.auth.guard import RequestHeaders
+from tributary.errors import Refused
 from tributary.model import units
 from tributary.model.catalogue import Catalogue
 
-_RECORD, _SENSOR_LOGGER = RecordDoor(), SensorLoggerDoor()
+_RECORD, _SENSOR_LOGGER, _OWNTRACKS = RecordDoor(), SensorLoggerDoor(), OwnTracksDoor()
 _SWITCHES = {"on": 1.0, "off": 0.0, "true": 1.0, "false": 0.0, "open": 1.0, "closed": 0.0}
 # States of a device or an entity that are not values.
 _STATES = frozenset(("online", "offline", "unavailable", "unknown", "none", "null", "nan", ""))
@@ -36,11 +38,6 @@ _TASMOTA_UNITS = {
     "PressureUnit": ("hPa", ("Pressure", "SeaPressure")),
     "SpeedUnit": ("km/h", ("Speed",)),
 }
-# OwnTracks: member → metric; `vel` is in km/h, `batt` in percent, lengths in metres.
-_OWNTRACKS = {
-    "lat": "latitude", "lon": "longitude", "acc": "accuracy", "alt": "altitude",
-    "batt": "battery_level", "vel": "speed",
-}  # fmt: skip
 
 
 class Reader:
@@ -73,6 +70,13 @@ class Reader:
         mapping, levels = self._mappings.find(message.topic)
         if mapping.format == "ignore":
             raise Ignored("topic")
+        if len(message.payload) > self._rules.body_max_bytes:
+            raise Refused(
+                f"the message has {len(message.payload)} bytes; send at most "
+                f"{self._rules.body_max_bytes} (body_max_bytes)",
+                status=413,
+                code="body_too_large",
+            )
         batch = self._formats[mapping.format](mapping, levels, message)
         if message.key is not None:
             batch.idempotency_key = message.key
@@ -198,16 +202,14 @@ class Reader:
         request = DoorRequest(message.payload, RequestHeaders(), Query())
         return _SENSOR_LOGGER.parse(request, message.arrived_ms, self._rules)
 
-    def _owntracks(self, mapping: Mapping, levels: list[str], message: Message) -> Batch:
-        """A location; other types carry no reading."""
-        if not message.payload.strip():
-            raise Ignored("state")
-        item = payload.load(message.payload)
-        if not isinstance(item, dict) or item.get("_type") != "location":
+    def _owntracks(self, _mapping: Mapping, levels: list[str], message: Message) -> Batch:
+        """A location on `owntracks/<user>/<device>`; other types carry no reading."""
+        query = Query(u=levels[-2], d=levels[-1]) if len(levels) > 1 else Query()
+        request = DoorRequest(message.payload, RequestHeaders(), query)
+        batch = _OWNTRACKS.parse(request, message.arrived_ms, self._rules)
+        if not batch.blocks:
             raise Ignored("type")
-        found = numbers.flatten({_OWNTRACKS[n]: v for n, v in item.items() if n in _OWNTRACKS})
-        device = topic.fill(mapping.device or "{1-}", levels)
-        return self._reading(device, item.get("tst"), found.metrics, message)
+        return batch
 
     def _metrics(self, mapping: Mapping, item: dict[str, Any]) -> dict[str, float]:
         """The numbers of an object, flattened, renamed and in the units of the catalogue."""

@@ -33,7 +33,7 @@ Format = Literal["auto", "json", "number", "tasmota", "sensor-logger", "owntrack
 _FORMATS = [each for each in get_args(Format) if each != "auto"]
 # Fields besides `filter` and `format`, by the formats that use them.
 _USED_BY = {
-    "device": {"json", "number", "tasmota", "owntracks"},
+    "device": {"json", "number", "tasmota"},
     "metric": {"number"},
     "unit": {"number"},
     "timezone": {"json", "tasmota"},
@@ -77,7 +77,7 @@ USUAL = (
     *_usual("ignore", "tele/+/INFO3", "tele/+/UPTIME", "+/+/+/command"),
     *_usual("tasmota", "tele/+/SENSOR", "+/tele/SENSOR"),
     *_usual("sensor-logger", "sensor-logger", "sensor-logger/#"),
-    *_usual("owntracks", "owntracks/+/+", device="{2}/{3}"),
+    *_usual("owntracks", "owntracks/+/+"),
     *_usual("ignore", "owntracks/#"),
     *_usual("json", "zigbee2mqtt/#", device="{2-}", time="last_seen"),
     # ESPHome, and statestream of Home Assistant: names may repeat in other components.

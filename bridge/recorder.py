@@ -14,6 +14,7 @@ import uuid
 from typing import NamedTuple
 
 import msgspec
+from loguru import logger
 
 from bridge.counts import Counts
 from bridge.formats import Reader
@@ -100,6 +101,16 @@ class Recorder:
             self._counts.add(f"ignored:{ignored.reason}")
         except Refused as refusal:
             self._counts.refused(message, refusal)
+        except TributaryError:
+            raise
+        except (
+            Exception
+        ):  # a bug: without an acknowledgement the broker would send it again and again
+            text = "internal error; report the log line above; the message is not stored"
+            logger.bind(action="message_failed", topic=message.topic[:200]).exception(
+                "message failed"
+            )
+            self._counts.refused(message, Refused(text, status=500, code="internal_error"))
         return None
 
     async def _within_caps(self, batch: Batch) -> tuple[Batch, NewSeries | None]:

@@ -24,7 +24,9 @@ from tributary.operate import bridges
 from tributary.settings import Settings
 from tributary.store import redis_client
 
-_BATCH_MAX = 1_000  # messages that are stored with one write
+# Messages that are stored with one write, and acknowledged after it: as many count twice if the
+# bridge is killed in between.
+_BATCH_MAX = 100
 _STOP_TIMEOUT_S = 5.0
 
 

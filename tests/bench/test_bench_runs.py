@@ -17,6 +17,7 @@ from support.programs import needed
 @pytest.fixture(autouse=True)
 def programs() -> None:
     needed("wrk")
+    needed("mosquitto")
     needed("redis-server")
 
 
@@ -60,9 +61,13 @@ def test_ingest_loses_nothing(tmp_path: Path):
             r"accepted (?!0,)([\d,]+), applied \1, lost 0, .*pending 0",
         ),
         (("freshness", "--seconds", "2", "--rate", "500"), r"freshness  \d+ probes: p50 "),
+        (
+            ("mqtt", "--messages", "500"),
+            r"bridge, JSON with an id: [\d,]+ messages.*\npaho alone, bare numbers: [\d,]+",
+        ),
         (("commits", "HEAD", "--short"), r"\| collect any: HEAD vs HEAD \| 16 \| \d"),
     ],
-    ids=["sustained", "freshness", "commits"],
+    ids=["sustained", "freshness", "mqtt", "commits"],
 )
 def test_measures_end_to_end(name: tuple[str, ...], pattern: str):
     done = subprocess.run(

@@ -101,7 +101,7 @@ def test_messages_of_every_format_become_readings(
         "plug": {"DS18B20.Temperature": pytest.approx(20)},
         "phone": {"gravity.x": 1},
         "attic": {"humidity": 40},
-        "eve/phone": {"latitude": 1, "longitude": 2},
+        "eve/phone": {"lat": 1, "lon": 2},
     }
     assert process.stop() == 0
 

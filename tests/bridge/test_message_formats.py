@@ -96,7 +96,7 @@ def one(topic: str, payload: Any, file: str = "", timezone: str = "") -> Any:
         ("sensor-logger", LOGGER, "phone", {"gravity.x": 1.5}),
         ("elsewhere", LOGGER, "phone", {"gravity.x": 1.5}),
         ("owntracks/eve/phone", LOCATION, "eve/phone",
-         {"latitude": 52.5, "longitude": 13.4, "battery_level": 80.0}),
+         {"lat": 52.5, "lon": 13.4, "batt": 80.0}),
     ],
 )  # fmt: skip
 def test_usual_topics(topic: str, payload: Any, device: str, metrics: dict[str, float]):
@@ -202,6 +202,7 @@ def test_states_and_commands_are_ignored(topic: str, payload: Any):
         ("tele/plug/SENSOR", {**TASMOTA, "TempUnit": "X"}, "", "unknown_unit"),
         ("sensor-logger", "{}", "", "wrong_shape"),
         ("owntracks/eve/phone", {"_type": "location", "lat": "north"}, "", "no_metrics"),
+        ("a/b", b" " * 2_000_000, "", "body_too_large"),
         ("a/b", "[]", 'filter="a/b"\nformat="json"\nid="n"', "wrong_shape"),
         ("a/b", {"v": 1}, 'filter="a/b"\nformat="json"\nid="n"', "no_id"),
         ("a/b", {"v": 1, "w": 2}, 'filter="a/b"\nformat="json"\nrename={v="w"}',

@@ -52,8 +52,8 @@ def command(kills: int, seed: int | None) -> None:
     """Kill the broker, Redis and the MQTT bridges under load; three runs."""
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
     is_clean = True
-    click.echo("| messages | kills | sent | counted | lost | duplicates |")
-    click.echo("|---|---|---|---|---|---|")
+    click.echo("| messages | kills | sent | sent again | counted | lost | duplicates |")
+    click.echo("|---|---|---|---|---|---|---|")
     for name, options in RUNS.items():
         chosen = options._replace(kills=kills, seed=seed)
         with tempfile.TemporaryDirectory(prefix="tributary-mqtt-") as folder:
@@ -61,7 +61,7 @@ def command(kills: int, seed: int | None) -> None:
         kinds = ", ".join(f"{count} {kind}" for kind, count in outcome.kills.items())
         click.echo(
             f"| {name} | {sum(outcome.kills.values())} ({kinds}) | {outcome.sent} | "
-            f"{outcome.counted} | {outcome.lost} | {outcome.duplicates} |"
+            f"{outcome.repeated} | {outcome.counted} | {outcome.lost} | {outcome.duplicates} |"
         )
         for violation in violations(chosen, outcome):
             is_clean = False

@@ -56,6 +56,7 @@ class Outcome(NamedTuple):
     counted: int
     lost: int
     duplicates: int
+    repeated: int  # messages that a publisher sent again after a kill of the broker
     messages: dict[str, int]  # of the bridges, by outcome
 
 
@@ -122,6 +123,7 @@ class BridgeStorm:
                 applied,
                 len(sent - held.keys()),
                 sum(held.values()) - len(held),
+                sum(len(publisher.repeated) for publisher in self._publishers),
                 bridges.messages(client),
             )
         finally:
