@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from support.ledger import stored_metrics
 from support.mosquitto import Mosquitto
 from support.pipeline import environ, serving
 from support.processes import Process, Server, request, stopped
-from support.programs import needed
 from support.waiting import wait_until
 
 from tributary.operate import bridges
@@ -257,26 +255,6 @@ def test_bridges_divide_the_messages_of_a_shared_topic(
     send(broker, *((f"car-{n % 5}/speed", str(n)) for n in range(200)))
     assert counts(client, stored=200)["received"] == 200
     assert all(process.stop() == 0 for process in processes)
-
-
-def test_logs_in_over_websockets_and_never_logs_the_password(
-    settings: Settings, client: redis.Redis, run: Run, tmp_path: Path
-):
-    passwords = tmp_path / "passwords"
-    subprocess.run(
-        [needed("mosquitto_passwd"), "-b", "-c", str(passwords), "eve", "p@ss:word"], check=True
-    )
-    broker = Mosquitto(tmp_path / "closed", passwords.read_text())
-    try:
-        wrong = run("mqtt", "--broker", f"mqtt://eve:secret@127.0.0.1:{broker.port}", "--topic", "#",
-                    environ=environ(msgspec.structs.replace(settings, mqtt_broker="")))  # fmt: skip
-        wrong.wait_for(re.compile("rejects the connection: Not authorized"))
-        url = f"ws://eve:p%40ss%3Aword@127.0.0.1:{broker.websocket_port}"
-        right = bridge(run, msgspec.structs.replace(settings, mqtt_broker=url))
-        assert "secret" not in wrong.text
-        assert "word" not in right.text
-    finally:
-        broker.kill()
 
 
 def test_series_beyond_the_cap_are_refused_and_others_stored(

@@ -27,13 +27,16 @@ max_inflight_messages 0
 
 
 class Mosquitto:
-    """A broker on ports of its own; `passwords`: lines of mosquitto_passwd, else all may connect."""
+    """A broker on ports of its own; `passwords`: lines of mosquitto_passwd, else all may connect.
 
-    def __init__(self, folder: Path, passwords: str = "") -> None:
+    `tls`: a file with key and certificate, for a third port.
+    """
+
+    def __init__(self, folder: Path, passwords: str = "", tls: str = "") -> None:
         self._program = needed("mosquitto")
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self.port, self.websocket_port = free_port(), free_port()
+        self.port, self.websocket_port, self.tls_port = free_port(), free_port(), free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         (folder / "passwords").write_text(passwords)
         (folder / "passwords").chmod(0o600)
@@ -43,6 +46,8 @@ class Mosquitto:
             folder=folder.resolve(),
             is_open=str(not passwords).lower(),
         )
+        if tls:
+            config += f"listener {self.tls_port} 127.0.0.1\ncertfile {tls}\nkeyfile {tls}\n"
         (folder / "mosquitto.conf").write_text(config.strip() + "\n")
         self.start()
 
