@@ -127,7 +127,8 @@ class Recorder:
         if not batch.blocks:
             sent.request.respond(self._render(sent.response))
         elif idempotency is None:
-            self._plan_flush()
+            if not self._is_flush_due:  # fast code: a tick has many requests
+                self._plan_flush()
             self._tick.share(sent, batch)
         else:
             sent.replies = []
