@@ -85,6 +85,14 @@ def test_a_new_role_runs_by_itself(environ: dict[str, str], tmp_path: Path, shar
     assert (tmp_path / "greeter" / "stopped").exists()
 
 
+@pytest.mark.parametrize("role", ["ingest", "api", "up"])
+def test_http_roles_share_the_options_of_up(role: str):
+    words = [sys.executable, "-m", "tributary", role, "--help"]
+    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    for option in ("--host", "--port", "--ingest-workers", "--redis-url"):
+        assert f"  {option} " in printed
+
+
 def test_up_imports_no_implementation_of_a_role():
     """It would cost every start a third of a second."""
     script = """

@@ -17,10 +17,11 @@ from tributary.store import redis_client
 def command(name: str) -> click.Command:
     """The command that runs a role in the foreground."""
     role = roles.load(name)
-    names = options.HTTP if isinstance(role, HttpRole) else role.options
+    # The options of HTTP roles are also those of `up`, with their full names.
+    names, prefix = (options.HTTP, "") if isinstance(role, HttpRole) else (role.options, f"{name}_")
 
     @click.command(name, help=role.description, epilog=f"Example: {role.example}")
-    @options.add(*names, *options.COMMON, prefix=f"{name}_")
+    @options.add(*names, *options.COMMON, prefix=prefix)
     def run(**given: Any) -> None:
         settings = options.load(given)
         log.configure(settings, name)

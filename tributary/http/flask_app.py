@@ -22,6 +22,7 @@ from tributary.auth.tokens import Scope, Token
 from tributary.errors import NotPermitted, Overloaded, Refused, Unavailable
 from tributary.http import hints
 from tributary.http.error_body import error_body
+from tributary.http.lane import framing
 from tributary.settings import Settings
 from tributary.store.outage import Outage
 
@@ -131,6 +132,23 @@ def browser_checks(guard: Guard) -> Blueprint:
     @blueprint.before_app_request
     def check() -> None:
         guard.check_browser(request_headers(), writes=False)
+
+    return blueprint
+
+
+def body_limit(max_bytes: int, doors: str) -> Blueprint:
+    """Reject larger bodies on every route, as the lane does, before paths and methods are looked at.
+
+    The routes of the blueprint `doors` reject them with their own error body.
+    """
+    blueprint = Blueprint("body_limit", __name__)
+
+    @blueprint.before_app_request
+    def check() -> None:
+        size_bytes = request.content_length or 0
+        if size_bytes > max_bytes and request.blueprint != doors:
+            rejection = framing.too_large(size_bytes, max_bytes)
+            raise Refused(rejection.message, status=rejection.status, code=rejection.code)
 
     return blueprint
 

@@ -66,6 +66,7 @@ def make_app(settings: Settings, guard: Guard, roles: Sequence[HttpRole]) -> Fla
         metrics.blueprint(client, settings, guard),
         flask_app.health(checks),
         flask_app.cors_headers(settings),
+        flask_app.body_limit(settings.body_max_bytes, doors="ingest"),
         flask_app.browser_checks(guard),
     )
 
