@@ -53,7 +53,7 @@ def test_times_in_every_notation_are_parsed(written: str, order: str, offset_min
 @pytest.mark.parametrize(
     "written",
     ["", "no fix", "1763805600", "21.5", "2025-13-01 00:00", "25/25/2025", "30.02.2025", "25 Xyz 2025",
-     "2025-11-25 15:61", "2025-11-25 13:00 PM", "2025-11-25 10:00 CST", "2025-W60", "2025-367", "1.2.3"],
+     "2025-11-25 15:61", "2025-11-25 13:00 PM", "2025-11-25 10:00 XYZ", "2025-W60", "2025-367", "1.2.3"],
 )  # fmt: skip
 def test_what_is_not_a_time_is_an_error(written: str):
     with pytest.raises(ValueError):

@@ -135,6 +135,12 @@ def _notes(sources: list[Source]) -> Iterator[tuple[str, str]]:
     yield "time", "; ".join(_time_notes(sources))
 
 
+def _is_rounded(time: Time) -> bool:
+    """Whether a spreadsheet has cut a number since 1970: `1.51E+12`."""
+    mantissa, exponent, _ = time.example.lower().partition("e")
+    return time.kind == "epoch" and bool(exponent) and sum(map(str.isdigit, mantissa)) < 10
+
+
 def _time_notes(sources: list[Source]) -> Iterator[str]:
     time = sources[0].plan.time
     if time is None:
@@ -145,7 +151,8 @@ def _time_notes(sources: list[Source]) -> Iterator[str]:
     if firsts and lasts:
         yield f"{reading.rfc3339(min(firsts))} to {reading.rfc3339(max(lasts))}"
     if time.kind in _HOW:
-        yield f"{time.example} is read as {_HOW[time.kind]}"
+        rounded = ", rounded in the file: all times are inexact" if _is_rounded(time) else ""
+        yield f"{time.example} is read as {_HOW[time.kind]}{rounded}"
     elif time.kind == "text" and time.is_ordered:
         yield f"{time.example} is read with the {_ORDERS[time.order]}"
     if time.kind not in ("epoch", "elapsed", "clock"):

@@ -34,6 +34,12 @@ def choose(evidence: Evidence, options: Options, stem: str, taken: set[str]) -> 
         ((rank, n) for n, c in enumerate(free) if (rank := names.device_rank(c.name)) is not None)
     )
     candidates = [free[n] for _, n in ranked if _may_be_device(free[n])]
+    for column in () if candidates else (free[n] for _, n in ranked):
+        if column.distinct and all(cell.endswith(".0") for cell in column.distinct):
+            raise Misconfigured(
+                f"{column.name} ({column.example}, …) may be the device, although its numbers have "
+                f"decimals; name it with --device-column {column.name!r}, or give --device NAME"
+            )
     if candidates:
         best = candidates[0]
         for other in candidates[1:]:
@@ -130,7 +136,8 @@ def refuse_mixture(device: Device, time: Time, evidence: Evidence, options: Opti
         if at in known or column.name in options.names:
             continue
         distinct = {(*(row[n] for n in known), row[at]) for row in rows}
-        if len(distinct) == len(rows) and (_divides_rows(column) or _has_codes(column)):
+        may_divide = _divides_rows(column) or _has_codes(column) or _repeats(column)
+        if len(distinct) == len(rows) and may_divide:
             raise Misconfigured(
                 f"rows of the same time differ in {column.name}; give each its own device with "
                 f"--device-column {column.name!r}, or merge them with --map '{column.name}='"
@@ -146,6 +153,13 @@ def _has_codes(column: Column) -> bool:
     return names.is_category(column.name) and not is_counter
 
 
+def _repeats(column: Column) -> bool:
+    """Whether a column has a few whole numbers that repeat, and does not measure a quantity."""
+    if column.distinct is None or column.share(str.isdecimal) < 1.0:
+        return False
+    return 1 < len(column.distinct) <= column.filled / 2 and not names.is_quantity(column.name)
+
+
 def _divides_rows(column: Column) -> bool:
     """Whether a column has words that may be names of devices."""
     if column.distinct is None or len(column.distinct) < 2 or column.share(_is_word) < 0.5:
@@ -159,6 +173,7 @@ def _divides_rows(column: Column) -> bool:
         or (vocabulary.DESCRIPTIONS.fullmatch(name))
         or any(names.rank(column.name, ranks) is not None for ranks in _OTHER_ROLES)
         or names.time_rank(column.name) is not None
+        or (names.is_quantity(column.name) and column.share(time_cells.is_number) > 0)
         or time_role.looks_like_time(column)
         or words <= vocabulary.STATES | vocabulary.TRUE | vocabulary.FALSE
     )

@@ -7,6 +7,7 @@ the cells themselves: smallest and greatest number, distinct texts, short dates.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ _CELL_MAX = 128  # longer cells are cut
 _EXAMPLES = 4
 _CHUNK_ROWS = 1000
 _HEAD_ROWS = 300
+_STEP = 50  # between the cells that show whether a column of texts also has numbers
 
 # Multiples of the golden ratio are evenly spread, also those of every n-th row.
 _GOLDEN, _HASH_MAX = 2_654_435_769, 0xFFFF_FFFF
@@ -32,7 +34,15 @@ _DIGITS = str.maketrans("0123456789", "9" * 10)
 _SHORT_DATE = re.compile(r"(?:[^\W\d_]{2,10}\.?,?\s+)?9{1,2}([-/]|\.\s?)9{1,2}\1(?:9999|99)(?!9)")
 _DECIMAL_ZERO = re.compile(r"(?m)^[+-]?0([.,])\d{3}(?!\d)")
 _THREE_DECIMALS = re.compile(r"[.,]999(?!9)")
-_SENTINEL = re.compile(r"-(?:99+(?:[.,]9+)?|999(?:[.,]9+)?)")
+# Numbers that usually stand for missing ones: chosen by people, or the limits of registers.
+LOW_SENTINELS = frozenset((
+    -99.9, -99.99, -127.0, -200.0, -999.0, -999.9, -999.99, -9999.0, -9999.9, -9999.99, -99999.0,
+    -999999.0, -32767.0, -32768.0, -2147483648.0, -3276.8,
+))  # fmt: skip
+HIGH_SENTINELS = frozenset((
+    999.0, 999.9, 999.99, 9999.0, 9999.9, 9999.99, 99999.0, 999999.0, 9999999.0, 32767.0, 3276.7,
+    65535.0, 6553.5, 2147483647.0, 4294967295.0,
+))  # fmt: skip
 
 
 class Shape:
@@ -60,8 +70,8 @@ class Column:
         self.counts_up = self.never_decreases = True
         self._last = -inf
         self.proofs: Counter[str] = Counter()  # of decimal marks, by leading zeros
-        self.lows: Counter[str] = Counter()  # negative cells that may stand for missing ones
-        self._has_dates = self._has_lows = self._has_threes = False
+        self.rest_low, self.rest_high = inf, -inf  # without numbers that may stand for missing ones
+        self._has_dates = self._has_threes = False
         self._distinct_max = DEVICES_MAX if names.device_rank(name) is not None else DISTINCT_MAX
 
     def add(self, cells: list[str]) -> None:
@@ -116,33 +126,37 @@ class Column:
             shape.examples.update(dict.fromkeys(islice(same, _EXAMPLES - len(shape.examples))))
         if shape.count == count:
             self._has_dates |= _SHORT_DATE.match(text) is not None
-            self._has_lows |= _SENTINEL.fullmatch(text) is not None
             self._has_threes |= _THREE_DECIMALS.search(text) is not None
-            values = [v for v in map(_number, shape.examples) if v is not None]
-            self.low, self.high = min(self.low, *values, inf), max(self.high, *values, -inf)
 
     def _note_numbers(self, cells: list[str], joined: str) -> None:
         if self._has_dates and len(self.triples) < TRIPLES_MAX:
             self.triples |= times.triples(joined)
         if self._has_threes:
             self.proofs.update(match[1] for match in _DECIMAL_ZERO.finditer(joined))
-        if self._has_lows and len(self.lows) < DISTINCT_MAX:
-            self.lows.update(cell for cell in cells if cell.startswith("-"))
         try:
             values = list(map(float, cells))
         except ValueError:
             self.counts_up = self.never_decreases = False
+            self._note_extremes(_floats(cells, joined))
             return
         if self.never_decreases:
             self.never_decreases = self._last <= values[0] and values == sorted(values)
             self._last = values[-1]
-        self.low, self.high = min(self.low, *values), max(self.high, *values)
+        self._note_extremes(values)
         if self.counts_up:
             first = values[0]
             self.counts_up = first in (self.next, first if self.next is None else self.next) and (
                 all(value == first + n for n, value in enumerate(values))
             )
             self.next = values[-1] + 1
+
+    def _note_extremes(self, values: list[float]) -> None:
+        low, high = min(values, default=inf), max(values, default=-inf)
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        if low in LOW_SENTINELS or high in HIGH_SENTINELS:
+            rest = [v for v in values if v not in LOW_SENTINELS and v not in HIGH_SENTINELS]
+            low, high = min(rest, default=inf), max(rest, default=-inf)
+        self.rest_low, self.rest_high = min(self.rest_low, low), max(self.rest_high, high)
 
 
 class Evidence:
@@ -207,6 +221,16 @@ class Evidence:
         if max(map(len, found)) > _CELL_MAX:
             found = [cell[:_CELL_MAX] for cell in found]
         return [c for c in found if c not in self._missing] if self._missing else found
+
+
+def _floats(cells: list[str], joined: str) -> list[float]:
+    """The numbers among cells with decimal commas, units or words."""
+    if "," in joined and "." not in joined:
+        with contextlib.suppress(ValueError):
+            return [float(cell.replace(",", ".")) for cell in cells]
+    if all(_number(cell) is None for cell in cells[::_STEP]):
+        return []
+    return [value for value in map(_number, dict.fromkeys(cells)) if value is not None]
 
 
 def _number(cell: str) -> float | None:

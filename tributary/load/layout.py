@@ -8,15 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tributary.errors import Misconfigured
-from tributary.load import names, numbers, table, time_cells, times
+from tributary.load import names, preamble, table, time_cells, times
 from tributary.load.plan import Options
+from tributary.load.preamble import DELIMITERS, is_value
 from tributary.load.table import BLANKS, Form
 
 HEAD_LINES = 1000
-_DELIMITERS = ("\t", ";", "|", ",", BLANKS)
 _HEADER_MAX = 100  # rows above the header
 _SEPARATED_MIN = 0.8  # share of rows that have the usual number of cells
-_COMMENTS = ("#", "//", "%")
 
 
 class _Row(NamedTuple):
@@ -42,7 +41,7 @@ def form_of(head: Sequence[bytes], options: Options) -> Form:
         raise Misconfigured("the file is a JSON array; write one object per line (jq -c '.[]')")
     if first.startswith("<"):
         raise Misconfigured("the file is XML or HTML; save the table as CSV")
-    start, delimiter = _beginning(lines, options)
+    start, delimiter = preamble.beginning(lines, options)
     if delimiter is None:
         delimiter = _detect(lines[start:])
     rows = _parsed(lines, start, delimiter, options.comment)
@@ -51,35 +50,6 @@ def form_of(head: Sequence[bytes], options: Options) -> Form:
     if options.columns:
         return _named(rows, delimiter, options, start)
     return _with_header(rows, delimiter, options, lines, start)
-
-
-def _beginning(lines: list[str], options: Options) -> tuple[int, str | None]:
-    """The first line of the table or what is above it, and the delimiter if one is stated."""
-    start, delimiter = options.skip_lines, options.delimiter
-    while start < len(lines) and not lines[start].strip():
-        start += 1
-    first = lines[start].strip().strip('"').lower()
-    if first.startswith("sep=") and len(first) in (4, 5):
-        return start + 1, delimiter or (first[4:] or "\t")
-    comment = options.comment
-    while start < len(lines) and not comment and lines[start].startswith(_COMMENTS):
-        if _is_header_line(lines, start):
-            break
-        start += 1
-    return start, delimiter
-
-
-def _is_header_line(lines: list[str], at: int) -> bool:
-    """Whether a line that begins like a comment is the header: the next has as many cells."""
-    after = [line for line in lines[at + 1 : at + 3] if line.strip()]
-    if not after or after[0].startswith(_COMMENTS):
-        return False
-    for delimiter in _DELIMITERS[:4]:
-        width = lines[at].count(delimiter)
-        if width and after[0].count(delimiter) == width:
-            below = any(map(_is_value, _cells(after[0], delimiter)))
-            return below and not any(map(_is_value, _cells(lines[at], delimiter)))
-    return False
 
 
 def _detect(lines: list[str]) -> str:
@@ -97,10 +67,10 @@ def _detect(lines: list[str]) -> str:
         width, count = common[0]
         begins = next(n for n, each in enumerate(widths) if each == width)
         share = count / max(1, len(widths) - min(begins, 30))
-        return (min(share, _SEPARATED_MIN), -begins, -_DELIMITERS.index(delimiter))
+        return (min(share, _SEPARATED_MIN), -begins, -DELIMITERS.index(delimiter))
 
-    scores = {delimiter: score(delimiter) for delimiter in _DELIMITERS}
-    visible = max(_DELIMITERS[:4], key=lambda delimiter: scores[delimiter])
+    scores = {delimiter: score(delimiter) for delimiter in DELIMITERS}
+    visible = max(DELIMITERS[:4], key=lambda delimiter: scores[delimiter])
     if scores[visible][0] >= 0.5:
         return visible
     return max(visible, BLANKS, key=lambda delimiter: scores[delimiter])
@@ -114,7 +84,7 @@ def _parsed(lines: list[str], start: int, delimiter: str, comment: str) -> list[
         nonlocal read
         for line in lines[start:]:
             read += 1
-            if not comment or not line.lstrip().startswith(comment):
+            if not table.is_left_out(line, comment):
                 yield line
 
     return [
@@ -133,7 +103,7 @@ def _named(rows: list[_Row], delimiter: str, options: Options, start: int) -> Fo
         )
     columns = table.unique(options.columns)
     at = next(n for n, row in enumerate(rows) if len(row.cells) >= width)
-    while at < len(rows) - 1 and not any(map(_is_value, rows[at].cells)):
+    while at < len(rows) - 1 and not any(map(is_value, rows[at].cells)):
         at += 1
     above = rows[at - 1].after if at else start
     has_units = at > 0 and len(rows[at - 1].cells) == width and _is_units(rows[at - 1].cells, rows)
@@ -157,8 +127,9 @@ def _with_header(
         cells = [cells[0].lstrip("# "), *cells[1:]]
     below = rows[at + 1 :]
     units = below[0].cells if below and _is_units(below[0].cells, below[1:]) else []
-    first_line = rows[at + 1].after if units else rows[at].after
-    body = [row.cells for row in below[1 if units else 0 :]]
+    skipped = _lines_of_units(below) if units else 0
+    first_line = rows[at + skipped].after
+    body = [row.cells for row in below[skipped:]]
     cells, units = _aligned(cells, units, body)
     columns = table.unique(cells)
     if len(columns) > table.COLUMNS_MAX:
@@ -168,10 +139,9 @@ def _with_header(
 
 
 def _width(rows: list[_Row]) -> int:
-    """The usual number of cells, without empty ones at the end of every row."""
+    """The number of cells of the rows that have most of all cells: not that of lines above them."""
     widths = Counter(len(row.cells) for row in rows)
-    most = max(widths.values())
-    return max(width for width, count in widths.items() if count == most)
+    return max(widths, key=lambda width: (widths[width] * width, width))
 
 
 def _header(rows: list[_Row], width: int) -> int | None:
@@ -181,7 +151,7 @@ def _header(rows: list[_Row], width: int) -> int | None:
         n
         for n, row in enumerate(rows[:_HEADER_MAX])
         if abs(len(row.cells) - width) <= 1
-        and sum(map(bool, row.cells)) * 2 > len(row.cells)
+        and sum(map(bool, row.cells)) * 2 >= len(row.cells)
         and not _looks_like_data(row.cells)
     ]
     best = max(found, key=lambda n: (_known_names(rows[n].cells), -n), default=None)
@@ -201,15 +171,15 @@ def _header(rows: list[_Row], width: int) -> int | None:
 
 
 def _looks_like_data(cells: list[str]) -> bool:
-    return any(map(_is_value, cells))
+    return any(map(is_value, cells))
 
 
 def _contrasts(cells: list[str], below: list[_Row]) -> bool:
     """Whether a row with numbers as names (`time;1;2`) is a header: times are below its text."""
     body = [row.cells for row in below[:20] if len(row.cells) == len(cells)]
     return any(
-        cell and not _is_value(cell) and names.time_rank(cell) is not None
-        and body and all(_is_value(row[n]) for row in body)
+        cell and not is_value(cell) and names.time_rank(cell) is not None
+        and body and all(is_value(row[n]) for row in body)
         for n, cell in enumerate(cells)
     )  # fmt: skip
 
@@ -222,10 +192,20 @@ def _known_names(cells: list[str]) -> int:
 def _is_units(cells: list[str], below: list[_Row]) -> bool:
     """Whether the row below the header has units: most of its cells are units, and none a value."""
     filled = [cell for cell in cells if cell]
+    if cells[0].startswith("#") and below and len(cells) == len(below[0].cells):
+        return not _looks_like_data(cells)
     units = sum(names.unit_of(cell) is not None for cell in filled)
     return (
         bool(below) and units > 0 and units * 2 >= len(filled) - 1 and not _looks_like_data(cells)
     )
+
+
+def _lines_of_units(below: list[_Row]) -> int:
+    """The number of lines of units; those below name how values are made, or their sources."""
+    for n, row in enumerate(below[1:-1], 1):
+        if _looks_like_data(row.cells) or row.cells[0] or len(row.cells) != len(below[0].cells):
+            return n
+    return 1
 
 
 def _aligned(
@@ -252,7 +232,7 @@ def _refuse_row_names(cells: list[str], body: list[list[str]]) -> None:
     """Refuse rows with an extra empty cell whose first cells may be names of the rows."""
     first = [row[0] for row in body]
     counts_up = all(cell == str(n) for n, cell in enumerate(first, int(first[0] == "1")))
-    are_words = not any(map(_is_value, first))
+    are_words = not any(map(is_value, first))
     if len(set(first)) == len(first) > 1 and (are_words or counts_up):
         raise Misconfigured(
             f"the rows have an empty cell more than the line of column names ({_shown(cells)}), and "
@@ -275,22 +255,6 @@ def _trimmed(row: list[str], width: int) -> list[str]:
     while len(row) > width and not row[-1]:
         row = row[:-1]
     return row
-
-
-def _is_value(cell: str) -> bool:
-    """Whether a cell is a number, a time or an empty number, unlike the name of a column."""
-    if not cell:
-        return False
-    try:
-        found = numbers.parse(cell)
-    except ValueError:
-        return times.kind(cell) is not None
-    return not found.unit or names.unit_of(found.unit) is not None or found.unit == numbers.CLOCK
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    row = next(table.split([line], delimiter), [])
-    return [] if isinstance(row, csv.Error) else [cell.strip() for cell in row]
 
 
 def _shown(cells: list[str]) -> str:

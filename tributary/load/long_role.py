@@ -24,11 +24,12 @@ def missing(options: Options) -> frozenset[str]:
     found = set()
     for text in options.missing:
         bare = text.strip()
-        found |= {bare, *(f"{bare}{end}" for end in (".0", ",0", ".00", ",00"))}
+        found |= {bare, bare.replace(".", ",")}
+        found |= {f"{bare}{mark}{'0' * n}" for mark in ".," for n in range(1, 5)}
     return frozenset(found if options.missing != ("none",) else ())
 
 
-def columns(evidence: Evidence, options: Options) -> Columns | None:
+def columns(evidence: Evidence, options: Options, metrics: Catalogue) -> Columns | None:
     """The columns of quantity, value and unit, or None if this is not a long table.
 
     Raises:
@@ -38,7 +39,7 @@ def columns(evidence: Evidence, options: Options) -> Columns | None:
     known = [c for c in (options.metric_column, options.value_column) if c in cells or c is None]
     if len(known) < 2:
         return None  # reported by the check of all options
-    quantity = options.metric_column or _quantity(evidence, options)
+    quantity = options.metric_column or _quantity(evidence, options, metrics)
     if quantity is None:
         if options.value_column is not None:
             raise Misconfigured("--value-column needs the column of quantities: --metric-column")
@@ -106,7 +107,7 @@ def beside(
     )
 
 
-def _quantity(evidence: Evidence, options: Options) -> str | None:
+def _quantity(evidence: Evidence, options: Options, metrics: Catalogue) -> str | None:
     values = [c for c in evidence.columns.values() if _is_value(c)]
     found: list[tuple[int, str]] = []
     for column in evidence.columns.values():
@@ -115,7 +116,9 @@ def _quantity(evidence: Evidence, options: Options) -> str | None:
         rank = names.rank(column.name, vocabulary.QUANTITIES)
         is_strong = rank is not None and rank < vocabulary.STRONG_QUANTITIES
         is_device = names.device_rank(column.name) is not None
-        if is_strong and not is_device:
+        if is_device and values and column.name not in options.names:
+            found += _quantities_as_devices(column, metrics)
+        elif is_strong and not is_device:
             found.append((rank or 0, column.name))
         elif values and _are_quantities(column):
             found.append((100 if rank is None else rank, column.name))
@@ -133,6 +136,23 @@ def _quantity(evidence: Evidence, options: Options) -> str | None:
             f"{' and '.join(varied)} may both name the metric; choose with --metric-column"
         )
     return varied[0] if varied else min(found)[1]
+
+
+def _quantities_as_devices(column: Cells, metrics: Catalogue) -> list[tuple[int, str]]:
+    """The rank of a column such as `sensor` if its words are names of quantities.
+
+    Raises:
+        Misconfigured: only some are.
+    """
+    words = column.distinct or {}
+    known = [w for w in words if names.is_quantity(w) or names.read(w).metric in metrics.metrics]
+    if known and len(known) < len(words):
+        other = next(word for word in words if word not in known)
+        raise Misconfigured(
+            f"{column.name}: {known[0]!r:.40} is the name of a quantity, but {other!r:.40} is not; "
+            f"choose with --metric-column {column.name!r} or --device-column {column.name!r}"
+        )
+    return [(0, column.name)] if known else []
 
 
 def _is_doubtful(column: Cells, options: Options) -> bool:

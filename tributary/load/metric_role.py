@@ -8,8 +8,8 @@ from math import inf
 
 from tributary.errors import Misconfigured
 from tributary.load import names, numbers, time_role, unit_role, vocabulary
+from tributary.load.evidence import HIGH_SENTINELS, LOW_SENTINELS, Evidence
 from tributary.load.evidence import Column as Cells
-from tributary.load.evidence import Evidence
 from tributary.load.plan import Column, Options
 from tributary.load.table import Form
 from tributary.model import reading, units
@@ -18,6 +18,7 @@ from tributary.model.catalogue import Catalogue
 _NUMERIC_MIN = 0.5
 _VALUE_MIN = 0.1  # of columns such as `state`, which also have words
 _KEEP = "--missing none keeps them"
+_FAR = 5  # numbers that may stand for missing ones are at least this many times all others
 
 
 class Marks:
@@ -28,6 +29,10 @@ class Marks:
         self._form = form
         self._proofs = {c.name: _proofs(c) for c in evidence.columns.values()}
         self._all: Counter[str] = sum(self._proofs.values(), Counter())
+        cells = (cell for c in evidence.columns.values() for cell in c.cells())
+        self._has_groups = any(
+            "," in c and numbers.proved_mark(c) == "." and "." in c for c in cells
+        )
 
     def mark(self, column: Cells) -> str:
         """The decimal mark of ambiguous cells of a column.
@@ -52,6 +57,8 @@ class Marks:
         )
         if not proofs and (is_decimal or (self._all[written] and not self._all[other])):
             return written
+        if not proofs and written == "," and self._has_groups and not self._all[","]:
+            return "."  # another column has thousands such as 1,234.5
         plain = ambiguous.replace(written, ".")
         raise Misconfigured(
             f"{column.name}: {ambiguous!r} is {plain} or {ambiguous.replace(written, '')}; choose "
@@ -79,6 +86,9 @@ def columns(  # noqa: PLR0913, PLR0917 (what a plan is made of)
         for name in wanted
     }
     unique = _without_conflicts(found, options, metrics)
+    for column in unique:
+        if column.metric and not column.unit and column.name not in options.names:
+            _refuse_implausible(evidence.columns[column.name], column.metric, metrics)
     return tuple(unit_role.converted(column, metrics) for column in unique)
 
 
@@ -95,6 +105,8 @@ def _column(cells: Cells, form: Form, options: Options, marks: Marks, unit: str)
     if not cells.filled:
         return Column(cells.name, left_out="empty")
     why = "" if override else why_not(cells)
+    if why == "text" and names.is_quantity(cells.name):
+        _refuse_words(cells)
     if why:
         return Column(cells.name, left_out=why)
     _refuse_sentinel(cells, options)
@@ -153,6 +165,30 @@ def is_boolean_cell(cell: str) -> bool:
     return numbers.boolean(cell) is not None
 
 
+def _refuse_words(cells: Cells) -> None:
+    """Refuse a column of a quantity whose cells are mostly not numbers."""
+    word = next((cell for cell in cells.cells() if not is_measurement(cell)), "")
+    if cells.share(is_measurement) > 0:
+        raise Misconfigured(
+            f"{cells.name}: {word!r:.40} is not a number; if such cells have no value, give "
+            f"--missing {word!r:.40} for each, or leave the column out with --map '{cells.name}='"
+        )
+
+
+def _refuse_implausible(cells: Cells, metric: str, metrics: Catalogue) -> None:
+    """Refuse numbers without a unit that are all implausible in that of the catalogue."""
+    known = metrics[metric]
+    if known.plausible is None or known.unit is None:
+        return
+    least, most = known.plausible
+    if -inf < cells.rest_high < least or most < cells.rest_low < inf:
+        raise Misconfigured(
+            f"{cells.name} has no unit, and {cells.example!r:.40} is not plausible for {metric} in "
+            f"{known.unit}; give it another metric with --map '{cells.name}=METRIC', keep it with "
+            f"--map '{cells.name}={metric}', or add its unit to its name: '{cells.name} (UNIT)'"
+        )
+
+
 def _unit_of_cells(cells: Cells) -> str:
     found: Counter[str] = Counter()
     for shape in cells.shapes.values():
@@ -165,29 +201,19 @@ def _unit_of_cells(cells: Cells) -> str:
 
 
 def _refuse_sentinel(cells: Cells, options: Options) -> None:
-    """Refuse numbers that usually stand for missing ones, far below all others."""
-    if options.missing or not cells.lows:
+    """Refuse numbers that usually stand for missing ones, far from all others."""
+    if options.missing:
         return
-    values = {cell: number for cell in cells.lows if (number := _number(cell)) is not None}
-    lowest = min(values.values(), default=0.0)
-    rest = [value for value in values.values() if value > lowest]
-    sentinel = next((cell for cell, value in values.items() if value == lowest), "")
-    is_usual = sentinel.strip("-").replace(",", ".") in (
-        "200", "999", "9999", "99999", "999.9", "9999.9", "999.0", "9999.0", "999.00", "200.0",
-        "999.99", "9999.99", "99.99", "99.9",
-    )  # fmt: skip
-    if is_usual and (not rest or min(rest) > lowest / 2) and lowest < cells.high:
+    is_low = cells.low in LOW_SENTINELS and (
+        cells.low < 2 * cells.rest_low < inf or cells.low == cells.high
+    )
+    is_high = cells.high in HIGH_SENTINELS and -inf < cells.rest_high * _FAR < cells.high
+    if is_low or is_high:
+        value = f"{cells.low if is_low else cells.high:.15g}"
         raise Misconfigured(
-            f"{cells.name}: {sentinel} may stand for a missing value; if so, give "
-            f"--missing {sentinel}, else {_KEEP}"
+            f"{cells.name}: {value} may stand for a missing value; if so, give --missing {value}, "
+            f"else {_KEEP}"
         )
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return numbers.parse(cell).value
-    except ValueError:
-        return None
 
 
 def _without_conflicts(

@@ -17,7 +17,10 @@ _METRIC_LENGTH_MAX = 64
 _CODE_ENDINGS = ("code", "nummer", "kennung", "serial")
 _LATIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "ł": "l",
                         "Ł": "L", "đ": "d"})  # fmt: skip
-_OFFSET = re.compile(r"\b(?:GMT|UTC)\s*([+-]\d{1,2}(?::?\d{2})?)?(?=$|[^A-Za-z0-9])")
+_OFFSET = re.compile(
+    r"\b(?:GMT|UTC)\s*([+-]\d{1,2}(?::?\d{2})?)?(?=$|[^A-Za-z0-9])|[(\[]([+-]\d{1,2}:?\d{2})[)\]]"
+)
+_ZONE = re.compile(r"(?<![A-Za-z/])(?:[A-Z][a-z]+/[A-Z][A-Za-z_/]+|[A-Z]{3,4})(?![A-Za-z/])")
 
 
 class Name(NamedTuple):
@@ -95,6 +98,8 @@ def time_rank(column: str) -> int | None:
     """The rank of a name as that of the time, 0 the most likely, or None."""
     if offset_text(column) is not None:
         column = _OFFSET.sub("", column).replace("()", "").strip(" ,") or column
+    if (zone := zone_text(column)) is not None:
+        column = column.replace(zone, "").strip(" ,()[]") or column
     found = rank(column, vocabulary.TIMES)
     if found is None and vocabulary.TIME.fullmatch(bare(column)):
         return len(vocabulary.TIMES)
@@ -104,7 +109,22 @@ def time_rank(column: str) -> int | None:
 def offset_text(column: str) -> str | None:
     """The zone that a name states: `Date Time, GMT-07:00` → `-07:00`, `Time (UTC)` → `+0`."""
     match = _OFFSET.search(re.sub(r"(?i)(?<![a-z])(utc|gmt)(?![a-z])", _upper, column))
-    return (match[1] or "+0") if match else None
+    return (match[1] or match[2] or "+0") if match else None
+
+
+def zone_text(column: str) -> str | None:
+    """The zone that a name may state by a name: `Time (CST)`, `Time [Europe/Berlin]`."""
+    known = vocabulary.SHARED_ZONES | vocabulary.ABBREVIATIONS_MIN.keys()
+    return next((z for z in _ZONE.findall(column) if "/" in z or z.lower() in known), None)
+
+
+def is_quantity(text: str) -> bool:
+    """Whether a name is that of a quantity and of nothing else: `temperature`, `Speed (mph)`."""
+    words = bare(text).split("_")
+    return (
+        bool(vocabulary.QUANTITIES_ALONE.intersection(words))
+        and vocabulary.QUANTITIES_ALONE.union(vocabulary.QUANTITY_PARTS).issuperset(words)
+    ) or bool(_split(text)[1])
 
 
 def is_identifier(column: str) -> bool:

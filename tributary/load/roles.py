@@ -32,7 +32,7 @@ def plan(form: Form, evidence: Evidence, options: Options, stem: str, metrics: C
     """
     if not evidence.rows:
         raise NoMetrics("there are no rows below the line of column names")
-    long = long_role.columns(evidence, options)
+    long = long_role.columns(evidence, options, metrics)
     _check(evidence, options, is_long=long is not None)
     taken = {name for name in (long or ()) if name is not None}
     mapped = set(options.names)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tributary.errors import Misconfigured
 from tributary.load import content as contents
-from tributary.load import layout, long_role, roles, table, time_reader, time_role
+from tributary.load import layout, long_role, roles, table, time_reader, time_role, times
 from tributary.load.content import Content
 from tributary.load.evidence import Evidence
 from tributary.load.plan import Options, Plan
@@ -85,7 +85,7 @@ def survey(content: Content, options: Options, metrics: Catalogue) -> Source:
         form = form._replace(columns=tuple(evidence.columns))
         _refuse_malformed(evidence, form)
         plan = roles.plan(form, evidence, options, content.stem, metrics)
-        span = _span(content, plan)
+        span = _span(content, plan, options.now_ms)
     except NoMetrics:
         raise
     except Misconfigured as error:
@@ -112,7 +112,7 @@ def _refuse_malformed(evidence: Evidence, form: table.Form) -> None:
         )
 
 
-def _span(content: Content, plan: Plan) -> Span:
+def _span(content: Content, plan: Plan, now_ms: int) -> Span:
     """The times of all rows.
 
     Raises:
@@ -147,11 +147,16 @@ def _span(content: Content, plan: Plan) -> Span:
         good += 1
         first, last, before = min(first, time_ms), max(last, time_ms), time_ms
     found = Span(first if good else None, last if good else None, unreadable, too_old)
-    _refuse_unreadable(found, good, reason, plan)
+    _refuse_unreadable(found, good, reason, plan, now_ms)
     return found._replace(unreadable=unreadable + empty)
 
 
-def _refuse_unreadable(span: Span, good: int, reason: str, plan: Plan) -> None:
+def _refuse_unreadable(span: Span, good: int, reason: str, plan: Plan, now_ms: int) -> None:
+    if now_ms and span.first_ms is not None and span.first_ms > now_ms + times.DAY_MS:
+        raise Misconfigured(
+            f"all times are in the future, the first is {reading.rfc3339(span.first_ms)}; give their "
+            "notation with --time-format, or what they count from with --start"
+        )
     if not good and span.too_old:
         raise Misconfigured(
             f"all times are before {reading.rfc3339(plan.oldest_ms)[:10]}; give their notation with "

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +20,8 @@ from tributary.errors import Misconfigured
 COLUMNS_MAX = 4096
 BLANKS = " "
 _BOM = b"\xef\xbb\xbf"
+_RULE_BEGINS = frozenset("-=+| (")
+_RULE = re.compile(r"[\s|+:]*[-=]{3,}[-=\s|+:]*|\(\d+ rows?\)\s*")
 _KINDS = {list: "an array", str: "text", int: "a number", float: "a number", bool: "true or false"}
 
 
@@ -139,11 +143,15 @@ def _rows(lines: Lines, form: Form) -> Iterator[Record]:
         line = lines.number + 1
 
 
+def is_left_out(line: str, comment: str) -> bool:
+    """Whether a line is a comment, or decoration: `----+----`, `|---|---|`, `(2 rows)`."""
+    if comment and line.lstrip().startswith(comment):
+        return True
+    return line[:1] in _RULE_BEGINS and _RULE.fullmatch(line) is not None
+
+
 def _data(lines: Lines, comment: str) -> Iterator[str]:
-    found = texts(lines)
-    if not comment:
-        return found
-    return (line for line in found if not line.lstrip().startswith(comment))
+    return (line for line in texts(lines) if not is_left_out(line, comment))
 
 
 def _fitted(line: int, row: list[str], width: int) -> Record:
@@ -164,8 +172,11 @@ def _objects(lines: Lines, columns: dict[str, int]) -> Iterator[Record]:
         try:
             value = decode(written)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            yield Record(lines.number, None, f"not JSON: {error}")
-            continue
+            try:
+                value = json.loads(written)  # also takes NaN and Infinity, as Python writes them
+            except (ValueError, RecursionError):
+                yield Record(lines.number, None, f"not JSON: {error}")
+                continue
         if isinstance(value, dict):
             yield Record(lines.number, _cells(value, columns))
         else:

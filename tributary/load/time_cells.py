@@ -52,6 +52,15 @@ def is_clock(cell: str) -> bool:
     return (found is not None and not found.has_date) or is_compact_clock(cell)
 
 
+def may_be_clock(cell: str) -> bool:
+    """Whether a cell may be a time of day if its column is named as such: also `15.22`."""
+    try:
+        times.parse_clock(cell)
+    except ValueError:
+        return is_clock(cell) or is_hour(cell)
+    return True
+
+
 def is_compact_clock(cell: str) -> bool:
     """`17.24.00`, `172400` and `1724`, beside a column of dates."""
     if cell.isdecimal():

@@ -84,7 +84,7 @@ def _of_text(time: Time) -> Callable[[str], int]:
     parse = times.parse if len(time.columns) < 2 or time.kind == "parts" else _date_and_clock
 
     def read(text: str) -> int:
-        local_ms, offset_min = parse(text, order)
+        local_ms, offset_min, _ = parse(text, order)
         return to_utc(local_ms) if offset_min is None else local_ms - offset_min * 60_000
 
     return read

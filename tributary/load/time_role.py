@@ -66,10 +66,10 @@ def _explicit(evidence: Evidence, options: Options) -> Time:
         kind = "parts"
     elif len(parts) == 2:
         kind = "text"
-        if parts[0].share(time_cells.is_clock) > parts[1].share(time_cells.is_clock):
+        if parts[0].share(time_cells.may_be_clock) > parts[1].share(time_cells.may_be_clock):
             columns = columns[::-1]
         date, clock = (evidence.columns[name] for name in columns)
-        if date.share(time_cells.has_date) < 0.5 or clock.share(time_cells.is_clock) < 0.5:
+        if date.share(time_cells.has_date) < 0.5 or clock.share(time_cells.may_be_clock) < 0.5:
             raise _unreadable(date if date.share(time_cells.has_date) < 0.5 else clock)
     else:
         kind = _kind(parts[0], options, is_named=True, least=0.5) or ""
@@ -121,7 +121,8 @@ def _parts(columns: list[Column]) -> list[Candidate]:
         ranked = [
             (rank, column)
             for column in columns
-            if (rank := names.rank(column.name, vocabulary_)) is not None
+            if column not in found
+            and (rank := names.rank(column.name, vocabulary_)) is not None
             and column.share(str.isdigit) > READABLE_MIN
         ]
         if not ranked:
@@ -149,9 +150,10 @@ def _kind(
     if column.share(is_epoch) >= least and not column.share(time_cells.is_long_compact) >= least:
         is_certain = is_named or column.low >= 5e9
         return "epoch" if is_certain and not names.is_identifier(column.name) else None
+    is_digits = column.share(str.isdecimal) > 0.5  # a clock only beside a date
     kinds = (
         ("text", column.share(time_cells.is_long_compact) >= least),
-        ("clock", column.share(time_cells.is_clock) >= least),
+        ("clock", not is_digits and column.share(time_cells.is_clock) >= least),
         ("elapsed", is_named and column.low >= 0 and column.share(time_cells.is_number) >= least),
     )
     return next((kind for kind, applies in kinds if applies), None)
@@ -175,9 +177,10 @@ def _refuse_doubt(best: Candidate, found: list[Candidate], evidence: Evidence) -
     distinct = evidence.columns[best.columns[-1]].distinct
     is_constant = distinct is not None and len(distinct) == 1 and evidence.rows > 1
     for other in found:
-        if is_constant and len(best.columns) == 1 and _is_relative(other):
+        differs = other.columns[-1] != best.columns[0]
+        if is_constant and differs and len(best.columns) == 1 and _is_relative(other):
             raise Misconfigured(
-                f"{best.columns[0]} is the same in all rows, but {other.columns[0]} changes; name "
+                f"{best.columns[0]} is the same in all rows, but {other.columns[-1]} changes; name "
                 "the time with --time-column, and what it counts from with --start"
             )
 

@@ -72,6 +72,8 @@ def start_ms(options: Options) -> int:
                 f"--start {text!r} is not a time; write it like 2025-10-05T14:22:00Z"
             ) from None
         return number
+    if clock.zone and options.timezone is None:
+        raise Misconfigured(f"--start {text!r}: {clock.zone} is not certain; add --timezone")
     if clock.offset_min is not None:
         return clock.local_ms - clock.offset_min * 60_000
     return zones.to_utc(zones.named(options.timezone))(clock.local_ms)

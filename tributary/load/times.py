@@ -11,7 +11,12 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from tributary.load.vocabulary import ABBREVIATIONS_MIN, MONTH_NAMES
+from tributary.load.vocabulary import (
+    ABBREVIATIONS_MIN,
+    MONTH_NAMES,
+    SHARED_ZONES,
+    WINTER_ZONES,
+)
 
 DAY_MS = 86_400_000
 ORDERS = ("dmy", "mdy", "ymd")
@@ -25,10 +30,10 @@ _CELL_MAX = 80
 _DATE = re.compile(
     r"(?P<year>\d{4})-?W(?P<week>\d{2})(?:-?(?P<weekday>[1-7]))?"
     r"|(?P<oyear>\d{4})-(?P<ordinal>\d{3})(?!\d)"
-    r"|(?P<y>\d{4})(?P<s>[-/.年])(?P<m>\d{1,2})[-/.月](?P<d>\d{1,2})日?"
+    r"|(?P<y>\d{4})(?P<s>[-/年]|\.\s?)(?P<m>\d{1,2})(?:[-/月]|\.\s?)(?P<d>\d{1,2})(?:日|\.(?!\d))?"
     r"|(?P<cy>(?:19|20)\d\d)(?P<cm>\d{2})(?P<cd>\d{2})(?=$|[T _-]|\d{2})"
     r"|(?P<a>\d{1,2})(?P<sep>[-/]|\.\s?)(?P<b>\d{1,2})(?P=sep)(?P<c>\d{4}|\d{2})(?!\d)"
-    r"|(?P<nd>\d{1,2})(?:st|nd|rd|th)?\.?[-/ ]{0,2}(?P<nm>[^\W\d_]{3,10})\.?[-/, ]{1,2}"
+    r"|(?P<nd>\d{1,2})(?:st|nd|rd|th)?\.?(?:[-/ ]{0,2}| de )(?P<nm>[^\W\d_]{3,10})\.?(?:[-/, ]{1,2}| del? )"
     r"(?P<ny>\d{4}|\d{2})(?!\d)"
     r"|(?P<mm>[^\W\d_]{3,10})\.?[- ]{1,2}(?P<md>\d{1,2})(?:st|nd|rd|th)?(?:, ?|[- ])(?P<my>\d{4})"
 )
@@ -37,18 +42,22 @@ _ASCTIME = re.compile(
     r"(?P<month>[^\W\d_]{3,10})\s+(?P<day>\d{1,2})\s+(?P<clock>\d{1,2}:\d\d:\d\d(?:[.,]\d+)?)"
     r"(?P<zone>\s+\S+)?\s+(?P<year>\d{4})"
 )
-_ZONE = r"(?:\s?(?P<z>(?:UTC|GMT)?\s?[+-]\d{1,2}(?::?\d{2})?|[A-Za-z]{1,4}))?(?:\s?\[[\w/+-]+\])?"
+_ZONE = r"(?:\s?(?P<z>(?:UTC|GMT)?\s?[+-]\d{1,2}(?::?\d{2})?|[A-Za-z]{1,4}))?(?:\s?\[[\w/+-]+\]|\s\([\w ]+\))?"
 _CLOCK = (
-    r"(?P<H>\d{1,2})[:.h](?P<M>\d{2})(?:[:.](?P<S>\d{2})(?:[.,:](?P<f>\d{1,9}))?)?(?:\s?Uhr)?"
+    r"(?P<H>\d{1,2})(?:(?P<dot>\.)|[:h])(?P<M>\d{2})"
+    r"(?:(?(dot)\.|:)(?P<S>\d{2})(?:[.,:](?P<f>\d{1,9}))?)?(?:\s?Uhr)?"
     r"(?:\s?(?P<ap>[AaPp])\.?\s?[Mm]\.?)?"
 )
+_DASHED = r"(?P<dH>\d\d)-(?P<dM>\d\d)-(?P<dS>\d\d)(?:[.,-](?P<df>\d{1,9}))?"
 _COMPACT = r"(?P<cH>\d{2})(?:(?P<cM>\d{2})(?:(?P<cS>\d{2})(?:[.,]?(?P<cf>\d{1,9}))?)?)?"
 _TAIL = re.compile(
-    rf"(?:(?:\s*[T,_ -]\s*|\s+(?:um|at|à|@)\s+){_CLOCK}|[T _-]?{_COMPACT})?{_ZONE}\s*",
+    rf"(?:(?:\s*[T,_ :-]\s*|\s+(?:um|at|à|@|a las)\s+){_CLOCK}|[T _-]{_DASHED}|[T _-]?{_COMPACT})?"
+    rf"{_ZONE}\s*",
     re.IGNORECASE,
 )
 _CLOCK_MARK = re.compile(r":|\dh\d")  # dots alone are decimal marks
 _CLOCK_ONLY = re.compile(rf"{_CLOCK}{_ZONE}", re.IGNORECASE)
+_MINUTES = re.compile(r"(\d{1,3}):([0-5]\d)[.,](\d{1,6})")  # 59:59.5: a fraction is of seconds
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 _TRIPLE = re.compile(
     r"(?m)^(?:[^\W\d_]{2,10}\.?,?\s+)?(\d{1,2})([-/]|\.\s?)(\d{1,2})\2(\d{4}|\d\d)(?!\d)"
@@ -56,10 +65,14 @@ _TRIPLE = re.compile(
 
 
 class Clock(NamedTuple):
-    """A time: milliseconds since 1970 on its own clock, and its offset from UTC if stated."""
+    """A time: milliseconds since 1970 on its own clock, and its offset from UTC if stated.
+
+    `zone` is an abbreviation that does not determine the offset.
+    """
 
     local_ms: int
     offset_min: int | None = None
+    zone: str = ""
 
 
 class Kind(NamedTuple):
@@ -93,7 +106,10 @@ def parse(text: str, order: str = "dmy") -> Clock:
     tail = _TAIL.fullmatch(pass_on, match.end())
     if tail is None:
         raise ValueError(f"{text!r:.60} is not a time in a known notation")
-    return Clock(_day_ms(match[0], order) + _clock_ms(tail), _offset_min(tail["z"]))
+    local_ms, zone = _day_ms(match[0], order) + _clock_ms(tail), (tail["z"] or "").lower()
+    if zone in SHARED_ZONES or (zone in WINTER_ZONES and _is_summer(local_ms)):
+        return Clock(local_ms, None, tail["z"])
+    return Clock(local_ms, _offset_min(tail["z"]))
 
 
 def parse_clock(text: str) -> Clock:
@@ -102,7 +118,10 @@ def parse_clock(text: str) -> Clock:
     Raises:
         ValueError: it is not a time of day.
     """
-    match = _CLOCK_ONLY.fullmatch(text.strip()) if len(text) <= _CELL_MAX else None
+    stripped = text.strip()[:_CELL_MAX]
+    if match := _MINUTES.fullmatch(stripped):
+        return Clock(int(match[1]) * 60_000 + int(match[2]) * 1000 + int((match[3] + "000")[:3]))
+    match = _CLOCK_ONLY.fullmatch(stripped)
     if match is None:
         raise ValueError(f"{text!r:.60} is not a time of day")
     return Clock(_clock_ms(match), _offset_min(match["z"]))
@@ -160,6 +179,11 @@ def offset_min(text: str) -> int | None:
         ValueError: it is an unknown abbreviation.
     """
     return _offset_min(text.strip() or None)
+
+
+def _is_summer(local_ms: int) -> bool:
+    """Whether summer time applies in Europe, when many clocks still state the name of winter."""
+    return 4 <= (_EPOCH + local_ms * _MS).month <= 10
 
 
 def _from_iso(text: str) -> Clock:
@@ -242,7 +266,8 @@ def _clock_ms(match: re.Match[str]) -> int:
     g = match.groupdict()
     hour, minute, second, fraction = (g["H"], g["M"], g["S"], g["f"])
     if hour is None:
-        hour, minute, second, fraction = (g.get("cH"), g.get("cM"), g.get("cS"), g.get("cf"))
+        kind = "d" if g.get("dH") else "c"
+        hour, minute, second, fraction = (g.get(kind + part) for part in ("H", "M", "S", "f"))
     if hour is None:
         return 0
     h, m, s = int(hour), int(minute or 0), int(second or 0)

@@ -47,12 +47,12 @@ DEVICE = re.compile(
     r"|identifier|bezeichnung|kennung|nom|nombre|nome|navn|namn|naam)"
 )
 TIMES = _ranked("""
-    recorded_at timestamp time datetime date_time time_stamp ts measured_at measurement_time
+    recorded_at timestamp timestamps time datetime date_time time_stamp ts measured_at measurement_time
     date zeitstempel zeitpunkt datum_zeit datum_uhrzeit datumzeit datum zeit uhrzeit messzeit
     messzeitpunkt horodatage date_heure heure fecha_hora fecha hora data_ora data_hora ora
     datumtijd tijdstip tijd tidpunkt tidspunkt tid dato czas epoch unix_time unixtime unix
     epoch_time time_ms time_s utc utc_time time_utc timestamp_utc date_utc datetime_utc
-    local_time gps_time gpstime device_time sample_time log_time logged_at observed_at event_time
+    local_time device_time gps_time gpstime sample_time log_time logged_at observed_at event_time
     noted_at noted_date taken_at created_at createdat created sent_at received_at last_changed
     last_updated updated_at seconds millis milliseconds seconds_elapsed elapsed_time elapsed
     time_elapsed
@@ -63,15 +63,15 @@ TIME = re.compile(
     r"|(?:gps|device|local|server|log|logger|sample|sensor|record|recording|measure|measurement"
     r"|event|system|utc|gmt|unix|epoch|phone|reading|data|obs|observation|creation|local|start)"
     r"_(?:time|date)(?:_(?:utc|gmt|local|ms|s|us|ns|sec|iso|unix|millis))?"
-    r"|(?:time|ts|date|epoch)_(?:utc|gmt|local|ms|s|us|ns|sec|secs|seconds|millis|iso|unix)"
+    r"|(?:[a-z0-9]+_)+ts|(?:time|ts|date|epoch)_(?:utc|gmt|local|ms|s|us|ns|sec|secs|seconds|millis|iso|unix)"
     r"|[a-z]+ed_(?:at|on|date)"
 )
 ZONES = _ranked("timezone time_zone tz zeitzone utc_offset tz_offset gmt_offset recording_timezone")
-YEARS = _ranked("year jahr yyyy yr annee ano anno jaar rok ar")
-MONTHS = _ranked("month monat mois mes mese maand mon mo miesiac maned manad")
+YEARS = _ranked("year jahr yyyy yr yy annee ano anno jaar rok ar")
+MONTHS = _ranked("month monat mois mes mese maand mon mo mm miesiac maned manad")
 DAYS = _ranked("day tag jour dia giorno dag day_of_month dzien dd")
 HOURS = _ranked("hour stunde heure hora ora uur hr hh std timme time_hour")
-MINUTES = _ranked("minute minuten minuto minuut min mins")
+MINUTES = _ranked("minute minuten minuto minuut min mins mm mn")
 SECONDS = _ranked("second sekunde seconde segundo secondo sec secs")
 
 QUANTITIES = _ranked("""
@@ -154,9 +154,14 @@ for _number, _names in enumerate((
     MONTH_NAMES.update(dict.fromkeys(_names.split(), _number))
 ABBREVIATIONS_MIN = {
     "z": 0, "utc": 0, "gmt": 0, "wet": 0, "west": 60, "cet": 60, "mez": 60, "cest": 120,
-    "mesz": 120, "eet": 120, "eest": 180, "msk": 180, "edt": -240, "est": -300, "cdt": -300,
-    "mdt": -360, "pdt": -420, "pst": -480,
+    "mesz": 120, "eet": 120, "eest": 180, "msk": 180, "mdt": -360, "pdt": -420,
 }  # fmt: skip
+# Abbreviations that are also written during summer time, and those of several zones.
+WINTER_ZONES = _words("wet cet mez eet")
+SHARED_ZONES = _words("""
+    est edt cst cdt mst pst akst akdt hst ast adt nst ist bst aest aedt acst acdt awst jst kst sgt
+    hkt pht wib nzst nzdt sast brt art clt cat wat eat gst pkt
+""")
 # Words in the names of quantities, so that a column of them names metrics, not devices.
 QUANTITY_WORDS = re.compile(
     r"temp|humid|feucht|press|druck|speed|geschwindigkeit|rpm|drehzahl|volt|spannung|current|strom"
@@ -164,4 +169,21 @@ QUANTITY_WORDS = re.compile(
     r"|fuel|torque|load|last|flow|durchfluss|weight|gewicht|noise|radiation|voc|rssi|snr|altitude"
     r"|lat|lon|accel|gyro|distance|throttle|frequen|vibration|moist|soil|uv|ph$|weather|heart|maf"
 )
+# A name of such words, one of the first set among them, is that of a quantity, not of a device.
+QUANTITIES_ALONE = _words("""
+    temperature temperatur temperatura temp tmp humidity humidite humedad umidita vochtigheid hum
+    rh luftfeuchte luftfeuchtigkeit feuchte feuchtigkeit pressure druck luftdruck pression presion
+    pressione druk press co2 voc tvoc iaq pm pm1 pm2 pm25 pm10 no2 o3 so2 nh3 speed geschwindigkeit
+    vitesse velocidad velocita snelheid rpm drehzahl voltage volt spannung tension tensione
+    spanning current strom courant corriente corrente stroom power leistung puissance potencia
+    potenza vermogen energy energie energia illuminance lux light licht helligkeit luminosity rain
+    regen niederschlag pluie lluvia windspeed wind battery batterie bateria level torque flow
+    durchfluss debit weight gewicht poids noise rssi snr altitude latitude longitude lat lon
+    acceleration frequency frequenz taupunkt dewpoint radiation moisture conductivity ph turbidity
+    vibration battery_voltage co throttle
+""")
+QUANTITY_PARTS = _words("""
+    air relative absolute engine oil coolant fuel dew point solar uv index soil relativ relative
+    ambient mean avg min max 1 2 5 10 0 gust direction water wasser luft motor
+""")
 STRONG_QUANTITIES = 20  # names ranked below are only used for quantities

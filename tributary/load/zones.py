@@ -6,6 +6,7 @@ that does not exist when it begins, the clock is taken as not yet set forward.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -81,11 +82,36 @@ def choose(time: Time, evidence: Evidence, options: Options) -> Zone:
         raise Misconfigured(
             f"{last.name}: some times state a zone and others do not; give theirs with --timezone"
         )
+    _refuse_abbreviations(columns)
     for column in columns:
         if (text := names.offset_text(column.name)) is not None:
             zone = Zone(f"UTC{text if text != '+0' else ''}", None, times.offset_min(text) or 0)
             return zone._replace(note=f"in the name of {column.name}")
+        if (text := names.zone_text(column.name)) is not None:
+            with contextlib.suppress(Misconfigured):  # `Date/Time`
+                return named(text)._replace(note=f"in the name of {column.name}")
     return _beside(time, evidence) or Zone(note="the times state no zone (--timezone)")
+
+
+def _refuse_abbreviations(columns: list[Column]) -> None:
+    """Refuse zones in cells or names of columns whose offset depends on the place."""
+    for column in columns:
+        found = {clock.zone for clock in map(_clock, column.cells()) if clock} - {""}
+        text = names.zone_text(column.name) or next(iter(found), "")
+        if text and "/" not in text and text.upper() not in ("UTC", "GMT", "Z"):
+            raise Misconfigured(
+                f"{column.name}: {text} is not the same offset in all places and seasons; give the "
+                "zone with --timezone"
+            )
+
+
+def _clock(cell: str) -> times.Clock | None:
+    for order in times.ORDERS:
+        try:
+            return times.parse(cell, order)
+        except ValueError:
+            continue
+    return None
 
 
 def _beside(time: Time, evidence: Evidence) -> Zone | None:
