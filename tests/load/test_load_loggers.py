@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.datasets import readings, surveyed
+from support.datasets import CATALOGUE, readings, surveyed
 
 from tributary.errors import Misconfigured
+from tributary.load import Options, survey_all
 from tributary.model.reading import rfc3339
 
 T = "2025-11-25T15:22:0"
@@ -45,6 +47,9 @@ def two(times: tuple[str, str], column: str = "time") -> str:
         (f'time,v,w\n{T}1,"1,234.5","12,345"\n', {}, "2025-11-25T15:22:01.000Z", {"v": 1234.5, "w": 12345.0}),
         (f"time;lat\n{T}1;52,123\n", {}, "2025-11-25T15:22:01.000Z", {"lat": 52.123}),
         (f'{{"time":"{T}1","v":NaN,"w":1}}\n', {}, "2025-11-25T15:22:01.000Z", {"w": 1.0}),
+        ("date,hour,minute,second,v\n2025-11-25,15,22,1,1\n2025-11-25,15,22,2,2\n", {}, "2025-11-25T15:22:01.000Z", {"v": 1.0}),
+        ("year,month,day,hour,minute,second,v\n2025,11,25,15,22,1.5,1\n", {}, "2025-11-25T15:22:01.500Z", {"v": 1.0}),
+        (f"time,pressure hPa,Vehicle speed mph\n{T}1,1013,60\n", {}, "2025-11-25T15:22:01.000Z", {"pressure": 1013.0, "speed": 96.56064}),
         ("start_ts,v\n1764084121.0,1\n1764084122.0,2\n", {}, "2025-11-25T15:22:01.000Z", {"v": 1.0}),
         (two(("25 de noviembre de 2025 15:22", "26 de diciembre de 2025 15:22")), {}, "2025-11-25T15:22:00.000Z", {}),
         (two(("25/Nov/2025:15:22:01 +0100", "25/Nov/2025:15:22:02 +0100")), {}, "2025-11-25T14:22:01.000Z", {}),
@@ -81,6 +86,11 @@ def test_the_first_reading(data: str, options: dict[str, Any], at: str, expected
         (f"time,v\n{T}1,21.5\n{T}2,65535\n", "--missing 65535"),
         (f"time,v\n{T}1,21.5\n{T}2,-127\n", "--missing -127"),
         (f"time,v,w\n{T}1,1,-999\n{T}2,2,-999\n", "--missing -999"),
+        (f"time,metric,value\n{T}1,v,21.5\n{T}2,v,-999\n", "--missing -999"),
+        (f"time,lat,N/S\n{T}1,33.5,S\n{T}2,33.6,S\n", "--map 'lat='"),
+        (f"time,latitude\n{T}1,33.5S\n{T}2,33.6S\n", "--map 'latitude='"),
+        (f"time,v\n{T}1,1\n{T}2,2\ntime,w\n{T}3,3\n" * 9, "split the file"),
+        (f"Time zone: UTC+02:00\n\ntime,v\n{T}1,1\n{T}2,2\n", "--timezone"),
         (f"time,temperature\n{T}1,295.1\n{T}2,295.2\n", "--map 'temperature=temperature'"),
         (f"time,temperature\n{T}1,21.5\n{T}2,Err\n{T}2,OL\n", "--missing 'Err'"),
     ],
@@ -89,3 +99,16 @@ def test_a_doubt_names_the_option(data: str, remedy: str):
     with pytest.raises(Misconfigured) as error:
         surveyed(data.encode())
     assert remedy in str(error.value)
+
+
+def test_files_without_numbers_are_left_out_and_all_doubts_are_listed(tmp_path: Path):
+    for name, data in (("a", f"time,v\n{T}1,1\n"), ("b", ""), ("c", "hello world\nnot numbers\n")):
+        (tmp_path / f"{name}.csv").write_text(data)
+    sources, left_out = survey_all([tmp_path], Options(device="x"), CATALOGUE)
+    assert ([source.name for source in sources], len(left_out)) == (["a.csv"], 2)
+    for name in ("d", "e"):
+        (tmp_path / f"{name}.csv").write_text("t [s],v\n0,1\n1,2\n")
+    with pytest.raises(Misconfigured) as error:
+        survey_all([tmp_path], Options(device="x"), CATALOGUE)
+    assert str(error.value).count("--start") == 2
+    assert "pass the other files only" in str(error.value)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tributary.errors import Misconfigured
 from tributary.load import names, preamble, table, time_cells, times
-from tributary.load.plan import Options
+from tributary.load.plan import NoMetrics, Options
 from tributary.load.preamble import DELIMITERS, is_value
 from tributary.load.table import BLANKS, Form
 
@@ -34,7 +34,7 @@ def form_of(head: Sequence[bytes], options: Options) -> Form:
     lines = list(table.texts(head))
     first = next((line.strip() for line in lines[options.skip_lines :] if line.strip()), "")
     if not first:
-        raise Misconfigured("the file is empty; it needs a line of column names and rows below")
+        raise NoMetrics("the file is empty; it needs a line of column names and rows below")
     if first.startswith("{"):
         return Form("NDJSON")
     if first.startswith("["):
@@ -135,7 +135,8 @@ def _with_header(
     if len(columns) > table.COLUMNS_MAX:
         raise Misconfigured(f"more than {table.COLUMNS_MAX} columns; split the file")
     header = tuple(rows[at].cells)
-    return Form("CSV", delimiter, columns, first_line, header, tuple(units), options.comment)
+    zone = preamble.zone(lines[: rows[at - 1].after] if at else lines[:start])
+    return Form("CSV", delimiter, columns, first_line, header, tuple(units), options.comment, zone)
 
 
 def _width(rows: list[_Row]) -> int:

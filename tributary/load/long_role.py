@@ -67,6 +67,7 @@ def read(
         raise Misconfigured(
             f"{quantity} has more than {DISTINCT_MAX} different names; choose --metric-column"
         )
+    metric_role.refuse_sentinel(evidence.columns[value], options)
     seen = _units(found, evidence)
     counts = Counter(names.read(text).metric for text in cells.distinct)
     read_metrics: dict[str, Column] = {}

@@ -18,6 +18,7 @@ from tributary.model.catalogue import Catalogue
 _NUMERIC_MIN = 0.5
 _VALUE_MIN = 0.1  # of columns such as `state`, which also have words
 _KEEP = "--missing none keeps them"
+_SIGNS = frozenset("NSEW")
 _FAR = 5  # numbers that may stand for missing ones are at least this many times all others
 
 
@@ -80,6 +81,8 @@ def columns(  # noqa: PLR0913, PLR0917 (what a plan is made of)
     marks: Marks,
 ) -> tuple[Column, ...]:
     """The plans of these columns."""
+    wanted = list(wanted)
+    _refuse_hemispheres(wanted, evidence, options)
     written = dict(zip(form.columns, form.units, strict=False))
     found = {
         name: _column(evidence.columns[name], form, options, marks, written.get(name, ""))
@@ -109,7 +112,7 @@ def _column(cells: Cells, form: Form, options: Options, marks: Marks, unit: str)
         _refuse_words(cells)
     if why:
         return Column(cells.name, left_out=why)
-    _refuse_sentinel(cells, options)
+    refuse_sentinel(cells, options)
     unit = _unit_of_cells(cells) or named.unit or unit.strip("()[]{} ")
     is_value = names.rank(cells.name, vocabulary.VALUES) is not None
     is_boolean = cells.share(is_boolean_cell) >= (0.0 if is_value else _NUMERIC_MIN)
@@ -175,6 +178,32 @@ def _refuse_words(cells: Cells) -> None:
         )
 
 
+def _refuse_hemispheres(wanted: list[str], evidence: Evidence, options: Options) -> None:
+    """Refuse degrees whose sign is a letter, south or west, in the cell or in another column."""
+    cells = evidence.columns
+    letters = [c.name for c in cells.values() if c.distinct and _is_hemisphere(c.distinct)]
+    for name in wanted:
+        bare, degrees = names.bare(name), cells[name]
+        is_position = bare in vocabulary.DEGREES or bare.startswith(("latitude", "longitude"))
+        own = _unit_of_cells(degrees)
+        if (
+            is_position
+            and name not in options.names
+            and degrees.filled
+            and (letters or own in _SIGNS)
+        ):
+            where = f"the letter {own}" if own in _SIGNS else f"the column {letters[0]}"
+            raise Misconfigured(
+                f"{name}: the hemisphere is in {where}, so its sign is not certain; write signed "
+                f"degrees, or leave the column out with --map '{name}='"
+            )
+
+
+def _is_hemisphere(distinct: dict[str, None]) -> bool:
+    words = {cell.upper() for cell in distinct}
+    return words in ({"S"}, {"W"}, {"N", "S"}, {"E", "W"})
+
+
 def _refuse_implausible(cells: Cells, metric: str, metrics: Catalogue) -> None:
     """Refuse numbers without a unit that are all implausible in that of the catalogue."""
     known = metrics[metric]
@@ -200,7 +229,7 @@ def _unit_of_cells(cells: Cells) -> str:
     return found.most_common(1)[0][0] if found else ""
 
 
-def _refuse_sentinel(cells: Cells, options: Options) -> None:
+def refuse_sentinel(cells: Cells, options: Options) -> None:
     """Refuse numbers that usually stand for missing ones, far from all others."""
     if options.missing:
         return

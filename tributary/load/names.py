@@ -11,7 +11,10 @@ from tributary.model import reading, units
 
 _BRACKETS = re.compile(r"\s*[(\[{]([^()\[\]{}]{0,40})[)\]}]\s*$")
 _AFTER_COMMA = re.compile(r"^(?P<base>[^,]+),\s*(?P<unit>[^,()]+?)\s*(?:\(.*\))?$")
-_LAST_WORD = re.compile(r"^(?P<base>.*?\S)[\s_/]+(?:in\s+)?(?P<unit>\S*[°%/²³µ]\S*)$")
+_LAST_WORD = re.compile(
+    r"^(?P<base>.*?\S)(?:[\s_/]+|\s+-\s+)(?:in\s+)?(?P<unit>\S*[°%/²³µ]\S*"
+    r"|(?<=\s)(?:hPa|kPa|mbar|psi|in ?Hg|mmHg|mph|kph|ppm|ppb|kWh|mV|mA|kW))$"
+)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _METRIC_LENGTH_MAX = 64
 _CODE_ENDINGS = ("code", "nummer", "kennung", "serial")

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from typing import NamedTuple
 
+from tributary.errors import Misconfigured
 from tributary.load.table import Form
 from tributary.model.reading import DEFAULT_DEVICE
 from tributary.model.units import SAME, Conversion
 
 OLDEST_MS = 946_684_800_000  # 2000-01-01T00:00:00Z
+
+
+class NoMetrics(Misconfigured):
+    """No column of a file becomes a metric; other files may still be loaded."""
 
 
 class Options(NamedTuple):
@@ -61,6 +66,7 @@ class Zone(NamedTuple):
     rules: tzinfo | None = None
     offset_min: int = 0
     note: str = ""
+    is_default: bool = False
 
 
 class Time(NamedTuple):

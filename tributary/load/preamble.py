@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 from tributary.load import names, numbers, table, times, vocabulary
 from tributary.load.plan import Options
@@ -10,6 +11,10 @@ from tributary.load.table import BLANKS
 
 DELIMITERS = ("\t", ";", "|", ",", BLANKS)
 _COMMENTS = ("#", "//", "%")
+_ZONE = re.compile(
+    r"\b(?:UTC|GMT)\s?[+-]\s?0?[1-9]|\b[A-Z][a-z]+/[A-Z][a-z]+_?[A-Za-z]*\b(?=\W*$)"
+    r"|(?i:time\s?zone|zeitzone|fuseau)\W+(?!UTC|GMT|Z\b)\w"
+)
 
 
 def beginning(lines: list[str], options: Options) -> tuple[int, str | None]:
@@ -26,6 +31,11 @@ def beginning(lines: list[str], options: Options) -> tuple[int, str | None]:
             break
         start += 1
     return start, delimiter
+
+
+def zone(above: list[str]) -> str:
+    """The first line above a table that states a zone other than UTC, or nothing."""
+    return next((line.strip()[:60] for line in above if _ZONE.search(line)), "")
 
 
 def _is_header_line(lines: list[str], at: int) -> bool:

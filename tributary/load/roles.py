@@ -7,14 +7,10 @@ from collections.abc import Iterable
 from tributary.errors import Misconfigured, did_you_mean
 from tributary.load import device_role, long_role, metric_role, names, time_role, unit_role
 from tributary.load.evidence import Evidence
-from tributary.load.plan import Options, Plan
+from tributary.load.plan import NoMetrics, Options, Plan, Time
 from tributary.load.table import Form
 from tributary.model import reading
 from tributary.model.catalogue import Catalogue
-
-
-class NoMetrics(Misconfigured):
-    """No column of a file becomes a metric; other files of an archive may still be loaded."""
 
 
 def plan(form: Form, evidence: Evidence, options: Options, stem: str, metrics: Catalogue) -> Plan:
@@ -30,20 +26,20 @@ def plan(form: Form, evidence: Evidence, options: Options, stem: str, metrics: C
     Raises:
         Misconfigured: something is doubtful; the message names the option that resolves it.
     """
-    if not evidence.rows:
-        raise NoMetrics("there are no rows below the line of column names")
+    _refuse_empty(evidence)
     long = long_role.columns(evidence, options, metrics)
     _check(evidence, options, is_long=long is not None)
     taken = {name for name in (long or ()) if name is not None}
-    mapped = set(options.names)
-    taken |= mapped
+    taken |= (mapped := set(options.names))
     device = device_role.choose(evidence, options, stem, taken)
     taken |= {device.column} if device.column else set()
     time = time_role.choose(evidence, options, taken)
     taken |= set(time.columns) if time else set()
-    if time and not long:
-        device_role.refuse_mixture(device, time, evidence, options)
-    others = [name for name in evidence.columns if name not in taken - mapped]
+    if time:
+        _refuse_zone(form, time)
+        if not long:
+            device_role.refuse_mixture(device, time, evidence, options)
+    others = [name for name in evidence.columns if name in mapped or name not in taken]
     marks = metric_role.Marks(evidence, form, options)
     if long is not None:
         table = long_role.read(long, evidence, options, metrics, marks)
@@ -52,11 +48,25 @@ def plan(form: Form, evidence: Evidence, options: Options, stem: str, metrics: C
         found = Plan(form, device, time, (value._replace(metric=value.name), *columns), table)
     else:
         columns = metric_role.columns(others, form, evidence, options, metrics, marks)
-        found = Plan(form, device, time, columns)
-        found = unit_role.with_unit_column(found, evidence, options, metrics)
+        bare = Plan(form, device, time, columns)
+        found = unit_role.with_unit_column(bare, evidence, options, metrics)
     if not found.metrics:
         raise NoMetrics(_nothing(found))
     return found._replace(missing=long_role.missing(options), oldest_ms=options.oldest_ms)
+
+
+def _refuse_empty(evidence: Evidence) -> None:
+    if not evidence.rows:
+        raise NoMetrics("there are no rows below the line of column names")
+    if not any(c.share(metric_role.is_measurement) for c in evidence.columns.values()):
+        raise NoMetrics("no column becomes a metric: none of its cells is a number")
+
+
+def _refuse_zone(form: Form, time: Time) -> None:
+    if form.zone and time.zone.is_default:
+        raise Misconfigured(
+            f"the times state no zone, but the line {form.zone!r} above them does; give --timezone"
+        )
 
 
 def _nothing(plan: Plan) -> str:

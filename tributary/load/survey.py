@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 from tributary.errors import Misconfigured
 from tributary.load import content as contents
-from tributary.load import layout, long_role, roles, table, time_reader, time_role, times
+from tributary.load import layout, long_role, names, roles, table, time_reader, time_role, times
 from tributary.load.content import Content
 from tributary.load.evidence import Evidence
-from tributary.load.plan import Options, Plan
-from tributary.load.roles import NoMetrics
+from tributary.load.plan import NoMetrics, Options, Plan
 from tributary.load.row import Reader, Row
 from tributary.load.table import Lines
 from tributary.model import reading
 from tributary.model.catalogue import Catalogue
 
 _HALF_DAY_MS = 43_200_000
+_DOUBTS_SHOWN = 5  # of several files
 
 
 class Span(NamedTuple):
@@ -56,6 +56,7 @@ def survey_all(
     found, left_out = contents.expand(paths)
     sources = []
     notes = [f"{name}: not CSV, NDJSON or Parquet" for name in left_out]
+    doubts = []
     for content in found:
         try:
             sources.append(survey(content, options, metrics))
@@ -63,10 +64,26 @@ def survey_all(
             if len(found) == 1:
                 raise Misconfigured(f"{content.path}: {error}") from None
             notes.append(f"{content.name}: {error}")
+        except Misconfigured as error:
+            doubts.append(str(error))
+    if doubts:
+        raise Misconfigured(_listed(doubts, len(found)))
     if not sources:
         raise Misconfigured("; ".join(notes))
     _refuse_merging(sources)
     return sources, notes
+
+
+def _listed(doubts: list[str], count: int) -> str:
+    """The doubts about files as one message."""
+    if count == 1:
+        return doubts[0]
+    more = f"\n  and {len(doubts) - _DOUBTS_SHOWN} more" if len(doubts) > _DOUBTS_SHOWN else ""
+    shown = "\n  ".join(doubts[:_DOUBTS_SHOWN])
+    return (
+        f"{len(doubts)} of {count} files cannot be read with certainty, so nothing is loaded:\n  {shown}{more}\n"
+        "give these options, or pass the other files only"
+    )
 
 
 def survey(content: Content, options: Options, metrics: Catalogue) -> Source:
@@ -121,6 +138,7 @@ def _span(content: Content, plan: Plan, now_ms: int) -> Span:
     if plan.time is None:
         return Span()
     read = time_reader.compiled(plan.time, plan.form.columns)
+    at = [plan.form.columns.index(name) for name in plan.time.columns]
     unreadable = empty = too_old = good = 0
     first, last, before = 1 << 62, -1, -1
     reason = ""
@@ -133,6 +151,7 @@ def _span(content: Content, plan: Plan, now_ms: int) -> Span:
             empty += 1
             continue
         except ValueError as error:
+            _refuse_header(record, at)
             unreadable += 1
             reason = reason or f"line {record.line}: {error}"
             continue
@@ -149,6 +168,13 @@ def _span(content: Content, plan: Plan, now_ms: int) -> Span:
     found = Span(first if good else None, last if good else None, unreadable, too_old)
     _refuse_unreadable(found, good, reason, plan, now_ms)
     return found._replace(unreadable=unreadable + empty)
+
+
+def _refuse_header(record: table.Record, at: list[int]) -> None:
+    if any(
+        names.time_rank(cell) is not None for n in at for cell in (record.cells or [])[n : n + 1]
+    ):
+        raise Misconfigured(time_role.SEVERAL_TABLES.format(f"line {record.line}")) from None
 
 
 def _refuse_unreadable(span: Span, good: int, reason: str, plan: Plan, now_ms: int) -> None:

@@ -29,7 +29,7 @@ class Form(NamedTuple):
     """The format of records.
 
     `first_line` lines are above the rows. `header` is the row of names as written, `units` that
-    of units below it. The delimiter " " stands for any number of blanks; NDJSON has none.
+    of units below it, `zone` a line above that states a zone. The delimiter " " stands for any number of blanks; NDJSON has none.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Form(NamedTuple):
     header: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     comment: str = ""
+    zone: str = ""
 
 
 class Record(NamedTuple):

@@ -89,7 +89,13 @@ def is_half_day(cell: str) -> bool:
 
 def is_hour(cell: str) -> bool:
     """Whether a cell is an hour, 0 to 24."""
-    return cell.isdecimal() and int(cell[:3]) <= 24
+    return is_part(cell) and float(cell) <= 24 and float(cell).is_integer()
+
+
+def is_part(cell: str) -> bool:
+    """Whether a cell may be a year, month, day, hour, minute or second: `7`, `07.0`, `7.25`."""
+    whole, mark, fraction = cell.partition(".")
+    return whole.isdecimal() and whole.isascii() and (not mark or fraction.isdecimal())
 
 
 def value(cell: str) -> float | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from tributary.load import numbers, time_cells, times, zones
 from tributary.load.plan import Time
@@ -13,6 +15,8 @@ _EXCEL_DAY_0_MS = -25_569 * times.DAY_MS  # 1899-12-30
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (times of a clock have no zone)
 _YEAR_0 = datetime(1900, 1, 1)  # noqa: DTZ001 (what strptime takes for the date of a clock)
 _MS = timedelta(milliseconds=1)
+
+_PARTS = re.compile(r"\d{1,2}(?:\.0+)?(?: \d{1,2}(?:\.\d+)?)*")
 
 Row = Sequence[str]
 
@@ -81,7 +85,9 @@ def _of_text(time: Time) -> Callable[[str], int]:
         )
     if time.kind == "pattern":
         return lambda text: _by_patterns(text.strip(), time, to_utc)
-    parse = times.parse if len(time.columns) < 2 or time.kind == "parts" else _date_and_clock
+    parse = times.parse
+    if len(time.columns) > 1 and time.kind == "text":
+        parse = partial(_date_and_clock, count=len(time.columns))
 
     def read(text: str) -> int:
         local_ms, offset_min, _ = parse(text, order)
@@ -90,25 +96,40 @@ def _of_text(time: Time) -> Callable[[str], int]:
     return read
 
 
-def _date_and_clock(text: str, order: str) -> times.Clock:
-    """A date and a clock in two cells; the clock may be an hour or digits only."""
-    date, _, clock = text.strip().rpartition(" ")
-    if clock.isdecimal() and len(clock) in (1, 2):
-        return times.parse(f"{date} {int(clock):02d}:00", order)
-    if numbers.is_missing(clock):
+def _date_and_clock(text: str, order: str, count: int) -> times.Clock:
+    """A date and a clock in `count` cells; a clock may be an hour, or an hour, minute and second."""
+    date, *clock = text.strip().rsplit(" ", count - 1)
+    if _PARTS.fullmatch(" ".join(clock)):
+        return times.parse(f"{date} {_clock(clock)}", order)
+    if numbers.is_missing(text.strip().rpartition(" ")[2]):
         raise ValueError(f"{text!r:.60} has no time of day")
     return times.parse(text, order)
 
 
 def _joined(parts: Sequence[str]) -> str:
     """Year, month, day, hour, minute and second as one text."""
-    found = [int(part) for part in parts]
-    year, month, day = found[:3]
-    if not 0 <= year < 10_000 or min(found) < 0:
+    year, month, day = (_whole(part) for part in parts[:3])
+    if not 0 <= year < 10_000:
         raise ValueError(f"{'-'.join(parts)!r:.60} is not a date")
-    clock = [*found[3:], 0, 0, 0][:3]
     whole = f"{year + 2000 if year < 100 else year:04d}-{month:02d}-{day:02d}"
-    return f"{whole} {':'.join(f'{part:02d}' for part in clock)}"
+    return f"{whole} {_clock(parts[3:])}"
+
+
+def _clock(parts: Sequence[str]) -> str:
+    """Hour, minute and second, or the first of them, as one text."""
+    hour, minute, second = [*parts, "0", "0", "0"][:3]
+    seconds = float(second)
+    if not 0 <= seconds < 61:
+        raise ValueError(f"{second!r:.40} is not a second")
+    return f"{_whole(hour):02d}:{_whole(minute):02d}:{seconds:06.3f}"
+
+
+def _whole(part: str) -> int:
+    """A part of a date as an integer."""
+    value = float(part)
+    if not value.is_integer() or value < 0:
+        raise ValueError(f"{part!r:.40} is not a whole number")
+    return int(value)
 
 
 def _epoch_ms(text: str) -> int:

@@ -13,7 +13,9 @@ from tributary.load.evidence import Column, Evidence
 from tributary.load.plan import Options, Time
 
 READABLE_MIN = 0.9
+_CLOCK = (vocabulary.HOURS, vocabulary.MINUTES, vocabulary.SECONDS)
 _LATEST_MS = 4_200_000_000_000  # 2103; greater numbers are not times
+SEVERAL_TABLES = "{} is another line of column names; split the file into one table each"
 _UNNAMED = 1000  # the rank of a column that only its cells show to be the time
 _STRONG = 20  # ranks below are names that mean nothing else
 
@@ -90,7 +92,7 @@ def _candidates(columns: list[Column], options: Options) -> list[Candidate]:
         each = Candidate((column.name,), kind, _UNNAMED if rank is None else rank, column.filled)
         is_date_only = kind == "text" and column.share(time_cells.has_clock) < 0.5
         (dates if is_date_only else clocks if kind == "clock" else found).append(each)
-    hours = [c for c in columns if names.rank(c.name, vocabulary.HOURS) is not None and c.filled]
+    parts = _series(columns, _CLOCK)
     dotted = [
         Candidate((c.name,), "clock", 0, c.filled)
         for c in columns
@@ -102,8 +104,8 @@ def _candidates(columns: list[Column], options: Options) -> list[Candidate]:
             both = (*date.columns, *clock.columns)
             found.append(Candidate(both, "text", min(date.rank, clock.rank), date.filled))
             return found
-    if dates and hours and hours[0].share(time_cells.is_hour) == 1.0:
-        both = (*dates[0].columns, hours[0].name)
+    if dates and parts and parts[0].share(time_cells.is_hour) == 1.0:
+        both = (*dates[0].columns, *(part.name for part in parts))
         return [*found, Candidate(both, "text", dates[0].rank, dates[0].filled)]
     if any(not _is_relative(candidate) for candidate in (*found, *dates)):
         found = [c for c in found if c.rank < _UNNAMED or not _is_relative(c)]
@@ -113,24 +115,27 @@ def _candidates(columns: list[Column], options: Options) -> list[Candidate]:
 
 def _parts(columns: list[Column]) -> list[Candidate]:
     """The columns year, month, day, and hour, minute, second if there are such."""
-    found = []
-    for vocabulary_ in (
-        vocabulary.YEARS, vocabulary.MONTHS, vocabulary.DAYS,
-        vocabulary.HOURS, vocabulary.MINUTES, vocabulary.SECONDS,
-    ):  # fmt: skip
-        ranked = [
-            (rank, column)
-            for column in columns
-            if column not in found
-            and (rank := names.rank(column.name, vocabulary_)) is not None
-            and column.share(str.isdigit) > READABLE_MIN
-        ]
-        if not ranked:
-            break
-        found.append(min(ranked, key=lambda pair: pair[0])[1])
+    found = _series(columns, (vocabulary.YEARS, vocabulary.MONTHS, vocabulary.DAYS, *_CLOCK))
     if len(found) < 3:
         return []
     return [Candidate(tuple(c.name for c in found), "parts", 0, found[0].filled)]
+
+
+def _series(columns: list[Column], vocabularies: tuple[dict[str, int], ...]) -> list[Column]:
+    """A column of numbers for each of these vocabularies, until there is none."""
+    found: list[Column] = []
+    for words in vocabularies:
+        ranked = [
+            (rank, n)
+            for n, column in enumerate(columns)
+            if column not in found
+            and (rank := names.rank(column.name, words)) is not None
+            and column.share(time_cells.is_part) > READABLE_MIN
+        ]
+        if not ranked:
+            break
+        found.append(columns[min(ranked)[1]])
+    return found
 
 
 def _kind(
@@ -258,6 +263,8 @@ def _refuse_midnight(column: Column, evidence: Evidence) -> None:
 
 def _unreadable(column: Column) -> Misconfigured:
     cell = next((cell for cell in column.cells() if not time_cells.has_date(cell)), column.example)
+    if cell and names.time_rank(cell) is not None:
+        return Misconfigured(SEVERAL_TABLES.format(f"{column.name}: {cell!r}"))
     return Misconfigured(
         f"{column.name}: {cell!r:.60} is not a time in a known notation; give its notation with "
         f"--time-format (%d %m %Y %H %M %S), another column with --time-column, or {time_start.HINT}"

@@ -90,7 +90,9 @@ def choose(time: Time, evidence: Evidence, options: Options) -> Zone:
         if (text := names.zone_text(column.name)) is not None:
             with contextlib.suppress(Misconfigured):  # `Date/Time`
                 return named(text)._replace(note=f"in the name of {column.name}")
-    return _beside(time, evidence) or Zone(note="the times state no zone (--timezone)")
+    return _beside(time, evidence) or Zone(
+        note="the times state no zone (--timezone)", is_default=True
+    )
 
 
 def _refuse_abbreviations(columns: list[Column]) -> None:
