@@ -15,7 +15,7 @@ from faults import tree
 def test_leaves_no_orphan_after_a_kill_during_start_or_stop(tmp_path: Path):
     seed = random.SystemRandom().randrange(1 << 16)
     rng, port = random.Random(seed), tree.free_port()
-    for _ in range(6):  # `scripts/chaos tree` runs more
+    for _ in range(4):  # `scripts/chaos tree` runs more
         done = tree.run_round(port, tmp_path / "data", rng)
         assert not done.problems, (seed, done)
     assert not tree.starts_again(port, tmp_path / "data")
