@@ -18,6 +18,7 @@ import click
 from support.processes import ROOT, Deployment
 
 _ROUND_EXAMPLES = 250
+_PHASES = "examples,coverage,fuzzing,stateful"
 EXCLUDED = ("/api/v1/live",)
 _CASES = re.compile(r"([\d,]+) generated")
 _TESTS = ROOT / "tests"
@@ -31,7 +32,7 @@ class Outcome(NamedTuple):
     text: str
 
 
-def fuzz(url: str, examples: int, seed: int) -> Outcome:
+def fuzz(url: str, examples: int, seed: int, *, phases: str = _PHASES) -> Outcome:
     """Send up to `examples` generated requests per operation, and those of the other phases."""
     excluded = [word for path in EXCLUDED for word in ("--exclude-path", path)]
     command = [
@@ -39,7 +40,7 @@ def fuzz(url: str, examples: int, seed: int) -> Outcome:
         *("--config-file", str(_TESTS / "fuzz" / "schemathesis.toml")),
         *("run", f"{url}/openapi.json", "--no-color", "--continue-on-failure"),
         *("--max-examples", str(examples), "--seed", str(seed), *excluded),
-        *("--request-timeout", "10"),
+        *("--request-timeout", "10", "--phases", phases),
     ]
     environ = {"PYTHONPATH": str(_TESTS), "PATH": ""}
     with tempfile.TemporaryDirectory() as folder:  # it writes files to its working directory
