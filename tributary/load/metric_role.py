@@ -31,6 +31,10 @@ class Marks:
         self._proofs = {c.name: _proofs(c) for c in evidence.columns.values()}
         self._all: Counter[str] = sum(self._proofs.values(), Counter())
         cells = (cell for c in evidence.columns.values() for cell in c.cells())
+        ambiguous = (
+            c for col in evidence.columns.values() for c in col.cells() if numbers.is_ambiguous(c)
+        )
+        self._is_mixed = len({"," in cell for cell in ambiguous}) == 2
         self._has_groups = any(
             "," in c and numbers.proved_mark(c) == "." and "." in c for c in cells
         )
@@ -56,6 +60,7 @@ class Marks:
             if written == "."
             else self._form.delimiter == ";" and not self._all[other]
         )
+        is_decimal = is_decimal and not self._is_mixed
         if not proofs and (is_decimal or (self._all[written] and not self._all[other])):
             return written
         if not proofs and written == "," and self._has_groups and not self._all[","]:
@@ -132,7 +137,7 @@ def why_not(cells: Cells) -> str:
     name, column = names.bare(cells.name), cells.name
     numeric = cells.share(is_measurement)
     is_value = names.rank(column, vocabulary.VALUES) is not None
-    is_unit = names.rank(column, vocabulary.UNITS) is not None
+    is_unit = unit_role.is_unit_column(column)
     is_whole = not any("." in shape or "," in shape for shape in cells.shapes)
     is_constant = is_whole and cells.filled > 1 and cells.low == cells.high
     bound = vocabulary.DEGREES.get(name, inf)

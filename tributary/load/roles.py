@@ -49,7 +49,7 @@ def plan(form: Form, evidence: Evidence, options: Options, stem: str, metrics: C
     else:
         columns = metric_role.columns(others, form, evidence, options, metrics, marks)
         bare = Plan(form, device, time, columns)
-        found = unit_role.with_unit_column(bare, evidence, options, metrics)
+        found = unit_role.with_unit_columns(bare, evidence, options, metrics)
     if not found.metrics:
         raise NoMetrics(_nothing(found))
     return found._replace(missing=long_role.missing(options), oldest_ms=options.oldest_ms)
@@ -59,7 +59,10 @@ def _refuse_empty(evidence: Evidence) -> None:
     if not evidence.rows:
         raise NoMetrics("there are no rows below the line of column names")
     if not any(c.share(metric_role.is_measurement) for c in evidence.columns.values()):
-        raise NoMetrics("no column becomes a metric: none of its cells is a number")
+        raise NoMetrics(
+            "no column becomes a metric: none of its cells is a number; if the columns are "
+            "wrong, give --delimiter, --skip-lines or --columns"
+        )
 
 
 def _refuse_zone(form: Form, time: Time) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import lru_cache
 
 from tributary.load import numbers, times
@@ -44,6 +45,14 @@ def has_clock(cell: str) -> bool:
     """Whether a cell states a time of day."""
     found = _kind_of(cell)
     return found is not None and found.has_clock
+
+
+def is_midnight(cell: str) -> bool:
+    """Whether a cell is a date without a time of day, or with that of midnight."""
+    for order in times.ORDERS:
+        with contextlib.suppress(ValueError):
+            return times.parse(cell, order).local_ms % times.DAY_MS == 0
+    return False
 
 
 def is_clock(cell: str) -> bool:

@@ -238,11 +238,12 @@ def _with_half_day(candidate: Candidate, evidence: Evidence) -> Candidate:
 
 def _refuse_midnight(column: Column, evidence: Evidence) -> None:
     """Refuse dates without a clock if another column may have it, or if they repeat."""
-    if column.share(time_cells.has_clock) > 0 or column.distinct is None:
+    if column.share(time_cells.is_midnight) < 1.0 or column.distinct is None:
         return
     for other in evidence.columns.values():
         is_named = names.time_rank(other.name) is not None
-        if is_named and other.filled and not other.share(time_cells.has_date):
+        is_clock = not other.share(time_cells.has_date)
+        if is_named and other is not column and other.filled and is_clock:
             raise Misconfigured(
                 f"{column.name} has dates without a time of day, and {other.name} "
                 f"({other.example!r:.40}) may have it; give --time-column {column.name!r} "

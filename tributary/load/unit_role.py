@@ -40,23 +40,37 @@ def converted(column: Column, metrics: Catalogue) -> Column:
     return column._replace(stored=wanted, conversion=conversion)
 
 
-def with_unit_column(plan: Plan, evidence: Evidence, options: Options, metrics: Catalogue) -> Plan:
-    """The plan with the unit that another column states for its metrics."""
-    named = options.unit_column or next(
-        (
-            column.name
-            for column in evidence.columns.values()
-            if column.filled
-            and names.rank(column.name, vocabulary.UNITS) is not None
-            and column.share(is_unit) >= _UNITS_MIN
-        ),
-        None,
+def with_unit_columns(plan: Plan, evidence: Evidence, options: Options, metrics: Catalogue) -> Plan:
+    """The plan with the units that other columns state for its metrics."""
+    named = [options.unit_column] if options.unit_column else _unit_columns(evidence)
+    for name in named:
+        plan = _with_unit_column(plan, name, evidence, metrics)
+    return plan
+
+
+def is_unit_column(column: str) -> bool:
+    """Whether a name is that of a column of units: `unit`, `speed_unit`, `TempUnit`."""
+    return vocabulary.UNIT.fullmatch(names.bare(column)) is not None or (
+        names.rank(column, vocabulary.UNITS) is not None
     )
-    if named is None:
-        return plan
+
+
+def _unit_columns(evidence: Evidence) -> list[str]:
+    """The columns of units; those of one metric (`speed_unit`) first."""
+    found = [
+        column.name
+        for column in evidence.columns.values()
+        if column.filled and is_unit_column(column.name) and column.share(is_unit) >= _UNITS_MIN
+    ]
+    return sorted(found, key=lambda name: names.rank(name, vocabulary.UNITS) is not None)
+
+
+def _with_unit_column(plan: Plan, named: str, evidence: Evidence, metrics: Catalogue) -> Plan:
     found = {names.unit_of(text) for text in evidence.columns[named].distinct or ()} - {None}
     bare = [c for c in plan.metrics if not c.unit]
-    about = [c for c in bare if "temp" in c.metric.lower()] if "temp" in named.lower() else bare
+    match = vocabulary.UNIT.fullmatch(names.bare(named))
+    kind = (match and match["about"]) or ""
+    about = [c for c in bare if kind in names.bare(c.name)] or bare
     if not about or not found:
         return plan
     if len(found) == 1:
@@ -64,7 +78,7 @@ def with_unit_column(plan: Plan, evidence: Evidence, options: Options, metrics: 
         alike = [c for c in about if _fits(c, unit, metrics)] if len(about) > 1 else about
         changed = {c.name: converted(c._replace(unit=unit), metrics) for c in alike}
         return plan._replace(columns=tuple(changed.get(c.name, c) for c in plan.columns))
-    if len(about) == 1 and metrics[about[0].metric].unit is not None:
+    if len(plan.metrics) == len(about) == 1 and metrics[about[0].metric].unit is not None:
         return plan._replace(unit_column=named)
     if plan.device.column and _is_one_each(evidence, plan.device.column, named):
         return plan

@@ -87,8 +87,9 @@ VALUES = _ranked("""
 """)
 UNITS = _ranked("""
     unit units unit_of_measurement uom einheit unite unidad unita eenheid enhed enhet jednostka
-    temp_unit temperature_unit tempunit
+    tempunit
 """)
+UNIT = re.compile(r"(?:(?P<about>.+)_)?(?:units?|einheit|uom|unite|unidad)(?:_of_measurement)?")
 ROW_NUMBERS = _words("""
     id index idx n no nr num number nummer ord order row row_id rowid row_number seq
     sequence record record_number entry entry_id unnamed_0 index_level_0 column_1 count counter lfd_nr
@@ -124,11 +125,11 @@ STATES = _words("""
 
 TRUE = _words("""
     true on yes open opened wahr ein an ja offen geoffnet geöffnet vrai oui sí si aan
-    waar ouvert abierto aperto
+    waar ouvert ouverte abierto abierta aperto aperta
 """)
 FALSE = _words("""
     false off no closed close falsch aus nein zu geschlossen faux non uit onwaar fermé
-    ferme cerrado chiuso
+    ferme fermée fermee cerrado cerrada chiuso chiusa
 """)
 MISSING = frozenset((
     "", "-", "--", "---", "?", "??", "na", "n/a", "n.a.", "#n/a", "nan", "nil", "none", "null",
