@@ -71,9 +71,16 @@ def _detect(lines: list[str]) -> str:
 
     scores = {delimiter: score(delimiter) for delimiter in DELIMITERS}
     visible = max(DELIMITERS[:4], key=lambda delimiter: scores[delimiter])
-    if scores[visible][0] >= 0.5:
+    is_decimal = visible == "," and scores[BLANKS] > scores[","] and _is_header_of_blanks(lines)
+    if scores[visible][0] >= 0.5 and not is_decimal:
         return visible
-    return max(visible, BLANKS, key=lambda delimiter: scores[delimiter])
+    return BLANKS if is_decimal else max(visible, BLANKS, key=lambda delimiter: scores[delimiter])
+
+
+def _is_header_of_blanks(lines: list[str]) -> bool:
+    """Whether the first line has names between blanks, so that commas below it are decimal marks."""
+    cells = next((line.split() for line in lines if line.strip()), [])
+    return _known_names(cells) > 0 and "," not in "".join(cells) and not _looks_like_data(cells)
 
 
 def _parsed(lines: list[str], start: int, delimiter: str, comment: str) -> list[_Row]:
