@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 def run(cases: int, seed: int, tick: Callable[[], None] = lambda: None) -> Outcome:
     """Send `cases` damaged inputs to the doors and the loader; stops at the first crash."""
     rng, results = random.Random(seed), Counter[str]()
-    seeds, files = _seeds(), _files()
+    found, files = seeds(), _files()
     for _ in range(cases):
         tick()
         data = b""
@@ -66,7 +66,7 @@ def run(cases: int, seed: int, tick: Callable[[], None] = lambda: None) -> Outco
                 data = damaged(rng, rng.choice(files))
                 results[_load(data)] += 1
                 continue
-            door, params, query, body = rng.choice(seeds)
+            door, params, query, body = rng.choice(found)
             query, data = damaged(rng, query) if rng.random() < 0.3 else query, damaged(rng, body)
             status = door_requests.status_of(door, data, query.decode("latin-1"), **params)
             if not 200 <= status < 500:
@@ -96,7 +96,7 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
     return bytes(found)
 
 
-def _seeds() -> list[Seed]:
+def seeds() -> list[Seed]:
     """The examples by door, as many of each door."""
     by_door: dict[str, list[Seed]] = {}
     for door in DOORS:

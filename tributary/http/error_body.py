@@ -29,11 +29,19 @@ class ErrorBody(msgspec.Struct, forbid_unknown_fields=True):
 _encode = msgspec.json.Encoder().encode
 
 
+def encodable(text: str) -> str:
+    """Text of a client with `?` for lone surrogates, which JSON may contain and UTF-8 may not."""
+    return text.encode(errors="replace").decode()
+
+
 def error_body(
     code: str, message: str, field: str | None = None, index: int | None = None
 ) -> bytes:
     """The body as JSON; absent fields are left out."""
     detail = ErrorDetail(
-        code, message, UNSET if field is None else field, UNSET if index is None else index
+        code,
+        encodable(message),
+        UNSET if field is None else encodable(field),
+        UNSET if index is None else index,
     )
     return _encode(ErrorBody(success=False, error=detail))

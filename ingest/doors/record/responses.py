@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ingest.batch import Batch
+from tributary.http.error_body import encodable
 from tributary.http.response import Response
 
 _REJECTED_MAX = 100  # listed in a response
@@ -24,11 +25,16 @@ def ok(batch: Batch) -> Response:
         body["accepted"] = batch.readings
     if batch.rejected is not None:
         body["rejected"] = [
-            {"index": r.index, "field": r.field, "code": r.code, "message": r.message}
+            {
+                "index": r.index,
+                "field": None if r.field is None else encodable(r.field),
+                "code": r.code,
+                "message": encodable(r.message),
+            }
             for r in batch.rejected[:_REJECTED_MAX]
         ]
     if batch.ignored:
-        body["ignored"] = batch.ignored
+        body["ignored"] = [*map(encodable, batch.ignored)]
     return Response(msgspec.json.encode(body))
 
 
