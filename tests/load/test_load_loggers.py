@@ -121,3 +121,8 @@ def test_files_without_numbers_are_left_out_and_all_doubts_are_listed(tmp_path: 
         survey_all([tmp_path], Options(device="x"), CATALOGUE)
     assert str(error.value).count("--start") == 2
     assert "pass the other files only" in str(error.value)
+
+
+def test_times_before_the_year_1_are_skipped():
+    data = "".join(f"2025-11-25T15:22:{n:02d}Z,1\n" for n in range(20))
+    assert len(readings(f"time,v\n{data}0001-01-01T00:00:00+05:00,2\n".encode())) == 20

@@ -21,7 +21,8 @@ _CODE_ENDINGS = ("code", "nummer", "kennung", "serial")
 _LATIN = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "ł": "l",
                         "Ł": "L", "đ": "d"})  # fmt: skip
 _OFFSET = re.compile(
-    r"\b(?:GMT|UTC)\s*([+-]\d{1,2}(?::?\d{2})?)?(?=$|[^A-Za-z0-9])|[(\[]([+-]\d{1,2}:?\d{2})[)\]]"
+    r"\b(?:GMT|UTC)\s*([+-](?:1[0-7]|0?\d)(?::?[0-5]\d)?)?(?=$|[^A-Za-z0-9+-])"
+    r"|[(\[]([+-](?:1[0-7]|0?\d):?[0-5]\d)[)\]]"
 )
 _ZONE = re.compile(r"(?<![A-Za-z/])(?:[A-Z][a-z]+/[A-Z][A-Za-z_/]+|[A-Z]{3,4})(?![A-Za-z/])")
 

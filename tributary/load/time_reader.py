@@ -10,6 +10,7 @@ from functools import partial
 from tributary.load import numbers, time_cells, times, zones
 from tributary.load.plan import Time
 
+_FIRST_MS = -62_135_596_800_000  # the beginning of the year 1
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999
 _EXCEL_DAY_0_MS = -25_569 * times.DAY_MS  # 1899-12-30
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (times of a clock have no zone)
@@ -54,8 +55,8 @@ def compiled(time: Time, columns: Sequence[str]) -> Callable[[Row], int]:
             if all(numbers.is_missing(row[index]) for index in at):
                 raise EmptyTime(f"{name} is empty") from None
             raise ValueError(f"{name}: {error}") from None
-        if found > _LAST_MS:
-            raise ValueError(f"{name}: {row[at[0]]!r:.60} is after the year 9999")
+        if not _FIRST_MS <= found <= _LAST_MS:
+            raise ValueError(f"{name}: {row[at[0]]!r:.60} is not between the years 1 and 9999")
         return found
 
     return checked

@@ -15,7 +15,10 @@ from tributary.load.plan import Options, Time
 READABLE_MIN = 0.9
 _CLOCK = (vocabulary.HOURS, vocabulary.MINUTES, vocabulary.SECONDS)
 _LATEST_MS = 4_200_000_000_000  # 2103; greater numbers are not times
-SEVERAL_TABLES = "{} is another line of column names; split the file into one table each"
+SEVERAL_TABLES = (
+    "{} is another line of column names; split the file into one table each, or begin with the "
+    "last one by --skip-lines"
+)
 _UNNAMED = 1000  # the rank of a column that only its cells show to be the time
 _STRONG = 20  # ranks below are names that mean nothing else
 
