@@ -90,6 +90,8 @@ def test_the_first_reading(data: str, options: dict[str, Any], at: str, expected
         (f"time,v\n{T}1,21.5\n{T}2,65535\n", "--missing 65535"),
         (f"time,v\n{T}1,21.5\n{T}2,-127\n", "--missing -127"),
         (f"time,v,w\n{T}1,1,-999\n{T}2,2,-999\n", "--missing -999"),
+        (f"time,tz,v\n{T}1,EST,1\n{T}2,EST,2\n", "--timezone"),
+        (f"time,serial,v\n{T}1,A123,1\n{T}1,A124,2\n", "--device-column 'serial'"),
         (f"time;v;w\n{T}1;1,234;2.345\n", "--decimal"),
         (
             "date,time,v\n2025-11-25T00:00:00,15:22,1\n2025-11-26T00:00:00,15:23,2\n",

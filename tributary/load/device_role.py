@@ -167,8 +167,10 @@ def _divides_rows(column: Column) -> bool:
     name = names.bare(column.name)
     words = {cell.lower() for cell in column.distinct}
     is_unique = len(column.distinct) == column.filled
+    is_many = column.filled >= _UNIQUE_MIN
     return not (
-        (is_unique and (names.is_identifier(column.name) or names.is_row_number(column.name)))
+        (is_unique and is_many and names.is_identifier(column.name))
+        or (is_unique and names.is_row_number(column.name))
         or (is_unique and len(words) >= _UNIQUE_MIN and any(" " in word for word in words))
         or (vocabulary.DESCRIPTIONS.fullmatch(name))
         or any(names.rank(column.name, ranks) is not None for ranks in _OTHER_ROLES)

@@ -21,6 +21,7 @@ _QUARTER_MS = 900_000  # zones change on quarters of an hour
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOLERANCE_MS = 120_000  # between the clocks of two columns
 _ROWS_COMPARED = 500
+_SHARED = "{}: {} is not the same offset in all places and seasons; give the zone with --timezone"
 
 
 def named(name: str | None) -> Zone:
@@ -101,10 +102,7 @@ def _refuse_abbreviations(columns: list[Column]) -> None:
         found = {clock.zone for clock in map(_clock, column.cells()) if clock} - {""}
         text = names.zone_text(column.name) or next(iter(found), "")
         if text and "/" not in text and text.upper() not in ("UTC", "GMT", "Z"):
-            raise Misconfigured(
-                f"{column.name}: {text} is not the same offset in all places and seasons; give the "
-                "zone with --timezone"
-            )
+            raise Misconfigured(_SHARED.format(column.name, text))
 
 
 def _clock(cell: str) -> times.Clock | None:
@@ -141,7 +139,10 @@ def _beside(time: Time, evidence: Evidence) -> Zone | None:
 def _constant(column: Column) -> Zone:
     if column.distinct is None or len(column.distinct) != 1:
         raise Misconfigured(f"{column.name} has several zones; load with one --timezone at a time")
-    return named(next(iter(column.distinct)))._replace(note=f"in the column {column.name}")
+    text = next(iter(column.distinct))
+    if text.lower() in vocabulary.SHARED_ZONES | vocabulary.WINTER_ZONES:
+        raise Misconfigured(_SHARED.format(column.name, text))
+    return named(text)._replace(note=f"in the column {column.name}")
 
 
 def _offsets(time: Time, column: Column, evidence: Evidence) -> set[int]:
