@@ -123,7 +123,7 @@ class TestErrors:
         self, load: Load, tmp_path: Path
     ):
         path = tmp_path / "bad.csv"
-        path.write_text("device,time,speed\n" + "a,1700000000,1\n" * 60 + "b,,,,5\n" * 50)
+        path.write_text("device,time,speed\n" + "a,1700000000,1\n" * 600 + "b,,,,5\n" * 50)
         status, text = load(path, "--dry-run")
         assert status == 1
         assert text.count("5 cells in a row of 3 columns") == 20

@@ -11,7 +11,7 @@ from support.programs import needed
 from faults import fault_report, fault_run
 from faults.fault_catalogue import find
 
-STORM_S = 12.0  # scripts/chaos --minutes runs longer ones
+STORM_S = 9.0  # scripts/chaos --minutes runs longer ones
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from tributary.model import reading
 from tributary.settings import Settings
 
 # More with scripts/fuzz.
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1000"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 NOW_MS = int(time.time() * 1000)
 LIMITS = Rules(Settings())
 ANY_AGE = Rules(Settings(oldest_time="1970-01-01T00:00:00Z"))

@@ -13,13 +13,13 @@ from support.processes import Process, Server
 
 from tributary.settings import Settings
 
-READINGS = 200_000
+READINGS = 100_000
 KILLS = 50
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_200000_readings_survive_50_kills(
+def test_100000_readings_survive_50_kills(
     own_server: Callable[..., Server], run: Callable[..., Process], tmp_path: Path
 ):
     seed = random.randrange(1 << 32)

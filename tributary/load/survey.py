@@ -53,7 +53,8 @@ def survey_all(
     Raises:
         Misconfigured: one cannot be read with certainty; the message names the remedy.
     """
-    found, left_out = contents.expand(paths)
+    given = list(paths)
+    found, left_out = contents.expand(given)
     sources = []
     notes = [f"{name}: not CSV, NDJSON or Parquet" for name in left_out]
     doubts = []
@@ -61,7 +62,7 @@ def survey_all(
         try:
             sources.append(survey(content, options, metrics))
         except NoMetrics as error:
-            if len(found) == 1:
+            if content in map(Content, given) or len(found) == 1:  # not one of a folder or archive
                 raise Misconfigured(f"{content.path}: {error}") from None
             notes.append(f"{content.name}: {error}")
         except Misconfigured as error:
