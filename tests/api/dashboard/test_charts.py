@@ -17,6 +17,7 @@ from dashboard.test_page import row
 # The pixel columns with the colour of a line: more saturated than the grey grid.
 _COLOURED = """host => {
   const canvas = host.querySelector('canvas');
+  if (canvas === null) { return []; }  // not drawn yet
   const { width, height } = canvas;
   const copy = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
   copy.drawImage(canvas, 0, 0);
@@ -82,7 +83,7 @@ def test_a_single_slot_of_the_past_is_visible(site: Site, pages: Pages):
 
     def are_apart() -> bool:
         found = coloured(page)
-        return len(found) < 40 and found[-1] - found[0] > 200
+        return 0 < len(found) < 40 and found[-1] - found[0] > 200
 
     wait_until(are_apart, "two points, and no line between them")
 
