@@ -1,9 +1,9 @@
-"""The session with the broker: MQTT 5.0, QoS 1, persistent, acknowledged by hand.
+"""The persistent MQTT 5.0 session with the broker, at QoS 1 with manual acknowledgement.
 
-paho reads the network in a thread of its own and reconnects with back-off. The broker keeps what
-is not acknowledged, and what is published while there is no connection, for the expiry of the
-session. It sends at most `in_flight_max` messages that are not acknowledged (Receive Maximum).
-Retained messages are not requested (Retain Handling 2): they repeat what was published before.
+paho reads the network in a thread of its own and reconnects with back-off. Until the session
+expires, the broker keeps unacknowledged messages and those published while the bridge is
+disconnected. It sends at most `in_flight_max` unacknowledged messages (Receive Maximum).
+Retained messages are not requested (Retain Handling 2), because they would count again.
 """
 
 from __future__ import annotations

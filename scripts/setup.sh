@@ -15,7 +15,7 @@ if ! cat "$lock" pyproject.toml | cmp -s - "$stamp"; then
         echo "tributary: Python 3.11 or later is required; set PYTHON to its path" >&2
         exit 2
     fi
-    echo "tributary: creating .venv (only once)" >&2
+    echo "tributary: setting up .venv (again only after an update)" >&2
     [ -x .venv/bin/python ] || "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \

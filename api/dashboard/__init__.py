@@ -42,14 +42,7 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
 
     @routes.get("/")
     def get_index() -> Response:
-        for name in request.args:
-            raise Refused(
-                f"/ is the dashboard and records nothing, not even {name!r:.80}; send readings to "
-                "GET /record?device=car-7&temperature=21.5 or POST /record; /docs lists all paths",
-                status=400,
-                code="wrong_path",
-                field=name[:80],
-            )
+        _reject_readings(list(request.args))
         return _respond(index)
 
     @routes.get("/dashboard/<path:name>")
@@ -77,6 +70,18 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
 
     routes.register_blueprint(guarded)
     return routes
+
+
+def _reject_readings(parameters: list[str]) -> None:
+    """Reject the first parameter of a query string: a client tries to record at `/`."""
+    for name in parameters[:1]:
+        raise Refused(
+            f"/ is the dashboard and records nothing, not even {name!r:.80}; send readings to "
+            "GET /record?device=car-7&temperature=21.5 or POST /record; /docs lists all paths",
+            status=400,
+            code="wrong_path",
+            field=name[:80],
+        )
 
 
 def _respond(file: files.File) -> Response:

@@ -16,6 +16,7 @@ from typing import ClassVar, NamedTuple, Protocol
 from ingest.batch import Batch
 from ingest.limits import Rules
 from tributary.auth.guard import RequestHeaders
+from tributary.errors import Refused
 from tributary.http.flask_app import HttpError
 from tributary.http.response import Response
 
@@ -36,6 +37,23 @@ class Query(dict[str, str]):
     """Parameters of the query string and of the path; the path and the last one win."""
 
     repeated: tuple[str, ...] = ()  # names that the query string has more than once
+
+
+def skips_errors(query: Query) -> bool:
+    """Whether bad readings are left out instead of rejecting the request: `on_error=skip`.
+
+    Raises:
+        Refused: 400 for any other value than `skip` and `refuse`.
+    """
+    on_error = query.get("on_error", "refuse")
+    if on_error not in ("refuse", "skip"):
+        raise Refused(
+            f"unsupported on_error={on_error!r:.40}; use skip, or omit it",
+            status=400,
+            code="invalid_on_error",
+            field="on_error",
+        )
+    return on_error == "skip"
 
 
 class Request(Protocol):

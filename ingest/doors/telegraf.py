@@ -15,7 +15,7 @@ import msgspec
 
 from ingest.batch import Batch
 from ingest.doors import numbers
-from ingest.doors.door import Door, Mount, Request
+from ingest.doors.door import Door, Mount, Request, skips_errors
 from ingest.doors.influx import names
 from ingest.doors.influx.groups import Groups
 from ingest.doors.influx.line import Head
@@ -39,7 +39,7 @@ class TelegrafDoor(Door):
         given = _metrics(request.body)
         if given:
             rules.check_size(len(given))
-        rejected: list[Refused] | None = [] if _skips_errors(request) else None
+        rejected: list[Refused] | None = [] if skips_errors(request.query) else None
         groups, texts = Groups(), 0
         for index, metric in enumerate(given):
             try:
@@ -119,18 +119,6 @@ def _parts(metric: Any) -> tuple[str, dict[str, str], dict[str, Any]]:
     if not isinstance(tags, dict) or not all(isinstance(tag, str) for tag in tags.values()):
         raise _wrong_shape(f"the tags of {name!r:.80} are not an object of text")
     return name, tags, fields
-
-
-def _skips_errors(request: Request) -> bool:
-    given = request.query.get("on_error", "refuse")
-    if given not in ("refuse", "skip"):
-        raise Refused(
-            f"unsupported on_error={given!r:.40}; use skip, or omit it",
-            status=400,
-            code="invalid_on_error",
-            field="on_error",
-        )
-    return given == "skip"
 
 
 def _wrong_shape(problem: str) -> Refused:

@@ -19,7 +19,7 @@ INFO = UP["deviceInfo"]
 
 
 def up(**changes: Any) -> dict[str, Any]:
-    """The recorded event with other members; `...` removes one."""
+    """The documented event with other members; `...` removes one."""
     return {name: value for name, value in {**UP, **changes}.items() if value is not ...}
 
 

@@ -12,7 +12,7 @@ from ingest.doors.sensor_community import SensorCommunityDoor
 from tributary.errors import Refused
 
 DOOR = SensorCommunityDoor()
-RECORDED = (ROOT / "tests/data/sensor_community.json").read_bytes()
+DOCUMENTED = (ROOT / "tests/data/sensor_community.json").read_bytes()
 
 
 def message(*pairs: tuple[Any, Any], **changes: Any) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def message(*pairs: tuple[Any, Any], **changes: Any) -> dict[str, Any]:
 
 
 def test_a_message():
-    assert readings(parse(DOOR, RECORDED)) == [
+    assert readings(parse(DOOR, DOCUMENTED)) == [
         Reading("1234567", NOW_MS, {
             "SDS_P1": 26.83, "SDS_P2": 22.6, "BME280_temperature": 21.53,
             "BME280_humidity": 53.64, "BME280_pressure": 97224.53, "samples": 588824, "min_micro": 243,

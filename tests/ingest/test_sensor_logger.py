@@ -25,7 +25,7 @@ from tributary.http import flask_app
 from tributary.settings import Settings
 
 DOOR = SensorLoggerDoor()
-RECORDED = (ROOT / "tests/data/sensor_logger.json").read_bytes()
+DOCUMENTED = (ROOT / "tests/data/sensor_logger.json").read_bytes()
 PHONE = "7c1f0a1e-5f5b-4d6c-8f0a-2f0f0c7a9d3e"
 NS = 1_716_760_513_715_797_500
 SAMPLE = {"name": "light", "time": NS, "values": {"lux": 5}}
@@ -40,8 +40,8 @@ def stored(body: Any) -> list[Any]:
     return [(time_ms, metrics) for _, time_ms, metrics in readings(parse(DOOR, body))]
 
 
-def test_a_recorded_message():
-    found = readings(parse(DOOR, RECORDED))
+def test_a_message_with_the_documented_fields():
+    found = readings(parse(DOOR, DOCUMENTED))
     assert {reading.device for reading in found} == {PHONE}
     assert [(reading.time_ms, reading.metrics) for reading in found] == [
         (1716760513715, {"accelerometer.z": -0.012, "accelerometer.y": 0.034, "accelerometer.x": 0.056}),
@@ -187,7 +187,7 @@ def test_any_body_is_stored_or_rejected(body: bytes):
 
 @pytest.mark.parametrize("path", ["/sensor_data", "/sensor_data/any-token"])
 def test_a_message_is_counted_once(web: Web, accepted: Callable[[], int], path: str):
-    body = {**json.loads(RECORDED), "sessionId": f"{web.port}{path}"}
+    body = {**json.loads(DOCUMENTED), "sessionId": f"{web.port}{path}"}
     before = accepted()
     for _ in range(2):
         reply = web.ask("POST", path, body)

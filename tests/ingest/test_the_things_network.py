@@ -18,7 +18,7 @@ UPLINK = json.loads((ROOT / "tests/data/ttn_uplink.json").read_bytes())
 
 
 def uplink(**changes: Any) -> dict[str, Any]:
-    """The recorded message with other members of `uplink_message`; `...` removes one."""
+    """The documented message with other members of `uplink_message`; `...` removes one."""
     found = {**UPLINK["uplink_message"], **changes}
     left = {name: value for name, value in found.items() if value is not ...}
     return {**UPLINK, "uplink_message": left}

@@ -23,11 +23,11 @@ from tributary.errors import Refused
 from tributary.settings import Settings
 
 ECOWITT, WUNDERGROUND = EcowittDoor(), WeatherUndergroundDoor()
-RECORDED = (ROOT / "tests/data/ecowitt_gw2000.txt").read_bytes()
+DOCUMENTED = (ROOT / "tests/data/ecowitt_gw2000.txt").read_bytes()
 WU_PATH = "/weatherstation/updateweatherstation.php"
 TIME_MS = 1_764_084_121_000  # 2025-11-25T15:22:01Z
 
-# What the fields of the recorded body are in the units of the catalogue.
+# What the fields of that body are in the units of the catalogue.
 STORED = {
     "indoor_temperature": 21.3889, "indoor_humidity": 45, "pressure": 1013.242,
     "absolute_pressure": 998.985, "temperature": 10, "humidity": 80,
@@ -47,8 +47,8 @@ STORED = {
 }  # fmt: skip
 
 
-def test_a_recorded_upload():
-    batch = parse(ECOWITT, RECORDED)
+def test_an_upload_with_the_documented_fields():
+    batch = parse(ECOWITT, DOCUMENTED)
     assert batch.ignored == ["newsensorf"]  # a new sensor, in a unit that is not certain
     [reading] = readings(batch)
     assert reading[:2] == ("0F1E2D3C4B5A69788796A5B4C3D2E1F0", TIME_MS)
@@ -206,7 +206,7 @@ def test_uploads_over_http(web: Web, accepted: Callable[[], int]):
     before = accepted()
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     for path in ("/record/ecowitt", "/data/report/", "/data/report"):
-        reply = web.ask("POST", path, RECORDED, **form)
+        reply = web.ask("POST", path, DOCUMENTED, **form)
         assert (reply.status, reply.json) == (200, {"success": True, "ignored": ["newsensorf"]})
     assert web.get("/data/report/?PASSKEY=a&tempf=50").json == {"success": True}
     assert web.get("/data/report/?PASSKEY=a&tempf=50&dateutc=2025-11-25%2015:22:01").status == 200

@@ -1,4 +1,4 @@
-"""Whether a batch with an unknown outcome was counted, once its key is no longer remembered.
+"""Find out whether a batch was counted if its outcome is unknown and its key has expired.
 
 Within the lifetime of its `Idempotency-Key`, a batch is simply sent again. Later, the state of
 its devices can prove the outcome, because batches are sent one at a time, oldest first, and all

@@ -161,7 +161,7 @@ def _span(content: Content, plan: Plan, now_ms: int) -> Span:
             continue
         if plan.time.kind == "clock" and time_ms < before - _HALF_DAY_MS:
             raise Misconfigured(
-                f"line {record.line}: {plan.time.columns[0]} passes midnight, and there is no date; "
+                f"line {record.line}: {plan.time.columns[0]} passes midnight, but no column has a date; "
                 "split the file into days, each with its --start"
             )
         good += 1

@@ -28,7 +28,7 @@ def named(name: str | None) -> Zone:
     """A zone by its IANA name or offset; UTC without a name.
 
     Raises:
-        Misconfigured: there is no such zone.
+        Misconfigured: the name is not an IANA time zone.
     """
     if name is None:
         return Zone()

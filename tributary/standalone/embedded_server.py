@@ -190,7 +190,9 @@ def running(settings: Settings) -> Iterator[str]:
         try:
             deadline_s = time.monotonic() + _START_TIMEOUT_S
             while not server.is_ready():
-                if process.poll() is not None or time.monotonic() > deadline_s:
+                with lifeline.signals_held():  # see Supervisor.watch
+                    has_exited = process.poll() is not None
+                if has_exited or time.monotonic() > deadline_s:
                     raise Misconfigured(
                         f"the embedded server does not respond; {server.log_tail()}"
                     )

@@ -36,7 +36,7 @@ in m/s, `rainratein` `rain_rate` in mm/h. Numbers with an unknown unit, and -999
 _THINGSPEAK = """\
 `field1` to `field8` become the metrics of these names, `lat`, `long` and `elevation` a position.
 The device is the one that the token is for, else `device`. A POST may have the fields as JSON.
-The response is the number of readings that were stored, since there is no numbering of entries."""
+The response body is the number of readings stored; entries are not numbered."""
 _TORQUE = """\
 Each `k` with the hexadecimal number of a PID becomes a metric of this name; `k5`, `kc` and `kd` become
 `engine_temperature`, `engine_rpm` and `speed`. A request without any stores nothing."""

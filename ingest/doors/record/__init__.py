@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ingest.batch import Batch
 from ingest.doors import senml
-from ingest.doors.door import Door, Mount, Request
+from ingest.doors.door import Door, Mount, Request, skips_errors
 from ingest.doors.record import fast, form, json_text, responses, strict
 from ingest.limits import Rules
 from tributary.auth.guard import RequestHeaders
@@ -41,7 +41,7 @@ class RecordDoor(Door):
             head.is_plain = _is_plain(head)
             return self.parse(request, arrived_ms, rules)
         _reject_fields(request.query)
-        rejected: list[Refused] | None = [] if _skips_errors(request) else None
+        rejected: list[Refused] | None = [] if skips_errors(request.query) else None
         batch = decode(request.body, head.content_type, arrived_ms, rules, rejected)
         batch.rejected = rejected
         batch.idempotency_key = head.idempotency_key
@@ -144,19 +144,6 @@ def _reject_fields(query: Mapping[str, str]) -> None:
                 code="unknown_parameter",
                 field=name,
             )
-
-
-def _skips_errors(request: Request) -> bool:
-    """Whether bad readings are skipped: `on_error=skip`."""
-    on_error = request.query.get("on_error", "refuse")
-    if on_error not in ("refuse", "skip"):
-        raise Refused(
-            f"unsupported on_error={on_error!r:.40}; use skip, or omit it",
-            status=400,
-            code="invalid_on_error",
-            field="on_error",
-        )
-    return on_error == "skip"
 
 
 def _media_type(content_type: str) -> str:

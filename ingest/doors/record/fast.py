@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ingest import columns
 from ingest.batch import Batch
 from ingest.doors.record import fast_times, strict
 from ingest.doors.record.fast_times import Int64s, Uncertain, pack_doubles
@@ -172,22 +173,13 @@ def _check_plausible(name: str, doubles: bytes, rules: Rules) -> None:
 
 
 def _partitioned(
-    devices: list[str], times_ms: Int64s, columns: dict[str, bytes], rules: Rules
+    devices: list[str], times_ms: Int64s, packed: dict[str, bytes], rules: Rules
 ) -> Batch:
     partitions = np.fromiter(map(rules.devices.__getitem__, devices), np.int16, len(devices))
-    order = np.argsort(partitions, kind="stable")  # 16-bit integers are sorted by radix
-    named = [devices[i] for i in order.tolist()]
-    times = times_ms[order].tobytes()
-    sorted_ = {name: np.frombuffer(column)[order].tobytes() for name, column in columns.items()}
-    blocks: dict[int, list[Block]] = {}
-    start = 0
-    for partition, end in enumerate(np.bincount(partitions).cumsum().tolist()):
-        if end > start:
-            part = slice(start * 8, end * 8)
-            values: dict[str, float | bytes] = {k: v[part] for k, v in sorted_.items()}
-            blocks[partition] = [Block(named[start:end], times[part], values)]
-            start = end
-    return Batch(blocks, len(devices), True, order=order)
+    values = {name: np.frombuffer(column) for name, column in packed.items()}
+    parts = columns.by_partition(devices, partitions, times_ms, values)
+    blocks = {part.partition: [part.block] for part in parts}
+    return Batch(blocks, len(devices), True, order=np.concatenate([part.order for part in parts]))
 
 
 @lru_cache(maxsize=256)
