@@ -23,6 +23,8 @@ from tributary.errors import Refused, Unavailable
 from tributary.http import flask_app
 from tributary.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 class Case(NamedTuple):
     door: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from faults import bridge_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
