@@ -258,6 +258,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "how long the broker keeps messages for a bridge that is away", "s", ge=60, le=2**32 - 1
         ),
     ] = 604_800
+    history: Annotated[
+        Literal["on", "off", "required"],
+        _setting(
+            "keep the statistics of every minute in a database; required: entries that are not "
+            "in it yet count as backlog"
+        ),
+    ] = "on"
+    history_url: Annotated[
+        str,
+        _setting(
+            "database of the history: postgresql://user:password@host/name; empty: SQLite in the "
+            "data directory",
+            "URL",
+        ),
+    ] = ""
+    raw_dir: Annotated[
+        str, _setting("directory for every reading, as Parquet files; empty: none", "path")
+    ] = ""
+    jobs_url: Annotated[
+        str,
+        _setting("Redis for the queue of jobs, which cannot be a cluster; empty: redis_url", "URL"),
+    ] = ""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _setting("minimum level of log lines")
     ] = "INFO"

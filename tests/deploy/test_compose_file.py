@@ -36,6 +36,10 @@ FIXED = {
     "public_hosts": "TRIBUTARY_PUBLIC_HOSTS: the services of the file by default",
     "record_url": "RECORD_URL: ingest and the dashboard have different ports",
     "fail": "failpoints are for tests",
+    "history": "the jobs service is not in the file yet",
+    "history_url": "likewise",
+    "raw_dir": "likewise",
+    "jobs_url": "likewise",
     **dict.fromkeys(
         (name for name in Settings.__struct_fields__ if name.startswith("mqtt_")),
         "of the MQTT bridge, which the file does not run; see docs/connect/mqtt.md",

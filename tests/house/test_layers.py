@@ -7,9 +7,10 @@ import graphlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = {"ingest", "aggregator", "bridge", "api"}
+ROLES = {"ingest", "aggregator", "bridge", "api", "jobs"}
 # The bridge is another front end of the doors: the same rules for readings, caps and keys.
-ALLOWED = {"bridge": {"ingest"}}
+# Jobs read entries and compute aggregates with the code of the aggregator.
+ALLOWED = {"bridge": {"ingest"}, "jobs": {"aggregator"}}
 FILES = [
     path.relative_to(ROOT)
     for package in ("tributary", *sorted(ROLES))
@@ -44,6 +45,7 @@ def test_roles_import_only_tributary_and_themselves():
 ORDER = (
     "model",
     "store",
+    "history",
     "auth",
     "http",
     "operate",

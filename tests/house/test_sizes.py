@@ -15,7 +15,7 @@ LONGER = {
     # the table of all settings
     "tributary/settings.py": 360,
 }
-PACKAGES = ("tributary", "ingest", "aggregator", "bridge", "api", "bench", "tests/faults")
+PACKAGES = ("tributary", "ingest", "aggregator", "bridge", "api", "jobs", "bench", "tests/faults")
 SOURCES = [
     path.relative_to(ROOT)
     for package in PACKAGES

@@ -11,7 +11,7 @@ import pytest
 from tributary import errors
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("tributary", "ingest", "aggregator", "bridge", "api")
+PACKAGES = ("tributary", "ingest", "aggregator", "bridge", "api", "jobs")
 SOURCES = {
     str(path.relative_to(ROOT)): path.read_text()
     for package in PACKAGES
