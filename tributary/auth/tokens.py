@@ -21,16 +21,15 @@ import msgspec
 import redis
 
 from tributary.errors import Misconfigured, NotPermitted, Refused
+from tributary.model import pattern
 from tributary.store import keys
 from tributary.store.redis_client import failures
 
 Scope = Literal["record", "collect", "operate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _PREFIX = "trb_"
-_ANY = "*"  # the pattern of every device
 _VERSION = "version"
 _SELECTOR = 32
-_PATTERN = re.compile(r"[A-Za-z0-9._:/*-]{1,128}")
 _DEVICES_CACHED_MAX = 10_000
 _NAME_MAX = 128
 _PRINTED_MAX = 60
@@ -55,7 +54,7 @@ class Token(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        return re.compile(re.escape(self.device).replace(r"\*", ".*"))
+        return pattern.compiled(self.device)
 
     @cached_property
     def _covered(self) -> dict[str, bool]:
@@ -64,16 +63,16 @@ class Token(msgspec.Struct, frozen=True, dict=True):
     @property
     def is_for_all(self) -> bool:
         """Whether the token is for every device."""
-        return self.device == _ANY
+        return self.device == pattern.ANY
 
     @property
     def is_for_one(self) -> bool:
         """Whether the token is for one device, whose name is its pattern."""
-        return _ANY not in self.device
+        return pattern.ANY not in self.device
 
     def narrowed(self, prefix: str) -> str | None:
         """The prefix shared by the covered devices that begin with `prefix`; None: there are none."""
-        own = self.device.partition(_ANY)[0]
+        own = self.device.partition(pattern.ANY)[0]
         if own.startswith(prefix):
             return own
         return prefix if prefix.startswith(own) else None
@@ -190,10 +189,9 @@ def create(client: redis.Redis, token: Token) -> str:
             f"name={printable(token.name)!r} is not a valid token name; "
             f"use at most {_NAME_MAX} printable characters"
         )
-    if _PATTERN.fullmatch(token.device) is None:
+    if not pattern.is_pattern(token.device):
         raise Misconfigured(
-            f"device={token.device!r:.140} is not a valid device pattern; "
-            "use A-Z a-z 0-9 . _ : / - and * for any characters"
+            f"device={token.device!r:.140} is not a valid device pattern; use {pattern.RULE}"
         )
     if not token.scopes:
         raise Misconfigured(f"a token needs a scope: {', '.join(SCOPES)}")
