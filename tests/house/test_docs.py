@@ -16,7 +16,9 @@ from scripts import documents
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("compose/*.md")])
 README = (ROOT / "README.md").read_text()
-_PATH = r"`((?:tributary|ingest|aggregator|bridge|api|jobs|tests|scripts|docs|compose|bench)/[\w./-]*)`"
+_PATH = (
+    r"`((?:tributary|ingest|aggregator|bridge|api|jobs|tests|scripts|docs|compose|bench)/[\w./-]*)`"
+)
 
 
 @pytest.mark.parametrize("name", documents.rendered())

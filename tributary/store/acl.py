@@ -13,6 +13,7 @@ from tributary.store import keys
 
 _READINGS, _META, _STATE = keys.readings(0), keys.meta(0), keys.state(0)
 _LATEST, _WINDOWS, _DEVICES = keys.latest(0), keys.windows(0), keys.devices(0)
+_FORGETS = keys.forgets(0)
 _ONCE, _CLAIM = keys.once(0, "k"), keys.claim(0, "k")
 _START = (
     ("PING",),
@@ -71,7 +72,10 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HGETALL", _META), ("HGET", _META, "f"), ("HINCRBY", _META, "f", "1"),
         *(("HMGET", name, "f") for name in (_STATE, _WINDOWS, _LATEST)),
         *(("HSET", name, "f", "v") for name in (_META, _STATE, _WINDOWS, _LATEST)),
+        *(("HDEL", name, "f") for name in (_STATE, _WINDOWS, _LATEST, _FORGETS)),
+        ("HKEYS", _STATE), ("HGET", _LATEST, "f"), ("HSET", _FORGETS, "f", "v"),
         ("HLEN", _STATE), ("ZCARD", _DEVICES), ("ZADD", _DEVICES, "0", "m"),
+        ("ZREM", _DEVICES, "m"),
         ("ZADD", keys.WORKERS, "0", "m"), ("ZREM", keys.WORKERS, "m"),
         ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
     ),
@@ -87,6 +91,8 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HKEYS", keys.TOKEN_USE), ("HDEL", keys.TOKEN_USE, "f"),
         ("XRANGE", keys.dead(0), "-", "+"), ("XDEL", keys.dead(0), "0-1"),
         ("HINCRBY", _META, "f", "1"), ("XADD", _READINGS, "*", "f", "v"),
+        ("HLEN", _FORGETS), ("HDEL", _FORGETS, "f"), ("HSET", _FORGETS, "f", "v"),
+        ("HGETALL", _FORGETS), ("ZRANGEBYLEX", _DEVICES, "-", "+"), ("HMGET", _LATEST, "f"),
         ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), _IGNORED,
         ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"),
     ),

@@ -35,8 +35,9 @@ class Key(NamedTuple):
 
 CATALOGUE = (
     Key(
-        "tributary:{p}:readings", "stream", "ingest (append)", "aggregator",
-        "frames: sequence numbers `e` (entries) and `n` (readings), packed readings `r`",
+        "tributary:{p}:readings", "stream", "ingest (append), operators (forget)", "aggregator, jobs",
+        "frames: sequence numbers `e` (entries) and `n` (readings), packed readings `r`; tombstones: "
+        "`f` instead of `r`, the devices to forget",
         "permanent, capped by MAXLEN ~",
     ),
     Key(
@@ -47,7 +48,7 @@ CATALOGUE = (
         "entry, entries, number and worker of an attempt to apply entries alone; "
         "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` "
         "(numbers that survived its start or were reported since), `restart_lost`, "
-        "`restart_lost_entries`",
+        "`restart_lost_entries`; `forgets`: how many tombstones were applied",
     ),
     Key(
         "tributary:{p}:latest", "hash", "aggregator (commit)", "api",
@@ -69,6 +70,12 @@ CATALOGUE = (
         "tributary:{p}:dead", "stream", "aggregator (commit)", "operators",
         "entries that cannot be applied: reason, original id, readings counted as dead, fields",
         "permanent, capped by MAXLEN ~",
+    ),
+    Key(
+        "tributary:{p}:forgets", "hash", "operators (forget), aggregator (commit), jobs", "jobs",
+        "id of a tombstone in the stream → its stage, the id of the request, and the devices until "
+        "nothing else names them",
+        "until the devices are gone from every file",
     ),
     Key(
         "tributary:{p}:once:<key>", "string", "ingest (append)", "ingest (append)",
@@ -136,6 +143,7 @@ devices = _of_partition("devices")
 state = _of_partition("state")
 windows = _of_partition("windows")
 dead = _of_partition("dead")
+forgets = _of_partition("forgets")
 
 
 def once(partition: int, key: str) -> str:

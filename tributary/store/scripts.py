@@ -36,7 +36,7 @@ SCRIPTS = {
     name: Script(name)
     for name in (
         "account", "alive", "append", "attempt", "commit", "count_lost", "ensure_group",
-        "heartbeat", "remove_idle_consumers", "replay", "report_tail",
+        "forget", "heartbeat", "remove_idle_consumers", "replay", "report_tail",
     )
 }  # fmt: skip
 _APPEND_SHA = SCRIPTS["append"].sha
@@ -109,16 +109,17 @@ def commit(
     latest: Values,
     devices: Values,  # scores and names, alternating
     dead: Values,  # id, reason, readings and packed fields of each entry to bury
+    forget: Values = (),  # of the tombstone that is the entry: id, request, before, devices
 ) -> Command:
     """Apply a batch of entries and acknowledge them."""
     p = partition
     names = (
         keys.readings(p), keys.meta(p), keys.state(p), keys.windows(p), keys.latest(p),
-        keys.devices(p), keys.dead(p),
+        keys.devices(p), keys.dead(p), *([keys.forgets(p)] if forget else ()),
     )  # fmt: skip
     lists = (begun, ids, meta, state, windows, latest, devices, dead)
     values = (keys.GROUP, epoch, str(dead_max_entries), *[str(len(each)) for each in lists])
-    return _call("commit", names, *values, *chain.from_iterable(lists))
+    return _call("commit", names, *values, *chain.from_iterable(lists), *forget)
 
 
 def count_lost(partition: int, *, epoch: str, new_epoch: str) -> Command:
@@ -131,6 +132,14 @@ def ensure_group(partition: int, *, new_epoch: str) -> Command:
     """Create the consumer group unless it exists, and read the hash `meta`."""
     names = (keys.readings(partition), keys.meta(partition))
     return _call("ensure_group", names, keys.GROUP, new_epoch)
+
+
+def forget(
+    partition: int, *, max_entries: str, unread_max: str, records_max: int, text: bytes
+) -> Command:
+    """Append a tombstone and record it."""
+    names = (keys.readings(partition), keys.meta(partition), keys.forgets(partition))
+    return _call("forget", names, max_entries, unread_max, str(records_max), text)
 
 
 def heartbeat(worker: str, *, forget_after_ms: int, members: str = keys.WORKERS) -> Command:
