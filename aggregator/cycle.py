@@ -19,6 +19,7 @@ from aggregator import changes
 from aggregator.changes import Changes
 from aggregator.decode import Entry
 from aggregator.fold import Folded, fold
+from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.pace import Pace, Share
 from aggregator.parts import ATTEMPTS, FAILURES
@@ -29,7 +30,6 @@ from tributary import failpoints
 from tributary.errors import ConnectionGone, TributaryError
 from tributary.model.aggregate import Layout
 from tributary.model.clock import utc_ms
-from tributary.model.groups import Readings
 from tributary.settings import Settings
 from tributary.store import keys
 
@@ -260,8 +260,6 @@ class Cycle:
     def _changes(self, batch: PartitionBatch, folded: Folded | None, first: int) -> Changes:
         columns = batch.columns
         if columns is None or folded is None:
-            if batch.sorted.forget is not None:
-                self._table.forget(batch.tenure.partition, batch.sorted.forget.devices)
             return changes.counts_only(batch.sorted)
         late = folded.late[(folded.late >= first) & (folded.late < first + len(batch.rows))]
         # The readings that have a value which the fold found late.

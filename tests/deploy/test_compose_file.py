@@ -38,12 +38,9 @@ FIXED = {
     "fail": "failpoints are for tests",
     "history": "the jobs service is not in the file yet",
     "history_url": "likewise",
-    **dict.fromkeys(
-        ("history_timeout_ms", "history_keep_minutes", "history_keep_hours", "history_keep_days"),
-        "likewise",
-    ),
     "raw_dir": "likewise",
     "jobs_url": "likewise",
+    "jobs_workers": "likewise",
     **dict.fromkeys(
         (name for name in Settings.__struct_fields__ if name.startswith("mqtt_")),
         "of the MQTT bridge, which the file does not run; see docs/connect/mqtt.md",
