@@ -18,6 +18,8 @@ from aggregator import decode
 from aggregator.decode import Columns, Entry
 from tributary.errors import BadFrame
 from tributary.model import frame
+from tributary.store import tombstone
+from tributary.store.tombstone import Tombstone
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -73,6 +75,7 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 COUNTS = Counts.__struct_fields__
+_FRAME_FIELDS = [b"e", b"n", b"r"]
 _packed = msgspec.msgpack.Encoder().encode
 
 
@@ -111,22 +114,31 @@ class Dead(NamedTuple):
 
 
 class Sorted(NamedTuple):
-    """Entries of one read: what to fold, what to bury, and the counts after both."""
+    """The first entries of one read: what to fold, what to bury, and the counts after both."""
 
     ids: list[bytes]
     columns: Columns | None
     counts: Counts  # as if no reading were late
     dead: list[Dead]
     progress: Progress | None = None  # of an entry that stays pending until its last slice
+    forget: Tombstone | None = None  # then it is the only entry
 
 
 def sort_out(entries: list[Entry], counts: Counts) -> Sorted:
-    """Decode and count the entries of one read, which follow those in `counts`."""
+    """Decode and count entries of one read, which follow those in `counts`.
+
+    Returns all of them; or those before the first tombstone, or that one alone.
+    """
     try:
         found = _in_sequence(entries, decode.decode(entries), counts)
     except (BadFrame, LookupError, TypeError, ValueError):
         found = None
-    return found or _one_by_one(entries, counts)
+    if found is not None:
+        return found
+    first = tombstone.position(entries)  # its text is not a frame
+    if first and first < len(entries):
+        return sort_out(entries[:first], counts)
+    return _one_by_one(entries if first else entries[:1], counts)
 
 
 def bury(entry: Entry, counts: Counts, reason: str) -> Sorted:
@@ -164,6 +176,7 @@ def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorte
     tally = {name: getattr(counts, name) for name in COUNTS}
     blocks: list[frame.RawBlock] = []
     dead: list[Dead] = []
+    forget = None
     for entry in entries:
         id_, fields = entry
         tally["hwm"] = id_.decode()
@@ -177,15 +190,19 @@ def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorte
         number, reading = numbered
         if number <= tally["done_entries"]:
             continue  # applied before: the group was set back
+        is_tombstone = fields[4] == tombstone.FIELD
         try:
             if failed:
                 raise BadFrame(failed)  # noqa: TRY301 (it is counted like a bad frame)
-            unpacked, readings = decode.unpack(entry)
-            blocks += unpacked
+            if is_tombstone:
+                forget, readings = Tombstone.parse(fields[5]), 0
+            else:
+                unpacked, readings = decode.unpack(entry)
+                blocks += unpacked
             tally["applied"] += readings
         except BadFrame as error:
             follows = number == tally["done_entries"] + 1
-            readings = max(0, reading - tally["done"]) if follows else 1
+            readings = max(0, reading - tally["done"]) if follows else int(not is_tombstone)
             dead.append(Dead(id_, str(error), readings, _packed(fields)))
             tally["dead"] += readings
             tally["dead_entries"] += 1
@@ -193,12 +210,12 @@ def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorte
         tally["lost"] += max(0, reading - readings - tally["done"])
         tally["done_entries"], tally["done"] = number, reading
     decoded = decode.columns(blocks) if blocks else None
-    return Sorted([id_ for id_, _ in entries], decoded, Counts(**tally), dead)
+    return Sorted([id_ for id_, _ in entries], decoded, Counts(**tally), dead, forget=forget)
 
 
 def _numbers(fields: list[bytes]) -> tuple[int, int] | None:
     try:
-        if fields[0::2] == [b"e", b"n", b"r"]:
+        if fields[0::2] in (_FRAME_FIELDS, tombstone.NAMES):
             return int(fields[1]), int(fields[3])
     except ValueError:
         return None

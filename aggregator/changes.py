@@ -12,6 +12,7 @@ from aggregator.account import COUNTS, Counts, Dead, Progress, Sorted
 from aggregator.fold import Folded
 from aggregator.table import Table, packed_records
 from tributary.store import keys
+from tributary.store.tombstone import Tombstone
 
 
 class Changes(NamedTuple):
@@ -25,6 +26,7 @@ class Changes(NamedTuple):
     windows: Sequence[str | bytes] = ()
     latest: Sequence[str | bytes] = ()
     devices: Sequence[str] = ()
+    forget: Tombstone | None = None  # behind everything else
 
     def meta(self) -> list[str | bytes]:
         """The counts as fields and values of `meta`."""
@@ -35,6 +37,9 @@ class Changes(NamedTuple):
         dead: list[str | bytes] = []
         for entry in self.dead:
             dead += (entry.id, entry.reason, str(entry.readings), entry.fields)
+        forget: list[str | bytes] = []
+        if self.forget is not None:
+            forget += (self.ids[0], self.forget.request, self.forget.before, *self.forget.devices)
         return {
             "ids": self.ids,
             "state": self.state,
@@ -42,13 +47,14 @@ class Changes(NamedTuple):
             "latest": self.latest,
             "devices": self.devices,
             "dead": dead,
+            "forget": forget,
         }
 
 
 def counts_only(sorted_: Sorted, late: int = 0) -> Changes:
     """Counts, and entries to acknowledge or bury; `late` of the readings were late."""
     counts = sorted_.counts.with_late(late)
-    return Changes(sorted_.ids, counts, sorted_.dead, sorted_.progress)
+    return Changes(sorted_.ids, counts, sorted_.dead, sorted_.progress, forget=sorted_.forget)
 
 
 def from_fold(sorted_: Sorted, late: int, table: Table, partition: int, folded: Folded) -> Changes:

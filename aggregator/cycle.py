@@ -260,6 +260,8 @@ class Cycle:
     def _changes(self, batch: PartitionBatch, folded: Folded | None, first: int) -> Changes:
         columns = batch.columns
         if columns is None or folded is None:
+            if batch.sorted.forget is not None:
+                self._table.forget(batch.tenure.partition, batch.sorted.forget.devices)
             return changes.counts_only(batch.sorted)
         late = folded.late[(folded.late >= first) & (folded.late < first + len(batch.rows))]
         # The readings that have a value which the fold found late.

@@ -6,6 +6,7 @@ no longer be its owner, everything in memory about it is void.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -103,6 +104,12 @@ class Table:
         """Drop all rows of a partition."""
         for series, row in self._rows.pop(partition, {}).items():
             self._release(series, row)
+
+    def forget(self, partition: int, devices: Iterable[str]) -> None:
+        """Drop the rows of devices; those that Redis still has are loaded again when needed."""
+        known, gone = self.rows(partition), set(devices)
+        for series in [series for series in known if series[0] in gone]:
+            self._release(series, known.pop(series))
 
     def packed_rings(self, rows: NDArray[np.int64]) -> list[bytes]:
         """The closed slots of each row, as they are stored."""

@@ -69,7 +69,7 @@ class Work:
     def next(self, bytes_max: int, *, may_begin: bool = True) -> Sorted | None:
         """The oldest entries that fit, at least one, or the next slice of a large one.
 
-        None: a large one may not begin yet, or has to wait for another one.
+        None: a large one may not begin yet, or has to wait for another one; so has a tombstone.
         """
         part, counts = self.parts.next, self.tenure.counts
         self._is_stepping_aside = False
@@ -88,10 +88,20 @@ class Work:
                     return None
                 self._large = _sliceable(part[0], sort_out(part, counts))
         if self._large is None:
-            return sort_out(part, counts)
+            return self._sorted(part)
         self.parts.take(1)
         self.taken_bytes = min(_size_bytes(part[0]), bytes_max)
         return self._large.next(bytes_max, counts)
+
+    def _sorted(self, part: list[Entry]) -> Sorted | None:
+        sorted_ = sort_out(part, self.tenure.counts)
+        if len(sorted_.ids) < len(part):  # up to a tombstone
+            part = self.parts.take(len(sorted_.ids))
+            self.taken_bytes = self.decoded_bytes = sum(map(_size_bytes, part))
+        if sorted_.forget is not None and self.tenure.begun_id is not None:
+            self.taken_bytes = self.decoded_bytes = 0
+            return None  # the entry that is begun was recorded before it
+        return sorted_
 
     def step_aside(self, taken: Sorted) -> Sorted:
         """Put the oldest entry aside; `commit` returns it as separate work.

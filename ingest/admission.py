@@ -122,6 +122,8 @@ class Admission:
         if new is None:
             if not batch.is_batch:
                 self._rules.remember(batch)
+            elif batch.remember is not None:
+                batch.remember()
         elif token is None or not token.is_capped:  # else it is looked up, and counted then
             self._caps.add(new)
         return new
@@ -134,8 +136,7 @@ class Admission:
         """
         if new is not None:
             self._new_series_rate.forget(new, refund=not isinstance(failure, Refused))
-            for device, metrics in new.shapes:
-                self._rules.seen.pop((device, *metrics), None)
+            self._rules.forget(new.shapes)
 
     def settle(self, door: Door, admitted: Admitted, replies: list[Any]) -> Admitted:
         """Apply the replies to the lookup of a request; after a 422 `forget` its new series."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,8 @@ class Batch(msgspec.Struct, gc=False):
     blocks: dict[int, list[Block]]
     readings: int
     is_batch: bool  # the client sent an array, lines or columns
-    is_known: bool = False  # a single reading that was found in `Rules.seen`
+    is_known: bool = False  # every series has been counted as new before
+    remember: Callable[[], None] | None = None  # to be called once that is so; then it is known
     # Index in the request of each reading, in the order of the blocks; None: the same order.
     order: Sequence[int] | NDArray[Any] | None = None
     # Readings that were left out; None: one bad reading rejects the whole request.

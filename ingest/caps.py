@@ -63,6 +63,7 @@ class Caps:
         self._series = self._devices = 0
         self._use: dict[str, int] = {}  # series and devices of tokens with a cap
         self._existing: set[tuple[str, str]] = set()
+        self._forgets = 0  # tombstones applied: forgotten series do not exist any more
         self._unapplied = Unapplied()
         self._not_counted: dict[str, int] = {}  # use that is not in Redis yet
         self._lock = threading.Lock()
@@ -81,6 +82,10 @@ class Caps:
                 self._not_counted[name] -= count
             self._not_counted = {n: count for n, count in self._not_counted.items() if count}
             self._series, self._devices = sum(totals[1::3]), sum(totals[2::3])
+            forgets = sum(int(counts[3] or 0) for counts in totals[0::3])
+            if forgets != self._forgets:
+                self._forgets = forgets
+                self._existing.clear()
             self._unapplied.subtract(existing)
             self._unapplied.end_second([_applied(counts) for counts in totals[0::3]])
             self.is_near = self._is_near(0, 0)
@@ -91,7 +96,9 @@ class Caps:
         with failures():
             pipeline = client.pipeline(transaction=False)
             for partition in range(partitions):
-                pipeline.hmget(keys.meta(partition), "entries", "done_entries", "begun_entry")
+                pipeline.hmget(
+                    keys.meta(partition), "entries", "done_entries", "begun_entry", "forgets"
+                )
                 pipeline.hlen(keys.state(partition))
                 pipeline.zcard(keys.devices(partition))
             for name, count in used.items():
@@ -229,7 +236,7 @@ class Caps:
 
 def _applied(counts: list[bytes | None]) -> tuple[int, int]:
     """The numbers of the last appended entry of a partition, and of the last applied one."""
-    entries, done, begun = (int(count or 0) for count in counts)
+    entries, done, begun = (int(count or 0) for count in counts[:3])
     return entries, begun - 1 if begun else done
 
 

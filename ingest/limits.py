@@ -6,7 +6,7 @@ since clients choose the names.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import chain
 from typing import Any
 
@@ -99,6 +99,13 @@ class Rules:
                 self._seen_names = 0
             self._seen_names += 1 + len(block.metrics)
             self.seen[str(block.device), *block.metrics] = partition
+
+    def forget(self, shapes: Iterable[tuple[str, tuple[str, ...]]]) -> None:
+        """Forget that devices with these metrics were counted as new."""
+        for device, metrics in shapes:
+            self.seen.pop((device, *metrics), None)
+        if self.heads is not None:
+            self.heads.known.clear()
 
     def check_size(self, readings: int) -> None:
         """Reject a request with too many readings (413) or none (400)."""

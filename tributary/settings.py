@@ -276,13 +276,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     raw_dir: Annotated[
         str, _setting("directory for every reading, as Parquet files; empty: none", "path")
     ] = ""
+    export_dir: Annotated[
+        str,
+        _setting(
+            "directory of the files of exports, shared by api and jobs; empty: exports in the "
+            "data directory",
+            "path",
+        ),
+    ] = ""
+    export_ttl_s: Annotated[
+        int,
+        _setting("how long an export, its file and its link are kept", "s", ge=60, le=31_536_000),
+    ] = 86_400
+    export_max_rows: Annotated[
+        int, _setting("maximum number of rows of an export over HTTP", "rows", ge=1)
+    ] = 50_000_000
+    export_max_bytes: Annotated[
+        int, _setting("maximum size of all files of exports", "bytes", ge=1)
+    ] = 10_737_418_240
     jobs_url: Annotated[
         str,
         _setting("Redis for the queue of jobs, which cannot be a cluster; empty: redis_url", "URL"),
     ] = ""
-    jobs_workers: Annotated[
-        int, _setting("processes that run jobs, per process of jobs", "processes", ge=1, le=64)
-    ] = 1
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _setting("minimum level of log lines")
     ] = "INFO"

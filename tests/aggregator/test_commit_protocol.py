@@ -2,7 +2,8 @@
 
 Three owners always believe that the same partition is theirs. They use the real tenure, the
 real scripts and a real server; only the fold is a count per reading and a total, so that a
-reading counted twice and an update overwritten show themselves.
+reading counted twice and an update overwritten show themselves. One of the two devices is
+forgotten now and then.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from typing import Any, TypeVar
 
 import pytest
 import redis
+from support import forgetting
 from support.folding import append_frame
 from support.processes import Server
 
 from aggregator import tenure as tenure_module
 from aggregator.account import Counts, Sorted
 from aggregator.changes import Changes, counts_only
-from aggregator.decode import Entry
+from aggregator.decode import Columns, Entry
 from aggregator.tenure import Tenure
 from aggregator.work import Work
 from tributary.errors import Superseded, TributaryError
@@ -33,7 +35,18 @@ from tributary.store.pipe import Pipe
 
 OWNERS = 3
 STEPS_ASIDE = 0.7
+KEPT, GONE = "kept", "gone"
 T = TypeVar("T")
+
+
+def fields_of(columns: Columns) -> list[str]:
+    """A field of `state` for each reading."""
+    named = zip(columns.series, columns.values.tolist(), strict=True)
+    return [keys.series(device, f"r{value:.0f}") for (device, _), value in named]
+
+
+def device_of(field: str) -> str:
+    return field.partition("|")[0]
 
 
 class Owner:
@@ -63,17 +76,23 @@ class Owner:
         sorted_ = self._taken()
         if sorted_ is None or self.tenure is None:
             return None
-        values = [] if sorted_.columns is None else sorted_.columns.values.tolist()
-        fields = [f"r{value:.0f}" for value in values]
-        unseen = [field for field in (*fields, "total") if field not in self.cache]
+        if sorted_.forget is not None:  # as `Table.forget`
+            self.cache = Counter({f: n for f, n in self.cache.items() if device_of(f) == KEPT})
+            return counts_only(sorted_)
+        fields = [] if sorted_.columns is None else fields_of(sorted_.columns)
+        devices = set(map(device_of, fields))
+        wanted = [*fields, *(keys.series(device, "total") for device in devices)]
+        unseen = [field for field in wanted if field not in self.cache]
         with contextlib.suppress(TributaryError):
             ((*loaded,),) = await self.tenure.load([(keys.state(0), unseen)])
             for field, count in zip(unseen, loaded, strict=True):
                 self.cache[field] = int(count or 0)
             self.cache.update(fields)
-            self.cache["total"] += len(fields)
-            state = [part for f in (*fields, "total") for part in (f, str(self.cache[f]))]
-            return counts_only(sorted_)._replace(state=state)
+            self.cache.update(keys.series(device_of(field), "total") for field in fields)
+            state = [part for f in wanted for part in (f, str(self.cache[f]))]
+            # A document that cannot be parsed, so that forget searches all of `state`.
+            latest = [part for device in devices for part in (device, "{")]
+            return counts_only(sorted_)._replace(state=state, latest=latest)
         return None
 
     def commit(self, changes: Changes) -> None:
@@ -101,19 +120,25 @@ class Owner:
 class History:
     """A random sequence of events that may happen to a partition."""
 
-    def __init__(self, server: Server, seed: int) -> None:
+    def __init__(self, server: Server, seed: int, *, forgets: bool) -> None:
+        self.weights = (40, 40, 8, 4, 8, 8 if forgets else 0)
         self.random = random.Random(seed)
         self.url, self.client = server.url, server.client
         self.client.flushall()
         self.loop = asyncio.new_event_loop()
         self.owners = [Owner(self.url, f"w{n}", self.random) for n in range(OWNERS)]
-        self.appended = 0
+        self.devices: list[str] = []  # of each reading
         self.removed: set[str] = set()
+        self.tombstones: dict[bytes, int] = {}  # readings appended before each
+
+    @property
+    def appended(self) -> int:
+        return len(self.devices)
 
     def run(self, steps: int) -> None:
         """Run some steps, then let one owner drain the stream, and compare."""
-        kinds = (self.append, self.commit, self.hold, self.crash, self.disaster)
-        for kind in self.random.choices(kinds, (40, 40, 8, 4, 8), k=steps):
+        kinds = (self.append, self.commit, self.hold, self.crash, self.disaster, self.forget)
+        for kind in self.random.choices(kinds, self.weights, k=steps):
             kind()
         for owner in self.owners:
             owner.end()
@@ -128,9 +153,11 @@ class History:
         """Append entries one by one; owners that wait for entries get one each."""
         for _ in range(self.random.randint(1, 3)):
             readings = self.random.randint(1, 4)
-            blocks = [Block("d", 1, {"m": float(self.appended + n)}) for n in range(readings)]
+            blocks = []
+            for _ in range(readings):
+                self.devices.append(self.random.choice((KEPT, GONE)))
+                blocks.append(Block(self.devices[-1], 1, {"m": float(self.appended - 1)}))
             append_frame(self.client, 0, pack(blocks), readings)
-            self.appended += readings
         self.wait(asyncio.sleep(0.0005))
 
     def hold(self) -> None:
@@ -174,24 +201,40 @@ class History:
             self.client.xtrim(keys.readings(0), maxlen=keep, approximate=False)
         self.removed |= before - self._readable()
 
+    def forget(self) -> None:
+        id_ = forgetting.append(self.client, 0, (GONE,))
+        self.tombstones[id_] = self.appended
+
     def compare(self) -> None:
-        """Every reading is counted once, or was removed unread and is counted as lost."""
+        """Every reading is counted once, was removed unread, or was forgotten."""
         meta = self.client.hgetall(keys.meta(0))
         counts = Counts.parse(meta)
         counted = {k.decode(): int(v) for k, v in self.client.hgetall(keys.state(0)).items()}
-        total = counted.pop("total", 0)
+        for device in (KEPT, GONE):
+            total = counted.pop(keys.series(device, "total"), 0)
+            mine = [name for name in counted if device_of(name) == device]
+            assert total == len(mine), f"an update of {device} was lost"
         assert set(counted.values()) <= {1}, f"counted twice: {counted}"
-        assert counts.applied == total == len(counted), "an update was lost"
-        missing = {f"r{number}" for number in range(self.appended)} - counted.keys()
+        records = self.client.hgetall(keys.forgets(0))
+        applied = [self.tombstones[i] for i, text in records.items() if text.startswith(b"applied")]
+        assert len(applied) == int(meta.get(b"forgets", 0))
+        forgotten = {f"{GONE}|r{n}" for n in range(max(applied, default=0))} & self._all()
+        assert not counted.keys() & forgotten
+        missing = self._all() - counted.keys() - forgotten
         assert missing <= self.removed, f"readable, but never counted: {missing - self.removed}"
-        assert counts.lost == len(missing), "lost readings are not counted exactly"
+        assert 0 <= counts.lost - len(missing) <= len(forgotten & self.removed)
+        assert counts.lost + counts.applied == self.appended
         assert counts.done == int(meta.get(b"accepted", 0)) == self.appended
         assert (counts.begun, counts.begun_entry) == (0, 0)
 
+    def _all(self) -> set[str]:
+        return {keys.series(device, f"r{n}") for n, device in enumerate(self.devices)}
+
     def _readable(self) -> set[str]:
         """The readings that are in the stream."""
-        blocks = [unpack(fields[b"r"]) for _, fields in self.client.xrange(keys.readings(0))]
-        return {f"r{metrics['m']:.0f}" for frame in blocks for _, _, metrics in frame}
+        entries = [fields for _, fields in self.client.xrange(keys.readings(0))]
+        blocks = [unpack(fields[b"r"]) for fields in entries if b"r" in fields]
+        return {f"{d}|r{metrics['m']:.0f}" for frame in blocks for d, _, metrics in frame}
 
     async def _read(self, owner: Owner) -> None:
         if owner.held:
@@ -217,17 +260,19 @@ class History:
         owner.end()
 
     def _is_behind(self) -> bool:
-        done, begun = self.client.hmget(keys.meta(0), "done", "begun")
-        return int(done or 0) < self.appended or int(begun or 0) > 0
+        names = ("entries", "done_entries", "begun")
+        entries, done, begun = self.client.hmget(keys.meta(0), *names)
+        return int(done or 0) < int(entries or 0) or int(begun or 0) > 0
 
 
+@pytest.mark.parametrize("forgets", [False, True], ids=["", "forgets"])
 @pytest.mark.parametrize("seeds", [range(30), range(30, 60)], ids=str)
 def test_every_history_counts_every_reading_once(
-    server: Server, monkeypatch: pytest.MonkeyPatch, seeds: range
+    server: Server, monkeypatch: pytest.MonkeyPatch, seeds: range, *, forgets: bool
 ):
     monkeypatch.setattr(tenure_module, "BLOCK_MS", 20)
     for seed in seeds:
         try:
-            History(server, seed).run(60)
+            History(server, seed, forgets=forgets).run(60)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error

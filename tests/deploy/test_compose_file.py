@@ -40,7 +40,10 @@ FIXED = {
     "history_url": "likewise",
     "raw_dir": "likewise",
     "jobs_url": "likewise",
-    "jobs_workers": "likewise",
+    "export_dir": "likewise",
+    "export_ttl_s": "likewise",
+    "export_max_rows": "likewise",
+    "export_max_bytes": "likewise",
     **dict.fromkeys(
         (name for name in Settings.__struct_fields__ if name.startswith("mqtt_")),
         "of the MQTT bridge, which the file does not run; see docs/connect/mqtt.md",

@@ -50,6 +50,7 @@ def test_the_result_is_visible_by_line_25():
     assert lines.index('{"success":true}') <= 25
 
 
+@pytest.mark.timeout(400)
 def test_the_commands_of_the_readme_print_what_it_shows(tmp_path: Path):
     start, requests = blocks("sh")
     ready, responses = blocks("text")[:2]
@@ -58,7 +59,7 @@ def test_the_commands_of_the_readme_print_what_it_shows(tmp_path: Path):
     up = Process(shlex.split(start), environ, cwd=ROOT)
     try:
         pattern = re.escape(ready.strip()).replace("8000", r"(\d+)")
-        port = up.wait_for(re.compile(pattern), 60)[1]
+        port = up.wait_for(re.compile(pattern), 300)[1]  # it may have to set up first
         commands = requests.replace("127.0.0.1:8000", f"127.0.0.1:{port}").splitlines()
         printed = [_until_applied(command) for command in commands]
         assert [_shape(line) for line in printed] == [

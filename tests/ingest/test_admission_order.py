@@ -11,6 +11,8 @@ import pytest
 import redis
 
 from ingest.admission import Admission, Admitted, query_parser
+from ingest.doors.door import Door
+from ingest.doors.influx.write import V2Door
 from ingest.doors.record import RecordDoor
 from tributary.auth import tokens
 from tributary.auth.guard import Guard, RequestHeaders
@@ -32,10 +34,11 @@ def admit(
     body: bytes,
     query: bytes = b"",
     now_ms: int = NOW_MS,
+    door: Door = RecordDoor(),  # noqa: B008 - it has no state
     **fields: str,
 ) -> Admitted:
     request = SimpleNamespace(head=RequestHeaders(**fields), query=query_parser(query), body=body)
-    return admission.admit(RecordDoor(), request, now_ms)
+    return admission.admit(door, request, now_ms)
 
 
 def rejection(admission: Admission, body: bytes, query: bytes = b"", **fields: str) -> Refused:
@@ -137,3 +140,20 @@ def test_forgets_series_that_were_not_stored(settings: Settings, client: redis.R
     assert [admit(admission, GOOD).batch.is_known for _ in range(2)] == [False, True]
     admission.forget(new)
     assert admit(admission, GOOD).new_series == new
+
+
+def test_remembers_and_forgets_the_series_of_lines(settings: Settings, client: redis.Redis):
+    admission = admission_of(settings, client)
+
+    def lines(devices: int) -> Admitted:
+        body = b"\n".join(b"m,device=d%d v=1" % (n % devices) for n in range(60))
+        return admit(admission, body, door=V2Door())
+
+    new = lines(3).new_series
+    assert (new.series, new.devices) == (3, 3)
+    assert [lines(3).batch.is_known for _ in range(2)] == [False, True]
+    more = lines(5)  # some of them are known
+    assert (more.batch.is_known, more.new_series.series) == (False, 2)
+    assert [lines(5).batch.is_known for _ in range(2)] == [False, True]
+    admission.forget(new)
+    assert (lines(5).new_series.series, lines(2).batch.is_known) == (3, False)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 import redis
+from support import forgetting
 from support.pipeline import environ
 from support.processes import Process, Reply
 from support.waiting import wait_until
@@ -72,6 +73,19 @@ def test_rejects_series_over_the_cap_but_no_existing_ones(start: Start, client: 
         lambda: refusals.totals(client).get("too_many_series") == 8, "the rejections to be counted"
     )
     assert b'tributary_requests_refused_total{code="too_many_series"} 8.0' in scraped(web)
+
+
+def test_forgotten_series_make_room_and_are_new_when_they_return(start: Start, client: redis.Redis):
+    web = start(series_max=10)
+    for n in range(5):
+        assert web.record({"device": f"d-{n}", "a": 1, "b": 2}).status == 200
+    wait_until(lambda: series_of(client) == 10, "ten series")
+    wait_until(lambda: is_rejected(web.record({"device": "d-new", "a": 1})), "the cap")
+    forgetting.append(client, keys.partition_of("d-0", 4), ["d-0"])
+    wait_until(lambda: web.record({"device": "d-new", "a": 1, "b": 2}).status == 200, "room")
+    wait_until(lambda: series_of(client) == 10, "ten series")
+    wait_until(lambda: is_rejected(web.record({"device": "d-0", "a": 1})), "the cap")
+    assert web.record({"device": "d-1", "a": 1}).status == 200
 
 
 def scraped(web: Web) -> bytes:

@@ -54,15 +54,17 @@ class DeadEntry(NamedTuple):
         return frame.unpack(self.packed())
 
 
-def read(client: redis.Redis, partition: int) -> Iterator[DeadEntry]:
-    """Iterate over the dead entries of a partition, oldest first."""
+def read(
+    client: redis.Redis, partition: int, page_entries: int = _PAGE_ENTRIES
+) -> Iterator[DeadEntry]:
+    """Iterate over the dead entries of a partition, oldest first, reading page by page."""
     after = "-"
     while True:
         with failures():
-            page: Any = client.xrange(keys.dead(partition), after, "+", count=_PAGE_ENTRIES)
+            page: Any = client.xrange(keys.dead(partition), after, "+", count=page_entries)
         for id_, fields in page:
             yield _parsed(partition, id_, fields)
-        if len(page) < _PAGE_ENTRIES:
+        if len(page) < page_entries:
             return
         after = "(" + page[-1][0].decode()
 

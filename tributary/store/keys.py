@@ -20,18 +20,7 @@ REFUSALS = "tributary:refusals"
 IGNORED = "tributary:ignored"
 BRIDGES = "tributary:bridges"
 MESSAGES = "tributary:messages"
-JOBS = "tributary:jobs"
-SCHEDULE = "tributary:schedule"
-SCHEDULER = "tributary:scheduler"
-# The queue of jobs; rq chooses the names of its keys.
-QUEUE = "tributary"
-QUEUED = f"rq:queue:{QUEUE}"
-TAKEN = f"{QUEUED}:intermediate"
-STARTED = f"rq:wip:{QUEUE}"
-SCHEDULED = f"rq:scheduled:{QUEUE}"
-FAILED = f"rq:failed:{QUEUE}"
-FINISHED = f"rq:finished:{QUEUE}"
-QUEUES = "rq:queues"
+EXPORTS = "tributary:exports"
 
 
 class Key(NamedTuple):
@@ -47,8 +36,9 @@ class Key(NamedTuple):
 
 CATALOGUE = (
     Key(
-        "tributary:{p}:readings", "stream", "ingest (append)", "aggregator",
-        "frames: sequence numbers `e` (entries) and `n` (readings), packed readings `r`",
+        "tributary:{p}:readings", "stream", "ingest (append), operators (forget)", "aggregator, jobs",
+        "frames: sequence numbers `e` (entries) and `n` (readings), packed readings `r`; tombstones: "
+        "`f` instead of `r`, the devices to forget",
         "permanent, capped by MAXLEN ~",
     ),
     Key(
@@ -59,7 +49,7 @@ CATALOGUE = (
         "entry, entries, number and worker of an attempt to apply entries alone; "
         "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` "
         "(numbers that survived its start or were reported since), `restart_lost`, "
-        "`restart_lost_entries`",
+        "`restart_lost_entries`; `forgets`: how many tombstones were applied",
     ),
     Key(
         "tributary:{p}:latest", "hash", "aggregator (commit)", "api",
@@ -81,6 +71,12 @@ CATALOGUE = (
         "tributary:{p}:dead", "stream", "aggregator (commit)", "operators",
         "entries that cannot be applied: reason, original id, readings counted as dead, fields",
         "permanent, capped by MAXLEN ~",
+    ),
+    Key(
+        "tributary:{p}:forgets", "hash", "operators (forget), aggregator (commit), jobs", "jobs",
+        "id of a tombstone in the stream → its stage, the id of the request, and the devices until "
+        "nothing else names them",
+        "until the devices are gone from every file",
     ),
     Key(
         "tributary:{p}:once:<key>", "string", "ingest (append)", "ingest (append)",
@@ -121,60 +117,15 @@ CATALOGUE = (
         "`refused:…` with the reason",
     ),
     Key(
+        EXPORTS, "hash", "api, jobs", "api, jobs",
+        "id of an export → what it contains, the id of its token, the secret of its link, expiry; "
+        "id with `:state` → its progress, file or error",
+        "until it expires or is deleted",
+    ),
+    Key(
         CONFIG, "hash", "the first process to start", "all",
         "settings that cannot change once data exists: partitions, windows, average_over, format",
     ),
-    # The following are on the server at `jobs_url`, if there is one.
-    Key(
-        JOBS, "sorted set", "jobs", "all",
-        "id of a process of jobs → time of its last heartbeat, UTC ms of the server",
-        "permanent; members are removed a minute after their last heartbeat",
-    ),
-    Key(
-        SCHEDULER, "string", "jobs", "jobs", "token of the process that runs the schedule",
-        "5 seconds after it was last renewed",
-    ),
-    Key(
-        SCHEDULE, "hash", "jobs", "jobs",
-        "job of the schedule → when it was last queued, UTC ms of the server",
-    ),
-    Key(QUEUED, "list", "jobs, api, operators", "jobs, all", "ids of the jobs that wait"),
-    Key(TAKEN, "list", "jobs", "jobs", "ids of the jobs that a worker is about to start"),
-    Key(
-        "rq:job:<key>", "hash", "jobs, api, operators", "jobs, all",
-        "name and arguments of a job as JSON, status, times, retries",
-        "until it is finished; 7 days if it failed",
-    ),
-    Key(
-        "rq:results:<key>", "stream", "jobs", "operators", "result or traceback of a job",
-        "as the job",
-    ),
-    Key(
-        STARTED, "sorted set", "jobs", "jobs",
-        "job and execution → when it counts as abandoned unless its worker extends it",
-    ),
-    Key(SCHEDULED, "sorted set", "jobs", "jobs, all", "job → when it is tried again"),
-    Key(
-        FAILED, "sorted set", "jobs", "operators, all", "failed job → when it is forgotten",
-        "permanent, the newest 1,000",
-    ),
-    Key(FINISHED, "sorted set", "jobs", "operators", "finished job → when its result is deleted"),
-    Key(
-        "rq:execution:<key>", "hash", "jobs", "jobs", "an attempt to run a job: its worker and times",
-        "15 seconds after the last heartbeat of its worker",
-    ),
-    Key(
-        "rq:executions:<key>", "sorted set", "jobs", "jobs", "attempts to run a job",
-        "75 seconds after the last heartbeat",
-    ),
-    Key(
-        "rq:worker:<key>", "hash or set", "jobs", "operators",
-        "a worker: host, process id, state; with `:executions` what it runs",
-        "two minutes after its last heartbeat",
-    ),
-    Key("rq:workers", "set", "jobs", "operators", "the keys of the workers"),
-    Key(f"rq:workers:{QUEUE}", "set", "jobs", "operators", "the same"),
-    Key(QUEUES, "set", "jobs, api, operators", "operators", "the keys of the queues"),
 )  # fmt: skip
 
 
@@ -199,6 +150,7 @@ devices = _of_partition("devices")
 state = _of_partition("state")
 windows = _of_partition("windows")
 dead = _of_partition("dead")
+forgets = _of_partition("forgets")
 
 
 def once(partition: int, key: str) -> str:
@@ -209,16 +161,6 @@ def once(partition: int, key: str) -> str:
 def claim(partition: int, key: str) -> str:
     """Key of the digest of the body that has claimed this Idempotency-Key."""
     return f"tributary:{{{partition}}}:claim:{key}"
-
-
-def job(id_: str) -> str:
-    """Key of the fields of a job."""
-    return f"rq:job:{id_}"
-
-
-def job_results(id_: str) -> str:
-    """Key of the results of a job."""
-    return f"rq:results:{id_}"
 
 
 def series(device: str, metric: str) -> str:

@@ -35,9 +35,8 @@ class Script:
 SCRIPTS = {
     name: Script(name)
     for name in (
-        "account", "alive", "append", "attempt", "commit", "count_lost", "enqueue_job", "ensure_group",
-        "heartbeat", "hold_lease", "release_lease", "remove_idle_consumers", "replay",
-        "report_tail", "requeue_job",
+        "account", "alive", "append", "attempt", "commit", "count_lost", "ensure_group",
+        "forget", "heartbeat", "remove_idle_consumers", "replay", "report_tail",
     )
 }  # fmt: skip
 _APPEND_SHA = SCRIPTS["append"].sha
@@ -110,16 +109,17 @@ def commit(
     latest: Values,
     devices: Values,  # scores and names, alternating
     dead: Values,  # id, reason, readings and packed fields of each entry to bury
+    forget: Values = (),  # of the tombstone that is the entry: id, request, before, devices
 ) -> Command:
     """Apply a batch of entries and acknowledge them."""
     p = partition
     names = (
         keys.readings(p), keys.meta(p), keys.state(p), keys.windows(p), keys.latest(p),
-        keys.devices(p), keys.dead(p),
+        keys.devices(p), keys.dead(p), *([keys.forgets(p)] if forget else ()),
     )  # fmt: skip
     lists = (begun, ids, meta, state, windows, latest, devices, dead)
     values = (keys.GROUP, epoch, str(dead_max_entries), *[str(len(each)) for each in lists])
-    return _call("commit", names, *values, *chain.from_iterable(lists))
+    return _call("commit", names, *values, *chain.from_iterable(lists), *forget)
 
 
 def count_lost(partition: int, *, epoch: str, new_epoch: str) -> Command:
@@ -128,33 +128,23 @@ def count_lost(partition: int, *, epoch: str, new_epoch: str) -> Command:
     return _call("count_lost", names, keys.GROUP, epoch, new_epoch)
 
 
-def enqueue_job(id_: str, *, max_queued: int, fields: Values) -> Command:
-    """Queue a job, unless one with this id is waiting or running; see the script."""
-    names = (
-        keys.job(id_), keys.job_results(id_), keys.QUEUED, keys.QUEUES, keys.FAILED, keys.FINISHED,
-    )  # fmt: skip
-    return _call("enqueue_job", names, id_, str(max_queued), keys.QUEUED, *fields)
-
-
 def ensure_group(partition: int, *, new_epoch: str) -> Command:
     """Create the consumer group unless it exists, and read the hash `meta`."""
     names = (keys.readings(partition), keys.meta(partition))
     return _call("ensure_group", names, keys.GROUP, new_epoch)
 
 
+def forget(
+    partition: int, *, max_entries: str, unread_max: str, records_max: int, text: bytes
+) -> Command:
+    """Append a tombstone and record it."""
+    names = (keys.readings(partition), keys.meta(partition), keys.forgets(partition))
+    return _call("forget", names, max_entries, unread_max, str(records_max), text)
+
+
 def heartbeat(worker: str, *, forget_after_ms: int, members: str = keys.WORKERS) -> Command:
     """Record a heartbeat and list all aggregators, or other members, with the age of theirs."""
     return _call("heartbeat", (members,), worker, str(forget_after_ms))
-
-
-def hold_lease(token: str, *, lease_ms: int) -> Command:
-    """Take or renew the lease of the schedule."""
-    return _call("hold_lease", (keys.SCHEDULER,), token, str(lease_ms))
-
-
-def release_lease(token: str) -> Command:
-    """End the lease of the schedule."""
-    return _call("release_lease", (keys.SCHEDULER,), token)
 
 
 def remove_idle_consumers(partition: int, *, worker: str) -> Command:
@@ -168,17 +158,6 @@ def replay(
     """Append a dead entry again and remove it from the dead entries."""
     names = (keys.readings(partition), keys.meta(partition), keys.dead(partition))
     return _call("replay", names, max_entries, unread_max, entry, str(readings), frame)
-
-
-def requeue_job(
-    id_: str, *, source: str, at: str, member: str = "", place: str = "last", retries: str = "kept"
-) -> Command:
-    """Move a job from `source`, where it is `member`, to the first or last place of the queue.
-
-    `retries`: all, or those kept.
-    """
-    names = (keys.job(id_), keys.QUEUED, source)
-    return _call("requeue_job", names, member or id_, id_, at, place, retries)
 
 
 def report_tail(

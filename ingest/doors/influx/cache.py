@@ -7,6 +7,7 @@ bounded, since clients choose the names: a full one is replaced, and long names 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from ingest.limits import Rules
 
 HEADS_MAX, HEAD_MAX_BYTES = 50_000, 512
 SHAPES_MAX, SHAPE_MAX_BYTES = 4_096, 2_048
+KNOWN_MAX = 256  # of 51 kB each
+_KNOWN_HEADS = HEADS_MAX + 1_024  # every thread may add one to a full cache
 _CAPACITY = 256  # of the columns at first
 
 
@@ -31,6 +34,8 @@ class Heads:
         self.devices = np.empty(_CAPACITY, object)
         self.partitions = np.empty(_CAPACITY, np.int16)
         self.measurements = np.empty(_CAPACITY, np.int32)  # by number, in order of appearance
+        # Metrics → by number of the head, whether these series were counted as new.
+        self.known: dict[tuple[str, ...], NDArray[np.bool_]] = {}
         self._measurements: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -47,6 +52,21 @@ class Heads:
             self.measurements[number] = known.setdefault(head.measurement, len(known))
             self.all.append(head)
             self.numbers[given] = number  # last: other threads look it up
+
+    def are_known(self, metrics: tuple[str, ...], numbers: NDArray[np.intp]) -> bool:
+        """Whether the metrics of all these heads were counted as new before."""
+        known = self.known.get(metrics)
+        return known is not None and bool(known[numbers].all())
+
+    def remember(self, series: Iterable[tuple[tuple[str, ...], NDArray[np.intp]]]) -> None:
+        """Remember that these metrics of these heads were."""
+        for metrics, numbers in series:
+            known = self.known.get(metrics)
+            if known is None:
+                if len(self.known) >= KNOWN_MAX:
+                    self.known.clear()
+                known = self.known.setdefault(metrics, np.zeros(_KNOWN_HEADS, np.bool_))
+            known[numbers] = True
 
     @property
     def _columns(self) -> tuple[NDArray[Any], ...]:

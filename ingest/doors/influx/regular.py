@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ingest.batch import Batch
 from ingest.doors.influx.cache import Heads, head_of, heads_of, metrics_of
-from ingest.doors.influx.times import Context
+from ingest.doors.influx.times import AUTO, Context, Precision
 from ingest.limits import Rules
 from tributary.errors import Refused
 from tributary.model import catalogue, reading
@@ -33,6 +34,10 @@ _GROUP_MIN = 4  # lines on average
 # Everything that may not be in a plain line, and what separates its parts.
 _NOT_BLANKS = bytes(set(range(256)) - set(b' \n"\\#\t\r\v\f\0'))
 _NUMERIC = b"0123456789.-+eE"
+_ZERO = ord("0")
+_COMMA = np.uint8(256 + ord(",") - _ZERO)  # minus the zero, as an unsigned byte
+_DIGITS_MAX = 15  # of milliseconds, or of longer units
+_POWERS = 10.0 ** np.arange(_DIGITS_MAX - 1, -1, -1)
 _decode_floats = msgspec.json.Decoder(list[float]).decode
 _decode_integers = msgspec.json.Decoder(list[int]).decode
 
@@ -87,7 +92,14 @@ def _convert(tokens: list[bytes], step: int, size: int, context: Context) -> Bat
     grouped, measured = _measured(heads, numbers, tokens[1::step], rules)
     devices = heads.devices[numbers[grouped.order]].tolist()
     times = times_ms[grouped.order].tobytes()
-    return _batch(grouped, devices, times, measured)
+    batch = _batch(grouped, devices, times, measured)
+    series = [
+        (tuple(columns), numbers[grouped.order[group.begin : group.end]])
+        for group, columns in zip(grouped.groups, measured, strict=True)
+    ]
+    batch.is_known = all(heads.are_known(*each) for each in series)
+    batch.remember = partial(heads.remember, series)
+    return batch
 
 
 def _measured(
@@ -187,16 +199,29 @@ def _column(name: bytes, fields: list[bytes], size: int) -> bytes:
 
 
 def _times_ms(given: list[bytes], context: Context) -> _Int64s:
+    """Timestamps with the same number of digits, as nearly all have since 2001.
+
+    Fast code: their digits are a matrix. Its product with the powers of ten is exact, because so
+    many digits of milliseconds are below 2 ** 53.
+    """
     precision, arrived_ms, rules = context
-    timestamps = _decode_integers(b"[%b]" % b",".join(given))
-    packed = np.frombuffer(struct.pack(f"{len(given)}q", *timestamps), np.int64)
-    earliest, latest = int(packed.min()), int(packed.max())
-    of_all = precision.of_all(earliest, latest)
+    width = len(given[0])
+    of_all: Precision | None = precision
+    if precision.name == AUTO:
+        of_all = precision.of_all(int(min(given)), int(max(given)))
     if of_all is None:
         raise _Uncertain
-    of_all.checked_ms(earliest, arrived_ms, rules)
-    of_all.checked_ms(latest, arrived_ms, rules)  # so none of the products overflows
-    return packed * of_all.factor if of_all.divisor == 1 else packed // of_all.divisor
+    kept = width - len(str(of_all.divisor)) + 1  # digits that are not below a millisecond
+    joined = b",".join(given) + b","
+    if not 0 < kept <= _DIGITS_MAX or len(joined) != (width + 1) * len(given):
+        raise _Uncertain
+    digits = np.frombuffer(joined, np.uint8).reshape(-1, width + 1) - _ZERO
+    if digits[:, :width].max() > 9 or (digits[:, width] != _COMMA).any():
+        raise _Uncertain
+    times_ms = (digits[:, :kept] @ _POWERS[-kept:]).astype(np.int64) * of_all.factor
+    if times_ms.min() < rules.oldest_ms or times_ms.max() > arrived_ms + rules.future_max_ms:
+        raise _Uncertain
+    return times_ms
 
 
 def _batch(

@@ -24,7 +24,9 @@ local function unread(after, done)
     local e, n = field(found[2], 'e'), field(found[2], 'n')
     if e and n then
       local is_next = tonumber(e) == done + 1
-      return {found[1], e, n, is_next and '' or (field(found[2], 'r') or '')}
+      -- A tombstone contains no reading, like an empty frame.
+      local r = field(found[2], 'r') or (field(found[2], 'f') and '\144' or '')
+      return {found[1], e, n, is_next and '' or r}
     end
     after = found[1]
   end

@@ -5,12 +5,14 @@
 -- pending. So entries are applied in the order of the stream, each once, and everything up to
 -- hwm is always applied, except for the rest of the entry that is begun (progress).
 --
--- KEYS[1] readings, [2] meta, [3] state, [4] windows, [5] latest, [6] devices, [7] dead
+-- KEYS[1] readings, [2] meta, [3] state, [4] windows, [5] latest, [6] devices, [7] dead,
+-- [8] forgets (only with the entry of a tombstone)
 -- ARGV[1] group, [2] epoch expected, [3] maximum dead entries,
 -- ARGV[4..11] length of each list, then the lists:
 --   the id of the entry that is begun and stays pending (at most one); ids to
 --   acknowledge; meta, state, windows and latest as field, value; devices as score, name; dead
 --   entries as id, reason, readings, fields packed
+-- with KEYS[8], behind the lists: id of the tombstone, request, before, then its devices
 -- returns 'ok', 'epoch' (another worker has committed) or 'order' (an older entry is pending)
 -- atomic: a crash between acknowledging and counting would lose or double the batch.
 -- allow-oom: committing is how a full server drains.
@@ -27,6 +29,10 @@ end
 -- A key of another type must fail here, before the first write: scripts do not roll back.
 for k = 3, 5 do redis.call('HLEN', KEYS[k]) end
 redis.call('ZCARD', KEYS[6])
+if KEYS[8] then -- nor must a missing permission
+  for _, k in ipairs({3, 4, 5, 8}) do redis.call('HDEL', KEYS[k], '') end
+  redis.call('ZREM', KEYS[6], '')
+end
 
 -- In chunks, because Lua can unpack only about 8,000 arguments into one call.
 local function each(count, command, key, group)
@@ -52,4 +58,43 @@ for i = at, at + tonumber(ARGV[11]) - 1, 4 do
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[3], '*',
     'id', ARGV[i], 'reason', ARGV[i + 1], 'readings', ARGV[i + 2], 'fields', ARGV[i + 3])
 end
+if not KEYS[8] then return 'ok' end
+
+-- The series of a device, as fields of state and windows: its document names every metric.
+local function series(device, document)
+  local found, prefix = {}, device .. '|'
+  local is_read, body = pcall(cjson.decode, document)
+  if is_read and type(body) == 'table' then
+    for name in pairs(body) do
+      local metric = string.match(name, '^current_(.+)$')
+      if metric then found[#found + 1] = prefix .. metric end
+    end
+    return found, body.recorded_at
+  end
+  for _, field in ipairs(redis.call('HKEYS', KEYS[3])) do
+    if string.sub(field, 1, #prefix) == prefix then found[#found + 1] = field end
+  end
+  return found
+end
+
+at = at + tonumber(ARGV[11])
+local id, before, forgotten = ARGV[at], ARGV[at + 2], {'applied', ARGV[at + 1], ARGV[at + 2]}
+for i = at + 3, #ARGV do
+  local device = ARGV[i]
+  local document = redis.call('HGET', KEYS[5], device)
+  local fields, recorded_at = {}, nil
+  if document then fields, recorded_at = series(device, document) end
+  if before == '' or type(recorded_at) ~= 'string' or recorded_at < before then
+    for n = 1, #fields, 1000 do
+      local some = {unpack(fields, n, math.min(n + 999, #fields))}
+      redis.call('HDEL', KEYS[3], unpack(some))
+      redis.call('HDEL', KEYS[4], unpack(some))
+    end
+    redis.call('HDEL', KEYS[5], device)
+    redis.call('ZREM', KEYS[6], device)
+    forgotten[#forgotten + 1] = device
+  end
+end
+redis.call('HSET', KEYS[8], id, table.concat(forgotten, '\n'))
+redis.call('HINCRBY', meta, 'forgets', 1)
 return 'ok'

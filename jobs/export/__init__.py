@@ -1,0 +1,1 @@
+"""Exports: readings and statistics as files. See docs/export.md."""
