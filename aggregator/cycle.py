@@ -19,7 +19,6 @@ from aggregator import changes
 from aggregator.changes import Changes
 from aggregator.decode import Entry
 from aggregator.fold import Folded, fold
-from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.pace import Pace, Share
 from aggregator.parts import ATTEMPTS, FAILURES
@@ -30,6 +29,7 @@ from tributary import failpoints
 from tributary.errors import ConnectionGone, TributaryError
 from tributary.model.aggregate import Layout
 from tributary.model.clock import utc_ms
+from tributary.model.groups import Readings
 from tributary.settings import Settings
 from tributary.store import keys
 

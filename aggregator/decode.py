@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aggregator.groups import Floats, Ints
 from tributary.errors import BadFrame
 from tributary.model import frame
 from tributary.model.frame import RawBlock
+from tributary.model.groups import Floats, Ints
 
 Entry = tuple[bytes, list[bytes]]  # id, and fields and values as they are in the stream
 _FRAME = 5  # position of the frame among the fields: e, number, n, number, r, frame

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator import rings
-from aggregator.groups import Groups, Ints, Readings, grouped, summary
 from aggregator.overflow import Horizon
 from tributary.model.aggregate import NO_TIME, Layout, Records, Summary, merge
+from tributary.model.groups import Groups, Ints, Readings, grouped, summary
 
 
 class Folded(NamedTuple):

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aggregator.groups import Ints
 from tributary.model import aggregate
 from tributary.model.aggregate import CLOSED_CELL, OVERFLOW_CELL, Records, Summary
+from tributary.model.groups import Ints
 from tributary.model.window import Window
 
 

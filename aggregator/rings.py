@@ -10,9 +10,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.groups import Groups, Ints, summary
 from aggregator.overflow import Horizon
 from tributary.model.aggregate import Layout, Records, clear, closed, merge, opened
+from tributary.model.groups import Groups, Ints, summary
 from tributary.model.window import Window
 
 Flags = NDArray[np.bool_]

@@ -13,11 +13,11 @@ from aggregator.account import Progress, Sorted, bury, bury_rest, sort_out
 from aggregator.attempts import Attempt
 from aggregator.changes import Changes
 from aggregator.decode import Entry
-from aggregator.groups import Ints
 from aggregator.large import Large
 from aggregator.parts import Parts
 from aggregator.table import Unseen
 from aggregator.tenure import Tenure
+from tributary.model.groups import Ints
 
 _NO_ROWS: Ints = np.empty(0, np.int64)
 

@@ -26,6 +26,10 @@ class NotRunning(TributaryError):
     """There is no deployment that a command could look at."""
 
 
+class NoHistory(TributaryError):
+    """There is no history yet; `tributary jobs` creates it."""
+
+
 class Unavailable(TributaryError):
     """Redis is unavailable; the same request may succeed later."""
 

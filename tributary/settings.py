@@ -15,8 +15,9 @@ from msgspec import Meta
 
 from tributary.auth import browsers, cors
 from tributary.errors import Misconfigured, did_you_mean
+from tributary.history import url as history_url
 from tributary.model import catalogue, reading
-from tributary.model.window import Window, parse_windows
+from tributary.model.window import Window, parse_duration_ms, parse_windows
 from tributary.store import redis_url
 
 PREFIX = "TRIBUTARY_"
@@ -30,6 +31,10 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "metrics_file": catalogue.load,
     "cors_origins": cors.parse_origins,
     "public_hosts": browsers.parse_hosts,
+    "history_url": history_url.check,
+    "history_keep_minutes": lambda text: text and parse_duration_ms(text),
+    "history_keep_hours": lambda text: text and parse_duration_ms(text),
+    "history_keep_days": lambda text: text and parse_duration_ms(text),
 }
 _LARGEST_BODIES_MIN = 8  # half of the budget is for incomplete bodies; chunked ones take twice
 
@@ -273,6 +278,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "URL",
         ),
     ] = ""
+    history_timeout_ms: Annotated[
+        int,
+        _setting("timeout of a statement of the history, and of waiting for a lock", "ms", ge=100),
+    ] = 30_000
+    history_keep_minutes: Annotated[
+        str, _setting("how long the statistics of minutes are kept; empty: permanently", "duration")
+    ] = "30d"
+    history_keep_hours: Annotated[
+        str, _setting("how long the statistics of hours are kept; empty: permanently", "duration")
+    ] = "730d"
+    history_keep_days: Annotated[
+        str, _setting("how long the statistics of days are kept; empty: permanently", "duration")
+    ] = ""
     raw_dir: Annotated[
         str, _setting("directory for every reading, as Parquet files; empty: none", "path")
     ] = ""
@@ -298,6 +316,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _setting("Redis for the queue of jobs, which cannot be a cluster; empty: redis_url", "URL"),
     ] = ""
+    jobs_workers: Annotated[
+        int, _setting("processes that run jobs, per process of jobs", "processes", ge=1, le=64)
+    ] = 1
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _setting("minimum level of log lines")
     ] = "INFO"

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from support import brute
 
 from aggregator.fold import fold
-from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.table import Table, Unseen
 from api.read import query
 from tributary.model.aggregate import OVERFLOW_CELL, Layout
+from tributary.model.groups import Readings
 from tributary.model.window import parse_windows
 
 LAYOUT = Layout(parse_windows("1m/5s,15m/1m,1h/5m,24h/1h"), 10)

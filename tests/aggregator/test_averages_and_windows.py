@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from aggregator.fold import fold
-from aggregator.groups import Readings
 from api.read import query
 from tributary.model.aggregate import Layout
+from tributary.model.groups import Readings
 from tributary.model.window import parse_windows
 
 NOON_MS = 1_795_348_800_000  # 2026-11-22T12:00:00Z

@@ -13,10 +13,10 @@ from support import brute
 from support.brute import Reading
 
 from aggregator.fold import fold
-from aggregator.groups import Readings
 from aggregator.latest import averages
 from api.read import query
 from tributary.model.aggregate import Layout, mean
+from tributary.model.groups import Readings
 from tributary.model.window import parse_windows
 
 SERIES = 3

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.fold import fold
-from aggregator.groups import Readings
 from aggregator.latest import averages
 from api.read import query
 from api.read.bodies import Statistics
 from tributary.model.aggregate import Layout
+from tributary.model.groups import Readings
 from tributary.model.window import parse_windows
 
 LAYOUT = Layout(parse_windows("1m/5s,1h/5m"), 10)

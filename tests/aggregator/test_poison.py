@@ -13,12 +13,12 @@ from aggregator import cycle, pace
 from aggregator.changes import Changes
 from aggregator.decode import Entry
 from aggregator.fold import Folded, fold
-from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.parts import ATTEMPTS, FAILURES, Parts
 from aggregator.tenure import Tenure
 from tributary.model.aggregate import Layout, Records
 from tributary.model.frame import Block, pack, unpack
+from tributary.model.groups import Readings
 from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys

@@ -15,11 +15,11 @@ from support.waiting import wait_until
 from aggregator import cycle, pace
 from aggregator.changes import Changes
 from aggregator.fold import Folded, fold
-from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.tenure import Tenure
 from tributary.model.aggregate import Layout, Records
 from tributary.model.frame import Block
+from tributary.model.groups import Readings
 from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client

@@ -12,9 +12,9 @@ from support import brute
 from support.brute import Reading
 
 from aggregator.fold import fold
-from aggregator.groups import Readings
 from api.read import query
 from tributary.model.aggregate import Layout
+from tributary.model.groups import Readings
 from tributary.model.window import parse_windows
 
 LAYOUT = Layout(parse_windows("1m/5s,15m/1m,1h/5m,24h/1h"), 10)

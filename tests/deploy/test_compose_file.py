@@ -38,8 +38,13 @@ FIXED = {
     "fail": "failpoints are for tests",
     "history": "the jobs service is not in the file yet",
     "history_url": "likewise",
+    **dict.fromkeys(
+        ("history_timeout_ms", "history_keep_minutes", "history_keep_hours", "history_keep_days"),
+        "likewise",
+    ),
     "raw_dir": "likewise",
     "jobs_url": "likewise",
+    "jobs_workers": "likewise",
     "export_dir": "likewise",
     "export_ttl_s": "likewise",
     "export_max_rows": "likewise",

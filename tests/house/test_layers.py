@@ -64,6 +64,7 @@ EXCEPTIONS: dict[str, set[str]] = {
     "tributary/settings.py": {
         "tributary.auth.browsers",
         "tributary.auth.cors",
+        "tributary.history.url",
         "tributary.store.redis_url",
     },
 }

@@ -156,7 +156,7 @@ def test_the_proposed_rules_grant_what_is_missing(start: Start, role: str):
 )
 def test_names_a_missing_permission(start: Start, role: str, revoked: str, text: str):
     server = start()
-    user(server, "u", "~tributary:*", "+@all", revoked)
+    user(server, "u", "~tributary:*", "~rq:*", "+@all", revoked)
     finding = permissions(server, "u", role)
     assert finding.grade == "error"
     assert text in finding.text

@@ -7,11 +7,11 @@ import signal
 
 from aggregator import cycle
 from aggregator.fold import Folded, fold
-from aggregator.groups import Readings
 from aggregator.overflow import Horizon
 from aggregator.role import ROLE
 from tributary import settings
 from tributary.model.aggregate import Layout, Records
+from tributary.model.groups import Readings
 
 DEADLY = 666.0
 

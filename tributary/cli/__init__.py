@@ -37,7 +37,7 @@ class _Commands(click.Group):
         return list(_summaries())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in roles.ROLES or name == "web":
+        if (name in roles.ROLES and name != "jobs") or name == "web":
             from tributary.cli import role
 
             return role.web if name == "web" else role.command(name)

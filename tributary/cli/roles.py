@@ -20,6 +20,7 @@ ROLES = {
     "ingest": Entry("ingest.role", "run the HTTP role that records readings"),
     "api": Entry("api.role", "run the HTTP role that serves /collect and the read API"),
     "aggregator": Entry("aggregator.role", "run the worker that keeps current values and averages"),
+    "jobs": Entry("jobs.role", "run the schedule and the queue of jobs; list, retry and drop jobs"),
     "mqtt": Entry("bridge.role", "bridge an MQTT broker: its messages become readings"),
 }
 

@@ -50,7 +50,8 @@ class _Child:
 class Supervisor:
     """Starts children, restarts those that exit, and stops them in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, term_timeout_s: float = _TERM_TIMEOUT_S) -> None:
+        self._term_timeout_s = term_timeout_s
         self._before_exec = lifeline.before_exec()
         self._children: list[_Child] = []
         self._pipe_end, self._lifeline = os.pipe()
@@ -88,6 +89,10 @@ class Supervisor:
         """The names of the children whose last exit had this status."""
         return [c.spec.name for c in self._children if c.last_status == status]
 
+    def are_running(self) -> bool:
+        """Whether no child waits to be restarted."""
+        return all(child.process is not None for child in self._children)
+
     def stop(self) -> None:
         """Send SIGTERM to the children in order of rank, and SIGKILL after a timeout.
 
@@ -97,7 +102,7 @@ class Supervisor:
             stopping = [c for c in self._children if c.spec.rank == rank and c.process is not None]
             for child in stopping:
                 _signal(child, signal.SIGTERM)
-            deadline_s = time.monotonic() + _TERM_TIMEOUT_S
+            deadline_s = time.monotonic() + self._term_timeout_s
             for child in stopping:
                 self._wait(child, deadline_s)
         self._children.clear()

@@ -38,6 +38,62 @@ _ACCOUNT = (
     ("XPENDING", _READINGS, keys.GROUP),
     ("ZCARD", _DEVICES),
 )
+_JOB, _RESULTS = keys.job("j"), keys.job_results("j")
+_COUNT_JOBS = (
+    ("LLEN", keys.QUEUED),
+    ("ZCARD", keys.SCHEDULED),
+    ("ZCARD", keys.FAILED),
+    ("LINDEX", keys.QUEUED, "0"),
+    ("TIME",),
+    ("HGET", _JOB, "f"),
+)
+_QUEUE_JOB = (
+    ("EVAL", "return 1", "1", keys.QUEUED),
+    ("HGET", _JOB, "f"),
+    ("LLEN", keys.QUEUED),
+    ("DEL", _JOB, _RESULTS),
+    ("ZREM", keys.FAILED, "m"),
+    ("ZREM", keys.FINISHED, "m"),
+    ("HSET", _JOB, "f", "v"),
+    ("SADD", keys.QUEUES, "m"),
+    ("RPUSH", keys.QUEUED, "m"),
+)
+_MOVE_JOB = (
+    *_QUEUE_JOB,
+    ("TYPE", keys.FAILED),
+    ("LREM", keys.QUEUED, "1", "m"),
+    ("ZREM", keys.SCHEDULED, "m"),
+    ("EXISTS", _JOB),
+    ("PERSIST", _JOB),
+    ("HDEL", _JOB, "f"),
+    ("LPUSH", keys.QUEUED, "m"),
+    ("HGETALL", _JOB),
+    ("MULTI",),
+    ("EXEC",),
+)
+_EXECUTION, _EXECUTIONS, _WORKER = "rq:execution:j:e", "rq:executions:j", "rq:worker:w"
+_RUN_JOBS = (
+    *_MOVE_JOB, ("PING",), ("INFO",), ("WATCH", _JOB), ("UNWATCH",),
+    ("BLMOVE", keys.QUEUED, keys.TAKEN, "LEFT", "RIGHT", "1"), ("LREM", keys.TAKEN, "1", "m"),
+    ("LRANGE", keys.TAKEN, "0", "-1"), ("HEXISTS", _WORKER, "f"), ("HSET", _WORKER, "f", "v"),
+    *(("EXPIRE", key, "1") for key in (_JOB, _RESULTS, _EXECUTION, _EXECUTIONS, _WORKER)),
+    *(("DEL", key) for key in (_EXECUTION, _EXECUTIONS, _WORKER)),
+    ("HSET", _EXECUTION, "f", "v"), ("HGETALL", _EXECUTION),
+    *(("ZADD", key, "0", "m") for key in (_EXECUTIONS, keys.STARTED, keys.SCHEDULED)),
+    *(("ZADD", key, "0", "m") for key in (keys.FAILED, keys.FINISHED, keys.JOBS)),
+    ("ZREM", _EXECUTIONS, "m"), ("ZREM", keys.STARTED, "m"), ("ZREM", keys.JOBS, "m"),
+    ("ZSCORE", keys.STARTED, "m"), ("ZRANGE", keys.STARTED, "0", "-1"),
+    ("ZRANGE", keys.JOBS, "0", "-1", "WITHSCORES"), ("ZRANGE", keys.FAILED, "0", "-1"),
+    ("ZRANGEBYSCORE", keys.SCHEDULED, "0", "0"), ("ZRANGEBYSCORE", keys.STARTED, "0", "0"),
+    *(("ZREMRANGEBYSCORE", key, "0", "0") for key in (keys.STARTED, keys.FAILED, keys.JOBS)),
+    ("XADD", _RESULTS, "*", "f", "v"), ("XTRIM", _RESULTS, "MAXLEN", "1"),
+    *(("SADD", f"rq:{name}", "m") for name in ("workers", f"workers:{keys.QUEUE}")),
+    *(("SREM", f"rq:{name}", "m") for name in ("workers", f"workers:{keys.QUEUE}")),
+    ("SADD", f"{_WORKER}:executions", "m"), ("SREM", f"{_WORKER}:executions", "m"),
+    ("GET", keys.SCHEDULER), ("SET", keys.SCHEDULER, "v"), ("PEXPIRE", keys.SCHEDULER, "1"),
+    ("DEL", keys.SCHEDULER), ("HGETALL", keys.SCHEDULE), ("HSET", keys.SCHEDULE, "f", "v"),
+    ("SMEMBERS", f"rq:workers:{keys.QUEUE}"),
+)  # fmt: skip
 _APPENDS = (
     ("GET", _ONCE), ("SET", _ONCE, "v"), ("PEXPIRE", _ONCE, "1"),
     ("GET", _CLAIM), ("SET", _CLAIM, "v"),
@@ -79,14 +135,16 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ZADD", keys.WORKERS, "0", "m"), ("ZREM", keys.WORKERS, "m"),
         ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
     ),
+    "jobs": (*_START, *_SCRIPTED, *_RUN_JOBS),
     "api": (
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
-        ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
+        *_COUNT_JOBS, *_QUEUE_JOB, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
         *(("HMGET", name, "f") for name in (_STATE, _WINDOWS, _LATEST)),
     ),
     "operator": (
-        *_TOKENS, *_ACCOUNT, ("PING",), ("INFO",), ("MULTI",), ("EXEC",),
+        *_COUNT_JOBS, *_MOVE_JOB, ("XREVRANGE", _RESULTS, "+", "-"), ("LRANGE", keys.QUEUED, "0", "-1"),
+        ("ZRANGE", keys.FAILED, "0", "-1"), *_TOKENS, *_ACCOUNT, ("PING",), ("INFO",), ("MULTI",), ("EXEC",),
         ("HSET", keys.TOKENS, "f", "v"), ("HDEL", keys.TOKENS, "f"),
         ("HKEYS", keys.TOKEN_USE), ("HDEL", keys.TOKEN_USE, "f"),
         ("XRANGE", keys.dead(0), "-", "+"), ("XDEL", keys.dead(0), "0-1"),
@@ -149,4 +207,5 @@ def rules(role: str) -> list[str]:
     """The rules for ACL SETUSER that a user with this role needs."""
     containers = ("CONFIG", "SCRIPT", "XINFO", "XGROUP")  # a permission names the subcommand, too
     names = {"|".join(c[: 2 if c[0] in containers else 1]).lower() for c in NEEDED[role]}
-    return ["~tributary:*", "-@all", *sorted(f"+{name}" for name in names)]
+    patterns = ["~tributary:*", *(["~rq:*"] if "rq:queues" in sum(NEEDED[role], ()) else [])]
+    return [*patterns, "-@all", *sorted(f"+{name}" for name in names)]

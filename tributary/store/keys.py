@@ -21,6 +21,18 @@ IGNORED = "tributary:ignored"
 BRIDGES = "tributary:bridges"
 MESSAGES = "tributary:messages"
 EXPORTS = "tributary:exports"
+JOBS = "tributary:jobs"
+SCHEDULE = "tributary:schedule"
+SCHEDULER = "tributary:scheduler"
+# The queue of jobs; rq chooses the names of its keys.
+QUEUE = "tributary"
+QUEUED = f"rq:queue:{QUEUE}"
+TAKEN = f"{QUEUED}:intermediate"
+STARTED = f"rq:wip:{QUEUE}"
+SCHEDULED = f"rq:scheduled:{QUEUE}"
+FAILED = f"rq:failed:{QUEUE}"
+FINISHED = f"rq:finished:{QUEUE}"
+QUEUES = "rq:queues"
 
 
 class Key(NamedTuple):
@@ -126,6 +138,57 @@ CATALOGUE = (
         CONFIG, "hash", "the first process to start", "all",
         "settings that cannot change once data exists: partitions, windows, average_over, format",
     ),
+    # The following are on the server at `jobs_url`, if there is one.
+    Key(
+        JOBS, "sorted set", "jobs", "all",
+        "id of a process of jobs → time of its last heartbeat, UTC ms of the server",
+        "permanent; members are removed a minute after their last heartbeat",
+    ),
+    Key(
+        SCHEDULER, "string", "jobs", "jobs", "token of the process that runs the schedule",
+        "5 seconds after it was last renewed",
+    ),
+    Key(
+        SCHEDULE, "hash", "jobs", "jobs",
+        "job of the schedule → when it was last queued, UTC ms of the server",
+    ),
+    Key(QUEUED, "list", "jobs, api, operators", "jobs, all", "ids of the jobs that wait"),
+    Key(TAKEN, "list", "jobs", "jobs", "ids of the jobs that a worker is about to start"),
+    Key(
+        "rq:job:<key>", "hash", "jobs, api, operators", "jobs, all",
+        "name and arguments of a job as JSON, status, times, retries",
+        "until it is finished; 7 days if it failed",
+    ),
+    Key(
+        "rq:results:<key>", "stream", "jobs", "operators", "result or traceback of a job",
+        "as the job",
+    ),
+    Key(
+        STARTED, "sorted set", "jobs", "jobs",
+        "job and execution → when it counts as abandoned unless its worker extends it",
+    ),
+    Key(SCHEDULED, "sorted set", "jobs", "jobs, all", "job → when it is tried again"),
+    Key(
+        FAILED, "sorted set", "jobs", "operators, all", "failed job → when it is forgotten",
+        "permanent, the newest 1,000",
+    ),
+    Key(FINISHED, "sorted set", "jobs", "operators", "finished job → when its result is deleted"),
+    Key(
+        "rq:execution:<key>", "hash", "jobs", "jobs", "an attempt to run a job: its worker and times",
+        "15 seconds after the last heartbeat of its worker",
+    ),
+    Key(
+        "rq:executions:<key>", "sorted set", "jobs", "jobs", "attempts to run a job",
+        "75 seconds after the last heartbeat",
+    ),
+    Key(
+        "rq:worker:<key>", "hash or set", "jobs", "operators",
+        "a worker: host, process id, state; with `:executions` what it runs",
+        "two minutes after its last heartbeat",
+    ),
+    Key("rq:workers", "set", "jobs", "operators", "the keys of the workers"),
+    Key(f"rq:workers:{QUEUE}", "set", "jobs", "operators", "the same"),
+    Key(QUEUES, "set", "jobs, api, operators", "operators", "the keys of the queues"),
 )  # fmt: skip
 
 
@@ -161,6 +224,16 @@ def once(partition: int, key: str) -> str:
 def claim(partition: int, key: str) -> str:
     """Key of the digest of the body that has claimed this Idempotency-Key."""
     return f"tributary:{{{partition}}}:claim:{key}"
+
+
+def job(id_: str) -> str:
+    """Key of the fields of a job."""
+    return f"rq:job:{id_}"
+
+
+def job_results(id_: str) -> str:
+    """Key of the results of a job."""
+    return f"rq:results:{id_}"
 
 
 def series(device: str, metric: str) -> str:

@@ -35,8 +35,9 @@ class Script:
 SCRIPTS = {
     name: Script(name)
     for name in (
-        "account", "alive", "append", "attempt", "commit", "count_lost", "ensure_group",
-        "forget", "heartbeat", "remove_idle_consumers", "replay", "report_tail",
+        "account", "alive", "append", "attempt", "commit", "count_lost", "enqueue_job", "ensure_group",
+        "forget", "heartbeat", "hold_lease", "release_lease", "remove_idle_consumers", "replay",
+        "report_tail", "requeue_job",
     )
 }  # fmt: skip
 _APPEND_SHA = SCRIPTS["append"].sha
@@ -128,6 +129,14 @@ def count_lost(partition: int, *, epoch: str, new_epoch: str) -> Command:
     return _call("count_lost", names, keys.GROUP, epoch, new_epoch)
 
 
+def enqueue_job(id_: str, *, max_queued: int, fields: Values) -> Command:
+    """Queue a job, unless one with this id is waiting or running; see the script."""
+    names = (
+        keys.job(id_), keys.job_results(id_), keys.QUEUED, keys.QUEUES, keys.FAILED, keys.FINISHED,
+    )  # fmt: skip
+    return _call("enqueue_job", names, id_, str(max_queued), keys.QUEUED, *fields)
+
+
 def ensure_group(partition: int, *, new_epoch: str) -> Command:
     """Create the consumer group unless it exists, and read the hash `meta`."""
     names = (keys.readings(partition), keys.meta(partition))
@@ -147,6 +156,16 @@ def heartbeat(worker: str, *, forget_after_ms: int, members: str = keys.WORKERS)
     return _call("heartbeat", (members,), worker, str(forget_after_ms))
 
 
+def hold_lease(token: str, *, lease_ms: int) -> Command:
+    """Take or renew the lease of the schedule."""
+    return _call("hold_lease", (keys.SCHEDULER,), token, str(lease_ms))
+
+
+def release_lease(token: str) -> Command:
+    """End the lease of the schedule."""
+    return _call("release_lease", (keys.SCHEDULER,), token)
+
+
 def remove_idle_consumers(partition: int, *, worker: str) -> Command:
     """Remove the consumers other than `worker` that have no pending entry."""
     return _call("remove_idle_consumers", (keys.readings(partition),), keys.GROUP, worker)
@@ -158,6 +177,17 @@ def replay(
     """Append a dead entry again and remove it from the dead entries."""
     names = (keys.readings(partition), keys.meta(partition), keys.dead(partition))
     return _call("replay", names, max_entries, unread_max, entry, str(readings), frame)
+
+
+def requeue_job(
+    id_: str, *, source: str, at: str, member: str = "", place: str = "last", retries: str = "kept"
+) -> Command:
+    """Move a job from `source`, where it is `member`, to the first or last place of the queue.
+
+    `retries`: all, or those kept.
+    """
+    names = (keys.job(id_), keys.QUEUED, source)
+    return _call("requeue_job", names, member or id_, id_, at, place, retries)
 
 
 def report_tail(

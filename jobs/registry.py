@@ -1,0 +1,61 @@
+"""The table of all jobs: a line here is all that the role needs to run another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from tributary.errors import Misconfigured, did_you_mean
+from tributary.operate.job_queue import Plain
+from tributary.settings import Settings
+
+_BACK_OFF_S = (1, 5, 25, 120)  # before the first retries; later ones wait as long as the last
+
+
+def _once(_settings: Settings) -> Iterable[Sequence[Plain]]:
+    return [()]
+
+
+class Job(NamedTuple):
+    """A function that a worker runs when the queue or the schedule names it.
+
+    It is safe to repeat: a job whose worker was killed is run again, and rarely two run at once.
+    """
+
+    name: str
+    # (settings, *arguments) → a plain value. `on_call` of tributary/process/role.py imports it
+    # when it is called.
+    function: Callable[..., Any]
+    # The schedule: None if the job only runs when it is asked for. A period begins at `at_s`
+    # after 00:00 UTC; one that was missed is made up for once.
+    every_s: int | None = None
+    at_s: int = 0
+    # The arguments of the jobs to queue at that time; their id is the name with the arguments.
+    due: Callable[[Settings], Iterable[Sequence[Plain]]] = _once
+    timeout_s: int = 600
+    retries: int = 3  # of a job that failed, with growing pauses
+    result_s: int = 0  # how long its result is kept
+
+
+def table(*jobs: Job) -> dict[str, Job]:
+    """Jobs by their names."""
+    return {job.name: job for job in jobs}
+
+
+JOBS: dict[str, Job] = table()
+
+
+def find(name: str) -> Job:
+    """The job of this name.
+
+    Raises:
+        Misconfigured: there is none.
+    """
+    if name not in JOBS:
+        raise Misconfigured(f"unknown job {name!r}; {did_you_mean(name, JOBS) or 'there is none'}")
+    return JOBS[name]
+
+
+def back_off_s(retries: int) -> list[int]:
+    """The pauses before the retries of a job, in seconds."""
+    return [*_BACK_OFF_S, *[_BACK_OFF_S[-1]] * retries][:retries]

@@ -1,0 +1,274 @@
+"""PostgreSQL: rows travel by COPY in its binary format, which numpy reads and writes directly.
+
+Tables of slots are partitioned by time; partitions are created when a slot needs them, and
+removed as a whole. With TimescaleDB they are hypertables, which do that themselves.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import psycopg
+import sqlalchemy
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from tributary.history import url
+from tributary.history.dialect import Rows
+from tributary.history.schema import Resolution
+from tributary.model.aggregate import CELL, Records
+from tributary.model.groups import Ints
+from tributary.settings import Settings
+
+_SCHEMA_LOCK, _PARTITIONS_LOCK = 5_301_701, 5_301_702  # of pg_advisory_xact_lock
+_CONNECT_TIMEOUT_S = 10
+_REMOVAL_LOCK_TIMEOUT_MS = 2_000  # while it waits for readers, new ones wait for it
+_STATISTICS = ("mean", "m2", "min", "max")
+_CELL_COLUMNS = ("count", *_STATISTICS)
+_COLUMNS = ("series_id", "slot_ms", *_CELL_COLUMNS)
+_FOUND_COLUMNS = ("number", *_CELL_COLUMNS)
+
+# https://www.postgresql.org/docs/15/sql-copy.html#id-1.9.3.55.9.4
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+_FIELD_BYTES = 8  # all columns have this size, none is NULL
+
+_CHILDREN = sqlalchemy.text(
+    "SELECT relname, CAST(greatest(reltuples, 0) AS bigint) FROM pg_class "
+    "JOIN pg_inherits ON oid = inhrelid WHERE inhparent = CAST(:parent AS regclass)"
+)
+
+
+class PostgreSQL:
+    """See `dialect.Dialect`."""
+
+    def create_engine(self, settings: Settings) -> Engine:
+        """An engine whose statements and waits for locks end after the timeout."""
+        engine = create_engine(
+            url.to_sqlalchemy(settings.history_url),
+            pool_pre_ping=True,
+            # A plan is made for each statement: its partitions depend on its times.
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "prepare_threshold": None},
+        )
+        timeout_ms = settings.history_timeout_ms
+
+        def configure(raw: psycopg.Connection, _: object) -> None:
+            raw.execute(
+                f"SET statement_timeout = {timeout_ms}; SET lock_timeout = {timeout_ms}; "
+                "SET client_min_messages = warning; SET timezone = 'UTC'"
+            )
+            raw.commit()
+
+        event.listen(engine, "connect", configure)
+        return engine
+
+    def lock_schema(self, connection: Connection) -> None:
+        """An advisory lock, because there may be no table yet."""
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
+
+    def lock_position(self, connection: Connection, partition: int) -> None:
+        """Lock the row; and join by index, since temporary tables have no statistics."""
+        connection.exec_driver_sql(
+            f"SELECT 1 FROM positions WHERE partition = {partition} FOR UPDATE"  # noqa: S608
+        )
+        connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
+        connection.exec_driver_sql("SET LOCAL enable_mergejoin = off")
+
+    def series_ids(self, connection: Connection, series: list[tuple[str, str]]) -> Ints:
+        """One statement, and two more if there are new series."""
+        numbers = np.zeros(len(series), np.int64)
+        self._find_series(connection, series, numbers)
+        missing = np.flatnonzero(numbers == 0)
+        if len(missing):
+            _raw(connection).execute(
+                "INSERT INTO series (device, metric) SELECT * FROM unnest(%s::text[], %s::text[]) "
+                "ON CONFLICT DO NOTHING",
+                _columns([series[n] for n in missing]),
+            )
+            self._find_series(connection, series, numbers)
+        return numbers
+
+    def prepare(self, engine: Engine, resolution: Resolution, slot_ms: Ints) -> None:
+        """Create missing partitions, in a transaction of their own: others need them, too.
+
+        They are attached, because CREATE TABLE … PARTITION OF would wait for all readers.
+        """
+        chunks = np.unique(slot_ms // resolution.chunk_ms) * resolution.chunk_ms
+        names = {_partition(resolution, start_ms): start_ms for start_ms in chunks.tolist()}
+        with engine.begin() as connection:
+            if not _is_partitioned(connection, resolution) or not _missing(
+                connection, resolution, names
+            ):
+                return
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_PARTITIONS_LOCK})")
+            for name in _missing(connection, resolution, names):
+                start_ms = names[name]
+                connection.exec_driver_sql(
+                    f"CREATE TABLE {name} (LIKE {resolution.name} INCLUDING ALL)"
+                )
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {resolution.name} ATTACH PARTITION {name} "
+                    f"FOR VALUES FROM ({start_ms}) TO ({start_ms + resolution.chunk_ms})"
+                )
+
+    def existing(
+        self, connection: Connection, resolution: Resolution, series_id: Ints, slot_ms: Ints
+    ) -> tuple[Ints, Records]:
+        """Join with a temporary table."""
+        wanted = {"number": np.arange(len(series_id)), "series_id": series_id, "slot_ms": slot_ms}
+        _copy_in(connection, wanted)
+        found = _copy_out(
+            connection,
+            f"SELECT w.number, {_listed(_CELL_COLUMNS, 'm.')} FROM tributary_rows w "  # noqa: S608 (names of the schema, and integers)
+            f"JOIN {resolution.name} m ON m.series_id = w.series_id AND m.slot_ms = w.slot_ms "
+            f"AND m.slot_ms BETWEEN {slot_ms.min()} AND {slot_ms.max()}",
+            _FOUND_COLUMNS,
+        )
+        return found["number"].astype(np.int64), _cells(found)
+
+    def put(self, connection: Connection, resolution: Resolution, rows: Rows) -> None:
+        """COPY into a temporary table, then upsert."""
+        columns = {"series_id": rows.series_id, "slot_ms": rows.slot_ms}
+        _copy_in(connection, columns | {name: rows.cells[name] for name in _CELL_COLUMNS})
+        replaced = ", ".join(f"{name} = excluded.{name}" for name in _CELL_COLUMNS)
+        listed = _listed(_COLUMNS)
+        connection.exec_driver_sql(
+            f"INSERT INTO {resolution.name} ({listed}) SELECT {listed} FROM tributary_rows "  # noqa: S608
+            f"ON CONFLICT (series_id, slot_ms) DO UPDATE SET {replaced}"
+        )
+
+    def select(  # noqa: PLR0913, PLR0917 (see Dialect)
+        self,
+        connection: Connection,
+        resolution: Resolution,
+        series_id: Ints,
+        from_ms: int,
+        to_ms: int,
+        limit: int,
+    ) -> Rows:
+        """Ranges of the index of each partition that the span overlaps."""
+        ids = ", ".join(map(str, series_id.tolist()))
+        found = _copy_out(
+            connection,
+            f"SELECT {_listed(_COLUMNS)} FROM {resolution.name} WHERE series_id IN ({ids}) "  # noqa: S608
+            f"AND slot_ms >= {from_ms} AND slot_ms < {to_ms} "
+            f"ORDER BY series_id, slot_ms LIMIT {limit}",
+            _COLUMNS,
+        )
+        return Rows(
+            found["series_id"].astype(np.int64), found["slot_ms"].astype(np.int64), _cells(found)
+        )
+
+    def remove_before(self, engine: Engine, resolution: Resolution, before_ms: int) -> int:
+        """Drop partitions that end before the time; the number of rows is the server's estimate."""
+        with engine.begin() as connection:
+            if not _is_partitioned(connection, resolution):
+                connection.execute(
+                    sqlalchemy.text("SELECT drop_chunks(CAST(:name AS regclass), :before_ms)"),
+                    {"name": resolution.name, "before_ms": before_ms},
+                )
+                return 0
+            children = connection.execute(_CHILDREN, {"parent": resolution.name}).all()
+        # Names contain the day a partition begins, so they are in order of time.
+        last = _partition(resolution, before_ms // resolution.chunk_ms * resolution.chunk_ms)
+        removed = 0
+        for name, rows in sorted((name, rows) for name, rows in children if name < last):
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_REMOVAL_LOCK_TIMEOUT_MS}")
+                connection.exec_driver_sql(f"DROP TABLE {name}")
+            removed += rows
+        return removed
+
+    def scrub(self, engine: Engine) -> None:
+        """Rewrite the table of names; a checkpoint releases the old file."""
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM FULL series")
+
+    @staticmethod
+    def _find_series(connection: Connection, series: list[tuple[str, str]], into: Ints) -> None:
+        found = _raw(connection).execute(
+            "SELECT k.number, s.id FROM unnest(%s::text[], %s::text[]) "
+            "WITH ORDINALITY k (device, metric, number) "
+            'JOIN series s ON s.device = k.device COLLATE "C" AND s.metric = k.metric COLLATE "C"',
+            _columns(series),
+        )
+        for number, id_ in found:
+            into[number - 1] = id_
+
+
+def _columns(series: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [device for device, _ in series], [metric for _, metric in series]
+
+
+def _listed(columns: tuple[str, ...], prefix: str = "") -> str:
+    return ", ".join(prefix + name for name in columns)
+
+
+def _partition(resolution: Resolution, start_ms: int) -> str:
+    start = dt.datetime.fromtimestamp(start_ms / 1000, dt.UTC)
+    return f"{resolution.name}_{start:%Y%m%d}"
+
+
+def _is_partitioned(connection: Connection, resolution: Resolution) -> bool:
+    """Whether this is a partitioned table; else a hypertable of TimescaleDB."""
+    kind = connection.exec_driver_sql(
+        f"SELECT relkind FROM pg_class WHERE oid = '{resolution.name}'::regclass"  # noqa: S608
+    ).scalar_one()
+    return kind in {"p", b"p"}
+
+
+def _missing(connection: Connection, resolution: Resolution, names: dict[str, int]) -> set[str]:
+    """The partitions that do not exist; to_regclass could remember an old result."""
+    children = connection.execute(_CHILDREN, {"parent": resolution.name})
+    return names.keys() - {name for name, _ in children}
+
+
+def _raw(connection: Connection) -> psycopg.Connection:
+    return connection.connection.driver_connection  # type: ignore[return-value]
+
+
+def _record(columns: tuple[str, ...]) -> np.dtype[np.void]:
+    """A row in the binary format: number of fields, then length and value of each."""
+    fields: list[Any] = [("fields", ">i2")]
+    for name in columns:
+        fields.append((f"bytes of {name}", ">i4"))
+        fields.append((name, ">f8" if name in _STATISTICS else ">i8"))
+    return np.dtype(fields)
+
+
+def _cells(rows: Any) -> Records:
+    cells = np.empty(len(rows), CELL)
+    for name in _CELL_COLUMNS:
+        cells[name] = rows[name]
+    return cells
+
+
+def _copy_in(connection: Connection, columns: dict[str, Any]) -> None:
+    """Replace the rows of the temporary table."""
+    raw = _raw(connection)
+    raw.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS tributary_rows (number bigint, series_id bigint, "
+        "slot_ms bigint, count bigint, mean float8, m2 float8, min float8, max float8) "
+        "ON COMMIT DELETE ROWS"
+    )
+    raw.execute("TRUNCATE tributary_rows")
+    names = tuple(columns)
+    rows = np.zeros(len(columns["slot_ms"]), _record(names))
+    rows["fields"] = len(names)
+    for name, values in columns.items():
+        rows[f"bytes of {name}"] = _FIELD_BYTES
+        rows[name] = values
+    into = f"COPY tributary_rows ({_listed(names)}) FROM STDIN (FORMAT BINARY)"
+    with raw.cursor() as cursor, cursor.copy(into) as copy:
+        copy.write(_HEADER + rows.tobytes() + _TRAILER)
+
+
+def _copy_out(connection: Connection, query: str, columns: tuple[str, ...]) -> Any:
+    """The rows of a query, as records of big-endian values."""
+    with (
+        _raw(connection).cursor() as cursor,
+        cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy,
+    ):
+        packed = b"".join(copy)
+    return np.frombuffer(packed[len(_HEADER) : -len(_TRAILER)], _record(columns))

@@ -1,0 +1,47 @@
+"""How long the history keeps slots of each resolution."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tributary.history.database import Database
+from tributary.history.failures import translated
+from tributary.history.schema import DAYS, HOURS, MINUTES
+from tributary.model.window import parse_duration_ms
+from tributary.settings import Settings
+
+
+class Keep(NamedTuple):
+    """How long slots are kept after they end; None: permanently."""
+
+    minutes_ms: int | None
+    hours_ms: int | None
+    days_ms: int | None
+
+
+def keep_of(settings: Settings) -> Keep:
+    """The settings `history_keep_minutes`, `…_hours` and `…_days`."""
+    texts = (
+        settings.history_keep_minutes,
+        settings.history_keep_hours,
+        settings.history_keep_days,
+    )
+    return Keep(*(parse_duration_ms(text) if text else None for text in texts))
+
+
+def prune(db: Database, now_ms: int, keep: Keep) -> int:
+    """Remove slots that ended longer ago than they are kept; returns the number of rows.
+
+    It is repeatable, and does not hold up writers: SQLite deletes in short transactions;
+    PostgreSQL drops a partition once it has ended, so it keeps up to a week more of the minutes,
+    13 weeks of the hours and 520 weeks of the days, and the number is its own estimate.
+
+    Raises:
+        Unavailable: the database is, or a reader of an old partition takes too long.
+    """
+    removed = 0
+    for resolution, kept_ms in zip((MINUTES, HOURS, DAYS), keep, strict=True):
+        if kept_ms is not None:
+            with translated(db.address):
+                removed += db.dialect.remove_before(db.engine, resolution, now_ms - kept_ms)
+    return removed
