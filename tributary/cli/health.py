@@ -11,7 +11,7 @@ import click
 
 from tributary.cli import options, target
 from tributary.errors import TributaryError
-from tributary.operate import bridges, status
+from tributary.operate import bridges, job_processes, status
 from tributary.process import probe
 from tributary.settings import Settings
 from tributary.store import redis_client
@@ -21,7 +21,7 @@ _HOST_NAME_MAX = 40  # an aggregator id starts with the host name, cut to this l
 
 
 @click.command("health", epilog="Example: tributary health http --port 8000")
-@click.argument("role", type=click.Choice(["http", "aggregator", "mqtt"]))
+@click.argument("role", type=click.Choice(["http", "aggregator", "jobs", "mqtt"]))
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="port of the HTTP role [TRIBUTARY_PORT]"
 )
@@ -30,8 +30,8 @@ def command(*, role: str, port: int | None, **given: Any) -> None:
     """Exit 0 if the role on this machine is healthy, else exit 1 and print the reason.
 
     An HTTP role is healthy if /readyz returns 200. An aggregator is healthy if one whose id
-    starts with the host name has a recent heartbeat, so this works with one per container. An
-    MQTT bridge is healthy if it is subscribed and connected to Redis.
+    starts with the host name has a recent heartbeat, so this works with one per container; a
+    process of jobs likewise, and all its workers run. An MQTT bridge is healthy if it is subscribed and connected to Redis.
     """
     try:
         if role == "http":
@@ -39,6 +39,10 @@ def command(*, role: str, port: int | None, **given: Any) -> None:
             reason = probe.why_not_ready(settings.host, port or settings.port, _TIMEOUT_S)
         elif role == "mqtt":
             reason = _bridge(target.find(given))
+        elif role == "jobs":
+            reason = _none_of_this_machine(
+                "processes of jobs", job_processes.alive(target.find(given))
+            )
         else:
             reason = _aggregator(target.find(given))
     except TributaryError as error:
@@ -52,10 +56,15 @@ def _aggregator(settings: Settings) -> str | None:
     """Why no aggregator of this machine is alive, or None if one is."""
     with contextlib.closing(redis_client.connect(settings)) as client:
         alive = status.aggregators_alive(client, settings)
+    return _none_of_this_machine("aggregators", [aggregator.id for aggregator in alive])
+
+
+def _none_of_this_machine(what: str, ids: list[str]) -> str | None:
+    """Why none of the live processes is on this machine, or None if one is."""
     prefix = f"{socket.gethostname()[:_HOST_NAME_MAX]}-"
-    if any(aggregator.id.startswith(prefix) for aggregator in alive):
+    if any(id_.startswith(prefix) for id_ in ids):
         return None
-    return f"none of the {len(alive)} live aggregators has an id that starts with {prefix}"
+    return f"none of the {len(ids)} live {what} has an id that starts with {prefix}"
 
 
 def _bridge(settings: Settings) -> str | None:

@@ -57,6 +57,13 @@ def _text(found: Status) -> str:
     for aggregator in found.aggregators:
         owned = ",".join(map(str, aggregator.partitions))
         lines.append(f"{'aggregator':12} {aggregator.id} partitions {owned}")
+    jobs = found.jobs
+    waits = (
+        f"{jobs.queued} queued, {jobs.failed} failed, {jobs.oldest_s:.1f} s"
+        if jobs
+        else "unavailable"
+    )
+    lines.append(f"{'jobs':12} {waits}")
     server = found.server
     lines.append(f"{'server':12} {server.version}, {server.used_memory_bytes / 1_048_576:.1f} MiB")
     lines.append(

@@ -24,7 +24,7 @@ from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
 from tributary.operate import bridges, status
-from tributary.operate.status import Partition, Status
+from tributary.operate.status import Jobs, Partition, Status
 from tributary.operate.status.partition import Entries
 from tributary.operate.status.server import Server
 from tributary.settings import Settings
@@ -93,6 +93,16 @@ def _server(name: str, field: str) -> Metric:
     return _total(f"redis_{name}", _described(Server, field), value)
 
 
+def _jobs(name: str, field: str) -> Metric:
+    value = attrgetter(field)
+    return Metric(
+        f"tributary_jobs_{name}",
+        (),
+        _described(Jobs, field),
+        lambda scrape: [((), value(scrape.status.jobs))] if scrape.status.jobs else [],
+    )
+
+
 CATALOGUE = (
     _per_partition("readings_accepted_total", "accepted", is_gross=True),
     _per_partition("readings_applied_total", "applied"),
@@ -132,6 +142,9 @@ CATALOGUE = (
         "time since the last heartbeat of an aggregator",
         lambda scrape: [((a.id,), a.heartbeat_age_ms / 1000) for a in scrape.status.aggregators],
     ),
+    _jobs("queued", "queued"),
+    _jobs("failed", "failed"),
+    _jobs("oldest_seconds", "oldest_s"),
     _server("memory_used_bytes", "used_memory_bytes"),
     _server("memory_max_bytes", "max_memory_bytes"),
     _server("aof_delayed_fsyncs_total", "aof_delayed_fsyncs"),

@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tributary.operate import status
-from tributary.operate.status import Aggregator, Partition, Status
+from tributary.operate.status import Aggregator, Jobs, Partition, Status
 from tributary.operate.status.stale_devices import StaleDevices
 
-_FRAME_LINES = 14  # all but the rows of partitions, aggregators and problems
+_FRAME_LINES = 15  # all but the rows of partitions, aggregators and problems
 _AGGREGATORS_MAX = 4
 _LAG_WARNS_S = 1.0
 _MIB = 1_048_576
@@ -108,8 +108,17 @@ def _totals(now: Snapshot) -> Table:
     lag = f"{found.lag_entries:,} entries, {found.lag_s:.1f} s"
     grid.add_row("pending", pending, "devices", f"{found.devices:,}, {stale} stale")
     grid.add_row("lag", lag, "series", f"{found.series:,}")
+    grid.add_row("jobs", _jobs(found.jobs), "", "")
     grid.add_row("memory", f"{memory} MiB", "server", f"{server.version} {server.role}")
     return grid
+
+
+def _jobs(jobs: Jobs | None) -> Text:
+    if jobs is None:
+        return Text("unavailable", "red")
+    waits = f", {jobs.oldest_s:.1f} s" if jobs.queued else ""
+    failed = Text(f"{jobs.failed:,} failed", "red" if jobs.failed else "")
+    return Text.assemble(f"{jobs.queued:,} queued{waits}, ", failed)
 
 
 def _partitions(now: Snapshot, before: Snapshot | None, rows: int) -> Table:

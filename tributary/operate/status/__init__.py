@@ -7,11 +7,13 @@ from tributary.operate.status.deployment_status import (
     read,
     with_stored_partitions,
 )
+from tributary.operate.status.jobs import Jobs
 from tributary.operate.status.partition import Partition
 from tributary.operate.status.problems import problems, warnings
 
 __all__ = [
     "Aggregator",
+    "Jobs",
     "Partition",
     "Status",
     "aggregators_alive",

@@ -11,7 +11,9 @@ import msgspec
 import redis
 from msgspec import Meta
 
+from tributary.operate.status import jobs as jobs_
 from tributary.operate.status import partition as partition_
+from tributary.operate.status.jobs import Jobs
 from tributary.operate.status.partition import Count, Partition, described
 from tributary.operate.status.server import Server, Text
 from tributary.settings import Settings
@@ -46,6 +48,7 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     devices: partition_.Devices
     series: partition_.Series
     aggregators: list[Aggregator]
+    jobs: Annotated[Jobs | None, Meta(description="null if its Redis is unavailable or not set")]
     server: Server
     stream_max_entries: Annotated[int, described("maximum entries of a stream")]
     partitions: Annotated[list[Partition], Meta(min_length=1)]
@@ -72,6 +75,7 @@ def read(client: redis.Redis, settings: Settings) -> Status:
         lag_entries=sum(p.entries.pending for p in partitions),
         lag_s=max(p.lag_s for p in partitions),
         aggregators=aggregators_alive(client, settings),
+        jobs=jobs_.of_deployment(client, settings),
         server=server,
         stream_max_entries=settings.stream_max_entries,
         partitions=partitions,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tributary.operate.status.deployment_status import Status
+from tributary.operate.status.jobs import Jobs
 from tributary.operate.status.server import Server
 
+JOB_WAITS_S = 600.0  # the workers of jobs do not keep up, or there are none
 BEHIND_S = 60.0  # the aggregators do not keep up when an entry is pending for longer
 _FULL = 0.9  # share of a limit at which readings are about to be rejected or trimmed
 
@@ -26,8 +28,29 @@ def problems(status: Status) -> list[str]:
 
 
 def warnings(status: Status) -> list[str]:
-    """What puts readings at risk without making the deployment unhealthy."""
-    return status.server.fsync_warnings()
+    """What an operator should look at without the deployment being unhealthy."""
+    return [*status.server.fsync_warnings(), *_job_warnings(status.jobs)]
+
+
+def _job_warnings(jobs: Jobs | None) -> list[str]:
+    if jobs is None:
+        text = (
+            "the queue of jobs is unavailable, so nothing reaches the history: check the Redis at "
+            "TRIBUTARY_JOBS_URL, which a Redis Cluster needs beside it"
+        )
+        return [text]
+    found = []
+    if jobs.failed:
+        found.append(
+            f"failed jobs: {jobs.failed}; `tributary jobs list` shows why, and "
+            "`tributary jobs retry all` runs them again"
+        )
+    if jobs.oldest_s > JOB_WAITS_S:
+        found.append(
+            f"a job has waited for {jobs.oldest_s:.0f} s: start `tributary jobs`, or raise "
+            "TRIBUTARY_JOBS_WORKERS"
+        )
+    return found
 
 
 def _server_problems(server: Server) -> list[str]:
