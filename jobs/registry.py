@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tributary.errors import Misconfigured, did_you_mean
 from tributary.operate.job_queue import Plain
+from tributary.process.role import on_call
 from tributary.settings import Settings
 
 _BACK_OFF_S = (1, 5, 25, 120)  # before the first retries; later ones wait as long as the last
@@ -42,7 +43,17 @@ def table(*jobs: Job) -> dict[str, Job]:
     return {job.name: job for job in jobs}
 
 
-JOBS: dict[str, Job] = table()
+JOBS: dict[str, Job] = table(
+    Job(
+        "audit",
+        on_call("jobs.audit:run"),
+        every_s=86_400,
+        at_s=3 * 3_600,
+        due=on_call("jobs.audit:due"),
+        timeout_s=3_600,
+        retries=2,
+    ),
+)
 
 
 def find(name: str) -> Job:

@@ -209,7 +209,7 @@ def test_every_role_works_with_exactly_the_listed_permissions(start: Start, run:
     ear.wait_for("car-1", current_speed=5.0)
     ear.close()
     assert request(ingest, "GET", "/readyz", None, {})[0] == 200
-    for name in ("status", "top"):
+    for name in ("status", "top", "audit"):
         arguments = ("--once",) if name == "top" else ()
         process = run(name, *arguments, environ=pipeline.environ(settings["operator"]))
         assert process.end() == 0, process.text

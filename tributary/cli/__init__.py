@@ -26,6 +26,7 @@ def _summaries() -> dict[str, str]:
         "top": "the same as status, live on a terminal",
         "doctor": "check the server, the clock, settings and permissions",
         "health": "check a role on this machine, for container health checks",
+        "audit": "recompute aggregates and history from the stream, and compare",
         "dead": "list, show, replay and drop entries that could not be applied",
     }
 

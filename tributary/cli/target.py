@@ -47,7 +47,7 @@ def _embedded(settings: Settings, directory: Path) -> Settings:
     url = data_dir.url_of(directory)
     if url is None:
         raise NotRunning(f"{_NOT_RUNNING} (nothing runs in {directory})")
-    return msgspec.structs.replace(settings, redis_url=url)
+    return msgspec.structs.replace(settings, redis_url=url, data_dir=str(directory))
 
 
 def _is_deployment(settings: Settings) -> bool:

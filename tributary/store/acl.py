@@ -103,6 +103,14 @@ _APPENDS = (
     ("ZCARD", _DEVICES), ("ZMSCORE", _DEVICES, "m"), ("HGETALL", keys.TOKEN_USE),
 )  # fmt: skip
 
+_AUDIT = (
+    *(("HMGET", name, "f") for name in (_META, _STATE, _WINDOWS, _LATEST)), ("MULTI",), ("EXEC",),
+    ("HGET", _FORGETS, "f"), ("ZMSCORE", _DEVICES, "m"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
+    ("XRANGE", _READINGS, "-", "+"), ("XLEN", _READINGS), ("EXISTS", keys.dead(0)),
+    ("XRANGE", keys.dead(0), "-", "+"), ("XINFO", "STREAM", keys.dead(0)),
+    ("HGETALL", keys.CONFIG),
+)  # fmt: skip
+
 # Role → commands with arguments of the right shape: an ACL may restrict the keys among them.
 NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "ingest": (
@@ -135,7 +143,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ZADD", keys.WORKERS, "0", "m"), ("ZREM", keys.WORKERS, "m"),
         ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
     ),
-    "jobs": (*_START, *_SCRIPTED, *_RUN_JOBS),
+    "jobs": (*_START, *_SCRIPTED, *_RUN_JOBS, *_AUDIT),
     "api": (
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
         *_COUNT_JOBS, *_QUEUE_JOB, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
@@ -153,6 +161,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HGETALL", _FORGETS), ("ZRANGEBYLEX", _DEVICES, "-", "+"), ("HMGET", _LATEST, "f"),
         ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), _IGNORED,
         ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"),
+        *_AUDIT,
     ),
 }  # fmt: skip
 

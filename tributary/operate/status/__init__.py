@@ -6,6 +6,7 @@ from tributary.operate.status.deployment_status import (
     aggregators_alive,
     read,
     with_stored_partitions,
+    with_stored_settings,
 )
 from tributary.operate.status.jobs import Jobs
 from tributary.operate.status.partition import Partition
@@ -21,4 +22,5 @@ __all__ = [
     "read",
     "warnings",
     "with_stored_partitions",
+    "with_stored_settings",
 ]

@@ -94,6 +94,18 @@ def with_stored_partitions(client: redis.Redis, settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, partitions=int(stored))
 
 
+def with_stored_settings(client: redis.Redis, settings: Settings) -> Settings:
+    """The settings with those that the data was written with and that cannot change."""
+    with failures():
+        stored: Any = client.hgetall(keys.CONFIG)
+    kept: dict[str, Any] = {
+        name: convert(stored[name.encode()].decode())
+        for name, convert in (("partitions", int), ("windows", str), ("average_over", int))
+        if name.encode() in stored
+    }
+    return msgspec.structs.replace(settings, **kept)
+
+
 def aggregators_alive(client: redis.Redis, settings: Settings) -> list[Aggregator]:
     """List the aggregators with a recent heartbeat, by id."""
     with failures():

@@ -1,0 +1,164 @@
+"""The entries of a partition in order, and from which moment on none of them is missing."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+import redis
+
+from tributary.errors import BadFrame
+from tributary.model import frame
+from tributary.store import keys
+from tributary.store.redis_client import failures
+
+_PAGE_BYTES = 4_194_304
+_PAGE_MAX_ENTRIES = 1_000
+_FIRST_PAGE_ENTRIES = 16
+_DEAD_PAGE_ENTRIES = 64
+_DEAD_MAX_ENTRIES = 10_000  # as the aggregator caps the dead stream
+
+Id = tuple[int, int]
+
+
+def parsed(id_: bytes | str) -> Id:
+    """An entry id, comparable: ms of its arrival, and its number within that."""
+    text = id_.decode() if isinstance(id_, bytes) else id_
+    ms, _, number = text.partition("-")
+    return int(ms), int(number or 0)
+
+
+class Entry(NamedTuple):
+    """One entry that append or forget wrote."""
+
+    ordinal: int  # among the entries read
+    id: bytes
+    fields: dict[bytes, bytes]
+
+
+class Entries:
+    """Reads the stream of a partition forward, and the list of its dead entries with it.
+
+    `known_from_ms` is None while every reading ever applied has been read: the entries are
+    numbered from 1 without a gap. Otherwise every entry that arrived at or after it has been
+    read, and an older reading may be missing.
+    """
+
+    def __init__(self, client: redis.Redis, partition: int, from_ms: int | None) -> None:
+        self._client = client
+        self.partition = partition
+        self._from = "-" if from_ms is None else str(from_ms)
+        self._number = 0  # of the last entry read
+        self._count = _FIRST_PAGE_ENTRIES
+        self._ids: list[Id] = []
+        self._dead: dict[bytes, int | None] = {}
+        self._dead_from = "-"
+        self.last: Id = (0, 0)
+        self.known_from_ms: int | None = None
+
+    @property
+    def run_ordinal(self) -> int:
+        """The ordinal of the first entry behind the latest gap."""
+        return bisect_left(self._ids, (self.known_from_ms or 0, 0))
+
+    def applied(self, id_: bytes, readings: int) -> int:
+        """How many of the readings of an entry up to `hwm` were applied: the others are dead."""
+        if id_ not in self._dead:
+            return readings
+        dead = self._dead[id_]
+        return 0 if dead is None else max(0, readings - dead)
+
+    def ordinal(self, id_: str) -> int:
+        """The ordinal of the last entry up to an id; -1 if there is none."""
+        return bisect_right(self._ids, parsed(id_)) - 1
+
+    def read_to(self, hwm: str) -> Iterator[Entry]:
+        """The entries that follow those read, up to `hwm`, which is applied.
+
+        Raises:
+            Unavailable: Redis is.
+        """
+        end = parsed(hwm)
+        while self.last < end:
+            page = self._page(hwm)
+            if not page:
+                break
+            for id_, fields in page:
+                self.last = parsed(id_)
+                if self._is_numbered(fields):
+                    self._ids.append(self.last)
+                    yield Entry(len(self._ids) - 1, id_, fields)
+        if self.last < end:  # the last ones are gone
+            self._note_gap(end[0] + 1)
+            self.last = end
+
+    def note_gap(self) -> None:
+        """Treat what the last entry has changed as unknown."""
+        self._note_gap(self.last[0] + 1)
+
+    def _is_numbered(self, fields: dict[bytes, bytes]) -> bool:
+        """Whether append wrote an entry; notes a gap before it."""
+        try:
+            number = int(fields[b"e"])
+        except (KeyError, ValueError):
+            return False
+        if number != self._number + 1:
+            self._note_gap(self.last[0])
+        self._number = number
+        return True
+
+    def _note_gap(self, known_from_ms: int) -> None:
+        self.known_from_ms = max(self.known_from_ms or 0, known_from_ms)
+
+    def _page(self, hwm: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        first = (
+            self._from
+            if not self._ids and self.last == (0, 0)
+            else f"({self.last[0]}-{self.last[1]}"
+        )
+        with failures():
+            page: Any = self._client.xrange(
+                keys.readings(self.partition), first, hwm, count=self._count
+            )
+        size_bytes = sum(len(value) for _, fields in page for value in fields.values())
+        fitting = _PAGE_BYTES * len(page) // max(1, size_bytes)
+        self._count = max(1, min(_PAGE_MAX_ENTRIES, fitting, self._count * 8))
+        return list(page)
+
+    def read_dead(self) -> None:
+        """Read the dead entries behind those read; doubt what was deleted from among them.
+
+        An entry is buried after its arrival, so a deleted one arrived before the greatest id
+        that was deleted, and a trimmed one before the first that is left.
+        """
+        key = keys.dead(self.partition)
+        with failures():
+            if not self._client.exists(key):
+                return
+            info: Any = self._client.xinfo_stream(key)
+        deleted = parsed(info.get("max-deleted-entry-id", b"0-0"))
+        if info.get("entries-added", 0) > max(_DEAD_MAX_ENTRIES, info["length"]):
+            first = info["first-entry"]
+            trimmed = info["last-generated-id"] if first is None else first[0]
+            deleted = max(deleted, parsed(trimmed))
+        if deleted > (0, 0):
+            self._note_gap(deleted[0] + 1)
+        while True:
+            with failures():
+                page: Any = self._client.xrange(key, self._dead_from, "+", count=_DEAD_PAGE_ENTRIES)
+            for id_, fields in page:
+                self._dead[fields.get(b"id", b"")] = _readings(fields.get(b"fields", b""))
+                self._dead_from = "(" + id_.decode()
+            if len(page) < _DEAD_PAGE_ENTRIES:
+                return
+
+
+def _readings(packed: bytes) -> int | None:
+    """How many readings the packed fields of a dead entry contain; None if they are not a frame."""
+    try:
+        fields = msgspec.msgpack.decode(packed, type=list[bytes])
+        return frame.readings_in(frame.unpack(fields[-1]))
+    except (BadFrame, LookupError, msgspec.MsgspecError):
+        return None

@@ -1,0 +1,218 @@
+"""The audit of some series of a partition, in pages of devices.
+
+A page of devices is read in one transaction with `meta`, so it is of one moment: what was
+applied by then is `hwm`, except for the rest of an entry that is begun. The stream is read up
+to there before the page is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import redis
+
+from tributary.history.schema import RESOLUTIONS
+from tributary.model import reading
+from tributary.model.aggregate import Layout
+from tributary.operate.audit import aggregates, history_rows
+from tributary.operate.audit.aggregates import SKEW_MS, Clock, Finding, Stored
+from tributary.operate.audit.collection import Collection, Name
+from tributary.operate.audit.entries import Entries, parsed
+from tributary.operate.audit.history_rows import SERIES_PER_READ, HistoryReader
+from tributary.operate.audit.replay import META, Replay
+from tributary.operate.audit.report import PartitionReport
+from tributary.store import keys
+from tributary.store.redis_client import failures
+
+_PAGE_DEVICES = 100
+T = TypeVar("T")
+
+
+class Source(NamedTuple):
+    """What is audited."""
+
+    client: redis.Redis
+    layout: Layout
+    future_max_ms: int
+    now_ms: Callable[[], int]
+    values_max: int  # held in memory
+    history: Callable[[int], HistoryReader] | None  # of a partition
+
+
+class Page(NamedTuple):
+    """Stored values of some devices, of one moment."""
+
+    meta: list[bytes | None]
+    documents: dict[str, bytes | None]
+    listed: dict[str, bool]  # whether a device is in the list of devices
+    series: dict[Name, Stored]
+
+
+class Share:
+    """The series of a partition that `covers` accepts: their readings, and the comparison."""
+
+    def __init__(
+        self,
+        source: Source,
+        partition: int,
+        from_ms: int | None,
+        covers: Callable[[Name], bool],
+        *,
+        is_first: bool,
+    ) -> None:
+        """`is_first`: whether to compare the documents, too, which name all series of a device."""
+        self._source = source
+        self._client = source.client
+        self._partition = partition
+        self._covers = covers
+        self._is_first = is_first
+        self._margin_ms = source.future_max_ms + SKEW_MS
+        self._collection = Collection(covers, source.values_max)
+        entries = Entries(source.client, partition, from_ms)
+        self._replay = Replay(source.client, entries, self._collection, self._margin_ms)
+        self._history = None if source.history is None else source.history(partition)
+        self._report = PartitionReport(partition)
+
+    def audit(self, watch: Callable[[int, int], None]) -> PartitionReport:
+        """Compare every series of the share.
+
+        Raises:
+            TooMany: they have more readings than may be held in memory.
+            Unavailable: Redis is, or it has lost entries meanwhile.
+        """
+        with failures():
+            total = int(self._client.xlen(keys.readings(self._partition)))
+        self._replay.catch_up(self._meta(), lambda done: watch(min(done, total), total))
+        seen: set[str] = set()
+        for devices in _pages(self._devices(), _PAGE_DEVICES):
+            self._compare(devices)
+            seen.update(devices)
+        unlisted = [device for device in self._collection.devices if device not in seen]
+        for devices in _pages(unlisted, _PAGE_DEVICES):
+            self._compare(devices)
+        self._report.entries = self._replay.entries_read
+        self._report.readings = self._collection.values
+        if (since_ms := self._replay.since_ms()) is not None:
+            self._report.since = reading.rfc3339(since_ms)
+        return self._report
+
+    def _meta(self) -> list[bytes | None]:
+        with failures():
+            found: Any = self._client.hmget(keys.meta(self._partition), META)
+        return list(found)
+
+    def _devices(self) -> Iterator[str]:
+        """The devices in the list of the partition."""
+        first = b"-"
+        while True:
+            with failures():
+                page: Any = self._client.zrangebylex(
+                    keys.devices(self._partition), first, b"+", start=0, num=1_000
+                )
+            yield from (name.decode() for name in page)
+            if not page:
+                return
+            first = b"(" + page[-1]
+
+    def _compare(self, devices: list[str]) -> None:
+        page = self._read(devices)
+        self._replay.catch_up(page.meta)
+        now = Clock(self._source.now_ms(), self._source.future_max_ms)
+        covered = {name: stored for name, stored in page.series.items() if self._covers(name)}
+        for name, stored in covered.items():
+            known = self._replay.known(name)
+            self._add(name, *aggregates.compare(self._source.layout, stored, known, now))
+        for names in _pages(covered, SERIES_PER_READ):
+            self._compare_history(names)
+        self._report.series += len(covered)
+        if self._is_first:
+            self._compare_documents(page)
+            self._report.devices += len(devices)
+
+    def _add(self, name: Name, findings: list[Finding], compared: int) -> None:
+        self._report.slots += compared
+        for finding in findings:
+            self._report.add(name, finding)
+
+    def _compare_history(self, names: list[Name]) -> None:
+        """Compare rows with the readings up to the position of the history."""
+        if self._history is None:
+            return
+        since_ms = self._replay.since_ms() or 0
+        rows = self._history.read(names, since_ms)
+        if rows is None:
+            return
+        self._report.history_entry = rows.entry_id
+        if parsed(rows.entry_id) > self._replay.entries.last:
+            self._replay.catch_up(self._meta())
+        last = self._replay.entries.ordinal(rows.entry_id)
+        gap_ms = 0 if rows.gap_to_ms is None else rows.gap_to_ms + self._margin_ms
+        for each in RESOLUTIONS:
+            kept_ms = self._history.first_ms(each, self._source.now_ms())
+            first_ms = max(since_ms, gap_ms, kept_ms)
+            for name in names:
+                if self._replay.is_forgotten_behind(name[0], last):
+                    continue  # the readings of its rows are gone
+                known = self._replay.known(name, last)
+                found = rows.slots[each.name].get(name, {})
+                self._add(name, *history_rows.compare(each, found, known, first_ms))
+
+    def _compare_documents(self, page: Page) -> None:
+        states: dict[str, dict[str, bytes | None]] = {device: {} for device in page.documents}
+        for (device, metric), stored in page.series.items():
+            states[device][metric] = stored.state
+        for device, text in page.documents.items():
+            found = aggregates.compare_document(self._source.layout, device, text, states[device])
+            for metric, finding in found:
+                self._report.add((device, metric), finding)
+            if text is not None and not page.listed[device]:
+                unlisted = Finding("devices", "", "the device", None)
+                self._report.add((device, ""), unlisted)
+
+    def _read(self, devices: list[str]) -> Page:
+        """Read what is stored of the devices: of the metrics in their documents and readings."""
+        partition = self._partition
+        with failures():
+            documents: Any = self._client.hmget(keys.latest(partition), devices)
+        names = [
+            (device, metric)
+            for device, text in zip(devices, documents, strict=True)
+            for metric in {**_metrics(text), **self._collection.devices.get(device, {})}
+            if self._is_first or self._covers((device, metric))
+        ]
+        fields = [keys.series(*name) for name in names]
+        with failures():
+            transaction = self._client.pipeline(transaction=True)
+            transaction.hmget(keys.meta(partition), META)
+            transaction.hmget(keys.latest(partition), devices)
+            transaction.zmscore(keys.devices(partition), devices)
+            for key in (keys.state(partition), keys.windows(partition)) if fields else ():
+                transaction.hmget(key, fields)
+            meta, documents, scores, *both = transaction.execute()
+        stored = map(Stored, *both) if both else ()
+        return Page(
+            meta,
+            dict(zip(devices, documents, strict=True)),
+            {device: score is not None for device, score in zip(devices, scores, strict=True)},
+            dict(zip(names, stored, strict=True)),
+        )
+
+
+def _metrics(text: bytes | None) -> dict[str, None]:
+    """The metrics that a document names."""
+    if text is None:
+        return {}
+    try:
+        body = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
+    return {n.removeprefix("current_"): None for n in body if n.startswith("current_")}
+
+
+def _pages(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    left = iter(items)
+    while page := list(islice(left, size)):
+        yield page
