@@ -78,8 +78,8 @@ def test_a_new_role_has_a_command(environ: dict[str, str]):
     }  # fmt: skip
 
 
-def test_a_new_role_runs_by_itself(environ: dict[str, str], tmp_path: Path, shared_server: Server):
-    process = tributary("greeter", "--redis-url", shared_server.url, environ=environ)
+def test_a_new_role_runs_by_itself(environ: dict[str, str], tmp_path: Path, server: Server):
+    process = tributary("greeter", "--redis-url", server.url, environ=environ)
     wait_until((tmp_path / "greeter" / "running").exists, "the role to run")
     assert process.stop() == 0
     assert (tmp_path / "greeter" / "stopped").exists()
