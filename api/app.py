@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from api import dashboard
+from api.exports import handlers as exports
 from api.live import asgi
 from api.openapi import documentation
 from api.read import handlers
@@ -16,7 +17,7 @@ from tributary.store import redis_client
 
 
 def blueprint(settings: Settings, guard: Guard) -> Blueprint:
-    """`/collect`, the read API, live updates, the dashboard and the OpenAPI document.
+    """`/collect`, the read API, exports, live updates, the dashboard and the OpenAPI document.
 
     Raises:
         Misconfigured: the catalogue of metrics is invalid.
@@ -26,6 +27,7 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
     guarded = handlers.blueprint(settings, client)
     guarded.before_request(flask_app.require_scope(guard, "collect"))
     routes.register_blueprint(guarded)
+    routes.register_blueprint(exports.blueprint(settings, client, guard))
     routes.register_blueprint(documentation.blueprint(settings))
     routes.register_blueprint(dashboard.blueprint(settings, client, guard))
     routes.add_url_rule(asgi.PATH, view_func=get_live)

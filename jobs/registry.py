@@ -53,6 +53,8 @@ JOBS: dict[str, Job] = table(
         timeout_s=3_600,
         retries=2,
     ),
+    Job("export", on_call("jobs.export.job:run"), timeout_s=7_200),
+    Job("tidy_exports", on_call("jobs.export.job:tidy"), every_s=60, retries=0),
 )
 
 

@@ -308,7 +308,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 86_400
     export_max_rows: Annotated[
         int, _setting("maximum number of rows of an export over HTTP", "rows", ge=1)
-    ] = 50_000_000
+    ] = 10_000_000
     export_max_bytes: Annotated[
         int, _setting("maximum size of all files of exports", "bytes", ge=1)
     ] = 10_737_418_240

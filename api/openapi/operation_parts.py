@@ -14,13 +14,14 @@ ERRORS = {
     400: "Malformed body or parameter",
     401: "Missing or invalid token",
     403: "The token does not cover this device or lacks the scope",
-    404: "The device or metric has no readings",
+    404: "The device or metric has no readings, or there is no such export",
+    409: "The export is not done",
     405: "The path does not support this method",
     413: "The body or the batch is too large",
     415: "Unsupported content type, charset or content encoding",
     422: "A reading is invalid; nothing in the request is stored",
-    429: "Too many readings per second from this device or with this token",
-    501: "The server runs with `--no-lane`, which does not support live updates",
+    429: "Too many readings per second from this device or with this token, or too many exports",
+    501: "The server runs with `--no-lane`, which does not support live updates, or without jobs",
     503: "Redis is unavailable or the backlog is full; retry later",
 }
 _RETRY = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from api.exports import bodies as exports
 from api.openapi.operation_parts import REF, Part, closed, ref, schema
 from api.read import bodies
 from tributary.http.error_body import ErrorBody
@@ -26,6 +27,8 @@ _GENERATED = (
     bodies.MetricWindow,
     bodies.History,
     bodies.RoomAverage,
+    exports.ExportRequest,
+    exports.Exports,
     Status,
     ErrorBody,
 )

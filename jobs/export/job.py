@@ -27,7 +27,6 @@ from tributary.settings import Settings
 from tributary.standalone import private
 from tributary.store import redis_client
 
-NAME, TIDY = "export", "tidy_exports"
 ATTEMPTS_MAX = 5
 UNUSED_AFTER_MS = 300_000  # a job reports more often
 _REPORT_S = 1.0
@@ -79,6 +78,8 @@ def tidy(settings: Settings) -> dict[str, int]:
     """
     with contextlib.closing(redis_client.connect(settings)) as client:
         stale = exports.tidy(client, settings, utc_ms(), UNUSED_AFTER_MS)
+    for id_ in stale:
+        exports.enqueue(settings, id_)
     return {"queued": len(stale)}
 
 

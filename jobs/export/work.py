@@ -11,6 +11,7 @@ import redis
 from jobs.export import formats
 from jobs.export.readings import Readings
 from jobs.export.rows import Rows
+from jobs.export.slots import History
 from tributary.errors import TributaryError
 from tributary.model.export import Format, Spec
 from tributary.operate.exports import Covered
@@ -67,8 +68,11 @@ def source_of(settings: Settings, client: redis.Redis, spec: Spec) -> Source:
         spec: what to export.
 
     Raises:
-        Unavailable: Redis is.
+        Misconfigured: slots without a history.
+        Unavailable: Redis or the database is.
     """
+    if spec.what == "slots":
+        return History(settings, spec)
     return Readings(settings, client, spec)
 
 
@@ -91,7 +95,7 @@ def write(
     Raises:
         LimitReached: it is larger than the limits.
         Misconfigured: Parquet without pyarrow.
-        Unavailable: Redis is.
+        Unavailable: Redis or the database is.
         OSError: the file could not be written.
     """
     counted, rows = _Counted(file, limits), 0

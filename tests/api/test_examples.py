@@ -26,7 +26,7 @@ from tributary.model import reading
 from tributary.model.clock import utc_ms
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-_VOLATILE = {"heartbeat_age_ms", "id", "max_memory_bytes", "used_memory_bytes", "version"}
+_VOLATILE = {"heartbeat_age_ms", "id", "link", "max_memory_bytes", "used_memory_bytes", "version"}
 _NEWEST = datetime.fromisoformat("2026-11-22T10:00:00.250Z")
 
 

@@ -235,7 +235,8 @@ def exchange(url: str, method: str, path: str, body: Any = None, **headers: str)
         response = connection.getresponse()
         content = response.read()
         named = {name.lower(): value for name, value in response.getheaders()}
-        is_json = content and "json" in named.get("content-type", "")
+        type_ = named.get("content-type", "")
+        is_json = content and "json" in type_ and "ndjson" not in type_
         return Reply(response.status, named, content, json.loads(content) if is_json else None)
     finally:
         connection.close()

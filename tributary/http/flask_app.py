@@ -54,14 +54,18 @@ def request_headers() -> RequestHeaders:
     )
 
 
-def require_scope(guard: Guard, scope: Scope) -> Callable[[], None]:
-    """A `before_request` that authenticates a request and stores its token in `g.token`."""
+def require_scope(guard: Guard, scope: Scope, *, writes: bool = False) -> Callable[[], None]:
+    """A `before_request` that authenticates a request and stores its token in `g.token`.
+
+    `writes`: whether the methods other than GET change stored data.
+    """
 
     def authenticate() -> None:
         if request.method == "OPTIONS":  # a preflight has no token
             g.token = None
             return
-        g.token = guard.admit(request_headers())
+        is_write = writes and request.method not in ("GET", "HEAD")
+        g.token = guard.admit(request_headers(), writes=is_write)
         if g.token is not None:
             g.token.check(scope)
 
@@ -160,7 +164,8 @@ class ConcurrencyLimit:
     them, and the lists of one token could block those of all others.
     """
 
-    def __init__(self, at_once_max: int) -> None:
+    def __init__(self, at_once_max: int, kind: str = "list requests") -> None:
+        self._kind = kind
         self._at_once_max = at_once_max
         self._per_token_max = max(1, at_once_max // 2)
         self._running: Counter[str | None] = Counter()  # by token; None: in total
@@ -179,9 +184,9 @@ class ConcurrencyLimit:
         counted = [None] if token is None else [None, token.id]
         with self._lock:
             if self._running[None] >= self._at_once_max:
-                raise Overloaded("too many concurrent list requests")
+                raise Overloaded(f"too many concurrent {self._kind}")
             if token is not None and self._running[token.id] >= self._per_token_max:
-                raise Overloaded("too many concurrent list requests with this token")
+                raise Overloaded(f"too many concurrent {self._kind} with this token")
             self._running.update(counted)
         try:
             yield

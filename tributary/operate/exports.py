@@ -20,11 +20,13 @@ import redis
 
 from tributary.errors import Refused
 from tributary.model.export import Spec
+from tributary.operate import job_queue
 from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.redis_client import failures
 
 EXPORTS_MAX, UNFINISHED_MAX = 1_000, 10  # in total; that wait or run, per token
+_JOB = "export"  # its name in jobs/registry.py
 _ID = re.compile("[0-9a-f]{32}")
 _FILE = re.compile(r"(?P<id>[0-9a-f]{32})-[0-9a-f]{8}\.(csv|ndjson|parquet|part)")
 
@@ -111,6 +113,15 @@ def create(
     with failures():
         client.hset(keys.EXPORTS, mapping=fields)
     return Export(record, state)
+
+
+def enqueue(settings: Settings, id_: str) -> None:
+    """Queue the job of an export, unless it waits or runs.
+
+    Raises:
+        Misconfigured, TributaryError: as `job_queue.enqueue`.
+    """
+    job_queue.enqueue(settings, _JOB, id_, id=f"{_JOB}-{id_}")
 
 
 def find(client: redis.Redis, id_: str, now_ms: int) -> Export | None:

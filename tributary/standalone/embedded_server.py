@@ -28,7 +28,7 @@ from tributary.standalone import data_dir, private
 
 _CONFIG, _LOG = "redis.conf", "redis.log"
 _OWN_NAMES = re.compile(
-    r"lock|redis\.(url|conf|log|log\.1|sock)|history\.db(-wal|-shm)?|dump\.rdb|temp-.*\.(aof|rdb)|appendonlydir|lost\+found"
+    r"lock|redis\.(url|conf|log|log\.1|sock)|history\.db(-wal|-shm)?|dump\.rdb|temp-.*\.(aof|rdb)|appendonlydir|exports|lost\+found"
 )  # all files of a data directory
 _OLD_LOG = "redis.log.1"
 _LOG_TAIL_BYTES = 4096

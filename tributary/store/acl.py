@@ -94,6 +94,14 @@ _RUN_JOBS = (
     ("DEL", keys.SCHEDULER), ("HGETALL", keys.SCHEDULE), ("HSET", keys.SCHEDULE, "f", "v"),
     ("SMEMBERS", f"rq:workers:{keys.QUEUE}"),
 )  # fmt: skip
+_EXPORTS = (
+    *((command, keys.EXPORTS, "f") for command in ("HMGET", "HDEL", "HEXISTS")),
+    ("HSET", keys.EXPORTS, "f", "v"), ("HGETALL", keys.EXPORTS),
+)  # fmt: skip
+_READ_STREAMS = (
+    ("HMGET", _META, "f"), ("XRANGE", _READINGS, "-", "+"), ("XRANGE", keys.dead(0), "-", "+"),
+    ("HGETALL", _FORGETS),
+)  # fmt: skip
 _APPENDS = (
     ("GET", _ONCE), ("SET", _ONCE, "v"), ("PEXPIRE", _ONCE, "1"),
     ("GET", _CLAIM), ("SET", _CLAIM, "v"),
@@ -143,15 +151,15 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ZADD", keys.WORKERS, "0", "m"), ("ZREM", keys.WORKERS, "m"),
         ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
     ),
-    "jobs": (*_START, *_SCRIPTED, *_RUN_JOBS, *_AUDIT),
+    "jobs": (*_START, *_SCRIPTED, *_RUN_JOBS, *_EXPORTS, *_READ_STREAMS, *_AUDIT),
     "api": (
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
-        *_COUNT_JOBS, *_QUEUE_JOB, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
+        *_COUNT_JOBS, *_QUEUE_JOB, *_EXPORTS, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
         *(("HMGET", name, "f") for name in (_STATE, _WINDOWS, _LATEST)),
     ),
     "operator": (
-        *_COUNT_JOBS, *_MOVE_JOB, ("XREVRANGE", _RESULTS, "+", "-"), ("LRANGE", keys.QUEUED, "0", "-1"),
+        *_READ_STREAMS, *_COUNT_JOBS, *_MOVE_JOB, ("XREVRANGE", _RESULTS, "+", "-"), ("LRANGE", keys.QUEUED, "0", "-1"),
         ("ZRANGE", keys.FAILED, "0", "-1"), *_TOKENS, *_ACCOUNT, ("PING",), ("INFO",), ("MULTI",), ("EXEC",),
         ("HSET", keys.TOKENS, "f", "v"), ("HDEL", keys.TOKENS, "f"),
         ("HKEYS", keys.TOKEN_USE), ("HDEL", keys.TOKEN_USE, "f"),

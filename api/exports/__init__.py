@@ -1,0 +1,1 @@
+"""Exports over HTTP: they are asked for here, and written by a job."""
