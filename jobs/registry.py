@@ -10,7 +10,7 @@ from tributary.operate.job_queue import Plain
 from tributary.process.role import on_call
 from tributary.settings import Settings
 
-_BACK_OFF_S = (1, 5, 25, 120)  # before the first retries; later ones wait as long as the last
+BACK_OFF_S = (1, 5, 25, 120)  # before the first retries; later ones wait as long as the last
 
 
 def _once(_settings: Settings) -> Iterable[Sequence[Plain]]:
@@ -71,4 +71,4 @@ def find(name: str) -> Job:
 
 def back_off_s(retries: int) -> list[int]:
     """The pauses before the retries of a job, in seconds."""
-    return [*_BACK_OFF_S, *[_BACK_OFF_S[-1]] * retries][:retries]
+    return [*BACK_OFF_S, *[BACK_OFF_S[-1]] * retries][:retries]

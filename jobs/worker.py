@@ -33,7 +33,7 @@ from rq.worker import BaseWorker
 
 from jobs import registry
 from jobs.watchdog import Interrupted, Stopped, Watchdog
-from tributary.errors import TributaryError, Unavailable
+from tributary.errors import Misconfigured, TributaryError, Unavailable
 from tributary.operate import job_queue
 from tributary.settings import Settings
 from tributary.store import jobs_server, keys, scripts
@@ -51,6 +51,7 @@ _TRACEBACK_CHARS_MAX = 20_000
 class RegisteredJob(Job):
     """A job with the function, the timeout and the retries of its entry in the registry."""
 
+    unreadable = ""  # why it cannot be run
     success_callback = failure_callback = stopped_callback = None
 
     def restore(self, raw_data: Any) -> None:
@@ -59,8 +60,9 @@ class RegisteredJob(Job):
         self.origin, self.webhooks, self.failure_ttl = keys.QUEUE, [], FAILURE_TTL_S
         try:
             entry = registry.JOBS.get(str(self.func_name))
-        except DeserializationError:
-            entry = None
+        except DeserializationError as error:
+            self.unreadable, entry = f"the job is not JSON: {error.__cause__}", None
+            self._instance, self._func_name, self._args, self._kwargs = None, "unreadable", [], {}
         if entry is None:
             self.timeout, self.retries_left = 1, 0
             return
@@ -129,7 +131,7 @@ class Worker(BaseWorker):
                 time.sleep(_RETRY_S)
 
     def _claim_and_run(self, id_: str) -> None:
-        job = job_queue.fetch(self.connection, id_, RegisteredJob)
+        job = job_queue.fetch_as(RegisteredJob, self.connection, id_)
         if job is None:  # dropped while it waited
             self.connection.lrem(keys.TAKEN, 1, id_)
             return
@@ -152,7 +154,7 @@ class Worker(BaseWorker):
         else:
             self._until_done(lambda: self._finish(job, execution, result))
 
-    def _call(self, job: Job) -> Any:
+    def _call(self, job: RegisteredJob) -> Any:
         """Run the function of a job; returns its result. Raises what it raises."""
         timeout_s = int(job.timeout or 0)
         name = str(job.func_name)
@@ -162,6 +164,8 @@ class Worker(BaseWorker):
             self.death_penalty_class(timeout_s, JobTimeoutException, job_id=job.id),
             self._watchdog.busy(timeout_s),
         ):
+            if job.unreadable:
+                raise Misconfigured(job.unreadable)
             result = registry.find(name).function(self._settings, *job.args)
             JSONSerializer.dumps(result)  # type: ignore[no-untyped-call]  # else it cannot be kept
         log.bind(took_s=round(time.monotonic() - began_at_s, 3)).debug("job finished")

@@ -12,7 +12,11 @@ from support.pipeline import environ
 from support.processes import Process
 from support.waiting import wait_until
 from tributary.operate import job_queue
+from tributary.operate.job_queue import ListedJob
+from tributary.operate.status import jobs
+from tributary.operate.status.jobs import Jobs
 from tributary.settings import Settings
+from tributary.store import jobs_server
 
 # In the project, jobs are lines in jobs/registry.py; here, every process adds them.
 _SITE = """
@@ -20,6 +24,7 @@ from jobs import registry
 import sample_jobs
 
 registry.JOBS.update(sample_jobs.JOBS)
+registry.BACK_OFF_S = (1,)
 """
 Run = Callable[..., Process]
 
@@ -64,6 +69,26 @@ class JobSite:
         matching = wait_until(found, f"{times} lines {line!r}")
         assert matching is not None
         return matching
+
+    def counts(self) -> Jobs:
+        """What is in the queue."""
+        with jobs_server.connected(self.settings) as client:
+            return jobs.count(client)
+
+    def listed(self) -> dict[str, ListedJob]:
+        """The jobs by their ids."""
+        with jobs_server.connected(self.settings) as client:
+            return {job.id: job for job in job_queue.read(client, 100)}
+
+    def wait_for_state(self, id_: str, state: str | None) -> ListedJob | None:
+        """Wait until a job is in a state; None: it is gone."""
+
+        def found() -> bool:
+            job = self.listed().get(id_)
+            return (job.state if job else None) == state
+
+        wait_until(found, f"job {id_} to be {state}")
+        return self.listed().get(id_)
 
     def release(self) -> None:
         """Release the jobs that wait."""

@@ -29,10 +29,10 @@ def note(settings: Settings, *arguments: object) -> str:
 
 def fail(_settings: Settings, times: int) -> None:
     """Raise an error the first times."""
-    lines = (_folder() / "lines").read_text().splitlines() if times else []
     write("fail")
-    if lines.count("fail") < times:
-        raise ValueError(f"attempt {lines.count('fail') + 1} of {times} fails")
+    attempt = (_folder() / "lines").read_text().splitlines().count("fail")
+    if attempt <= times:
+        raise ValueError(f"attempt {attempt} of {times} fails")
 
 
 def wait(_settings: Settings) -> None:

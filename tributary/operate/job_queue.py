@@ -7,7 +7,7 @@ jobs/registry.py and plain values. It is on the server at `jobs_url`, or at `red
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import redis
 from rq.exceptions import DeserializationError, NoSuchJobError
@@ -32,6 +32,9 @@ _PLACES: dict[str, State] = {
     keys.SCHEDULED: "retrying",
     keys.FAILED: "failed",
 }
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 class QueueFull(Unavailable):
@@ -108,10 +111,15 @@ def read(client: redis.Redis, limit: int) -> list[ListedJob]:
     return found
 
 
-def fetch(client: redis.Redis, id_: str, kind: type[Job] = Job) -> Job | None:
+def fetch(client: redis.Redis, id_: str) -> Job | None:
     """A job with all that rq keeps of it, None if there is none with this id."""
+    return fetch_as(Job, client, id_)
+
+
+def fetch_as(kind: type[AnyJob], client: redis.Redis, id_: str) -> AnyJob | None:
+    """The same as another class of job."""
     try:
-        return kind.fetch(id_, connection=client, serializer=JSONSerializer)
+        return cast(AnyJob, kind.fetch(id_, connection=client, serializer=JSONSerializer))
     except NoSuchJobError:
         return None
 
