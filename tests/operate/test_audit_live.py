@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import threading
 from collections.abc import Callable
 from random import Random
@@ -26,11 +27,13 @@ from tributary.store import keys, redis_client
 Run = Callable[..., Process]
 
 
-def wide(devices: int) -> list[Block]:
-    return [
-        Block(f"new-{n}", now_ms() - n, {f"m{m}": float(n) for m in range(4)})
-        for n in range(devices)
-    ]
+METRICS = 40
+
+
+def column(readings: int) -> Block:
+    times = struct.pack(f"<{readings}q", *range(now_ms() - readings, now_ms()))
+    values = struct.pack(f"<{readings}d", *map(float, range(readings)))
+    return Block("car-7", times, {f"m{metric}": values for metric in range(METRICS)})
 
 
 def append(client: redis.Redis, blocks: list[Block]) -> None:
@@ -70,8 +73,8 @@ def test_a_large_entry_counts_as_far_as_it_is_applied(
 ):
     settings = change(partitions=1)
     redis_client.prepare(client, settings)
-    for devices in (3, 6000):
-        append(client, wide(devices))
+    for count in (3, 2000):
+        append(client, [column(count)])
     readings = []
     for deaths in (2, 2):
         dying = run("aggregator", environ=environ(settings, f"after_commit:{deaths}"))
@@ -82,8 +85,8 @@ def test_a_large_entry_counts_as_far_as_it_is_applied(
         readings.append(found.readings)
     folding.aggregate(settings, client)
     found = audit(client, settings)
-    assert (found.differences, found.readings) == ([], 6003 * 4)
-    assert 12 <= readings[0] < readings[1] < found.readings
+    assert (found.differences, found.readings) == ([], 2003 * METRICS)
+    assert 3 * METRICS <= readings[0] < readings[1] < found.readings
 
 
 def test_dead_entries_do_not_count(

@@ -149,14 +149,15 @@ def _stored_slots(
 ) -> dict[int, Exact]:
     """The stored summaries of a window by the start of their slot: open, closed, overflow."""
     open_slot = int(state["times_ms"][-1]) // window.slot_ms
-    held = np.arange(open_slot - window.slots, open_slot)
+    ring = rings[window.name]
+    held = np.flatnonzero(ring["count"])
     beyond = overflow[overflow["window"] == number]
-    cells = np.concatenate([
-        opened(beyond["cell"]),
-        opened(rings[window.name][held % window.slots]),
-        state["open"][number : number + 1],
-    ])  # fmt: skip
-    slots = [*beyond["slot"].tolist(), *held.tolist(), open_slot]
+    slots = [
+        *beyond["slot"].tolist(),
+        *(open_slot - 1 - (open_slot - 1 - held) % window.slots).tolist(),
+        open_slot,
+    ]
+    cells = [*opened(beyond["cell"]), *opened(ring[held]), state["open"][number]]
     found = ((slot, from_cell(cell)) for slot, cell in zip(slots, cells, strict=True))
     return {slot * window.slot_ms: exact for slot, exact in found if exact is not None}
 
