@@ -69,7 +69,11 @@ def _whole(reports: list[PartitionReport]) -> dict[str, Any]:
 
 def _history(report: PartitionReport) -> str:
     entry = report.history_entry
-    return "; no history" if entry is None else f"; history up to entry {entry}"
+    if entry is None:
+        return "; no history"
+    surplus = report.surplus_slots
+    more = f", with {surplus} slots that Redis has lost readings of" if surplus else ""
+    return f"; history up to entry {entry}{more}"
 
 
 def _text(reports: list[PartitionReport]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ _PAGE_MAX_ENTRIES = 1_000
 _FIRST_PAGE_ENTRIES = 16
 _DEAD_PAGE_ENTRIES = 64
 _DEAD_MAX_ENTRIES = 10_000  # as the aggregator caps the dead stream
+
+_NEVER_MS = 2**62
 
 Id = tuple[int, int]
 
@@ -53,6 +56,7 @@ class Entries:
         self._number = 0  # of the last entry read
         self._count = _FIRST_PAGE_ENTRIES
         self._ids: list[Id] = []
+        self._numbers = array("q")  # by ordinal
         self._dead: dict[bytes, int | None] = {}
         self._dead_from = "-"
         self.last: Id = (0, 0)
@@ -69,6 +73,11 @@ class Entries:
             return readings
         dead = self._dead[id_]
         return 0 if dead is None else max(0, readings - dead)
+
+    def arrival_behind_ms(self, number: int) -> int:
+        """When the first entry with a greater number arrived; the far future if none has."""
+        place = bisect_right(self._numbers, number)
+        return self._ids[place][0] if place < len(self._ids) else _NEVER_MS
 
     def ordinal(self, id_: str) -> int:
         """The ordinal of the last entry up to an id; -1 if there is none."""
@@ -89,6 +98,7 @@ class Entries:
                 self.last = parsed(id_)
                 if self._is_numbered(fields):
                     self._ids.append(self.last)
+                    self._numbers.append(self._number)
                     yield Entry(len(self._ids) - 1, id_, fields)
         if self.last < end:  # the last ones are gone
             self._note_gap(end[0] + 1)

@@ -120,16 +120,33 @@ class HistoryReader:
                 yield from self._rows(connection, resolution, part, from_ms)
 
 
+class Span(NamedTuple):
+    """Which slots are compared."""
+
+    first_ms: int
+    restarted_ms: int  # a slot that begins before it may have more readings than the stream
+
+
 def compare(
-    resolution: Resolution, found: dict[int, Exact], known: Known, first_ms: int
-) -> tuple[list[Finding], int]:
-    """The differences of one series and resolution, and how many slots were compared."""
+    resolution: Resolution, found: dict[int, Exact], known: Known, span: Span
+) -> tuple[list[Finding], int, int]:
+    """The differences of one series and resolution, how many slots were compared, and surpluses.
+
+    Those are slots with more readings than the stream: Redis may have lost them.
+    """
     size = resolution.slot_ms
-    first_ms = max(-(-first_ms // size) * size, known.first_slot_ms(size))
+    first_ms = max(-(-span.first_ms // size) * size, known.first_slot_ms(size))
     expected = dict(by_slot(known.times_ms, known.values, size, first_ms, _END_MS))
     found = {at: exact for at, exact in found.items() if at >= first_ms}
-    both = sorted(found.keys() | expected.keys())
-    return [*_different(resolution.name, both, expected, found)], len(both)
+    surplus = {
+        at
+        for at, exact in found.items()
+        if at < span.restarted_ms
+        and exact.readings > (expected[at].readings if at in expected else 0)
+    }
+    both = sorted((found.keys() | expected.keys()) - surplus)
+    different = [*_different(resolution.name, both, expected, found)]
+    return different, len(both), len(surplus)
 
 
 def _different(

@@ -19,7 +19,7 @@ from tributary.operate.audit.entries import Entries, Entry, parsed
 from tributary.store import keys, tombstone
 from tributary.store.redis_client import failures
 
-META = ("hwm", "progress")  # the fields of `meta` that say what was applied
+META = ("hwm", "progress", "tail_entries")  # fields of `meta`
 _WATCH_EVERY_ENTRIES = 256
 
 
@@ -45,6 +45,7 @@ class Replay:
         self._client = client
         self._margin_ms = margin_ms
         self._begun: _Begun | None = None
+        self._survived: int | None = None  # number of the last entry when Redis last started
         self._bulk = bytearray()  # by ordinal: whether the entry has several readings
         self._forgotten: dict[str, int] = {}  # device → ordinal of the tombstone
 
@@ -56,6 +57,15 @@ class Replay:
     def is_forgotten_behind(self, device: str, ordinal: int) -> bool:
         """Whether a device was forgotten by an entry behind one."""
         return self._forgotten.get(device, -1) > ordinal
+
+    def restarted_ms(self) -> int:
+        """Event time up to which Redis may have lost readings that were in the history already.
+
+        They are gone from the stream and from the aggregates, and nothing says which they were.
+        """
+        if self._survived is None:
+            return 0
+        return self.entries.arrival_behind_ms(self._survived) + self._margin_ms
 
     def known(self, name: Name, ordinal: int | None = None) -> Known:
         """The readings of a series in the entries up to one, or in all."""
@@ -79,6 +89,7 @@ class Replay:
             Unavailable: Redis is, or it has lost entries.
         """
         hwm, progress = (meta[0] or b"0-0").decode(), meta[1] or b""
+        self._survived = None if meta[2] is None else int(meta[2])
         if parsed(hwm) < self.entries.last:
             partition = self.entries.partition
             raise Unavailable(f"partition {partition}: Redis lost entries meanwhile; run it again")

@@ -40,6 +40,7 @@ class PartitionReport(msgspec.Struct):
     slots: int = 0  # compared, of windows and history, and totals
     since: str | None = None  # earliest slot that could be compared; null: all
     history_entry: str | None = None  # last entry in the history; null: there is no history
+    surplus_slots: int = 0  # of the history: more readings than Redis had when it restarted
     differences_found: int = 0
     differences: list[Difference] = []
 
@@ -53,7 +54,14 @@ class PartitionReport(msgspec.Struct):
 
     def merge(self, other: PartitionReport) -> None:
         """Add the report of other devices of the same partition."""
-        for field in ("readings", "devices", "series", "slots", "differences_found"):
+        for field in (
+            "readings",
+            "devices",
+            "series",
+            "slots",
+            "surplus_slots",
+            "differences_found",
+        ):
             setattr(self, field, getattr(self, field) + getattr(other, field))
         room = DIFFERENCES_MAX - len(self.differences)
         self.differences += other.differences[:room]

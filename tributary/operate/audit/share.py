@@ -21,7 +21,7 @@ from tributary.operate.audit import aggregates, history_rows
 from tributary.operate.audit.aggregates import SKEW_MS, Clock, Finding, Stored
 from tributary.operate.audit.collection import Collection, Name
 from tributary.operate.audit.entries import Entries, parsed
-from tributary.operate.audit.history_rows import SERIES_PER_READ, HistoryReader
+from tributary.operate.audit.history_rows import SERIES_PER_READ, HistoryReader, Span
 from tributary.operate.audit.replay import META, Replay
 from tributary.operate.audit.report import PartitionReport
 from tributary.store import keys
@@ -152,13 +152,15 @@ class Share:
         gap_ms = 0 if rows.gap_to_ms is None else rows.gap_to_ms + self._margin_ms
         for each in RESOLUTIONS:
             kept_ms = self._history.first_ms(each, self._source.now_ms())
-            first_ms = max(since_ms, gap_ms, kept_ms)
+            span = Span(max(since_ms, gap_ms, kept_ms), self._replay.restarted_ms())
             for name in names:
                 if self._replay.is_forgotten_behind(name[0], last):
                     continue  # the readings of its rows are gone
                 known = self._replay.known(name, last)
                 found = rows.slots[each.name].get(name, {})
-                self._add(name, *history_rows.compare(each, found, known, first_ms))
+                findings, compared, surplus = history_rows.compare(each, found, known, span)
+                self._add(name, findings, compared)
+                self._report.surplus_slots += surplus
 
     def _compare_documents(self, page: Page) -> None:
         states: dict[str, dict[str, bytes | None]] = {device: {} for device in page.documents}
