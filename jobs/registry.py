@@ -55,6 +55,14 @@ JOBS: dict[str, Job] = table(
     ),
     Job("export", on_call("jobs.export.job:run"), timeout_s=7_200),
     Job("tidy_exports", on_call("jobs.export.job:tidy"), every_s=60, retries=0),
+    Job(
+        "forget",
+        on_call("jobs.forget.job:run"),
+        every_s=5,
+        due=on_call("jobs.forget.job:due"),
+        timeout_s=3_600,
+    ),
+    Job("forget_silent", on_call("jobs.forget.job:forget_silent"), every_s=3_600),
 )
 
 

@@ -20,6 +20,12 @@ POINTS = (
     "after_fold",
     "after_commit_sent",
     "after_commit",
+    "after_forget_copy",
+    "after_forget_erase",
+    "after_forget_proof",
+    "after_forget_marked",
+    "after_forget_rewrite",
+    "after_forget_report",
 )
 
 _armed = ""

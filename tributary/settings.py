@@ -27,6 +27,7 @@ TOKEN_VARIABLE = f"{PREFIX}TOKEN"
 _CHECKS: dict[str, Callable[[str], object]] = {
     "redis_url": redis_url.seeds,
     "windows": parse_windows,
+    "forget_after": lambda text: text and parse_duration_ms(text),
     "oldest_time": reading.time_ms,
     "metrics_file": catalogue.load,
     "cors_origins": cors.parse_origins,
@@ -312,6 +313,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     export_max_bytes: Annotated[
         int, _setting("maximum size of all files of exports", "bytes", ge=1)
     ] = 10_737_418_240
+    forget_after: Annotated[
+        str,
+        _setting(
+            "age of the newest reading of a device after which everything about the device is "
+            "deleted, as 90d; empty: never",
+            "duration",
+        ),
+    ] = ""
     jobs_url: Annotated[
         str,
         _setting("Redis for the queue of jobs, which cannot be a cluster; empty: redis_url", "URL"),

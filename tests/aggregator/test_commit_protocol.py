@@ -28,13 +28,16 @@ from aggregator.changes import Changes, counts_only
 from aggregator.decode import Columns, Entry
 from aggregator.tenure import Tenure
 from aggregator.work import Work
+from jobs.forget import streams
 from tributary.errors import Superseded, TributaryError
 from tributary.model.frame import Block, pack, unpack
+from tributary.operate.forgetting import records
 from tributary.store import keys
 from tributary.store.pipe import Pipe
+from tributary.store.tombstone import APPLIED, parts_of
 
 OWNERS = 3
-STEPS_ASIDE = 0.7
+STEPS_ASIDE, ERASES = 0.7, 0.7
 KEPT, GONE = "kept", "gone"
 T = TypeVar("T")
 
@@ -204,6 +207,10 @@ class History:
     def forget(self) -> None:
         id_ = forgetting.append(self.client, 0, (GONE,))
         self.tombstones[id_] = self.appended
+        applied = [parts_of(record.entry_id) for record in records.read(self.client, (0,))
+                   if record.stage == APPLIED]  # fmt: skip
+        if applied and self.random.random() < ERASES:
+            streams.erase(self.client, 0, {GONE: max(applied)})
 
     def compare(self) -> None:
         """Every reading is counted once, was removed unread, or was forgotten."""

@@ -45,6 +45,7 @@ FIXED = {
     "raw_dir": "likewise",
     "jobs_url": "likewise",
     "jobs_workers": "likewise",
+    "forget_after": "likewise",
     "export_dir": "likewise",
     "export_ttl_s": "likewise",
     "export_max_rows": "likewise",

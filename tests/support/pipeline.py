@@ -21,7 +21,8 @@ from tributary.store import redis_client
 
 SENDERS = 4
 DEVICES = 12
-AGGREGATOR_POINTS = [point for point in failpoints.POINTS if not point.endswith("_append")]
+_OTHERS = ("_append", "_forget_")
+AGGREGATOR_POINTS = [p for p in failpoints.POINTS if not any(name in p for name in _OTHERS)]
 SERVING = re.compile(r"at=(http://\S+)")
 Run = Callable[..., Process]
 

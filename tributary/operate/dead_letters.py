@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import redis
 
 from tributary.errors import BadFrame
 from tributary.model import frame
+from tributary.operate.forgetting import records
 from tributary.settings import Settings
 from tributary.store import keys, scripts, stream
 from tributary.store.redis_client import failures
@@ -88,11 +90,16 @@ def replay(
     Returns how many were appended, and for the others the reason by name.
     """
     replayed, failed = 0, {}
+    asked = records.read(client, range(settings.partitions))
+    forgotten = {device for record in asked for device in record.tombstone.devices}
     for entry in entries:
         try:
             blocks = entry.blocks()
         except BadFrame as error:
             failed[entry.name] = str(error)
+            continue
+        if not forgotten.isdisjoint(chain.from_iterable(map(_devices, blocks))):
+            failed[entry.name] = "a device is being forgotten; retry later"
             continue
         command = scripts.replay(
             entry.partition,
@@ -119,6 +126,10 @@ def drop(client: redis.Redis, entries: Iterable[DeadEntry]) -> int:
         with failures():
             dropped += int(client.xdel(keys.dead(partition), *(entry.id for entry in group)))
     return dropped
+
+
+def _devices(block: frame.RawBlock) -> list[str]:
+    return [block[0]] if isinstance(block[0], str) else block[0]
 
 
 def _parsed(partition: int, id_: bytes, fields: dict[bytes, bytes]) -> DeadEntry:

@@ -102,6 +102,23 @@ _READ_STREAMS = (
     ("HMGET", _META, "f"), ("XRANGE", _READINGS, "-", "+"), ("XRANGE", keys.dead(0), "-", "+"),
     ("HGETALL", _FORGETS),
 )  # fmt: skip
+_COPY, _HOLES, _FORGOTTEN = keys.copy(_READINGS), keys.holes(0), keys.forgotten("r")
+_FORGET = (
+    ("EXISTS", _FORGETS, _HOLES), ("HLEN", _FORGETS), ("HGET", _META, "f"),
+    *((command, name, "f") for name in (_FORGETS, _HOLES) for command in ("HDEL", "HGET")),
+    *(("HSET", name, "f", "v") for name in (_FORGETS, _HOLES, _FORGOTTEN, _META)),
+    *(("HINCRBY", name, "f", "1") for name in (_META, _HOLES)), ("HMGET", _HOLES, "f"),
+    ("HMGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
+    ("XADD", _READINGS, "*", "f", "v"), ("XADD", _COPY, "*", "f", "v"),
+    ("XREVRANGE", _COPY, "+", "-"), ("XLEN", _COPY), ("XINFO", "STREAM", _READINGS),
+    ("XSETID", _COPY, "0-1"), ("XDEL", _COPY, "0-1"), ("UNLINK", _READINGS), ("DEL", _COPY),
+    ("RENAME", _COPY, _READINGS), ("XGROUP", "CREATE", _READINGS, keys.GROUP, "0"),
+    ("HGETALL", _FORGOTTEN), ("EXPIRE", _FORGOTTEN, "1"),
+    ("SCAN", "0"), ("TYPE", _ONCE), ("GET", _ONCE),
+    *(("HSCAN", name, "0") for name in (_STATE, _WINDOWS, _LATEST, keys.CONFIG)),
+    ("ZSCAN", _DEVICES, "0"), ("SSCAN", "rq:workers", "0"), ("LRANGE", keys.QUEUED, "0", "-1"),
+    ("BGREWRITEAOF",), ("BGSAVE",), ("CONFIG", "GET", "save"), ("SLOWLOG", "RESET"),
+)  # fmt: skip
 _APPENDS = (
     ("GET", _ONCE), ("SET", _ONCE, "v"), ("PEXPIRE", _ONCE, "1"),
     ("GET", _CLAIM), ("SET", _CLAIM, "v"),
@@ -151,7 +168,9 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ZADD", keys.WORKERS, "0", "m"), ("ZREM", keys.WORKERS, "m"),
         ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
     ),
-    "jobs": (*_START, *_SCRIPTED, *_RUN_JOBS, *_EXPORTS, *_READ_STREAMS, *_AUDIT),
+    "jobs": (
+        *_START, *_SCRIPTED, *_RUN_JOBS, *_EXPORTS, *_READ_STREAMS, *_AUDIT, *_FORGET,
+    ),
     "api": (
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
         *_COUNT_JOBS, *_QUEUE_JOB, *_EXPORTS, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
@@ -222,7 +241,13 @@ def denied(client: redis.Redis, user: str, role: str) -> list[str]:
 
 def rules(role: str) -> list[str]:
     """The rules for ACL SETUSER that a user with this role needs."""
-    containers = ("CONFIG", "SCRIPT", "XINFO", "XGROUP")  # a permission names the subcommand, too
+    containers = (
+        "CONFIG",
+        "SCRIPT",
+        "SLOWLOG",
+        "XINFO",
+        "XGROUP",
+    )  # a permission names the subcommand, too
     names = {"|".join(c[: 2 if c[0] in containers else 1]).lower() for c in NEEDED[role]}
     patterns = ["~tributary:*", *(["~rq:*"] if "rq:queues" in sum(NEEDED[role], ()) else [])]
     return [*patterns, "-@all", *sorted(f"+{name}" for name in names)]

@@ -91,6 +91,17 @@ CATALOGUE = (
         "until the devices are gone from every file",
     ),
     Key(
+        "tributary:{p}:holes", "hash", "jobs", "all",
+        "`first` and `last` entry that was deleted from the stream because it named a forgotten "
+        "device, and how many `entries`, with how many `readings` of other devices",
+        "until the stream has only later entries",
+    ),
+    Key(
+        "tributary:{p}:copy:<key>", "stream", "jobs", "jobs",
+        "what a stream contains without forgotten devices",
+        "until it replaces the stream",
+    ),
+    Key(
         "tributary:{p}:once:<key>", "string", "ingest (append)", "ingest (append)",
         "digest of the body, then the response to the request with this Idempotency-Key",
         "11 minutes, longer than the claim",
@@ -133,6 +144,11 @@ CATALOGUE = (
         "id of an export → what it contains, the id of its token, the secret of its link, expiry; "
         "id with `:state` → its progress, file or error",
         "until it expires or is deleted",
+    ),
+    Key(
+        "tributary:forgotten:<key>", "hash", "jobs", "operators",
+        "what a request to forget devices has deleted, and its report; no device",
+        "a week after the last change",
     ),
     Key(
         CONFIG, "hash", "the first process to start", "all",
@@ -214,6 +230,7 @@ state = _of_partition("state")
 windows = _of_partition("windows")
 dead = _of_partition("dead")
 forgets = _of_partition("forgets")
+holes = _of_partition("holes")
 
 
 def once(partition: int, key: str) -> str:
@@ -234,6 +251,17 @@ def job(id_: str) -> str:
 def job_results(id_: str) -> str:
     """Key of the results of a job."""
     return f"rq:results:{id_}"
+
+
+def copy(stream: str) -> str:
+    """Key of the copy of a stream, in the same slot."""
+    head, _, name = stream.rpartition(":")
+    return f"{head}:copy:{name}"
+
+
+def forgotten(request: str) -> str:
+    """Key of what a request to forget devices has deleted."""
+    return f"tributary:forgotten:{request}"
 
 
 def series(device: str, metric: str) -> str:

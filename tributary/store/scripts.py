@@ -35,9 +35,9 @@ class Script:
 SCRIPTS = {
     name: Script(name)
     for name in (
-        "account", "alive", "append", "attempt", "commit", "count_lost", "enqueue_job", "ensure_group",
-        "forget", "heartbeat", "hold_lease", "release_lease", "remove_idle_consumers", "replay",
-        "report_tail", "requeue_job",
+        "account", "alive", "append", "attempt", "commit", "copy_entries", "count_lost", "enqueue_job",
+        "ensure_group", "forget", "heartbeat", "hold_lease", "release_lease",
+        "remove_idle_consumers", "replay", "report_tail", "requeue_job", "swap_stream",
     )
 }  # fmt: skip
 _APPEND_SHA = SCRIPTS["append"].sha
@@ -123,6 +123,22 @@ def commit(
     return _call("commit", names, *values, *chain.from_iterable(lists), *forget)
 
 
+def copy_entries(
+    stream: str,
+    copy: str,
+    *,
+    entries: int,  # that the copy has
+    top: str,  # id of the last of them; empty: none
+    first: str,
+    last: str,
+    out: Sequence[str],  # ids to leave out
+    changed: Values,  # id, readings and packed fields of dead entries that are changed
+) -> Command:
+    """Copy the entries of a stream from `first` to `last`."""
+    values = (str(entries), top, first, last, str(len(out)), *out, *changed)
+    return _call("copy_entries", (stream, copy), *values)
+
+
 def count_lost(partition: int, *, epoch: str, new_epoch: str) -> Command:
     """Count entries as lost that were appended and can no longer be read."""
     names = (keys.readings(partition), keys.meta(partition))
@@ -196,6 +212,21 @@ def report_tail(
     """Report the last numbers that a server acknowledged, after it has restarted."""
     values = (run, acknowledged_by, str(entries), str(readings))
     return _call("report_tail", (keys.meta(partition),), *values)
+
+
+def swap_stream(
+    names: Sequence[str],  # stream and copy; of readings also meta and holes
+    *,
+    entries: int,
+    top: str,
+    after: str,
+    tail_max: int,
+    deleted: str,  # the greatest id that was left out; 0-0: none
+    readings: Values = (),  # group, epoch, first id left out, how many, readings of others
+) -> Command:
+    """Replace a stream by its copy, after copying what follows `after`."""
+    values = (str(entries), top, after, str(tail_max), deleted, *readings)
+    return _call("swap_stream", names, *values)
 
 
 def _call(script: str, names: Sequence[str], *values: str | bytes) -> Command:

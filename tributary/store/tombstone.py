@@ -69,9 +69,10 @@ class Record(NamedTuple):
         """The value in the hash."""
         return self.stage.encode() + b"\n" + self.tombstone.packed()
 
-    def is_before(self, entry_id: str) -> bool:
-        """Whether the tombstone is the entry with this id, or before it."""
-        return parts_of(self.entry_id) <= parts_of(entry_id)
+    @property
+    def order(self) -> tuple[int, int]:
+        """Its place in the stream."""
+        return parts_of(self.entry_id)
 
 
 def parts_of(entry_id: str) -> tuple[int, int]:

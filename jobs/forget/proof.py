@@ -1,0 +1,163 @@
+"""Looks for the names of forgotten devices in every store."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import redis
+
+from jobs.forget.streams import Limits, named
+from tributary.history.database import Database
+from tributary.operate.forgetting import entries, history_rows
+from tributary.settings import Settings
+from tributary.store import jobs_server, keys
+from tributary.store.redis_client import failures
+from tributary.store.topology import servers
+
+_OF_NAME = "A-Za-z0-9._:/-"  # characters of device names
+_SCAN_COUNT = 1_000
+_TEXTS_PER_PAGE = 1_000
+
+
+class Places(NamedTuple):
+    """What was looked at, and where a name was found."""
+
+    checked: Counter[str]
+    found: Counter[str]
+    returned: set[str]  # devices that have recorded again
+
+
+class Names:
+    """Names of devices, to be found in texts."""
+
+    def __init__(self, devices: Iterable[str]) -> None:
+        either = "|".join(sorted(map(re.escape, devices), key=len, reverse=True))
+        self._pattern = re.compile(f"(?<![{_OF_NAME}])(?:{either})(?![{_OF_NAME}])".encode())
+
+    def are_in(self, text: bytes) -> bool:
+        """Whether a text contains one of the names, not as a part of a longer name."""
+        return self._pattern.search(text) is not None
+
+
+def search(
+    client: redis.Redis, settings: Settings, by_partition: Mapping[int, Limits], db: Database | None
+) -> Places:
+    """Look for the devices in Redis and in the history.
+
+    Args:
+        client: of the deployment.
+        settings: with the partitions of the data.
+        by_partition: the devices, with the ids of their last tombstones.
+        db: the history, if there is one.
+    """
+    places = Places(Counter(), Counter(), set())
+    by_partition = {partition: limits for partition, limits in by_partition.items() if limits}
+    for partition, limits in by_partition.items():
+        places.returned.update(_returned(client, partition, limits))
+    for partition, limits in by_partition.items():
+        gone = {device: id_ for device, id_ in limits.items() if device not in places.returned}
+        _search_streams(client, partition, limits, places)
+        _search_aggregates(client, partition, gone, places)
+    names = {device for limits in by_partition.values() for device in limits} - places.returned
+    if names:
+        _search_keys(client, Names(names), places)
+        if settings.jobs_url:
+            with jobs_server.connected(settings) as queue:
+                _search_keys(queue, Names(names), places)
+        if db is not None:
+            for table, texts in history_rows.mentions(db, sorted(names)).items():
+                places.checked[f"table {table}"] += 1
+                found = sum(Names(names).are_in(str(text).encode()) for text in texts)
+                places.found[f"table {table}"] += found
+    return places
+
+
+def _returned(client: redis.Redis, partition: int, limits: Limits) -> Iterator[str]:
+    """The devices that an entry behind their last tombstone names."""
+    first = "({}-{}".format(*min(limits.values()))
+    for entry in entries.read(client, partition, first):
+        if not entry.is_tombstone:
+            yield from (entry.readings.keys() & limits.keys()) - named(entry, limits)
+
+
+def _search_streams(client: redis.Redis, partition: int, limits: Limits, places: Places) -> None:
+    last = "{}-{}".format(*max(limits.values()))
+    for entry in entries.read(client, partition, "-", last):
+        places.checked["stream entries"] += 1
+        places.found["stream entries"] += bool(named(entry, limits))
+    for _, fields in entries.pages(client, keys.dead(partition)):
+        held = dict(zip(fields[0::2], fields[1::2], strict=True))
+        entry_id, entry = entries.buried(held)
+        places.checked["dead entries"] += 1
+        places.found["dead entries"] += bool(named(entry, limits, entry_id))
+
+
+def _search_aggregates(client: redis.Redis, partition: int, limits: Limits, places: Places) -> None:
+    """Look at every field of the hashes, and at every device in the list."""
+    hashes = {"state": keys.state, "windows": keys.windows, "latest": keys.latest}
+    for name, key in hashes.items():
+        with failures():
+            for field, _ in client.hscan_iter(key(partition), count=_SCAN_COUNT):
+                places.checked["aggregates"] += 1
+                device = field.decode().partition("|")[0]
+                places.found[f"aggregates ({name})"] += device in limits
+    with failures():
+        for field, _ in client.zscan_iter(keys.devices(partition), count=_SCAN_COUNT):
+            places.checked["aggregates"] += 1
+            places.found["aggregates (devices)"] += field.decode() in limits
+
+
+_PREFIXES = (b"tributary:", b"rq:")
+_OWN = re.compile(
+    rb"tributary:\{\d+\}:(readings|dead|state|windows|latest|devices|forgets|meta|holes)"
+)
+
+
+def _search_keys(client: redis.Redis, names: Names, places: Places) -> None:
+    """Look at the names and the values of all other keys: idempotency, queue, settings."""
+    for server in servers(client):
+        with failures():
+            for key in server.scan_iter(count=_SCAN_COUNT):
+                if (
+                    not key.startswith(_PREFIXES)
+                    or _OWN.fullmatch(key)
+                    or key == keys.TOKENS.encode()
+                ):
+                    continue  # a token may be for a device: that is a setting, not data
+                places.checked["other keys"] += 1
+                own = re.split(rb":(?:once|claim):", key)  # the key of a client begins a word
+                if any(map(names.are_in, (*own, *_values(server, key)))):
+                    places.found[_kind(key)] += 1
+
+
+def _kind(key: bytes) -> str:
+    """The name of a key without its variable parts."""
+    return re.sub(rb"\{\d+\}:(once|claim):.*", rb"*:\1:*", key).decode(errors="replace")
+
+
+def _values(server: redis.Redis, key: bytes) -> Iterator[bytes]:
+    """The texts in a value; what the queue has compressed is decompressed."""
+    kind: Any = server.type(key)
+    raw: list[Any] = []
+    if kind == b"string":
+        raw = [server.get(key) or b""]
+    elif kind == b"hash":
+        raw = [part for pair in server.hscan_iter(key, count=_SCAN_COUNT) for part in pair]
+    elif kind == b"set":
+        raw = list(server.sscan_iter(key, count=_SCAN_COUNT))
+    elif kind == b"zset":
+        raw = [member for member, _ in server.zscan_iter(key, count=_SCAN_COUNT)]
+    elif kind == b"list":
+        raw = server.lrange(key, 0, -1)
+    elif kind == b"stream":
+        raw = [part for _, fields in entries.pages(server, key.decode()) for part in fields]
+    for value in raw:
+        yield value
+        try:
+            yield zlib.decompress(value)
+        except zlib.error:
+            continue
