@@ -75,6 +75,10 @@ def test_a_doubt_is_refused_with_the_option(data: str, options: dict, remedy: st
         (f"time,type,v\n{T}1,cellar,1\n{T}2,roof,2\n", {"names": {"type": ""}}, [{"v": 1.0}, {"v": 2.0}]),
         (f"time;v;w\n{T}1;1.234;5,5\n", {"decimal": ","}, [{"v": 1234.0, "w": 5.5}]),
         (f"_time,_field,_value\n{T}1,temperature,21.5\n", {}, [{"temperature": 21.5}]),
+        # The columns of `tributary export`: nothing is renamed, converted or missing.
+        (f"device,recorded_at,metric,value\na,{T}1Z,Temp_F,1.234\na,{T}2Z,Gyro.x,-999\n", {}, [{"Temp_F": 1.234}, {"Gyro.x": -999.0}]),
+        (f"device,recorded_at,metric,value\na,{T}1Z,Temp,-999\na,{T}2Z,Temp,5\n", {"missing": ("-999",), "names": {"Temp": "t"}}, [{"t": 5.0}]),
+        (f"device,recorded_at,metric,value\na,{T}1Z,Air Temp,5\n", {}, [{"air_temp": 5.0}]),
     ],
 )  # fmt: skip
 def test_the_values_of_a_table(data: str, options: dict, expected: list[dict]):

@@ -21,6 +21,7 @@ def _summaries() -> dict[str, str]:
         **{name: entry.summary for name, entry in roles.ROLES.items()},
         "simulate": "send the readings of a simulated fleet of cars",
         "load": "send data sets as readings",
+        "export": "write readings or statistics to a file",
         "token": "create, list and revoke access tokens",
         "status": "counts of accepted, applied, pending and lost readings",
         "top": "the same as status, live on a terminal",

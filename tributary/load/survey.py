@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 from tributary.errors import Misconfigured
 from tributary.load import content as contents
-from tributary.load import layout, long_role, names, roles, table, time_reader, time_role, times
+from tributary.load import (
+    exported,
+    layout,
+    long_role,
+    names,
+    roles,
+    table,
+    time_reader,
+    time_role,
+    times,
+)
 from tributary.load.content import Content
 from tributary.load.evidence import Evidence
 from tributary.load.plan import NoMetrics, Options, Plan
@@ -102,6 +112,7 @@ def survey(content: Content, options: Options, metrics: Catalogue) -> Source:
         )
         form = form._replace(columns=tuple(evidence.columns))
         _refuse_malformed(evidence, form)
+        options = exported.options_for(evidence, options)
         plan = roles.plan(form, evidence, options, content.stem, metrics)
         span = _span(content, plan, options.now_ms)
     except NoMetrics:
