@@ -12,6 +12,7 @@ from bench import (
     bench_collect,
     bench_commits,
     bench_durability,
+    bench_export,
     bench_fold,
     bench_framing,
     bench_freshness,
@@ -40,7 +41,7 @@ for module in (
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
     bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_sustained,
     bench_joining, bench_durability, bench_commits, bench_sensor_logger, bench_line_protocol,
-    bench_mqtt,
+    bench_mqtt, bench_export,
 ):  # fmt: skip
     bench.add_command(module.command)
 bench(prog_name="scripts/bench")

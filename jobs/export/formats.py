@@ -17,7 +17,7 @@ from tributary.errors import Misconfigured
 from tributary.model.export import Format
 
 _PART_ROWS = 16_384  # formatted at once
-_GROUP_ROWS = 131_072  # of a row group of Parquet
+_GROUP_ROWS = 65_536  # of a row group of Parquet
 
 
 class Output(Protocol):

@@ -196,6 +196,15 @@ def test_deleted_exports_are_gone(place: Place):
     assert found["id"] not in [one["id"] for one in place.web.get(PATH).json["exports"]]
 
 
+def test_a_file_that_is_not_here_is_503(place: Place):
+    found = place.done(devices="car-1")
+    (file,) = (Path(place.settings.data_dir) / "exports").glob(f"{found['id']}*")
+    file.unlink()
+    reply = place.web.get(found["link"])
+    assert (reply.status, reply.code) == (503, "unavailable")
+    assert "TRIBUTARY_EXPORT_DIR" in reply.json["error"]["message"]
+
+
 def test_writes_of_other_sites_are_refused_without_tokens(place: Place):
     found = place.done(devices="car-1")
     origin = {"Origin": "https://evil.example"}

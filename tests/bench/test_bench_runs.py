@@ -65,9 +65,10 @@ def test_ingest_loses_nothing(tmp_path: Path):
             ("mqtt", "--messages", "500"),
             r"bridge, JSON with an id: [\d,]+ messages.*\npaho alone, bare numbers: [\d,]+",
         ),
+        (("export", "--rows", "20000"), r"\| parquet \| 20,000 \| [\d.]+ \|"),
         (("commits", "HEAD", "--short"), r"\| collect any: HEAD vs HEAD \| 16 \| \d"),
     ],
-    ids=["sustained", "freshness", "mqtt", "commits"],
+    ids=["sustained", "freshness", "mqtt", "export", "commits"],
 )
 def test_measures_end_to_end(name: tuple[str, ...], pattern: str):
     done = subprocess.run(

@@ -106,4 +106,4 @@ def test_row_groups_of_parquet_are_bounded():
     file = parquet.ParquetFile(io.BytesIO(written("parquet", READINGS, rows)))
     groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
     assert sum(groups) == size
-    assert max(groups) <= 2 * 131_072
+    assert max(groups) <= 65_536
