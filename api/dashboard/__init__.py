@@ -27,7 +27,7 @@ _HEADERS = {
     "Vary": "Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
 }
-_RECORD_URL = b"__RECORD_URL__"
+_RECORD_URL, _HISTORY = b"__RECORD_URL__", b"__HISTORY__"
 
 
 def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprint:
@@ -35,9 +35,9 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
     routes = Blueprint("dashboard", __name__)
     static = files.load()
     page = static.pop("index.html")
-    index = files.File.of(
-        page.content.replace(_RECORD_URL, escape(settings.record_url).encode()), page.type
-    )
+    content = page.content.replace(_RECORD_URL, escape(settings.record_url).encode())
+    has_history = b"off" if settings.history == "off" else b"on"
+    index = files.File.of(content.replace(_HISTORY, has_history), page.type)
     snapshot = Snapshot(client, settings)
 
     @routes.get("/")

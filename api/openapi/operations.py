@@ -15,11 +15,13 @@ from api.openapi.doors import senml
 from api.openapi.operation_parts import JSON, Part, header, operation, query, ref, response, schema
 from api.read import bodies
 from api.read.parameters import HISTORY_DEFAULT, PAGE_DEFAULT, PAGE_MAX, WINDOW_DEFAULT
+from api.read.span import POINTS_MAX, SLOTS_MAX
 from api.read.units import UNITS
 from tributary.model import reading
 from tributary.settings import Settings
 
 _TEXT = {"type": "string"}
+_TIME = {"type": "string", "description": reading.TIME_RULE}
 _DEVICES = "/api/v1/devices"
 _DEVICE = f"{_DEVICES}/{{device}}"
 _METRIC = f"{_DEVICE}/metrics/{{metric}}"
@@ -43,7 +45,16 @@ The current values as the aggregators store them, at the cost of one lookup.
 Without a device: those of readings without a device; null if there are none."""
 _WINDOW = """\
 Covers the slots that overlap the window up to now; `from` and `to` are the covered time.
-The window of a silent sensor empties over time."""
+The window of a silent sensor empties over time.
+
+Windows longer than those in Redis continue in the history: every reading counts once, and
+`complete_until` and `gaps` show what the history lacks."""
+_HISTORY = """\
+Slots without readings are absent. Slots are aligned to 1970, UTC: those of a day begin at midnight.
+
+Without `slot`, a window that Redis keeps has the slots of the deployment, and everything else the
+narrowest slots that make at most {points} points. The history keeps slots of a minute, an hour and a
+day for different times; `slot` may be a multiple of those that are kept for all of the time span."""
 _LIVE = """\
 First the current values of the devices, then each change, at most 10 per second and device. The
 response does not end.
@@ -158,19 +169,32 @@ def _reading(settings: Settings) -> dict[str, Part]:
             "Statistics of a metric over a window",
             {**parts.cached("MetricWindow", "The statistics"), **_errors()},
             description=_WINDOW,
-            parameters=[*_of_metric(), _span(WINDOW_DEFAULT, settings), *_shown()],
+            parameters=[*_of_metric(), _length(WINDOW_DEFAULT, settings), *_shown()],
         ),
-        f"{_METRIC}/history": operation(
-            "getHistory",
-            "collect",
-            "The slots of a metric, for a chart",
-            {
-                **parts.cached("History", "All slots, oldest first, including empty ones"),
-                **_errors(),
-            },
-            parameters=[*_of_metric(), _span(HISTORY_DEFAULT, settings), *_shown()],
-        ),
+        f"{_METRIC}/history": _history(settings),
     }
+
+
+def _history(settings: Settings) -> Part:
+    return operation(
+        "getHistory",
+        "collect",
+        "The slots of a metric, for a chart",
+        {**parts.cached("History", "The slots with readings, oldest first"), **_errors()},
+        description=_HISTORY.format(points=POINTS_MAX),
+        parameters=[
+            *_of_metric(),
+            _length(HISTORY_DEFAULT, settings),
+            query("from", "Start of the time span, instead of window", _TIME),
+            query("to", "End of the time span; by default now", _TIME),
+            query(
+                "slot",
+                f"Width of the slots, of which there may be {SLOTS_MAX}",
+                schema(bodies.Duration),
+            ),
+            *_shown(),
+        ],
+    )
 
 
 def _live() -> Part:
@@ -260,10 +284,10 @@ def _unit() -> Part:
     return query("unit", description, {**_TEXT, "pattern": pattern})
 
 
-def _span(default: str, settings: Settings) -> Part:
+def _length(default: str, settings: Settings) -> Part:
     windows = [window.name for window in settings.parsed_windows] or ["0s"]
-    finest = f"slots are finest for {', '.join(windows)}"
-    description = f"Time up to now, at most {windows[-1]}; {finest}"
+    limit = f", at most {windows[-1]}" if settings.history == "off" else ""
+    description = f"Time up to now{limit}; slots are finest for {', '.join(windows)}"
     return query("window", description, {**schema(bodies.Duration), "default": default})
 
 

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import redis
 
+from tributary.model.clock import utc_ms
 from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.redis_client import failures
 
 Packed = tuple[bytes | None, bytes | None]  # state and closed slots of a series, as stored
 _PAGE_MIN = 100
+_META = ("hwm", "entries", "done_entries", "begun_entry")
 
 
 class StoredDevice(NamedTuple):
@@ -21,6 +23,32 @@ class StoredDevice(NamedTuple):
 
     device: str
     latest: bytes
+
+
+class Applied(NamedTuple):
+    """Which entries of a partition the aggregates contained when they were read."""
+
+    hwm: str  # the last entry
+    pending_entries: int
+    read_ms: int  # a time before that, UTC
+
+    def complete_until_ms(self, archived: str) -> int | None:
+        """Readings accepted before this time are in the history, up to the entry `archived`.
+
+        None: it may lack any of them. Ids of entries begin with the time of their append.
+        """
+        last, hwm = _id(archived), _id(self.hwm)
+        if last >= hwm and not self.pending_entries:
+            return self.read_ms
+        return min(last, hwm)[0] or None
+
+
+class StoredSeries(NamedTuple):
+    """One metric of a device; None: unknown."""
+
+    latest: bytes | None  # the body stored for `/collect`
+    packed: Packed
+    applied: Applied
 
 
 class Page(NamedTuple):
@@ -81,6 +109,22 @@ class AggregateStore:
             latest, *both = transaction.execute()
         return latest, list(zip(*both, strict=True)) if both else []
 
+    def series(self, device: str, metric: str) -> StoredSeries:
+        """Read the aggregates of a series, and which entries they contain, atomically."""
+        partition, field = keys.partition_of(device, self._partitions), keys.series(device, metric)
+        read_ms = utc_ms()
+        with failures():
+            transaction = self._client.pipeline(transaction=True)
+            transaction.hget(keys.latest(partition), device)
+            transaction.hget(keys.state(partition), field)
+            transaction.hget(keys.windows(partition), field)
+            transaction.hmget(keys.meta(partition), _META)
+            latest, state, windows, (hwm, *counts) = transaction.execute()
+        entries, done, begun = (int(count or 0) for count in counts)
+        pending = max(0, entries - done) + (begun > 0)
+        applied = Applied((hwm or b"0-0").decode(), pending, read_ms)
+        return StoredSeries(latest, (state, windows), applied)
+
     def _names(self, prefix: bytes, after: bytes, page: int) -> Iterator[str]:
         """Iterate over the names of devices in order, reading page by page."""
         last = b"(" + prefix + b"\xff"
@@ -95,3 +139,9 @@ class AggregateStore:
             if len(names) < page:
                 return
             first = b"(" + names[-1]
+
+
+def _id(text: str) -> tuple[int, int]:
+    """The id of an entry, to compare it: `1763805600250-3`."""
+    time_ms, _, number = text.partition("-")
+    return int(time_ms), int(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tributary.model import reading
 
@@ -63,13 +63,44 @@ class Window(Statistics):
 
 
 class Slot(_Body):
-    """Statistics of one slot; count is 0 if it has no readings."""
+    """Statistics of one slot, which has readings."""
 
     from_: Time = msgspec.field(name="from")
-    count: Count
-    mean: float | None
-    min: float | None
-    max: float | None
+    count: Annotated[int, Meta(ge=1)]
+    mean: float
+    min: float
+    max: float
+
+
+class Gap(_Body):
+    """Readings that are not in the history: Redis had removed them before they were read."""
+
+    from_: Time = msgspec.field(name="from")
+    to: Time
+    entries: Count
+    readings: Count
+
+
+CompleteUntil = (
+    Annotated[
+        Time | None,
+        Meta(
+            description="What comes from the history includes every reading accepted before this "
+            "time; null: none yet. Absent if nothing comes from the history"
+        ),
+    ]
+    | UnsetType
+)
+Gaps = (
+    Annotated[
+        list[Gap],
+        Meta(
+            description="When readings were accepted that the history lacks and that may belong "
+            "here. Absent if nothing comes from the history"
+        ),
+    ]
+    | UnsetType
+)
 
 
 class Metric(_Body):
@@ -112,19 +143,14 @@ class WholeDevice(ListedDevice):
     metrics: dict[str, Metric]
 
 
-class _OfMetric(_Body):
-    """What statistics and history of a metric have in common."""
+class MetricWindow(_Body):
+    """Statistics of a metric over a window, and the time they cover."""
 
     device: Device
     metric: MetricName
     window: Duration
     unit: Unit
     description: Description
-
-
-class MetricWindow(_OfMetric):
-    """Statistics of a metric over a window, and the time they cover."""
-
     count: Count
     mean: float | None
     stddev: Stddev
@@ -132,6 +158,8 @@ class MetricWindow(_OfMetric):
     max: float | None
     from_: Time = msgspec.field(name="from")
     to: Time
+    complete_until: CompleteUntil = UNSET
+    gaps: Gaps = UNSET
 
 
 class RoomAverage(_Body):
@@ -141,10 +169,21 @@ class RoomAverage(_Body):
     count: Count
     from_: Time = msgspec.field(name="from")
     to: Time
+    complete_until: CompleteUntil = UNSET
+    gaps: Gaps = UNSET
 
 
-class History(_OfMetric):
-    """The slots of a metric, oldest first, including those without readings."""
+class History(_Body, kw_only=True):
+    """The slots of a metric, oldest first, without those that have no readings."""
 
-    slot_ms: Count
+    device: Device
+    metric: MetricName
+    window: Duration | UnsetType = UNSET
+    unit: Unit
+    description: Description
+    from_: Time = msgspec.field(name="from")
+    to: Time
+    slot_ms: Annotated[int, Meta(ge=1)]
     slots: list[Slot]
+    complete_until: CompleteUntil = UNSET
+    gaps: Gaps = UNSET

@@ -10,17 +10,13 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from api import collect
 from api.read import bodies, query
 from api.read.aggregate_store import Packed, StoredDevice
-from api.read.parameters import Span
 from api.read.units import UnitPreference, converted
 from tributary.model import reading
 from tributary.model.aggregate import Layout
 from tributary.model.catalogue import Catalogue
-from tributary.model.units import Conversion
 
 
 class View(NamedTuple):
@@ -43,21 +39,6 @@ class Series(NamedTuple):
     metric: str
     packed: Packed
     unpacked: query.Series
-
-
-class MetricRequest(NamedTuple):
-    """A request for one metric: its series, the span, and the unit of the response."""
-
-    series: Series
-    span: Span
-    unit: str | None
-    conversion: Conversion
-    now_ms: int
-
-    @property
-    def slots(self) -> tuple[query.Series, int, int, int]:
-        """The arguments of `query.window` and `query.history` after the layout."""
-        return self.series.unpacked, self.span.window, self.now_ms, self.span.length_ms
 
 
 def unpack(
@@ -90,35 +71,6 @@ def whole_device(
     return bodies.WholeDevice(stored.device, *age, metrics)
 
 
-def metric_window(view: View, wanted: MetricRequest) -> bodies.MetricWindow:
-    """The statistics of a metric over a window."""
-    window = converted(query.window(view.layout, *wanted.slots), wanted.conversion)
-    return bodies.MetricWindow(*_head(view, wanted), *msgspec.structs.astuple(window))
-
-
-def room_average(view: View, series: Series | None, span: Span, now_ms: int) -> bodies.RoomAverage:
-    """The average of a room; without readings, null and a count of 0."""
-    unpacked = None if series is None else series.unpacked
-    window = query.window(view.layout, unpacked, span.window, now_ms, span.length_ms)
-    return bodies.RoomAverage(window.mean, window.count, window.from_, window.to)
-
-
-def history(view: View, wanted: MetricRequest) -> bodies.History:
-    """The slots of a metric."""
-    slots = query.history(view.layout, *wanted.slots)
-    slot_ms = view.layout.windows[wanted.span.window].slot_ms
-    return bodies.History(
-        *_head(view, wanted), slot_ms, [converted(slot, wanted.conversion) for slot in slots]
-    )
-
-
-def _head(view: View, wanted: MetricRequest) -> tuple[str, str, str, str | None, str | None]:
-    """The fields that statistics and history have in common."""
-    one = wanted.series
-    description = view.catalogue[one.metric].description
-    return one.device, one.metric, wanted.span.name, wanted.unit, description
-
-
 def device_etag(view: View, stored: StoredDevice, series: Iterable[Series], now_ms: int) -> str:
     """The ETag of `whole_device`.
 
@@ -126,17 +78,11 @@ def device_etag(view: View, stored: StoredDevice, series: Iterable[Series], now_
     """
     is_stale = now_ms - collect.recorded_at_ms(*stored) > view.stale_after_ms
     edges = [now_ms // window.slot_ms for window in view.layout.windows]
-    return _etag(view, [stored.latest, *_parts(view, series, now_ms)], [is_stale, *edges])
+    return etag_of(view, [stored.latest, *parts_of(view, series, now_ms)], [is_stale, *edges])
 
 
-def metric_etag(view: View, wanted: MetricRequest) -> str:
-    """The ETag of `metric_window` and `history`."""
-    slot_ms = view.layout.windows[wanted.span.window].slot_ms
-    edges = [(wanted.now_ms - wanted.span.length_ms) // slot_ms, wanted.now_ms // slot_ms]
-    return _etag(view, _parts(view, [wanted.series], wanted.now_ms), edges)
-
-
-def _etag(view: View, parts: Iterable[bytes], numbers: Iterable[int]) -> str:
+def etag_of(view: View, parts: Iterable[bytes], numbers: Iterable[int]) -> str:
+    """The ETag of a body that depends on the catalogue, these parts and these numbers."""
     digest = hashlib.blake2b(view.catalogue.digest, digest_size=12)
     for part in parts:
         digest.update(part)
@@ -144,7 +90,8 @@ def _etag(view: View, parts: Iterable[bytes], numbers: Iterable[int]) -> str:
     return f'W/"{digest.hexdigest()}"'
 
 
-def _parts(view: View, series: Iterable[Series], now_ms: int) -> Iterator[bytes]:
+def parts_of(view: View, series: Iterable[Series], now_ms: int) -> Iterator[bytes]:
+    """What an ETag depends on: the stored aggregates, and whether they are stale."""
     for one in series:
         age_ms = now_ms - one.unpacked.newest_ms
         yield b"%d" % (age_ms > view.metric_stale_after_ms(one.metric))

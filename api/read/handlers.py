@@ -6,15 +6,19 @@ A handler parses the parameters, checks the token, reads the store and builds th
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import redis
 from flask import Blueprint, Response, g, request
 
 from api import collect
-from api.read import bodies, build, parameters
+from api.read import bodies, build, joined, parameters, span
 from api.read.aggregate_store import AggregateStore, StoredDevice
-from api.read.build import MetricRequest, View
+from api.read.build import View
+from api.read.history_store import HistoryStore
+from api.read.joined import MetricRequest
+from api.read.series_reader import SeriesReader, SpanOf
 from api.read.units import UnitPreference
 from tributary.auth.tokens import Token
 from tributary.http import flask_app
@@ -33,7 +37,9 @@ def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
     layout = Layout(settings.parsed_windows, settings.average_over)
     view = View(layout, catalogue.load(settings.metrics_file), settings.stale_after_ms)
     lists = flask_app.ConcurrencyLimit(max(1, settings.http_threads // 2))
-    handlers = _Handlers(AggregateStore(client, settings), view, lists)
+    store = AggregateStore(client, settings)
+    reader = SeriesReader(store, HistoryStore(settings), view)
+    handlers = _Handlers(store, reader, view, lists)
     routes = Blueprint("read", __name__)
     routes.add_url_rule("/collect", view_func=handlers.collect, methods=["GET", "POST"])
     devices = "/api/v1/devices"
@@ -56,6 +62,7 @@ class _Handlers(NamedTuple):
     """One method per route."""
 
     store: AggregateStore
+    reader: SeriesReader
     view: View
     lists: flask_app.ConcurrencyLimit
 
@@ -116,46 +123,42 @@ class _Handlers(NamedTuple):
 
     def metric(self, device: str, metric: str) -> Response:
         """`GET /api/v1/devices/{device}/metrics/{metric}`."""
-        return self._of_metric(device, metric, parameters.WINDOW_DEFAULT, build.metric_window)
+        wanted = parameters.length(request.args, "window")
+        span_of = partial(span.whole, wanted)
+        return self._of_metric((device, metric), wanted.length, span_of, joined.metric_window)
 
     def history(self, device: str, metric: str) -> Response:
         """`GET /api/v1/devices/{device}/metrics/{metric}/history`."""
-        return self._of_metric(device, metric, parameters.HISTORY_DEFAULT, build.history)
+        wanted = parameters.chart(request.args)
+        span_of = partial(span.slots, wanted)
+        return self._of_metric((device, metric), wanted.length, span_of, joined.history)
 
     def room_average(self, building: str, room: str) -> Response:
         """`GET /api/v1/buildings/{building}/rooms/{room}/temperatures/average`."""
-        text = request.args.get("duration", parameters.WINDOW_DEFAULT)
-        span = parameters.span(text, self.view.layout, "duration")
+        wanted = parameters.length(request.args, "duration")
         device = f"{building}/{room}"
         _check_device(device)
-        _, packed = self.store.device(device, [TEMPERATURE])
-        series = build.unpack(self.view, device, [TEMPERATURE], packed)
-        average = build.room_average(self.view, series[0] if series else None, span, utc_ms())
-        return flask_app.json_response(average)
+        span_of = partial(span.whole, wanted)
+        read = self.reader.read_or_empty((device, TEMPERATURE), span_of, g.token)
+        return flask_app.json_response(joined.room_average(read))
 
     def _of_metric(
         self,
-        device: str,
-        metric: str,
-        window: str,
+        names: tuple[str, str],
+        window: str | None,
+        span_of: SpanOf,
         build_body: Callable[[View, MetricRequest], Any],
     ) -> Response:
-        span = parameters.span(request.args.get("window", window), self.view.layout)
+        device, metric = names
         preference = self._preference()
         if preference.units:
             parameters.check_unit(metric, preference)
         _check_device(device)
         if not reading.is_metric(metric):
             raise collect.unknown_metric(device, metric)
-        latest, packed = self.store.device(device, [metric])
-        if latest is None:
-            raise collect.unknown_device(device)
-        series = build.unpack(self.view, device, [metric], packed)
-        if not series:
-            raise collect.unknown_metric(device, metric)
-        wanted = MetricRequest(series[0], span, *preference.for_metric(metric), utc_ms())
-        etag = build.metric_etag(self.view, wanted)
-        return _conditional(etag, lambda: build_body(self.view, wanted))
+        read = self.reader.read(names, span_of, g.token)
+        found = MetricRequest(*names, window, read, *preference.for_metric(metric))
+        return _conditional(joined.etag(self.view, read), lambda: build_body(self.view, found))
 
     def _preference(self) -> UnitPreference:
         return UnitPreference(parameters.units(request.args.get("unit")), self.view.catalogue)

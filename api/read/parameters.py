@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
-from api.read import query
+from api.read import span
+from api.read.span import SpanRequest
 from api.read.units import UNITS, UnitPreference
 from tributary.errors import Refused
 from tributary.model import reading
-from tributary.model.aggregate import Layout
-from tributary.model.window import parse_duration_ms
 
 PAGE_MAX = 1000
 PAGE_DEFAULT = 100
 WINDOW_DEFAULT, HISTORY_DEFAULT = "15m", "1h"
-
-
-class Span(NamedTuple):
-    """A length of time as written in the request, and the index of the window that covers it."""
-
-    name: str
-    length_ms: int
-    window: int
 
 
 def limit(text: str | None) -> int:
@@ -68,17 +59,31 @@ def check_unit(metric: str, preference: UnitPreference) -> None:
         raise _invalid("unit", wanted, f"a unit for {metric!r:.80}, whose unit is {unit}")
 
 
-def span(text: str, layout: Layout, name: str = "window") -> Span:
-    """A duration that is not longer than the longest window; `name` is that of the parameter."""
-    try:
-        length_ms = parse_duration_ms(text)
-    except ValueError:
-        length_ms = 0
-    number = query.narrowest(layout, length_ms) if length_ms else None
-    if number is None:
-        longest = layout.windows[-1].name if layout.windows else "0s: no windows are kept"
-        raise _invalid(name, text, f"a duration like 15m, at most {longest}")
-    return Span(text, length_ms, number)
+def length(arguments: Mapping[str, str], name: str) -> SpanRequest:
+    """The length of time of statistics, like window=15m; `name` is that of the parameter."""
+    for other in ("from", "to", "slot"):
+        if other in arguments:
+            raise _invalid(other, arguments[other], f"possible here; use {name}, or /history")
+    return _checked(SpanRequest(name, arguments.get(name, WINDOW_DEFAULT), None, None, None))
+
+
+def chart(arguments: Mapping[str, str]) -> SpanRequest:
+    """The time span of a chart, window or from and to, and its slots."""
+    from_, to, slot = (arguments.get(name) for name in ("from", "to", "slot"))
+    if from_ is None and to is None:
+        window = arguments.get("window", HISTORY_DEFAULT)
+        return _checked(SpanRequest("window", window, None, None, slot))
+    if "window" in arguments:
+        raise _invalid("window", arguments["window"], "possible together with from and to")
+    if from_ is None:
+        raise _invalid("to", to or "", "possible without from")
+    return _checked(SpanRequest("window", None, from_, to, slot))
+
+
+def _checked(wanted: SpanRequest) -> SpanRequest:
+    """Raise unless its durations and times are valid, whatever is kept."""
+    span.check(wanted)
+    return wanted
 
 
 def _invalid(name: str, text: str, rule: str) -> Refused:

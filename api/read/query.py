@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from api.read import bodies
+from tributary.history.slots import merge_groups
 from tributary.model import reading
 from tributary.model.aggregate import (
+    CELL,
     OVERFLOW_CELL,
     Layout,
     Records,
@@ -18,9 +20,9 @@ from tributary.model.aggregate import (
     opened,
     relative_m2,
 )
+from tributary.model.groups import Ints
 from tributary.model.window import Window
 
-_EMPTY_CELL = (0, 0.0, 0.0, 0.0, 0.0)
 _Values = tuple[int, float | None, float | None, float | None, float | None]
 _NO_VALUES: _Values = (0, None, None, None, None)
 
@@ -36,6 +38,23 @@ class Series(NamedTuple):
     def newest_ms(self) -> int:
         """Event time of the newest reading."""
         return int(self.state["times_ms"][-1])
+
+
+class Cells(NamedTuple):
+    """Stored slots of one series."""
+
+    begin_ms: Ints  # UTC
+    cells: Records  # `aggregate.CELL`, none empty
+
+    def plus(self, more: Cells) -> Cells:
+        """The slots of both."""
+        return Cells(
+            np.concatenate([self.begin_ms, more.begin_ms]),
+            np.concatenate([self.cells, more.cells]),
+        )
+
+
+NO_CELLS = Cells(np.empty(0, np.int64), np.empty(0, CELL))
 
 
 def unpack(layout: Layout, state: bytes, rings: bytes | None) -> Series:
@@ -93,59 +112,49 @@ def total(series: Series) -> bodies.Statistics:
     return statistics(np.atleast_1d(series.state)[["count", "mean", "m2", "min", "max"]])
 
 
-def window(
-    layout: Layout, series: Series | None, number: int, now_ms: int, length_ms: int | None = None
-) -> bodies.Window:
+def window(layout: Layout, series: Series, number: int, now_ms: int) -> bodies.Window:
     """Statistics over the slots that overlap [now - length, now], and the time they cover.
 
     Slots are aligned to the clock, so the window of a silent sensor empties over time. A slot
     counts as a whole: that of `now` includes readings ahead of the clock, up to its end.
-
-    Args:
-        layout: of the deployment.
-        series: to read; None: there are no readings.
-        number: index of the window whose slots to use.
-        now_ms: current time, UTC.
-        length_ms: at most the length of the window, which is the default.
     """
     width = layout.windows[number]
-    length_ms = width.length_ms if length_ms is None else length_ms
-    first, last = (now_ms - length_ms) // width.slot_ms, now_ms // width.slot_ms
-    values = _NO_VALUES
-    if series is not None:
-        cells, held = _slots(series, width, number)
-        values = _merged(cells[(held >= first) & (held <= last)])
+    first, last = (now_ms - width.length_ms) // width.slot_ms, now_ms // width.slot_ms
+    cells, held = _slots(series, width, number)
+    values = _merged(cells[(held >= first) & (held <= last)])
     from_ = reading.rfc3339(max(0, first * width.slot_ms))
     return bodies.Window(*values, from_, reading.rfc3339(now_ms))
 
 
-def history(
-    layout: Layout, series: Series, number: int, now_ms: int, length_ms: int
-) -> list[bodies.Slot]:
-    """The slots that overlap [now - length, now], oldest first, including empty ones."""
-    width = layout.windows[number]
-    first, last = max(0, now_ms - length_ms) // width.slot_ms, now_ms // width.slot_ms
-    cells, held = _slots(series, width, number)
-    found = dict(zip(held.tolist(), cells.tolist(), strict=True))
+def over(cells: Records, from_ms: int, to_ms: int) -> bodies.Window:
+    """Merge summaries; the time they cover is given."""
+    return bodies.Window(*_merged(cells), reading.rfc3339(from_ms), reading.rfc3339(to_ms))
+
+
+def in_window(
+    layout: Layout, series: Series | None, number: int, begin_ms: int, end_ms: int
+) -> Cells:
+    """The slots of a window that begin in [begin_ms, end_ms)."""
+    if series is None:
+        return NO_CELLS
+    slot_ms = layout.windows[number].slot_ms
+    cells, held = _slots(series, layout.windows[number], number)
+    wanted = (held >= begin_ms // slot_ms) & (held < end_ms // slot_ms) & (cells["count"] > 0)
+    return Cells(held[wanted] * slot_ms, cells[wanted])
+
+
+def slots(found: Cells, slot_ms: int) -> list[bodies.Slot]:
+    """Merge stored slots into slots of `slot_ms`, oldest first; none is empty."""
+    order = np.argsort(found.begin_ms, kind="stable")
+    begin_ms = found.begin_ms[order] // slot_ms * slot_ms
+    starts = np.flatnonzero(np.diff(begin_ms, prepend=-1))
+    merged = merge_groups(found.cells[order], starts)
     return [
-        _slot(reading.rfc3339(slot * width.slot_ms), found.get(slot, _EMPTY_CELL))
-        for slot in range(first, last + 1)
+        bodies.Slot(reading.rfc3339(from_ms), count, _clamped(mean_, low, high), low, high)
+        for from_ms, (count, mean_, _m2, low, high) in zip(
+            begin_ms[starts].tolist(), merged.tolist(), strict=True
+        )
     ]
-
-
-def narrowest(layout: Layout, length_ms: int) -> int | None:
-    """Index of the shortest window that is at least as long; None if all are shorter."""
-    for number, width in enumerate(layout.windows):
-        if width.length_ms >= length_ms:
-            return number
-    return None
-
-
-def _slot(from_: str, cell: tuple[int, float, float, float, float]) -> bodies.Slot:
-    count, mean_, _m2, low, high = cell
-    if count == 0:
-        return bodies.Slot(from_, 0, None, None, None)
-    return bodies.Slot(from_, count, _clamped(mean_, low, high), low, high)
 
 
 def _slots(series: Series, width: Window, number: int) -> tuple[Records, np.ndarray]:

@@ -80,8 +80,9 @@ def check(series: query.Series, now_ms: int, readings: list[tuple[int, float]]) 
             assert (found[name] is None) == (exact[name] is None)
             if found[name] is not None:
                 assert math.isclose(found[name], exact[name], rel_tol=1e-6, abs_tol=1e-3)
-        slots = query.history(LAYOUT, series, number, now_ms, window.length_ms)
-        assert sum(slot.count for slot in slots) == exact["count"]
+        begin_ms, end_ms = first * window.slot_ms, (last + 1) * window.slot_ms
+        slots = query.in_window(LAYOUT, series, number, begin_ms, end_ms)
+        assert slots.cells["count"].sum() == exact["count"]
 
 
 arrivals = st.lists(

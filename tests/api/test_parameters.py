@@ -6,10 +6,6 @@ import pytest
 
 from api.read import parameters
 from tributary.errors import Refused
-from tributary.model.aggregate import Layout
-from tributary.model.window import parse_windows
-
-LAYOUT = Layout(parse_windows("1m/5s,15m/1m,1h/5m,24h/1h"), 10)
 
 
 def rejection(check: object, *arguments: object) -> Refused:
@@ -54,20 +50,31 @@ def test_accepts_units_of_two_kinds():
     assert parameters.units(None) == []
 
 
+@pytest.mark.parametrize("text", ["", "15", "0m", "15 m", "15M", "-1m", "1.5h", "1" * 10 + "s"])
+def test_rejects_an_invalid_duration(text: str):
+    for name in ("window", "duration"):
+        assert rejection(parameters.length, {name: text}, name).field == name
+    assert rejection(parameters.chart, {"slot": text}).field == "slot"
+
+
 @pytest.mark.parametrize(
-    ("text", "length_ms", "slots_of"),
-    [("1s", 1000, "1m"), ("60s", 60_000, "1m"), ("61s", 61_000, "15m"), ("24h", 86_400_000, "24h")],
+    ("arguments", "field"),
+    [
+        ({"from": "yesterday"}, "from"),
+        ({"from": "2026-11-22T10:00:00"}, "from"),  # no zone
+        ({"from": "-1"}, "from"),
+        ({"from": "0", "to": ""}, "to"),
+        ({"from": "0", "to": "9" * 21}, "to"),
+        ({"to": "1763805600"}, "to"),
+        ({"from": "0", "window": "1h"}, "window"),
+    ],
 )
-def test_any_length_uses_the_finest_slots_that_cover_it(text: str, length_ms: int, slots_of: str):
-    span = parameters.span(text, LAYOUT)
-    assert (span.name, span.length_ms) == (text, length_ms)
-    assert LAYOUT.windows[span.window].name == slots_of
+def test_rejects_an_invalid_time_span(arguments: dict[str, str], field: str):
+    assert rejection(parameters.chart, arguments).field == field
 
 
-@pytest.mark.parametrize("text", ["", "15", "0m", "15 m", "1441m", "25h", "2d", "15M", "-1m"])
-def test_rejects_an_invalid_or_too_long_window(text: str):
-    assert rejection(parameters.span, text, LAYOUT).field == "window"
-
-
-def test_rejects_every_window_in_a_deployment_without_windows():
-    assert "no windows are kept" in str(rejection(parameters.span, "1m", Layout((), 10)))
+@pytest.mark.parametrize("name", ["from", "to", "slot"])
+def test_statistics_take_no_parameters_of_charts(name: str):
+    rejected = rejection(parameters.length, {name: "1h"}, "window")
+    assert rejected.field == name
+    assert "/history" in rejected.message

@@ -69,18 +69,16 @@ def test_a_window_may_have_any_length(up: Deployment):
         assert found["unit"] == "degC"
 
 
-def test_history_has_each_slot_once_and_every_reading(up: Deployment):
+def test_history_has_each_slot_with_readings_once(up: Deployment):
     now = utc_ms()
-    record(up, "slots", *({"recorded_at": now - n * 7_000, "slow": n} for n in range(8)))
+    record(up, "slots", *({"recorded_at": now - n * 12_000, "slow": n} for n in range(4)))
     path = f"{METRIC.format('slots', 'slow')}/history?window=1m"
     status, found = up.get(path)
     assert (status, found["slot_ms"]) == (200, 5_000)
     starts = [slot["from"] for slot in found["slots"]]
     assert starts == sorted(set(starts))
-    assert len(starts) == 13
-    assert sum(slot["count"] for slot in found["slots"]) == 8
-    empty = next(slot for slot in found["slots"] if slot["count"] == 0)
-    assert [empty[name] for name in ("mean", "min", "max")] == [None, None, None]
+    assert [slot["count"] for slot in found["slots"]] == [1, 1, 1, 1]
+    assert [slot["mean"] for slot in found["slots"]] == [3, 2, 1, 0]
 
 
 def test_the_window_is_optional(up: Deployment):

@@ -38,6 +38,7 @@ _MISCONFIGURED = {
 _SQLITE_UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: f"another process is writing{_TIMEOUT}",
     sqlite3.SQLITE_LOCKED: f"another connection is writing{_TIMEOUT}",
+    sqlite3.SQLITE_INTERRUPT: f"a statement took too long{_TIMEOUT}",
     sqlite3.SQLITE_FULL: "the disk is full; free space",
     sqlite3.SQLITE_IOERR: "the disk reports an error; see the log of the system",
     sqlite3.SQLITE_NOMEM: "memory is exhausted; free memory",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tributary.history.database import Database
 from tributary.history.failures import translated
 from tributary.history.schema import DAYS, HOURS, MINUTES
+from tributary.history.slots import DAY_MS
 from tributary.model.window import parse_duration_ms
 from tributary.settings import Settings
 
@@ -32,6 +33,7 @@ def keep_of(settings: Settings) -> Keep:
 def prune(db: Database, now_ms: int, keep: Keep) -> int:
     """Remove slots that ended longer ago than they are kept; returns the number of rows.
 
+    Whole days are kept, UTC, so that slots of any width can be made of the oldest ones.
     It is repeatable, and does not hold up writers: SQLite deletes in short transactions;
     PostgreSQL drops a partition once it has ended, so it keeps up to a week more of the minutes,
     13 weeks of the hours and 520 weeks of the days, and the number is its own estimate.
@@ -43,5 +45,6 @@ def prune(db: Database, now_ms: int, keep: Keep) -> int:
     for resolution, kept_ms in zip((MINUTES, HOURS, DAYS), keep, strict=True):
         if kept_ms is not None:
             with translated(db.address):
-                removed += db.dialect.remove_before(db.engine, resolution, now_ms - kept_ms)
+                before_ms = (now_ms - kept_ms) // DAY_MS * DAY_MS
+                removed += db.dialect.remove_before(db.engine, resolution, before_ms)
     return removed

@@ -32,5 +32,8 @@ export const page = (fields) => request(`/api/v1/devices?${new URLSearchParams(f
 export const device = (id) => request(`/api/v1/devices/${pathOf(id)}`);
 export const collect = (id) => request(`/collect?${new URLSearchParams({ device: id })}`);
 export const status = () => request("/api/v1/status");
-export const history = (id, metric, window) =>
-  request(`/api/v1/devices/${pathOf(id)}/metrics/${encodeURIComponent(metric)}/history?window=${window}`);
+const metricOf = (id, metric) => `/api/v1/devices/${pathOf(id)}/metrics/${encodeURIComponent(metric)}`;
+/** `span`: the parameters window, or from and to. */
+export const history = (id, metric, span) =>
+  request(`${metricOf(id, metric)}/history?${new URLSearchParams(span)}`);
+export const statistics = (id, metric, window) => request(`${metricOf(id, metric)}?window=${window}`);

@@ -1,6 +1,6 @@
 // A uPlot chart in the colours of the page.
 
-import { clock, steady } from "./format.js";
+import { clock, day, moment, steady } from "./format.js";
 
 const HEIGHT = 190;
 const uplot = (...given) => new globalThis.uPlot(...given);
@@ -36,7 +36,7 @@ function options(width) {
     padding: [8, 26, 0, 0],
     scales: { x: { time: true, auto: false }, y: { range: yRange } },
     axes: [
-      axis(colour, 26, { space: 74, values: (plot, splits) => splits.map((at) => clock(at, isShort(plot))) }),
+      axis(colour, 26, { space: 74, values: (plot, splits) => splits.map((at) => tick(at, plot)) }),
       axis(colour, 56, { space: 36, values: (_, splits) => splits.map(label) }),
     ],
     series: [
@@ -50,7 +50,9 @@ function options(width) {
   };
 }
 
-const isShort = ({ scales: { x } }) => x.max - x.min < 300;
+const LONG_S = 2 * 86_400;
+const length = ({ scales: { x } }) => x.max - x.min;
+const tick = (at, plot) => (length(plot) > LONG_S ? day(at) : clock(at, length(plot) < 300));
 const label = (value) => (Math.abs(value) >= 1e5 ? value.toExponential(1) : String(+value.toFixed(4)));
 
 /** The y range with a margin of a tenth; a flat line is centred. */
@@ -86,10 +88,11 @@ export class Chart {
     const { idx } = this.plot.cursor;
     const [t, current, average, high, low] = this.plot.data.map((column) => column[idx ?? -1]);
     const has = (value) => value !== null && value !== undefined;
+    const time = has(t) && (Date.now() / 1000 - t > LONG_S ? moment(t) : clock(t, true));
     if (has(current)) {
-      this.tip.textContent = `${clock(t, true)}   ${steady(current, average)}   average ${steady(average, current)}`;
+      this.tip.textContent = `${time}   ${steady(current, average)}   average ${steady(average, current)}`;
     } else if (has(average)) {
-      this.tip.textContent = `${clock(t, true)}   average ${steady(average)}   ${steady(low, average)} to ${steady(high, average)}`;
+      this.tip.textContent = `${time}   average ${steady(average)}   ${steady(low, average)} to ${steady(high, average)}`;
     } else {
       this.tip.textContent = "";
     }

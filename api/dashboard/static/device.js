@@ -2,9 +2,10 @@
 
 import { device as fetchDevice } from "./api.js";
 import { el, setText, prefersReducedMotion } from "./dom.js";
-import { age } from "./format.js";
+import { age, seconds } from "./format.js";
 import { mayHaveMissed, listen } from "./live.js";
 import { Metric } from "./metric.js";
+import { Period, ranges } from "./period.js";
 import { loadRanges } from "./ranges.js";
 import { metricsOf } from "./row.js";
 
@@ -18,7 +19,7 @@ export class Device {
   constructor(main, device, onState) {
     this.device = device;
     this.metrics = new Map();
-    this.windows = WINDOWS;
+    this.windows = ranges(WINDOWS);
     this.chosen = sessionStorage.getItem(CHOSEN) ?? WINDOWS[0];
     this.build(main);
     this.timers = [
@@ -46,12 +47,17 @@ export class Device {
     this.badge = el("p", { class: "badge", role: "status" });
     this.updated = el("p", { class: "updated" });
     this.choices = el("fieldset", { class: "windows" });
+    this.period = new Period({
+      lengthS: () => seconds(this.chosen),
+      newestS: () => this.newestS,
+      onChange: () => this.reload(),
+    });
     this.cards = el("div", { class: "cards" });
     this.hint = el("p", { class: "hint" }, "Loading …");
     main.replaceChildren(
       el("a", { class: "back", href: "#/" }, "‹ All devices"),
       el("div", { class: "title" }, el("h1", {}, this.device), this.badge, this.updated),
-      this.choices, this.hint, this.cards);
+      el("div", { class: "time" }, this.choices, this.period.element), this.hint, this.cards);
     this.showWindows(this.windows);
   }
 
@@ -65,10 +71,16 @@ export class Device {
         input.addEventListener("change", () => {
           this.chosen = name;
           sessionStorage.setItem(CHOSEN, name);
-          this.metrics.forEach((metric) => metric.showWindow(name));
+          this.reload();
         });
         return el("label", {}, input, el("span", {}, name));
       }));
+  }
+
+  /** Show another range or time. */
+  reload() {
+    this.metrics.forEach((metric) => metric.showWindow(this.chosen, this.period.endS));
+    this.draw();
   }
 
   update(reading) {
@@ -77,6 +89,7 @@ export class Device {
     this.recordedAt = now - reading.age_ms;
     this.stale = reading.stale;
     const recordedS = Date.parse(reading.recorded_at) / 1000;
+    this.newestS = recordedS + 1; // a second later, so that a chart that ends there includes it
     // The server time as derived from a reading; the browser clock may be wrong.
     this.serverS = recordedS + reading.age_ms / 1000 - now / 1000;
     for (const name of metricsOf(reading)) {
@@ -87,7 +100,7 @@ export class Device {
 
   metric(name) {
     if (!this.metrics.has(name)) {
-      const metric = new Metric(this.device, name, this.chosen);
+      const metric = new Metric(this.device, name, this.chosen, this.period.endS);
       this.metrics.set(name, metric);
       this.cards.append(metric.element);
     }
@@ -107,7 +120,7 @@ export class Device {
       return;
     }
     for (const [name, metric] of Object.entries(found.metrics)) {
-      const windows = Object.keys(metric.windows);
+      const windows = ranges(Object.keys(metric.windows));
       if (windows.join() !== this.windows.join()) this.showWindows(windows);
       this.metric(name).showDetails(metric);
     }
@@ -119,7 +132,8 @@ export class Device {
     this.badge.className = this.stale ? "badge stale" : "badge fresh";
     setText(this.badge, this.stale ? "Stale" : "Reporting");
     setText(this.updated, this.stale ? `no readings for ${text}` : `updated ${text} ago`);
-    const nowS = this.serverS + performance.now() / 1000;
+    this.period.offer((performance.now() - this.recordedAt) / 1000);
+    const nowS = this.period.endS ?? this.serverS + performance.now() / 1000;
     this.metrics.forEach((metric) => metric.draw(nowS));
   }
 

@@ -36,6 +36,17 @@ export function clock(s, withSeconds) {
   });
 }
 
+/** Date and time. */
+export function moment(s) {
+  return new Date(s * 1000).toLocaleString("en-GB", {
+    year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
+  });
+}
+
+export function day(s) {
+  return new Date(s * 1000).toLocaleDateString("en-GB", { month: "short", day: "numeric" });
+}
+
 export const count = (value) => (value === undefined ? "–" : whole.format(value));
 export const compact = (value) => (value < 10_000 ? whole.format(value) : short.format(value));
 

@@ -33,9 +33,9 @@ export class Series {
     });
   }
 
-  /** uPlot's columns since a time: time, current, average, maximum and minimum. */
-  columns(from) {
-    const rows = this.merged(from);
+  /** uPlot's columns of a time span: time, current, average, maximum and minimum. */
+  columns(from, to = Infinity) {
+    const rows = this.merged(from).filter((row) => row[0] <= to);
     const rowsWithGaps = [];
     rows.forEach((row, i) => {
       if (i && this.isGap(rows[i - 1][0], row[0])) {

@@ -15,15 +15,15 @@ _POST = """\
 A temperature in degC of the device `building/room`. A time without a zone is UTC here.
 Other members of the object are not stored."""
 _GET = """\
-The average over the slots that overlap the duration up to now, which is at most the longest window.
+The average over the slots that overlap the duration up to now, from the windows in Redis and, if it
+is longer, from the history.
 A room without readings in it, or without any, has a count of 0 and null as average."""
 
 
-def paths(settings: Settings) -> dict[str, Any]:
+def paths(_settings: Settings) -> dict[str, Any]:
     """The operations, by path."""
     recorded = parts.response("Redis has the temperature", parts.ref("Recorded"))
     duration = {**parts.schema(bodies.Duration), "default": WINDOW_DEFAULT}
-    longest = settings.parsed_windows[-1].name if settings.parsed_windows else "0s"
     return {
         _TEMPERATURES: {
             "post": parts.operation(
@@ -48,7 +48,7 @@ def paths(settings: Settings) -> dict[str, Any]:
                 description=_GET,
                 parameters=[
                     *_room(),
-                    parts.query("duration", f"How far back, at most {longest}", duration),
+                    parts.query("duration", "How far back", duration),
                 ],
             )
         },
