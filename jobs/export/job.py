@@ -88,7 +88,12 @@ def _write(settings: Settings, client: redis.Redis, record: Record, state: State
     directory = exports.directory(settings)
     private.make_directory(directory)
     part = directory / f"{record.id}-{secrets.token_hex(4)}.part"
-    report = _reporter(settings, client, record.id, state)
+    keep_state = _reporter(settings, client, record.id, state)
+
+    def report(progress: Progress) -> None:
+        if keep_state(progress):
+            os.utime(part)  # `tidy` deletes what was not written lately
+
     limits = Limits(
         settings.export_max_rows, settings.export_max_bytes - exports.size_bytes(settings)
     )
@@ -108,15 +113,18 @@ def _write(settings: Settings, client: redis.Redis, record: Record, state: State
 
 def _reporter(
     settings: Settings, client: redis.Redis, id_: str, state: State
-) -> Callable[[Progress], None]:
-    """Keeps the progress about once per second; raises if there is a reason to stop."""
+) -> Callable[[Progress], bool]:
+    """Keeps the progress about once per second, and returns whether it did.
+
+    The function raises if there is a reason to stop.
+    """
     last_s = time.monotonic()
 
-    def report(progress: Progress) -> None:
+    def report(progress: Progress) -> bool:
         nonlocal last_s
         now_s = time.monotonic()
         if now_s - last_s < _REPORT_S:
-            return
+            return False
         last_s = now_s
         so_far = {"progress": progress.share, "rows": progress.rows, "updated_ms": utc_ms()}
         so_far["size_bytes"] = progress.size_bytes
@@ -124,6 +132,7 @@ def _reporter(
             raise _Deleted
         if exports.size_bytes(settings) > settings.export_max_bytes:
             raise work.too_many_bytes()
+        return True
 
     return report
 

@@ -51,9 +51,12 @@ class History:
             total, done, kept = self._count_series(), 0, no_slots()
             for page in self._pages():
                 done += len(page.series)
+                if not len(page.cells):
+                    yield _rows(page), min(1.0, done / total)
+                    continue
                 slots = widen(_joined(kept, page), self._slot_ms)
                 # The last slot may continue on the next page.
-                yield _rows(_part(slots, 0, len(slots.cells) - 1)), done / total
+                yield _rows(_part(slots, 0, len(slots.cells) - 1)), min(1.0, done / total)
                 kept = _part(slots, len(slots.cells) - 1, len(slots.cells))
             yield _rows(kept), 1.0
         finally:
@@ -71,7 +74,10 @@ class History:
         return Covered(max((gap.to_ms for gap in gaps), default=None), min(reached, default=None))
 
     def _pages(self) -> Iterator[Slots]:
-        """The slots that are part of the export; a device that two patterns cover once."""
+        """The slots that are part of the export; a device that two patterns cover once.
+
+        A page may be empty, so that somebody who waits for the next one sees that work goes on.
+        """
         spec, slot_ms = self._spec, self._slot_ms
         stored_ms = next(each for each in (DAY_MS, HOUR_MS, MINUTE_MS) if slot_ms % each == 0)
         from_ms = 0 if spec.from_ms is None else spec.from_ms // slot_ms * slot_ms
@@ -85,9 +91,7 @@ class History:
                     spec.covers(*series) and (before is None or not before.covers(*series))
                     for series in page.series
                 ]
-                selected = _where(page, np.array(is_part, np.bool_)[page.index])
-                if len(selected.cells):
-                    yield selected
+                yield _where(page, np.array(is_part, np.bool_)[page.index])
 
     @property
     def _patterns(self) -> tuple[str, ...]:

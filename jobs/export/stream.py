@@ -75,7 +75,7 @@ class Stream:
                 self.since_ms = _time_ms(page[0][0])
             self._number = _number(page[-1])
             self._next = f"({page[-1][0].decode()}"
-            size_bytes = sum(len(fields[-1]) for _, fields in page)
+            size_bytes = max(1, sum(len(fields[-1]) for _, fields in page))
             yield Page(self._decoded(page), len(page))
             count = max(1, min(_PAGE_ENTRIES_MAX, 2 * count, _PAGE_BYTES * len(page) // size_bytes))
 

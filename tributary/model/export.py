@@ -64,8 +64,10 @@ class Spec(msgspec.Struct, frozen=True, dict=True):
 
     def covers(self, device: str, metric: str) -> bool:
         """Whether a series is part of the export."""
-        if self.metrics and metric not in self.metrics:
-            return False
+        return (not self.metrics or metric in self.metrics) and self.covers_device(device)
+
+    def covers_device(self, device: str) -> bool:
+        """Whether a device is part of the export."""
         covered = self._covered.get(device)
         if covered is None:
             if len(self._covered) >= _COVERED_MAX:
@@ -78,13 +80,17 @@ class Spec(msgspec.Struct, frozen=True, dict=True):
     def overlaps(self, patterns: Sequence[str]) -> bool:
         """Whether a device can be part of the export and be covered by one of the patterns.
 
-        True for some that cannot, if three patterns overlap only in pairs.
+        True for some patterns that cannot, if those of export and token overlap with them only in
+        pairs.
         """
         return any(
-            pattern.overlap(one, self.within) and pattern.overlap(one, other)
+            self._overlaps(one) if pattern.ANY in one else self.covers_device(one)
             for one in patterns
-            for other in self.devices
         )
+
+    def _overlaps(self, one: str) -> bool:
+        own = any(pattern.overlap(one, other) for other in self.devices)
+        return own and pattern.overlap(one, self.within)
 
     def narrowed(self, within: str) -> Spec | None:
         """The spec limited to the devices of a pattern; None if none of its own can be among them."""

@@ -18,7 +18,7 @@ from tributary.errors import Refused, Unavailable
 from tributary.model.clock import utc_ms
 from tributary.model.export import Format, Spec
 from tributary.model.frame import Block
-from tributary.operate import exports
+from tributary.operate import exports, job_queue
 from tributary.operate.exports import Export, State
 from tributary.settings import Settings
 
@@ -144,9 +144,9 @@ def test_a_deleted_export_comes_to_nothing(
         original = job._reporter(site, client, id_, State())
         monkeypatch.setattr(job, "_REPORT_S", 0.0)
 
-        def report(progress: Progress) -> None:
+        def report(progress: Progress) -> bool:
             exports.delete(client, site, [id_])
-            original(progress)
+            return original(progress)
 
         monkeypatch.setattr(job, "_reporter", lambda *_: report)
     else:
@@ -175,11 +175,37 @@ def test_what_has_expired_is_deleted(client: redis.Redis, site: Settings):
     assert (client.hlen("tributary:exports"), files(site)) == (0, ["notes.txt"])
 
 
-def test_an_export_whose_job_is_gone_is_named(client: redis.Redis, site: Settings):
-    id_ = make(client, site)
-    assert exports.tidy(client, site, utc_ms(), job.UNUSED_AFTER_MS) == []
-    later_ms = utc_ms() + 2 * job.UNUSED_AFTER_MS
-    assert exports.tidy(client, site, later_ms, job.UNUSED_AFTER_MS) == [id_]
+def test_an_export_whose_job_is_gone_is_queued_again(client: redis.Redis, site: Settings):
+    make(client, site)  # new
+    exports.update(client, make(client, site), State("done"))
+    gone = [make(client, site), make(client, site)]
+    for id_ in gone:
+        exports.update(client, id_, State("running", utc_ms() - 2 * job.UNUSED_AFTER_MS))
+    assert job.tidy(site) == {"queued": 2}
+    queued = [one.arguments for one in job_queue.read(client, 10)]
+    assert sorted(queued) == sorted([id_] for id_ in gone)
+    assert job.tidy(site) == {"queued": 2}
+    assert len(job_queue.read(client, 10)) == 2
+
+
+def test_the_file_of_a_long_export_without_rows_is_kept(
+    client: redis.Redis, site: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(job, "_REPORT_S", 0.0)
+    id_ = make(client, site, devices=("nobody",))
+    folder, times = exports.directory(site), list[float]()
+
+    def size_bytes(_settings: Settings) -> int:
+        """Called by each report: make the file look old, as if the export took minutes."""
+        for part in folder.glob("*.part"):
+            times.append(part.stat().st_mtime)
+            os.utime(part, (1, 1))
+        return 0
+
+    monkeypatch.setattr(exports, "size_bytes", size_bytes)
+    assert job.run(site, id_) == {"rows": 0}
+    assert len(times) > 1
+    assert min(times) > 1
 
 
 def test_exports_of_forgotten_devices_are_deleted(client: redis.Redis, site: Settings):

@@ -86,7 +86,7 @@ def test_what_is_not_applied_or_dead_is_left_out(
     settings = change(partitions=1)
     folding.append(client, settings, [Block("a", START_MS, {"m": 1.0})])
     folding.append_packed(client, 0, b"not a frame", 1)
-    client.xadd(keys.readings(0), {"foreign": "entry"})
+    client.xadd(keys.readings(0), {"foreign": ""})
     folding.append(client, settings, [Block("a", START_MS, {"m": 2.0})])
     folding.aggregate(settings, client)
     folding.append(client, settings, [Block("a", START_MS, {"m": 3.0})])
