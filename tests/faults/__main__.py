@@ -23,6 +23,7 @@ from faults import (
     failover_command,
     fault_report,
     fault_run,
+    forget_command,
     kill_command,
     spool_command,
     tree,
@@ -166,4 +167,5 @@ chaos.add_command(kill_command.command)
 chaos.add_command(failover_command.command)
 chaos.add_command(spool_command.command)
 chaos.add_command(bridge_command.command)
+chaos.add_command(forget_command.command)
 chaos(prog_name="scripts/chaos")

@@ -122,7 +122,7 @@ def verify(ledger: Ledger, client: redis.Redis, settings: Settings) -> Verdict:
     maybe = _pairs(outcomes.get("maybe", {})) - acknowledged
     refused = _pairs(outcomes.get("refused", {})) - acknowledged - maybe
     there = {(device, int(value)) for device, values in held.items() for value in values}
-    miscounted = _miscounted(client, settings, held)
+    differences = miscounted(client, settings, held)
     return Verdict(
         acknowledged=len(acknowledged),
         lost=len(acknowledged - there),
@@ -132,9 +132,9 @@ def verify(ledger: Ledger, client: redis.Redis, settings: Settings) -> Verdict:
         refused=len(refused),
         unexpected=len(there - acknowledged - maybe),
         stored=len(there),
-        miscounted=[text for text, _ in miscounted],
-        uncounted=sum(max(0, -excess) for _, excess in miscounted),
-        overcounted=sum(max(0, excess) for _, excess in miscounted),
+        miscounted=[text for text, _ in differences],
+        uncounted=sum(max(0, -excess) for _, excess in differences),
+        overcounted=sum(max(0, excess) for _, excess in differences),
     )
 
 
@@ -193,7 +193,7 @@ def _add(
         values.setdefault(name, []).append(number)
 
 
-def _miscounted(
+def miscounted(
     client: redis.Redis, settings: Settings, held: dict[str, Counter[float]]
 ) -> list[tuple[str, int]]:
     """Series whose count differs from what is stored, with the excess of readings."""
