@@ -66,7 +66,7 @@ class ForgetStorm:
         self._folder = folder
         self._options = options
         self._random = random.Random(options.seed)
-        self._server = Server(folder / "redis", appendfsync="always")
+        self._server = Server(folder / "redis", appendfsync="always", rdbcompression="no")
         self._settings = Settings(
             redis_url=self._server.url, durability="fsync", partitions=2, heartbeat_ms=100,
             stream_max_entries=10_000_000, data_dir=str(folder / "data"), history="off",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 from jobs.forget import job
 from tributary import failpoints, settings
@@ -15,4 +14,3 @@ if __name__ == "__main__":
     while True:
         with contextlib.suppress(TributaryError):  # another process does the same
             job.run(loaded)
-        time.sleep(0.01)

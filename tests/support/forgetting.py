@@ -53,3 +53,11 @@ def as_user(server: Server, settings: Settings, role: str) -> Settings:
     server.client.execute_command("ACL", "SETUSER", role, "on", ">x", *acl.rules(role))
     url = settings.redis_url.replace("unix://", f"unix://{role}:x@")
     return msgspec.structs.replace(settings, redis_url=url)
+
+
+def texts(client: redis.Redis) -> bytes:
+    """Every key and value of a server."""
+    found = b""
+    for key in client.scan_iter():
+        found += b"\n" + key + b" " + client.dump(key)
+    return found

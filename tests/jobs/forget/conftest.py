@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 from support.processes import Server
+from support.programs import needed
 
 from tributary.settings import Settings
 
 
-@pytest.fixture
-def site(own_server: Callable[..., Server], tmp_path: Path) -> tuple[Server, Settings]:
+@pytest.fixture(params=["valkey", "redis"])
+def site(
+    request: pytest.FixtureRequest, own_server: Callable[..., Server], tmp_path: Path
+) -> tuple[Server, Settings]:
     """A server with an append-only file and saved data, and settings for it."""
-    server = own_server(save="3600 1")
+    binary = needed("redis-server") if request.param == "redis" else ""
+    server = own_server(binary=binary, save="3600 1", rdbcompression="no")
     settings = Settings(
         redis_url=server.url, partitions=2, heartbeat_ms=100, history="off",
         data_dir=str(tmp_path / "data"),

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
-import redis
 from support import folding
 from support.account import assert_adds_up
-from support.forgetting import START_MS, as_user, block, bury, column, files_with
+from support.forgetting import as_user, block, bury, column, files_with, texts
 from support.processes import Server
 
 from jobs.forget import job, streams
 from jobs.forget.proof import Names
 from tributary.errors import Unavailable
-from tributary.history import slots, store
-from tributary.history.database import Database
 from tributary.model.frame import Block, pack, readings_in
 from tributary.operate import dead_letters, status
-from tributary.operate.forgetting import entries, records, requests, survey
+from tributary.operate.forgetting import entries, requests, survey
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
-
-
-def texts(client: redis.Redis) -> bytes:
-    """Every key and value of a server."""
-    found = b""
-    for key in client.scan_iter():
-        found += b"\n" + key + b" " + client.dump(key)
-    return found
 
 
 def test_nothing_names_a_forgotten_device(site: tuple[Server, Settings]):
@@ -97,64 +84,6 @@ def test_a_device_that_returns_is_kept_and_counts_once(site: tuple[Server, Setti
     report = requests.report(client, request)
     assert report is not None
     assert report.left[0].where == "1 devices"
-
-
-def test_it_waits_for_the_history_and_forgets_there_too(site: tuple[Server, Settings]):
-    server, settings = site
-    settings = msgspec.structs.replace(settings, history="on")
-    client, name = server.client, f"gone-{secrets.token_hex(8)}"
-    partition = keys.partition_of(name, 2)
-    for device in (name, "kept"):
-        folding.append(client, settings, [block(device, 0)])
-    folding.aggregate(settings, client)
-    db = Database.open(settings, migrate=True)
-    fill(db, partition, name, "kept")
-    assert requests.resolve(client, settings, name[:9] + "*") == [name]
-    request = requests.ask(client, settings, [name])
-    folding.aggregate(settings, client)
-    assert job.run(settings) == {"finished": 0, "waiting": 1}
-    assert requests.progress(client, request) == "history"
-    hwm = client.hget(keys.meta(partition), "hwm").decode()
-    with store.begin(db, partition) as transaction:  # as the archive job
-        transaction.delete_devices(records.forgotten(client, partition)[hwm])
-        transaction.advance(store.Position(hwm, 2, 1))
-    assert job.run(settings) == {"finished": 1, "waiting": 0}
-    held = [
-        path for path in Path(settings.data_dir).iterdir() if name.encode() in path.read_bytes()
-    ]
-    assert held == []
-    db.close()
-
-
-def fill(db: Database, partition: int, *devices: str) -> None:
-    """Add minutes of devices to the history."""
-    times = np.arange(100) * 60_000 + START_MS
-    series = [(device, "m") for device in devices]
-    repeats = np.full(len(devices), 100)
-    values = np.arange(100.0 * len(devices))
-    with store.begin(db, partition) as transaction:
-        transaction.merge(
-            slots.summarize(series, repeats, np.tile(times, len(devices)), values, slots.MINUTE_MS)
-        )
-
-
-def test_a_history_that_is_off_is_cleaned_by_the_job(site: tuple[Server, Settings]):
-    server, settings = site
-    client, name = server.client, f"gone-{secrets.token_hex(8)}"
-    db = Database.open(settings, migrate=True)
-    fill(db, keys.partition_of(name, 2), name, "kept")
-    folding.append(client, settings, [block(name, 0)])
-    request = requests.ask(client, settings, [name])
-    folding.aggregate(settings, client)
-    assert job.run(settings)["finished"] == 1
-    report = requests.report(client, request)
-    assert report is not None
-    assert report.deleted["history slots"] > 100
-    held = [
-        path for path in Path(settings.data_dir).iterdir() if name.encode() in path.read_bytes()
-    ]
-    assert held == []
-    db.close()
 
 
 def test_a_tombstone_that_was_lost_is_appended_again(site: tuple[Server, Settings]):

@@ -1,0 +1,122 @@
+"""Forgetting in the databases of the history, and on a Redis Cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from support import folding
+from support.cluster import Cluster
+from support.forgetting import START_MS, block, texts
+from support.postgres import Postgres
+from support.processes import Server
+
+from jobs.forget import job
+from tributary.history import slots, store
+from tributary.history.database import Database
+from tributary.operate.forgetting import records, requests
+from tributary.settings import Settings
+from tributary.store import keys, redis_client
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stored_in(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[str, Path, Postgres | None]]:
+    """The URL of a database, the folder of its files, and its server."""
+    if request.param == "sqlite":
+        yield "", tmp_path / "data", None
+        return
+    with contextlib.closing(Postgres()) as postgres:
+        yield postgres.create(), postgres.folder / "data" / "base", postgres
+
+
+def test_it_waits_for_the_history_and_forgets_there_too(
+    site: tuple[Server, Settings], stored_in: tuple[str, Path, Postgres | None]
+):
+    server, settings = site
+    url, folder, postgres = stored_in
+    settings = msgspec.structs.replace(settings, history="on", history_url=url)
+    client, name = server.client, f"gone-{secrets.token_hex(8)}"
+    partition = keys.partition_of(name, 2)
+    for device in (name, "kept"):
+        folding.append(client, settings, [block(device, 0)])
+    folding.aggregate(settings, client)
+    db = Database.open(settings, migrate=True)
+    fill(db, partition, name, "kept")
+    assert requests.resolve(client, settings, name[:9] + "*") == [name]
+    request = requests.ask(client, settings, [name])
+    folding.aggregate(settings, client)
+    assert job.run(settings) == {"finished": 0, "waiting": 1}
+    assert requests.progress(client, request) == "history"
+    hwm = client.hget(keys.meta(partition), "hwm").decode()
+    with store.begin(db, partition) as transaction:  # as the archive job
+        transaction.delete_devices(records.forgotten(client, partition)[hwm])
+        transaction.advance(store.Position(hwm, 2, 1))
+    assert job.run(settings) == {"finished": 1, "waiting": 0}
+    if postgres is not None:
+        postgres.execute("CHECKPOINT")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path.name for path in files if name.encode() in path.read_bytes()] == []
+    assert any(b"kept" in path.read_bytes() for path in files)
+    db.close()
+
+
+def fill(db: Database, partition: int, *devices: str) -> None:
+    """Add minutes of devices to the history."""
+    times = np.arange(100) * 60_000 + START_MS
+    series = [(device, "m") for device in devices]
+    repeats = np.full(len(devices), 100)
+    values = np.arange(100.0 * len(devices))
+    with store.begin(db, partition) as transaction:
+        transaction.merge(
+            slots.summarize(series, repeats, np.tile(times, len(devices)), values, slots.MINUTE_MS)
+        )
+
+
+def test_a_history_that_is_off_is_cleaned_by_the_job(site: tuple[Server, Settings]):
+    server, settings = site
+    client, name = server.client, f"gone-{secrets.token_hex(8)}"
+    db = Database.open(settings, migrate=True)
+    fill(db, keys.partition_of(name, 2), name, "kept")
+    folding.append(client, settings, [block(name, 0)])
+    request = requests.ask(client, settings, [name])
+    folding.aggregate(settings, client)
+    assert job.run(settings)["finished"] == 1
+    report = requests.report(client, request)
+    assert report is not None
+    assert report.deleted["history slots"] > 100
+    held = [
+        path for path in Path(settings.data_dir).iterdir() if name.encode() in path.read_bytes()
+    ]
+    assert held == []
+    db.close()
+
+
+def test_every_master_of_a_cluster_is_cleaned(tmp_path: Path):
+    config = {"appendonly": "yes", "rdbcompression": "no"}
+    with contextlib.closing(Cluster(tmp_path / "cluster", config=config)) as cluster:
+        settings = Settings(
+            redis_url=cluster.url, heartbeat_ms=100, history="off", data_dir=str(tmp_path)
+        )
+        devices = [f"gone-{n}-{secrets.token_hex(6)}" for n in range(20)]
+        with contextlib.closing(redis_client.connect(settings)) as client:
+            for device in (*devices, "kept"):
+                folding.append(client, settings, [block(device, 0)])
+            folding.aggregate(settings, client)
+            request = requests.ask(client, settings, devices)
+            folding.aggregate(settings, client)
+            assert job.run(settings)["waiting"] == 0
+            report = requests.report(client, request)
+        assert report is not None
+        assert report.devices == 20
+        for node in cluster.masters:
+            assert b"gone-" not in texts(node.client)
+        files = list((tmp_path / "cluster").rglob("*.aof"))
+        assert files
+        assert [path for path in files if b"gone-" in path.read_bytes()] == []
