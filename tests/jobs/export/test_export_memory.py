@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import redis
 from support import memory
+from support.exporting import append
 
 from jobs.export import work
 from tributary.model.export import Spec
 from tributary.model.frame import Block, pack
 from tributary.settings import Settings
-from tributary.store import keys
 
 START_MS = 1_700_000_000_000
 PER_ENTRY = 1_000
@@ -46,22 +46,10 @@ def test_up_to_a_million_rows(
         with (tmp_path / "file").open("wb") as file:
             return work.write(source, format_, file, lambda _progress: None)
 
-    append(client, frame, 100)
+    append(client, frame, PER_ENTRY, 100)
     export()  # imports, caches, buffers
-    append(client, frame, entries - 100)
+    append(client, frame, PER_ENTRY, entries - 100)
     before_bytes = memory.resident_bytes(os.getpid())
     memory.forget_peak(os.getpid())
     assert export().rows == PER_ENTRY * entries
     assert memory.peak_bytes(os.getpid()) - before_bytes < GROWTH_MAX_BYTES
-
-
-def append(client: redis.Redis, frame: bytes, entries: int) -> None:
-    """Append entries as if they were applied."""
-    first = int(client.hget(keys.meta(0), "entries") or 0) + 1
-    pipeline = client.pipeline(transaction=False)
-    for number in range(first, first + entries):
-        fields: Any = {"e": number, "n": number * PER_ENTRY, "r": frame}
-        pipeline.xadd(keys.readings(0), fields)
-    last = pipeline.execute()[-1]
-    total = first + entries - 1
-    client.hset(keys.meta(0), mapping={"entries": total, "done_entries": total, "hwm": last})
