@@ -24,7 +24,7 @@ from tributary.store.outage import Outage
 
 _TURN_S = 0.5
 _HEARTBEAT_S = 2.0
-_STOP_S = 10.0  # a worker that has not ended by then is killed
+STOP_S = 10.0  # a worker that has not ended by then is killed
 _EXIT_MISCONFIGURED = 2
 
 
@@ -38,7 +38,7 @@ def run(settings: Settings) -> None:
     id_ = f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
     client = jobs_server.connect(settings)
     schedule = Schedule(settings, client, id_)
-    supervisor = Supervisor(term_timeout_s=_STOP_S)
+    supervisor = Supervisor(term_timeout_s=STOP_S)
     outage, beat_at_s = Outage("redis"), 0.0
     try:
         for number in range(settings.jobs_workers):

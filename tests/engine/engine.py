@@ -175,7 +175,7 @@ class Stack:
         """The names of all containers, Redis last."""
         replicas = int(composefile.services()["aggregator"]["deploy"]["replicas"])
         workers = [self.name("aggregator", number + 1) for number in range(replicas)]
-        return [self.name("ingest"), self.name("api"), *workers, self.name("redis")]
+        return [*map(self.name, ("ingest", "api", "jobs")), *workers, self.name("redis")]
 
     def up(self) -> None:
         """Start all services. podman-compose ignores `deploy.replicas` and conditions."""
@@ -189,11 +189,11 @@ class Stack:
 
     def remove(self) -> None:
         """Remove containers, networks, volumes and images."""
-        services = [*self.ports, "aggregator"]
+        services = [*self.ports, "aggregator", "jobs"]
         for command, names in (
             (("rm", "--force", "--time", "1"), self.containers),
             (("network", "rm", "--force"), [f"{self._project}_{n}" for n in ("store", "front")]),
-            (("volume", "rm", "--force"), [self.volume]),
+            (("volume", "rm", "--force"), [self.volume, f"{self._project}_history"]),
             (("image", "rm", "--force"), [self.image(service) for service in services]),
         ):
             self.engine.run(*command, *names, check=False)

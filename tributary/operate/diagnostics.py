@@ -8,12 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 import redis
 
-from tributary.errors import TributaryError
+from tributary.errors import Misconfigured, TributaryError
 from tributary.operate import machine_memory
 from tributary.operate.status import server as server_
 from tributary.operate.status.server import Server
 from tributary.settings import Settings
-from tributary.store import acl, durability, keys, redis_client, redis_url, topology
+from tributary.store import acl, durability, jobs_server, keys, redis_client, redis_url, topology
 
 _SKEW_WARNS_MS = 1_000
 _PROBES = 5
@@ -60,6 +60,7 @@ def run(
                 yield check(client, settings)
         except TributaryError as error:
             yield Finding(subject, "warning", f"check failed: {error}")
+    yield _jobs(settings)
     yield from (_permissions(client, role, user) for role in roles)
 
 
@@ -166,6 +167,24 @@ def _data(client: redis.Redis, settings: Settings) -> Finding:
     text = f"written with other settings: {'; '.join(differing)}"
     remedy = "start with the settings in Redis, or with an empty server"
     return Finding("data", "error", f"{text}; {remedy}")
+
+
+def _jobs(settings: Settings) -> Finding:
+    """Check that jobs have a server that keeps their queue."""
+    url = redis_url.redacted(jobs_server.url(settings))
+    try:
+        with jobs_server.connected(settings) as client, redis_client.failures():
+            config, info = durability.facts(client)
+    except Misconfigured as error:
+        return Finding("jobs", "warning", str(error))
+    except TributaryError as error:
+        return Finding("jobs", "error", f"jobs_url={url}: {error}; start it, or correct the URL")
+    if settings.jobs_url and (found := durability.violations("memory", config, info)):
+        return Finding("jobs", "error", f"jobs_url={url}: {'; '.join(found)}")
+    if settings.jobs_url and not int(info.get("aof_enabled", 1)):
+        text = "a restart loses the jobs that wait; CONFIG SET appendonly yes"
+        return Finding("jobs", "warning", f"jobs_url={url} has no append-only file: {text}")
+    return Finding("jobs", "ok", f"jobs are queued at {url}")
 
 
 def _permissions(client: redis.Redis, role: str, user: str) -> Finding:

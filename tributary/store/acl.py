@@ -73,7 +73,7 @@ _MOVE_JOB = (
 )
 _EXECUTION, _EXECUTIONS, _WORKER = "rq:execution:j:e", "rq:executions:j", "rq:worker:w"
 _RUN_JOBS = (
-    *_MOVE_JOB, ("PING",), ("INFO",), ("WATCH", _JOB), ("UNWATCH",),
+    *_MOVE_JOB, ("PING",), ("INFO",), ("TIME",),
     ("BLMOVE", keys.QUEUED, keys.TAKEN, "LEFT", "RIGHT", "1"), ("LREM", keys.TAKEN, "1", "m"),
     ("LRANGE", keys.TAKEN, "0", "-1"), ("HEXISTS", _WORKER, "f"), ("HSET", _WORKER, "f", "v"),
     *(("EXPIRE", key, "1") for key in (_JOB, _RESULTS, _EXECUTION, _EXECUTIONS, _WORKER)),
