@@ -111,6 +111,7 @@ class Dead(NamedTuple):
     reason: str
     readings: int  # counted as dead
     fields: bytes  # its fields and values, msgpack
+    applied: int = 0  # readings of it that were applied before
 
 
 class Sorted(NamedTuple):
@@ -146,9 +147,9 @@ def bury(entry: Entry, counts: Counts, reason: str) -> Sorted:
     return _one_by_one([entry], counts, reason)
 
 
-def bury_rest(entry: Entry, counts: Counts, reason: str, rest: bytes) -> Sorted:
+def bury_rest(entry: Entry, counts: Counts, reason: str, rest: bytes, applied: int) -> Sorted:
     """Count the rest of the entry that is begun as dead; `rest` is its frame."""
-    dead = Dead(entry[0], reason, counts.begun, _packed([*entry[1][:5], rest]))
+    dead = Dead(entry[0], reason, counts.begun, _packed([*entry[1][:5], rest]), applied)
     return Sorted([entry[0]], None, counts.with_rest_dead(), [dead])
 
 
@@ -180,7 +181,7 @@ def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorte
     for entry in entries:
         id_, fields = entry
         tally["hwm"] = id_.decode()
-        numbered = _numbers(fields)
+        numbered = numbers(fields)
         if numbered is None:
             tally["foreign"] += 1
             tally["dead"] += 1
@@ -213,7 +214,8 @@ def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorte
     return Sorted([id_ for id_, _ in entries], decoded, Counts(**tally), dead, forget=forget)
 
 
-def _numbers(fields: list[bytes]) -> tuple[int, int] | None:
+def numbers(fields: list[bytes]) -> tuple[int, int] | None:
+    """The numbers of an entry and of its last reading; None if append did not write it."""
     try:
         if fields[0::2] in (_FRAME_FIELDS, tombstone.NAMES):
             return int(fields[1]), int(fields[3])

@@ -36,7 +36,7 @@ class Changes(NamedTuple):
         """The arguments of `scripts.commit` that do not depend on the tenure."""
         dead: list[str | bytes] = []
         for entry in self.dead:
-            dead += (entry.id, entry.reason, str(entry.readings), entry.fields)
+            dead += (entry.id, entry.reason, str(entry.readings), entry.fields, str(entry.applied))
         forget: list[str | bytes] = []
         if self.forget is not None:
             forget += (self.ids[0], self.forget.request, self.forget.before, *self.forget.devices)

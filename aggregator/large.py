@@ -13,7 +13,7 @@ from bisect import bisect_right
 from itertools import accumulate
 
 from aggregator.account import Counts, Progress, Sorted
-from aggregator.decode import Entry, columns
+from aggregator.decode import Columns, Entry, columns
 from tributary.model import frame
 from tributary.model.frame import RawBlock
 
@@ -61,6 +61,10 @@ class Large:
         if last < total:
             return Sorted([], decoded, counts, [], Progress(self._entry[0], last))
         return Sorted([self._entry[0]], decoded, counts, [])
+
+    def applied(self) -> Columns:
+        """The readings that are applied, at least one."""
+        return columns(self._between(0, self.progress.readings))
 
     def rest(self) -> bytes:
         """A frame of the readings that are not applied yet."""

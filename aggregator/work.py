@@ -136,7 +136,8 @@ class Work:
         self._large, self._is_stepping_aside = None, False
         if entry[0] != self.tenure.begun_id:
             return bury(entry, counts, reason)
-        return bury_rest(entry, counts, reason, Large(entry, self.tenure.progress).rest())
+        large = Large(entry, self.tenure.progress)
+        return bury_rest(entry, counts, reason, large.rest(), large.progress.readings)
 
     def commit(self, change: Changes) -> Work | None:
         """Send what was applied or buried, and with the last of it the next read.

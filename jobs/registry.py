@@ -44,6 +44,8 @@ def table(*jobs: Job) -> dict[str, Job]:
 
 
 JOBS: dict[str, Job] = table(
+    # As often as is cheap: what is trimmed before it is read is a gap in the history.
+    Job("archive", on_call("jobs.archive:run"), every_s=10, due=on_call("jobs.archive:due")),
     Job(
         "audit",
         on_call("jobs.audit:run"),

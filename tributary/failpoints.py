@@ -26,6 +26,13 @@ POINTS = (
     "after_forget_marked",
     "after_forget_rewrite",
     "after_forget_report",
+    "after_archive_read",
+    "after_raw_file",
+    "before_archive_commit",
+    "after_archive_commit",
+    "after_archive_published",
+    "before_compact_commit",
+    "after_compact_commit",
 )
 
 _armed = ""

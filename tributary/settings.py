@@ -376,13 +376,24 @@ def load(
     if problems:
         raise Misconfigured("settings: " + "; ".join(sorted(problems)))
     settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Raise if settings that are valid alone contradict each other."""
+    if settings.history == "required" and settings.overflow == "trim":
+        raise Misconfigured(
+            f"settings: {PREFIX}HISTORY=required and {PREFIX}OVERFLOW=trim contradict each other: "
+            "one rejects readings before an entry is dropped, the other drops entries; use "
+            f"{PREFIX}OVERFLOW=refuse, or {PREFIX}HISTORY=on"
+        )
     if settings.in_flight_max_bytes < _LARGEST_BODIES_MIN * settings.body_max_bytes:
         raise Misconfigured(
             f"settings: {PREFIX}IN_FLIGHT_MAX_BYTES={settings.in_flight_max_bytes} is too small "
             f"for bodies of {PREFIX}BODY_MAX_BYTES={settings.body_max_bytes}; "
             f"make it at least {_LARGEST_BODIES_MIN} times as large"
         )
-    return settings
 
 
 def table() -> list[tuple[str, Any, str, str]]:

@@ -96,7 +96,7 @@ def test_responds_as_documented(shifted: ShiftedDeployment, example: Example):
         return (status, normalized(body)) == expected or example.path == "/record"
 
     status, body = 0, None
-    wait_until(responds, f"{example.response}; the last was {body}", 10)
+    wait_until(responds, f"{example.response}; the last was {body}", 40)
     assert (status, normalized(body)) == expected
 
 

@@ -76,7 +76,7 @@ def test_commit_applies_everything_at_once(client: redis.Redis):
     ids = read(client)
     lists = {
         "meta": ["hwm", ids[0]], "state": ["s", b"1"], "windows": ["s", b"2"],
-        "latest": ["d", b"{}"], "devices": ["0", "d"], "dead": [b"1-1", "why", "3", b"x"],
+        "latest": ["d", b"{}"], "devices": ["0", "d"], "dead": [b"1-1", "why", "3", b"x", "2"],
     }  # fmt: skip
     assert commit(client, ids, "e1", "e2", **lists) == b"ok"
     assert client.xpending(STREAM, keys.GROUP)["pending"] == 0
@@ -88,6 +88,40 @@ def test_commit_applies_everything_at_once(client: redis.Redis):
     assert client.zrange(keys.devices(0), 0, -1) == [b"d"]
     ((_, dead),) = client.xrange(keys.dead(0))
     assert dead == {b"id": b"1-1", b"reason": b"why", b"readings": b"3", b"fields": b"x"}
+
+
+def test_buried_entries_are_remembered_while_the_stream_has_them(client: redis.Redis):
+    append(client)
+    append(client)
+    ensure_group(client)
+    ids = read(client)
+    dead = [part for id_ in ids for part in (id_, "why", "1", b"x", "3")]
+    assert commit(client, ids, "e1", "e2", dead=dead) == b"ok"
+    assert client.zrange(keys.buried(0), 0, -1) == [id_ + b" 3" for id_ in ids]
+    later = f"{int(ids[1].split(b'-')[0]) + 1}-0"
+    client.xtrim(STREAM, maxlen=0, approximate=False)
+    client.xadd(STREAM, {"e": 3, "n": 3, "r": "f"}, id=later)
+    assert read(client) == [later.encode()]
+    dead = [later, "why", "1", b"x", "0"]
+    assert commit(client, [later.encode()], "e2", "e3", dead=dead) == b"ok"
+    assert client.zrange(keys.buried(0), 0, -1) == [f"{later} 0".encode()]
+
+
+@pytest.mark.parametrize(
+    ("done", "archived", "reply"),
+    [(5, 5, [11, 11]), (1, 5, -1), (5, 1, -3), (5, None, -3), (2, 2, [11, 11])],
+)
+def test_entries_that_are_not_in_the_history_count_as_backlog_if_required(
+    client: redis.Redis, done: int, archived: int | None, reply: list[int] | int
+):
+    for _ in range(10):
+        append(client)
+    client.hset(META, "done_entries", done)
+    if archived is not None:
+        client.hset(META, "archived_entries", archived)
+    command = scripts.append(0, max_entries="1000", unread_max="-9", readings=1, frame=b"f")
+    assert scripts.run(client, command) == reply
+    assert client.hget(META, "refused") == (b"1" if isinstance(reply, int) else None)
 
 
 def test_commit_is_rejected_after_another_owner_has_committed(client: redis.Redis):

@@ -56,3 +56,8 @@ def test_all_invalid_settings_are_reported_together():
 def test_every_setting_is_described():
     for name, _default, _unit, meaning in settings.table():
         assert meaning, name
+
+
+def test_a_required_history_contradicts_dropping_entries():
+    with pytest.raises(Misconfigured, match="HISTORY=required and TRIBUTARY_OVERFLOW=trim"):
+        settings.load({"TRIBUTARY_HISTORY": "required", "TRIBUTARY_OVERFLOW": "trim"})

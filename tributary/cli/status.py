@@ -13,6 +13,7 @@ from tributary.cli import options, target
 from tributary.errors import TributaryError
 from tributary.operate import status
 from tributary.operate.status import Status
+from tributary.operate.status.history import HistoryStatus
 from tributary.store import redis_client, redis_url
 
 _COUNTS = ("accepted", "applied", "late", "dead", "lost", "pending", "refused")
@@ -53,6 +54,8 @@ def _text(found: Status) -> str:
         f"{p.entries.pending} entries, {p.lag_s:.1f} s"
         for p in sorted(behind, key=lambda p: p.lag_s, reverse=True)[:5]
     ]
+    if found.history:
+        lines.append(f"{'history':12} {_history(found.history)}")
     lines.append(f"{'devices':12} {found.devices}, series {found.series}")
     for aggregator in found.aggregators:
         owned = ",".join(map(str, aggregator.partitions))
@@ -71,3 +74,13 @@ def _text(found: Status) -> str:
         f"{server.aof_pending_fsyncs} running, {server.aof_unwritten_bytes} bytes unwritten"
     )
     return "\n".join(lines)
+
+
+def _history(history: HistoryStatus) -> str:
+    text = f"{history.lag_entries} entries behind, {history.lag_s:.1f} s"
+    if history.gaps:
+        text += (
+            f"; lacks {history.gap_readings} readings of {history.gap_entries} entries "
+            f"in {history.gaps} gaps"
+        )
+    return text

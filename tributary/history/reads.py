@@ -96,6 +96,19 @@ def gaps(db: Database, from_ms: int, to_ms: int, partition: int | None = None) -
         return [Gap(*row) for row in connection.execute(query)][::-1]
 
 
+def count_gaps(db: Database, partition: int) -> tuple[int, int, int]:
+    """The gaps of a partition, and the entries and readings in them."""
+    columns = schema.gaps.c
+    query = select(
+        func.count(),
+        func.coalesce(func.sum(columns.entries), 0),
+        func.coalesce(func.sum(columns.readings), 0),
+    ).where(columns.partition == partition)
+    with db.reading() as connection:
+        number, entries, readings = connection.execute(query).one()
+    return int(number), int(entries), int(readings)
+
+
 def total_gap(db: Database) -> tuple[int, int]:
     """Entries and readings of all gaps together."""
     columns = schema.gaps.c

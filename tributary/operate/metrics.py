@@ -25,6 +25,7 @@ from tributary.errors import TributaryError
 from tributary.http import flask_app
 from tributary.operate import bridges, status
 from tributary.operate.status import Jobs, Partition, Status
+from tributary.operate.status.history import HistoryStatus
 from tributary.operate.status.partition import Entries
 from tributary.operate.status.server import Server
 from tributary.settings import Settings
@@ -103,6 +104,20 @@ def _jobs(name: str, field: str) -> Metric:
     )
 
 
+def _history(name: str, field: str) -> Metric:
+    """A figure of the history of each partition; none if it is off."""
+    return Metric(
+        f"tributary_history_{name}",
+        ("partition",),
+        _described(HistoryStatus, field),
+        lambda scrape: [
+            ((str(p.partition),), getattr(p.history, field))
+            for p in scrape.status.partitions
+            if p.history
+        ],
+    )
+
+
 CATALOGUE = (
     _per_partition("readings_accepted_total", "accepted", is_gross=True),
     _per_partition("readings_applied_total", "applied"),
@@ -122,6 +137,11 @@ CATALOGUE = (
     _per_partition("stream_entries", "stream_entries"),
     _per_partition("devices", "devices"),
     _per_partition("series", "series"),
+    _history("lag_seconds", "lag_s"),
+    _history("pending_entries", "lag_entries"),
+    _history("gaps", "gaps"),
+    _history("gap_entries", "gap_entries"),
+    _history("gap_readings", "gap_readings"),
     _total(
         "stream_entries_max",
         _described(Status, "stream_max_entries"),

@@ -13,7 +13,7 @@ from tributary.operate import status
 from tributary.operate.status import Aggregator, Jobs, Partition, Status
 from tributary.operate.status.stale_devices import StaleDevices
 
-_FRAME_LINES = 15  # all but the rows of partitions, aggregators and problems
+_FRAME_LINES = 16  # all but the rows of partitions, aggregators and problems
 _AGGREGATORS_MAX = 4
 _LAG_WARNS_S = 1.0
 _MIB = 1_048_576
@@ -110,6 +110,9 @@ def _totals(now: Snapshot) -> Table:
     grid.add_row("lag", lag, "series", f"{found.series:,}")
     grid.add_row("jobs", _jobs(found.jobs), "", "")
     grid.add_row("memory", f"{memory} MiB", "server", f"{server.version} {server.role}")
+    if found.history:
+        behind = f"{found.history.lag_entries:,} entries, {found.history.lag_s:.1f} s behind"
+        grid.add_row("history", behind, "gaps", f"{found.history.gap_readings:,} readings missing")
     return grid
 
 

@@ -13,7 +13,7 @@ from tributary.store import keys
 
 _READINGS, _META, _STATE = keys.readings(0), keys.meta(0), keys.state(0)
 _LATEST, _WINDOWS, _DEVICES = keys.latest(0), keys.windows(0), keys.devices(0)
-_FORGETS = keys.forgets(0)
+_FORGETS, _BURIED = keys.forgets(0), keys.buried(0)
 _ONCE, _CLAIM = keys.once(0, "k"), keys.claim(0, "k")
 _START = (
     ("PING",),
@@ -72,6 +72,10 @@ _MOVE_JOB = (
     ("EXEC",),
 )
 _EXECUTION, _EXECUTIONS, _WORKER = "rq:execution:j:e", "rq:executions:j", "rq:worker:w"
+_ARCHIVE = (
+    ("HMGET", _META, "f"), ("HSET", _META, "f", "v"), ("ZRANGE", _BURIED, "0", "-1"),
+    ("XRANGE", _READINGS, "-", "+"),
+)  # fmt: skip
 _RUN_JOBS = (
     *_MOVE_JOB, ("PING",), ("INFO",), ("TIME",),
     ("BLMOVE", keys.QUEUED, keys.TAKEN, "LEFT", "RIGHT", "1"), ("LREM", keys.TAKEN, "1", "m"),
@@ -158,6 +162,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("XGROUP", "CREATE", _READINGS, keys.GROUP, "0"),
         ("XGROUP", "DELCONSUMER", _READINGS, keys.GROUP, "w"),
         ("XADD", keys.dead(0), "*", "f", "v"),
+        ("ZADD", _BURIED, "0", "m"), ("ZREMRANGEBYSCORE", _BURIED, "0", "0"),
         ("HGETALL", _META), ("HGET", _META, "f"), ("HINCRBY", _META, "f", "1"),
         *(("HMGET", name, "f") for name in (_STATE, _WINDOWS, _LATEST)),
         *(("HSET", name, "f", "v") for name in (_META, _STATE, _WINDOWS, _LATEST)),
@@ -169,7 +174,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
     ),
     "jobs": (
-        *_START, *_SCRIPTED, *_RUN_JOBS, *_EXPORTS, *_READ_STREAMS, *_AUDIT, *_FORGET,
+        *_START, *_SCRIPTED, *_RUN_JOBS, *_EXPORTS, *_READ_STREAMS, *_AUDIT, *_FORGET, *_ARCHIVE,
     ),
     "api": (
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),

@@ -54,14 +54,15 @@ CATALOGUE = (
         "permanent, capped by MAXLEN ~",
     ),
     Key(
-        "tributary:{p}:meta", "hash", "ingest (append, report_tail), aggregator (commit)", "all",
+        "tributary:{p}:meta", "hash", "ingest (append, report_tail), aggregator (commit), jobs", "all",
         "`entries`, `accepted` (sequence numbers of append); `epoch`, `hwm` and the counts of commit; "
         "`progress`: id of an entry too large for one commit, and how many of its readings are "
         "applied; `begun`, `begun_entry`: how many are not, and its number; `attempt`: first "
         "entry, entries, number and worker of an attempt to apply entries alone; "
         "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` "
         "(numbers that survived its start or were reported since), `restart_lost`, "
-        "`restart_lost_entries`; `forgets`: how many tombstones were applied",
+        "`restart_lost_entries`; `forgets`: how many tombstones were applied; from jobs: `archived_id`, `archived_entries` (last entry in the "
+        "history, and its number), `gaps`, `gap_entries`, `gap_readings` of the history",
     ),
     Key(
         "tributary:{p}:latest", "hash", "aggregator (commit)", "api",
@@ -100,6 +101,12 @@ CATALOGUE = (
         "tributary:{p}:copy:<key>", "stream", "jobs", "jobs",
         "what a stream contains without forgotten devices",
         "until it replaces the stream",
+    ),
+    Key(
+        "tributary:{p}:buried", "sorted set", "aggregator (commit, ensure_group)", "jobs",
+        "id of an entry that is not applied, or not all of it, and how many of its readings are; "
+        "the score is the time in the id",
+        "permanent; of entries in the stream",
     ),
     Key(
         "tributary:{p}:once:<key>", "string", "ingest (append)", "ingest (append)",
@@ -231,6 +238,7 @@ windows = _of_partition("windows")
 dead = _of_partition("dead")
 forgets = _of_partition("forgets")
 holes = _of_partition("holes")
+buried = _of_partition("buried")
 
 
 def once(partition: int, key: str) -> str:

@@ -61,7 +61,8 @@ def append(
 ) -> Command:
     """Append a frame to its stream, which is trimmed to about `max_entries`.
 
-    It is rejected if `unread_max` entries are unread; 0 means no limit.
+    It is rejected if `unread_max` entries are unread; 0 means no limit, and with a negative limit
+    entries that are not in the history count, too.
     """
     names = (keys.readings(partition), keys.meta(partition))
     # Not `_call`: this is the command of every request.
@@ -109,14 +110,14 @@ def commit(
     windows: Values,
     latest: Values,
     devices: Values,  # scores and names, alternating
-    dead: Values,  # id, reason, readings and packed fields of each entry to bury
+    dead: Values,  # id, reason, readings, packed fields and applied readings of each to bury
     forget: Values = (),  # of the tombstone that is the entry: id, request, before, devices
 ) -> Command:
     """Apply a batch of entries and acknowledge them."""
     p = partition
     names = (
         keys.readings(p), keys.meta(p), keys.state(p), keys.windows(p), keys.latest(p),
-        keys.devices(p), keys.dead(p), *([keys.forgets(p)] if forget else ()),
+        keys.devices(p), keys.dead(p), keys.buried(p), *([keys.forgets(p)] if forget else ()),
     )  # fmt: skip
     lists = (begun, ids, meta, state, windows, latest, devices, dead)
     values = (keys.GROUP, epoch, str(dead_max_entries), *[str(len(each)) for each in lists])
@@ -155,7 +156,7 @@ def enqueue_job(id_: str, *, max_queued: int, fields: Values) -> Command:
 
 def ensure_group(partition: int, *, new_epoch: str) -> Command:
     """Create the consumer group unless it exists, and read the hash `meta`."""
-    names = (keys.readings(partition), keys.meta(partition))
+    names = (keys.readings(partition), keys.meta(partition), keys.buried(partition))
     return _call("ensure_group", names, keys.GROUP, new_epoch)
 
 

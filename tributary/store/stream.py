@@ -19,7 +19,7 @@ from tributary.store.tail import Tail
 from tributary.store.topology import is_cluster
 
 _REJECT_FROM = 0.9  # of the cap
-_KEY_REUSED = -2  # reply of append
+_KEY_REUSED, _NOT_ARCHIVED = -2, -3  # replies of append
 
 
 class Idempotency(NamedTuple):
@@ -44,8 +44,12 @@ class Frame(NamedTuple):
 
 
 def unread_max(settings: Settings) -> int:
-    """Unread entries per partition above which appending more could trim the oldest of them."""
-    return int(settings.stream_max_entries * _REJECT_FROM)
+    """Unread entries per partition above which appending more could trim the oldest of them.
+
+    Negative if entries that are not in the history count, too; see `lua/append.lua`.
+    """
+    entries = int(settings.stream_max_entries * _REJECT_FROM)
+    return -entries if settings.history == "required" else entries
 
 
 class Appender:
@@ -111,6 +115,11 @@ def refusal(reply: int) -> TributaryError | None:
     """The exception for the number that append replied, if nothing was appended."""
     if reply == _KEY_REUSED:
         return key_reused()
+    if reply == _NOT_ARCHIVED:
+        return BacklogFull(
+            "the history is too far behind, and history is required: a new entry could be trimmed "
+            "before it is in the history; start or check `tributary jobs` and its database"
+        )
     return BacklogFull() if reply < 0 else None
 
 

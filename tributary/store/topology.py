@@ -193,6 +193,18 @@ def is_cluster(client: redis.Redis) -> bool:
     return isinstance(cast(object, client), redis.RedisCluster)
 
 
+def server_of(client: redis.Redis, key: str) -> redis.Redis:
+    """A client of the server that holds a key; it is closed with `client`.
+
+    Raises:
+        redis.exceptions.RedisClusterException: no node of the cluster holds it.
+    """
+    cluster: Any = client
+    if not is_cluster(client):
+        return client
+    return cast(redis.Redis, cluster.get_redis_connection(cluster.get_node_from_key(key)))
+
+
 def servers(client: redis.Redis, partitions: int = 0) -> list[redis.Redis]:
     """A client for each server that accepts writes: the one server, or each master of a cluster.
 

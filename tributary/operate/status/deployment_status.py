@@ -11,10 +11,13 @@ import msgspec
 import redis
 from msgspec import Meta
 
+from tributary.operate.status import history as history_
 from tributary.operate.status import jobs as jobs_
 from tributary.operate.status import partition as partition_
+from tributary.operate.status.described import described
+from tributary.operate.status.history import HistoryStatus
 from tributary.operate.status.jobs import Jobs
-from tributary.operate.status.partition import Count, Partition, described
+from tributary.operate.status.partition import Count, Partition
 from tributary.operate.status.server import Server, Text
 from tributary.settings import Settings
 from tributary.store import keys, scripts
@@ -47,6 +50,7 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lag_s: partition_.LagSeconds
     devices: partition_.Devices
     series: partition_.Series
+    history: HistoryStatus | None  # None: it is off
     aggregators: list[Aggregator]
     jobs: Annotated[Jobs | None, Meta(description="null if its Redis is unavailable or not set")]
     server: Server
@@ -54,7 +58,7 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partitions: Annotated[list[Partition], Meta(min_length=1)]
 
 
-_SUMS = {*Status.__struct_fields__} & {*Partition.__struct_fields__} - {"lag_s"}
+_SUMS = {*Status.__struct_fields__} & {*Partition.__struct_fields__} - {"lag_s", "history"}
 
 
 def read(client: redis.Redis, settings: Settings) -> Status:
@@ -69,11 +73,15 @@ def read(client: redis.Redis, settings: Settings) -> Status:
             partition_.request(pipeline, number)
         replies = pipeline.execute()
         server = Server.from_nodes(servers(client))
-    partitions = [partition_.parse(number, reply) for number, reply in enumerate(replies)]
+    partitions = [
+        partition_.parse(number, reply, settings.history) for number, reply in enumerate(replies)
+    ]
+    histories = [partition.history for partition in partitions if partition.history]
     return Status(
         **{name: sum(getattr(p, name) for p in partitions) for name in _SUMS},
         lag_entries=sum(p.entries.pending for p in partitions),
         lag_s=max(p.lag_s for p in partitions),
+        history=history_.total(histories) if histories else None,
         aggregators=aggregators_alive(client, settings),
         jobs=jobs_.of_deployment(client, settings),
         server=server,

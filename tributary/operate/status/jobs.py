@@ -9,7 +9,7 @@ import msgspec
 import redis
 
 from tributary.errors import TributaryError
-from tributary.operate.status.partition import described
+from tributary.operate.status.described import described
 from tributary.settings import Settings
 from tributary.store import jobs_server, keys, topology
 from tributary.store.redis_client import failures

@@ -16,18 +16,16 @@ from msgspec import Meta
 
 from tributary.errors import BadFrame
 from tributary.model import frame
+from tributary.operate.status import history
+from tributary.operate.status.described import described
+from tributary.operate.status.history import HistoryStatus
 from tributary.store import scripts
 
 _FIELDS = (
     "accepted", "entries", "done", "done_entries", "applied", "late", "dead", "dead_entries",
     "lost", "lost_entries", "foreign", "begun", "begun_entry", "refused", "replayed",
-    "replayed_entries", "restart_lost",
+    "replayed_entries", "restart_lost", *history.FIELDS,
 )  # fmt: skip
-
-
-def described(description: str) -> Meta:
-    """A number that is not negative; the description is that of its schema and its metric."""
-    return Meta(ge=0, description=description)
 
 
 Count = Annotated[int, Meta(ge=0)]
@@ -76,6 +74,7 @@ class Partition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stream_entries: Annotated[int, described("entries in the stream, including applied ones")]
     devices: Devices
     series: Series
+    history: HistoryStatus | None  # None: it is off
 
 
 def request(pipeline: redis.client.Pipeline, partition: int) -> None:
@@ -84,9 +83,9 @@ def request(pipeline: redis.client.Pipeline, partition: int) -> None:
     pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
-def parse(partition: int, reply: list[Any]) -> Partition:
-    """Build the counts of a partition from the reply of the script."""
-    values, stream_entries, devices, series, now_ms, unread, held = reply
+def parse(partition: int, reply: list[Any], setting: str) -> Partition:
+    """Build the counts of a partition from the reply of the script; the setting is `history`."""
+    values, stream_entries, devices, series, now_ms, unread, held, unarchived = reply
     meta = {name: int(value or 0) for name, value in zip(_FIELDS, values, strict=True)}
     missing, missing_entries = _missing(meta, unread)
     waiting = [int(id_.partition(b"-")[0]) for id_ in (held, *unread[:1]) if id_]
@@ -107,6 +106,9 @@ def parse(partition: int, reply: list[Any]) -> Partition:
         stream_entries=stream_entries,
         devices=devices,
         series=series,
+        history=None
+        if setting == "off"
+        else history.of_partition(meta, now_ms, unarchived, is_required=setting == "required"),
     )
 
 

@@ -8,6 +8,7 @@ from tributary.operate.status.server import Server
 
 JOB_WAITS_S = 600.0  # the workers of jobs do not keep up, or there are none
 BEHIND_S = 60.0  # the aggregators do not keep up when an entry is pending for longer
+HISTORY_BEHIND_S = 600.0  # nor do the jobs when it is not in the history for longer
 _FULL = 0.9  # share of a limit at which readings are about to be rejected or trimmed
 
 
@@ -29,7 +30,11 @@ def problems(status: Status) -> list[str]:
 
 def warnings(status: Status) -> list[str]:
     """What an operator should look at without the deployment being unhealthy."""
-    return [*status.server.fsync_warnings(), *_job_warnings(status.jobs)]
+    return [
+        *_history_warnings(status),
+        *status.server.fsync_warnings(),
+        *_job_warnings(status.jobs),
+    ]
 
 
 def _job_warnings(jobs: Jobs | None) -> list[str]:
@@ -51,6 +56,17 @@ def _job_warnings(jobs: Jobs | None) -> list[str]:
             "TRIBUTARY_JOBS_WORKERS"
         )
     return found
+
+
+def _history_warnings(status: Status) -> list[str]:
+    if status.history is None or status.history.lag_s <= HISTORY_BEHIND_S:
+        return []
+    return [
+        (
+            f"the history is {status.history.lag_s:.0f} s behind and will lack what is trimmed before; "
+            "start or check `tributary jobs` and its database, or set TRIBUTARY_HISTORY=off"
+        )
+    ]
 
 
 def _server_problems(server: Server) -> list[str]:
@@ -86,5 +102,16 @@ def _nearly_full(status: Status) -> list[str]:
         found.append(
             f"{_FULL:.0%} of the {max_entries} entries a stream keeps are unread in partition "
             f"{numbers}: readings are rejected or lost there; start more aggregators"
+        )
+    behind = [
+        str(p.partition)
+        for p in status.partitions
+        if p.history and p.history.is_required and p.history.lag_entries >= _FULL * max_entries
+    ]
+    if behind:
+        found.append(
+            f"{_FULL:.0%} of the {max_entries} entries a stream keeps are not in the history, which "
+            f"is required, in partition {', '.join(behind)}: readings are rejected there; start or "
+            "check `tributary jobs` and its database"
         )
     return found

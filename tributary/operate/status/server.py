@@ -18,7 +18,7 @@ import msgspec
 import redis
 from msgspec import Meta
 
-from tributary.operate.status.partition import described
+from tributary.operate.status.described import described
 
 Text = Annotated[str, Meta(min_length=1)]
 SLOW_MS = 100  # a longer fsync is reported as a warning

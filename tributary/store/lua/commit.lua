@@ -6,13 +6,13 @@
 -- hwm is always applied, except for the rest of the entry that is begun (progress).
 --
 -- KEYS[1] readings, [2] meta, [3] state, [4] windows, [5] latest, [6] devices, [7] dead,
--- [8] forgets (only with the entry of a tombstone)
+-- [8] buried, [9] forgets (only with the entry of a tombstone)
 -- ARGV[1] group, [2] epoch expected, [3] maximum dead entries,
 -- ARGV[4..11] length of each list, then the lists:
 --   the id of the entry that is begun and stays pending (at most one); ids to
 --   acknowledge; meta, state, windows and latest as field, value; devices as score, name; dead
---   entries as id, reason, readings, fields packed
--- with KEYS[8], behind the lists: id of the tombstone, request, before, then its devices
+--   entries as id, reason, readings, fields packed, how many of its readings are applied
+-- with KEYS[9], behind the lists: id of the tombstone, request, before, then its devices
 -- returns 'ok', 'epoch' (another worker has committed) or 'order' (an older entry is pending)
 -- atomic: a crash between acknowledging and counting would lose or double the batch.
 -- allow-oom: committing is how a full server drains.
@@ -29,9 +29,16 @@ end
 -- A key of another type must fail here, before the first write: scripts do not roll back.
 for k = 3, 5 do redis.call('HLEN', KEYS[k]) end
 redis.call('ZCARD', KEYS[6])
-if KEYS[8] then -- nor must a missing permission
-  for _, k in ipairs({3, 4, 5, 8}) do redis.call('HDEL', KEYS[k], '') end
+if KEYS[9] then -- nor must a missing permission
+  for _, k in ipairs({3, 4, 5, 9}) do redis.call('HDEL', KEYS[k], '') end
   redis.call('ZREM', KEYS[6], '')
+end
+if tonumber(ARGV[11]) > 0 then
+  redis.call('ZADD', KEYS[8], 'XX', 0, '')
+  -- What the stream no longer has need not be remembered.
+  local first = redis.call('XRANGE', readings, '-', '+', 'COUNT', 1)[1]
+  local before = first and string.match(first[1], '^%d+') or 0
+  redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', '(' .. before)
 end
 
 -- In chunks, because Lua can unpack only about 8,000 arguments into one call.
@@ -54,11 +61,12 @@ each(tonumber(ARGV[7]), 'HSET', KEYS[3])
 each(tonumber(ARGV[8]), 'HSET', KEYS[4])
 each(tonumber(ARGV[9]), 'HSET', KEYS[5])
 each(tonumber(ARGV[10]), 'ZADD', KEYS[6])
-for i = at, at + tonumber(ARGV[11]) - 1, 4 do
+for i = at, at + tonumber(ARGV[11]) - 1, 5 do
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[3], '*',
     'id', ARGV[i], 'reason', ARGV[i + 1], 'readings', ARGV[i + 2], 'fields', ARGV[i + 3])
+  redis.call('ZADD', KEYS[8], string.match(ARGV[i], '^%d+'), ARGV[i] .. ' ' .. ARGV[i + 4])
 end
-if not KEYS[8] then return 'ok' end
+if not KEYS[9] then return 'ok' end
 
 -- The series of a device, as fields of state and windows: its document names every metric.
 local function series(device, document)
@@ -95,6 +103,6 @@ for i = at + 3, #ARGV do
     forgotten[#forgotten + 1] = device
   end
 end
-redis.call('HSET', KEYS[8], id, table.concat(forgotten, '\n'))
+redis.call('HSET', KEYS[9], id, table.concat(forgotten, '\n'))
 redis.call('HINCRBY', meta, 'forgets', 1)
 return 'ok'

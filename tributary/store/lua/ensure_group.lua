@@ -3,7 +3,7 @@
 -- Never at $ (earlier entries would be lost) and never at 0 (they would be counted twice).
 -- An entry that is begun is read again; if it cannot be read, the rest of it is lost.
 --
--- KEYS[1] readings, KEYS[2] meta
+-- KEYS[1] readings, KEYS[2] meta, KEYS[3] buried
 -- ARGV[1] group, ARGV[2] new epoch
 -- returns {1 if the group was created, else 0; fields and values of meta}
 -- atomic: two workers may try at once; a worker that still holds a batch of a deleted group
@@ -33,7 +33,8 @@ local function exists()
   return false
 end
 
-local begun = string.match(redis.call('HGET', meta, 'progress') or '', '^%S+')
+local progress = redis.call('HGET', meta, 'progress') or ''
+local begun = string.match(progress, '^%S+')
 local has_group = exists()
 if begun then
   local can_be_read = #redis.call('XRANGE', readings, begun, begun) > 0
@@ -41,6 +42,7 @@ if begun then
     can_be_read = #redis.call('XPENDING', readings, ARGV[1], begun, begun, 1) > 0
   end
   if not can_be_read then
+    redis.call('ZADD', KEYS[3], string.match(begun, '^%d+'), progress)
     redis.call('HINCRBY', meta, 'lost', redis.call('HGET', meta, 'begun') or 0)
     redis.call('HINCRBY', meta, 'lost_entries', 1)
     redis.call('HSET', meta, 'epoch', ARGV[2], 'begun', 0, 'begun_entry', 0, 'progress', '')
