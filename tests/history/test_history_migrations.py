@@ -5,19 +5,24 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from alembic import autogenerate
 from alembic.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from history.slot_data import slots_of
 from sqlalchemy import text
 from support.postgres import Postgres
 from support.processes import ROOT
 
 from tributary.errors import Misconfigured, NoHistory, Unavailable
-from tributary.history import migrations
+from tributary.history import migrations, reads
 from tributary.history.database import Database, url_of
 from tributary.history.schema import metadata
+from tributary.history.slots import DAY_MS
+from tributary.history.store import Position, begin, positions
 from tributary.settings import Settings, load
 
 Open = Callable[..., Database]
@@ -68,11 +73,41 @@ def test_a_newer_revision_is_refused(history: Settings, open_history: Open, *, m
         open_history(history, migrate=migrate)
 
 
-def test_a_revision_cannot_be_undone():
-    script = migrations.newest()
-    found = migrations.ScriptDirectory.from_config(migrations.config()).get_revision(script)
+SCRIPTS = list(ScriptDirectory.from_config(migrations.config()).walk_revisions())
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.revision)
+def test_a_revision_cannot_be_undone(script: Script):
     with pytest.raises(Misconfigured, match="restore a backup"):
-        found.module.downgrade()
+        script.module.downgrade()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.revision)
+def test_an_old_revision_is_migrated_with_its_rows(
+    history: Settings, open_history: Open, script: Script, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as old:
+        old.setattr(migrations, "newest", lambda: script.revision)
+        old.setattr(migrations, "upgrade", partial(migrations.upgrade, to=script.revision))
+        db = open_history(history)
+    with begin(db, 3) as transaction:
+        transaction.merge(slots_of([("car-1", "speed", 5, 1.5)]))
+        transaction.advance(Position("1-0", 1, 1))
+    if script.revision != migrations.newest():
+        with pytest.raises(Unavailable, match="start `tributary jobs` of this version"):
+            open_history(history, migrate=False)
+    db = open_history(history)
+    assert positions(db) == {3: Position("1-0", 1, 1)}
+    assert reads.read(db, "car-1", "speed", DAY_MS, 0, DAY_MS)[1]["mean"].tolist() == [1.5]
+
+
+def test_a_reader_of_an_old_revision_waits_for_the_migration(
+    history: Settings, open_history: Open, monkeypatch: pytest.MonkeyPatch
+):
+    open_history(history)
+    monkeypatch.setattr(migrations, "newest", lambda: "next")
+    with pytest.raises(Unavailable, match="start `tributary jobs` of this version"):
+        open_history(history, migrate=False)
 
 
 @pytest.mark.parametrize(
