@@ -16,6 +16,7 @@ from bench import (
     bench_fold,
     bench_framing,
     bench_freshness,
+    bench_history,
     bench_ingest,
     bench_jobs,
     bench_joining,
@@ -42,7 +43,7 @@ for module in (
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
     bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_sustained,
     bench_joining, bench_durability, bench_commits, bench_sensor_logger, bench_line_protocol,
-    bench_mqtt, bench_export, bench_jobs,
+    bench_mqtt, bench_export, bench_jobs, bench_history,
 ):  # fmt: skip
     bench.add_command(module.command)
 bench(prog_name="scripts/bench")

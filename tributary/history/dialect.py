@@ -38,7 +38,7 @@ class Dialect(Protocol):
     def series_ids(self, connection: Connection, series: list[tuple[str, str]]) -> Ints:
         """The number of each series (distinct device and metric); new ones are added."""
 
-    def prepare(self, engine: Engine, resolution: Resolution, slot_ms: Ints) -> None:
+    def prepare(self, connection: Connection, resolution: Resolution, slot_ms: Ints) -> None:
         """Make sure that these slots can be written."""
 
     def existing(

@@ -85,7 +85,7 @@ class PostgreSQL:
         self._find_series(connection, series, numbers)
         missing = np.flatnonzero(numbers == 0)
         if len(missing):
-            _raw(connection).execute(
+            raw_connection(connection).execute(
                 "INSERT INTO series (device, metric) SELECT * FROM unnest(%s::text[], %s::text[]) "
                 "ON CONFLICT DO NOTHING",
                 _columns([series[n] for n in missing]),
@@ -93,25 +93,23 @@ class PostgreSQL:
             self._find_series(connection, series, numbers)
         return numbers
 
-    def prepare(self, engine: Engine, resolution: Resolution, slot_ms: Ints) -> None:
+    def prepare(self, connection: Connection, resolution: Resolution, slot_ms: Ints) -> None:
         """Create missing partitions, in a transaction of their own: others need them, too.
 
         They are attached, because CREATE TABLE … PARTITION OF would wait for all readers.
         """
         chunks = np.unique(slot_ms // resolution.chunk_ms) * resolution.chunk_ms
         names = {_partition(resolution, start_ms): start_ms for start_ms in chunks.tolist()}
-        with engine.begin() as connection:
-            if not _is_partitioned(connection, resolution) or not _missing(
-                connection, resolution, names
-            ):
-                return
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_PARTITIONS_LOCK})")
-            for name in _missing(connection, resolution, names):
+        if not _missing(connection, resolution, names):
+            return
+        if not _is_partitioned(connection, resolution):
+            return
+        with connection.engine.begin() as own:
+            own.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_PARTITIONS_LOCK})")
+            for name in _missing(own, resolution, names):
                 start_ms = names[name]
-                connection.exec_driver_sql(
-                    f"CREATE TABLE {name} (LIKE {resolution.name} INCLUDING ALL)"
-                )
-                connection.exec_driver_sql(
+                own.exec_driver_sql(f"CREATE TABLE {name} (LIKE {resolution.name} INCLUDING ALL)")
+                own.exec_driver_sql(
                     f"ALTER TABLE {resolution.name} ATTACH PARTITION {name} "
                     f"FOR VALUES FROM ({start_ms}) TO ({start_ms + resolution.chunk_ms})"
                 )
@@ -121,7 +119,7 @@ class PostgreSQL:
     ) -> tuple[Ints, Records]:
         """Join with a temporary table."""
         wanted = {"number": np.arange(len(series_id)), "series_id": series_id, "slot_ms": slot_ms}
-        _copy_in(connection, wanted)
+        copy_in(connection, wanted)
         found = _copy_out(
             connection,
             f"SELECT w.number, {_listed(_CELL_COLUMNS, 'm.')} FROM tributary_rows w "  # noqa: S608 (names of the schema, and integers)
@@ -134,7 +132,7 @@ class PostgreSQL:
     def put(self, connection: Connection, resolution: Resolution, rows: Rows) -> None:
         """COPY into a temporary table, then upsert."""
         columns = {"series_id": rows.series_id, "slot_ms": rows.slot_ms}
-        _copy_in(connection, columns | {name: rows.cells[name] for name in _CELL_COLUMNS})
+        copy_in(connection, columns | {name: rows.cells[name] for name in _CELL_COLUMNS})
         replaced = ", ".join(f"{name} = excluded.{name}" for name in _CELL_COLUMNS)
         listed = _listed(_COLUMNS)
         connection.exec_driver_sql(
@@ -191,7 +189,7 @@ class PostgreSQL:
 
     @staticmethod
     def _find_series(connection: Connection, series: list[tuple[str, str]], into: Ints) -> None:
-        found = _raw(connection).execute(
+        found = raw_connection(connection).execute(
             "SELECT k.number, s.id FROM unnest(%s::text[], %s::text[]) "
             "WITH ORDINALITY k (device, metric, number) "
             'JOIN series s ON s.device = k.device COLLATE "C" AND s.metric = k.metric COLLATE "C"',
@@ -228,7 +226,8 @@ def _missing(connection: Connection, resolution: Resolution, names: dict[str, in
     return names.keys() - {name for name, _ in children}
 
 
-def _raw(connection: Connection) -> psycopg.Connection:
+def raw_connection(connection: Connection) -> psycopg.Connection:
+    """The connection of the driver, for rows in bulk."""
     return connection.connection.driver_connection  # type: ignore[return-value]
 
 
@@ -248,9 +247,9 @@ def _cells(rows: Any) -> Records:
     return cells
 
 
-def _copy_in(connection: Connection, columns: dict[str, Any]) -> None:
+def copy_in(connection: Connection, columns: dict[str, Any]) -> None:
     """Replace the rows of the temporary table."""
-    raw = _raw(connection)
+    raw = raw_connection(connection)
     raw.execute(
         "CREATE TEMP TABLE IF NOT EXISTS tributary_rows (number bigint, series_id bigint, "
         "slot_ms bigint, count bigint, mean float8, m2 float8, min float8, max float8) "
@@ -271,7 +270,7 @@ def _copy_in(connection: Connection, columns: dict[str, Any]) -> None:
 def _copy_out(connection: Connection, query: str, columns: tuple[str, ...]) -> Any:
     """The rows of a query, as records of big-endian values."""
     with (
-        _raw(connection).cursor() as cursor,
+        raw_connection(connection).cursor() as cursor,
         cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy,
     ):
         packed = b"".join(copy)

@@ -77,7 +77,7 @@ class SQLite:
 
     def series_ids(self, connection: Connection, series: list[tuple[str, str]]) -> Ints:
         """Two microseconds per series."""
-        raw = _raw(connection)
+        raw = raw_connection(connection)
         find = "SELECT id FROM series WHERE device = ? AND metric = ?"
         numbers = np.empty(len(series), np.int64)
         for place, names in enumerate(series):
@@ -88,14 +88,14 @@ class SQLite:
             numbers[place] = found[0]
         return numbers
 
-    def prepare(self, engine: Engine, resolution: Resolution, slot_ms: Ints) -> None:
+    def prepare(self, connection: Connection, resolution: Resolution, slot_ms: Ints) -> None:
         """There are no partitions."""
 
     def existing(
         self, connection: Connection, resolution: Resolution, series_id: Ints, slot_ms: Ints
     ) -> tuple[Ints, Records]:
         """Join with a temporary table, which is in memory."""
-        raw = _raw(connection)
+        raw = raw_connection(connection)
         raw.execute(
             "CREATE TEMP TABLE IF NOT EXISTS wanted (number INTEGER PRIMARY KEY, series_id, slot_ms)"
         )
@@ -114,7 +114,7 @@ class SQLite:
         """Replace rows by their primary key."""
         columns = [rows.cells[name].tolist() for name in CELL.names or ()]
         values = zip(rows.series_id.tolist(), rows.slot_ms.tolist(), *columns, strict=True)
-        _raw(connection).executemany(
+        raw_connection(connection).executemany(
             f"REPLACE INTO {resolution.name} (series_id, slot_ms, {_COLUMNS}) "  # noqa: S608
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             values,
@@ -130,7 +130,7 @@ class SQLite:
         limit: int,
     ) -> Rows:
         """Ranges of the clustered index."""
-        cursor = _raw(connection).execute(
+        cursor = raw_connection(connection).execute(
             f"SELECT series_id, slot_ms, {_CELL_COLUMNS} FROM {resolution.name} m "  # noqa: S608
             f"WHERE series_id IN ({', '.join('?' * len(series_id))}) "
             "AND slot_ms >= ? AND slot_ms < ? ORDER BY series_id, slot_ms LIMIT ?",
@@ -147,7 +147,7 @@ class SQLite:
         end_ms = before_ms - resolution.slot_ms + 1
         while True:
             with writer.begin() as connection:
-                raw = _raw(connection)
+                raw = raw_connection(connection)
                 numbers = raw.execute(
                     "SELECT id FROM series WHERE id > ? ORDER BY id LIMIT ?",
                     (last, _SERIES_PER_REMOVAL),
@@ -165,7 +165,7 @@ class SQLite:
     def scrub(self, engine: Engine) -> None:
         """Move the write-ahead log into the file, which `secure_delete` has overwritten, and empty it."""
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            _raw(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            raw_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _remove(
@@ -201,7 +201,8 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_immediate else "BEGIN")
 
 
-def _raw(connection: Connection) -> sqlite3.Connection:
+def raw_connection(connection: Connection) -> sqlite3.Connection:
+    """The connection of the driver, for rows in bulk."""
     return connection.connection.driver_connection  # type: ignore[return-value]
 
 

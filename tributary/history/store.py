@@ -64,7 +64,7 @@ class Transaction:
         ids = self._db.dialect.series_ids(self.connection, slots.series)
         for resolution in RESOLUTIONS:
             slots = widen(slots, resolution.slot_ms)
-            self._merge(resolution, ids[slots.index], slots)
+            merge_rows(self._db, self.connection, resolution, ids[slots.index], slots)
 
     def note_gap(self, gap: Gap) -> None:
         """Record a gap before the new position."""
@@ -95,16 +95,19 @@ class Transaction:
             deleted += self.connection.execute(delete(schema.series).where(of_devices)).rowcount
         return deleted
 
-    def _merge(self, resolution: Resolution, series_id: Ints, slots: Slots) -> None:
-        dialect = self._db.dialect
-        dialect.prepare(self._db.engine, resolution, slots.slot_ms)
-        found, cells = dialect.existing(self.connection, resolution, series_id, slots.slot_ms)
-        merged = slots.cells.copy()
-        merge(cells, to_summary(slots.cells[found]))
-        merged[found] = cells
-        order = np.lexsort((slots.slot_ms, series_id))
-        rows = Rows(series_id[order], slots.slot_ms[order], merged[order])
-        dialect.put(self.connection, resolution, rows)
+
+def merge_rows(
+    db: Database, connection: Connection, resolution: Resolution, series_id: Ints, slots: Slots
+) -> None:
+    """Merge summaries into one table; `series_id`: the number of the series of each."""
+    db.dialect.prepare(connection, resolution, slots.slot_ms)
+    found, cells = db.dialect.existing(connection, resolution, series_id, slots.slot_ms)
+    merged = slots.cells.copy()
+    merge(cells, to_summary(slots.cells[found]))
+    merged[found] = cells
+    order = np.lexsort((slots.slot_ms, series_id))
+    rows = Rows(series_id[order], slots.slot_ms[order], merged[order])
+    db.dialect.put(connection, resolution, rows)
 
 
 _POSITION = select(
