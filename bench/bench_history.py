@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
+import msgspec
 import numpy as np
 
 from bench import compare_options, history_data, history_merge, history_stores, machine, report
@@ -27,7 +28,7 @@ _REPEATS, _REPEATS_OF_ALL = 9, 3
 _MINUTES_NOW = 20
 
 
-class Query(NamedTuple):
+class Query(msgspec.Struct, frozen=True):
     """The median time of a query."""
 
     name: str
@@ -35,7 +36,7 @@ class Query(NamedTuple):
     ms: float
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """What was measured of one store."""
 
     store: str

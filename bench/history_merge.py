@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import Connection
 
 from bench import history_data
@@ -37,7 +37,7 @@ ON CONFLICT (series_id, slot_ms) DO UPDATE SET
 Way = Callable[[History, Connection, Ints, Slots], None]
 
 
-class Merge(NamedTuple):
+class Merge(msgspec.Struct, frozen=True):
     """Microseconds per row of one way of merging."""
 
     store: str

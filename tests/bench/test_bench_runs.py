@@ -98,6 +98,21 @@ def test_collect_rejects_nothing(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_the_history_returns_every_row(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "history", "--short", "--to", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "history.json").read_text())
+    assert len(found["outcomes"]) == 3 - skipped(done.stdout)
+    for each in found["outcomes"]:
+        assert each["size_bytes"] > 20 * each["rows"]
+        assert [query["rows"] for query in each["queries"]] == [2 * 1440, 5 * 48, 5 * 2 * 1440]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_line_protocol_loses_nothing(tmp_path: Path):
     output, found = run("line-protocol", tmp_path)
     assert len({s["peer"] for s in found["samples"]}) == 2 - skipped(output)

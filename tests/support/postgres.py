@@ -17,7 +17,7 @@ import pytest
 from support.processes import Process, free_port
 from support.waiting import wait_until
 
-_PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 _USER = "tributary"
 _FAST = ("fsync=off", "full_page_writes=off")
 _SETTINGS = (
@@ -29,10 +29,13 @@ _SETTINGS = (
 
 
 class Postgres:
-    """A cluster with its own data; `is_durable`: it survives a power failure, and is slower."""
+    """A cluster with its own data; `is_durable`: it survives a power failure, and is slower.
 
-    def __init__(self, *, is_durable: bool = False) -> None:
-        if not (_PROGRAMS / "postgres").exists():
+    `more_settings`: lines of postgresql.conf.
+    """
+
+    def __init__(self, *more_settings: str, is_durable: bool = False) -> None:
+        if not (PROGRAMS / "postgres").exists():
             (pytest.fail if "CI" in os.environ else pytest.skip)("postgresql-15 is not installed")
         # Not below the folder of the test, which other users cannot enter.
         self.folder = Path(tempfile.mkdtemp(prefix="tributary-postgres-"))
@@ -41,13 +44,13 @@ class Postgres:
             user = pwd.getpwnam("nobody")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self._as_user |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        self._settings = _SETTINGS if is_durable else (*_SETTINGS, *_FAST)
+        self._settings = (*_SETTINGS, *more_settings, *(() if is_durable else _FAST))
         self.port = free_port()
         self.address = f"postgresql://{_USER}@127.0.0.1:{self.port}"
         self._databases = 0
         subprocess.run(
             [
-                *(_PROGRAMS / "initdb", "--auth=trust", f"--username={_USER}", "--no-sync"),
+                *(PROGRAMS / "initdb", "--auth=trust", f"--username={_USER}", "--no-sync"),
                 *("--encoding=UTF8", "--locale=C.UTF-8", f"--pgdata={self.folder}/data"),
             ],
             check=True, capture_output=True, **self._as_user,
@@ -59,7 +62,7 @@ class Postgres:
         options = [word for each in self._settings for word in ("-c", each)]
         self.process = Process(
             [
-                str(_PROGRAMS / "postgres"),
+                str(PROGRAMS / "postgres"),
                 *("-D", f"{self.folder}/data", "-p", str(self.port), *options),
             ],
             **self._as_user,
