@@ -26,6 +26,7 @@ Opener = Callable[[Path], AbstractContextManager[Store]]
 _SPANS_DAYS = (7, 30)
 _REPEATS, _REPEATS_OF_ALL = 9, 3
 _MINUTES_NOW = 20
+_HOURS_AT_ONCE = 6  # of the days before the last one
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     store: str
     rows: int  # minutes
-    filled_per_s: float  # an hour of all series per transaction
+    filled_per_s: float  # an hour of all series per transaction, the last day
     current_per_s: float  # the current minute of all series per transaction
     size_bytes: int
     queries: list[Query]
@@ -60,17 +61,25 @@ class Outcome(msgspec.Struct, frozen=True):
 def command(*, series: int | None, days: int | None, short: bool, to: Path | None) -> None:
     """Rows per second into each store, bytes per slot, and time of queries."""
     series, days = series or (5 if short else 1_000), days or (2 if short else 30)
-    notes = machine.load_warning()
-    outcomes = []
+    notes, outcomes = machine.load_warning(), []
+    folder = compare_options.folder(to, short=short)
     for name, (opener, is_installed) in _STORES.items():
         if not is_installed():
             notes.append(f"{name} was skipped: it is not installed")
             continue
         click.echo(f"{name}: {series} series, {days} days", err=True)
         temporary = tempfile.TemporaryDirectory(prefix="tributary-bench-")
-        with temporary as folder, opener(Path(folder)) as store:
+        with temporary as data, opener(Path(data)) as store:
             outcomes.append(measure(store, series, days))
-    found: dict[str, Any] = {
+        found = _found(series, days, notes, outcomes)
+        written = report.write(folder, "history", text(found), found)
+    click.echo(text(found))
+    for path in written:
+        click.echo(f"written: {path}")
+
+
+def _found(series: int, days: int, notes: list[str], outcomes: list[Outcome]) -> dict[str, Any]:
+    return {
         "machine": machine.description(),
         "measured_at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
         "versions": {p: machine.version_of(p) for p in ("postgresql-15", "influxdb")},
@@ -79,10 +88,6 @@ def command(*, series: int | None, days: int | None, short: bool, to: Path | Non
         "notes": notes,
         "outcomes": outcomes,
     }
-    markdown = text(found)
-    click.echo(markdown)
-    for path in report.write(compare_options.folder(to, short=short), "history", markdown, found):
-        click.echo(f"written: {path}")
 
 
 _STORES: dict[str, tuple[Opener, Callable[[], bool]]] = {
@@ -95,7 +100,8 @@ _STORES: dict[str, tuple[Opener, Callable[[], bool]]] = {
 def measure(store: Store, series: int, days: int) -> Outcome:
     """Fill a store, and query it."""
     rows = series * days * DAY_MS // MINUTE_MS
-    filled_s = _write_s(store, history_data.hours(series, days))
+    _write_s(store, history_data.hours(series, days * 24, 24, _HOURS_AT_ONCE))
+    filled_s = _write_s(store, history_data.hours(series, 24, 0, 1))
     size_bytes = store.size_bytes()
     rng = np.random.default_rng(1)
     queries = []
@@ -115,7 +121,15 @@ def measure(store: Store, series: int, days: int) -> Outcome:
     queries.append(_query(name, lambda: store.many(MINUTE_MS, from_ms), 1))
     merges = history_merge.measure(store, series) if isinstance(store, History) else []
     current_per_s = series * _MINUTES_NOW / _write_s(store, _current(series))
-    return Outcome(store.name, rows, rows / filled_s, current_per_s, size_bytes, queries, merges)
+    return Outcome(
+        store.name,
+        rows,
+        series * DAY_MS / MINUTE_MS / filled_s,
+        current_per_s,
+        size_bytes,
+        queries,
+        merges,
+    )
 
 
 def _query(name: str, query: Callable[[], int], repeats: int) -> Query:
@@ -182,8 +196,9 @@ def _writes(outcomes: list[Outcome]) -> str:
               "bytes", "bytes per slot")  # fmt: skip
     return report.section(
         "Writes and size",
-        "Rows of minutes per second, by transactions of an hour or a minute of all series; hours "
-        "and days are merged in the same transaction. The size includes hours, days and indexes.",
+        "Rows of minutes per second, by transactions of an hour or a minute of all series, after "
+        "all other days were written; hours and days are merged in the same transaction. The size "
+        "includes hours, days and indexes.",
         report.table(titles, rows),
     )
 

@@ -34,7 +34,7 @@ def block(series: int, start_ms: int, minutes: int) -> Slots:
     return Slots(names, np.repeat(np.arange(series), minutes), np.tile(slots, series), cells)
 
 
-def hours(series: int, days: int) -> Iterator[Slots]:
-    """The minutes of the days before `END_MS`, an hour of all series at a time."""
-    for number in range(days * 24, 0, -1):
-        yield block(series, END_MS - number * HOUR_MS, _PER_HOUR)
+def hours(series: int, first: int, last: int, step: int) -> Iterator[Slots]:
+    """The minutes of the hours `first` … `last` before `END_MS`, `step` hours at a time."""
+    for number in range(first, last, -step):
+        yield block(series, END_MS - number * HOUR_MS, step * _PER_HOUR)

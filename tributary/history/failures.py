@@ -23,7 +23,8 @@ _UNAVAILABLE = {
     "55P03": f"a lock was held for too long{_TIMEOUT}",
     "23514": "a partition was removed meanwhile; the next attempt creates it",
     "40": "it conflicted with another transaction; the next attempt may succeed",
-    "53": "the server lacks resources; free disk space, memory or connections",
+    "53": "the server lacks resources; free disk space or connections, or raise "
+    "max_locks_per_transaction",
     "57": "the server is stopping or starting; wait for it",
     "58": "the server met an error of its system; see its log",
     "08": f"the connection failed; start the server{_URL.replace(';', ' or')}",

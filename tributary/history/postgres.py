@@ -23,6 +23,7 @@ from tributary.settings import Settings
 
 _SCHEMA_LOCK, _PARTITIONS_LOCK = 5_301_701, 5_301_702  # of pg_advisory_xact_lock
 _CONNECT_TIMEOUT_S = 10
+_PARTITIONS_PER_TRANSACTION = 50  # each takes several of the locks that the server has room for
 _REMOVAL_LOCK_TIMEOUT_MS = 2_000  # while it waits for readers, new ones wait for it
 _STATISTICS = ("mean", "m2", "min", "max")
 _CELL_COLUMNS = ("count", *_STATISTICS)
@@ -59,7 +60,7 @@ class PostgreSQL:
         def configure(raw: psycopg.Connection, _: object) -> None:
             raw.execute(
                 f"SET statement_timeout = {timeout_ms}; SET lock_timeout = {timeout_ms}; "
-                "SET client_min_messages = warning; SET timezone = 'UTC'"
+                "SET client_min_messages = warning; SET timezone = 'UTC'; SET jit = off"  # too slow
             )
             raw.commit()
 
@@ -72,12 +73,10 @@ class PostgreSQL:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 
     def lock_position(self, connection: Connection, partition: int) -> None:
-        """Lock the row; and join by index, since temporary tables have no statistics."""
+        """Lock the row."""
         connection.exec_driver_sql(
             f"SELECT 1 FROM positions WHERE partition = {partition} FOR UPDATE"  # noqa: S608
         )
-        connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
-        connection.exec_driver_sql("SET LOCAL enable_mergejoin = off")
 
     def series_ids(self, connection: Connection, series: list[tuple[str, str]]) -> Ints:
         """One statement, and two more if there are new series."""
@@ -94,37 +93,31 @@ class PostgreSQL:
         return numbers
 
     def prepare(self, connection: Connection, resolution: Resolution, slot_ms: Ints) -> None:
-        """Create missing partitions, in a transaction of their own: others need them, too.
+        """Create missing partitions, in transactions of their own: others need them, too.
 
         They are attached, because CREATE TABLE … PARTITION OF would wait for all readers.
         """
         chunks = np.unique(slot_ms // resolution.chunk_ms) * resolution.chunk_ms
         names = {_partition(resolution, start_ms): start_ms for start_ms in chunks.tolist()}
-        if not _missing(connection, resolution, names):
+        missing = _missing(connection, resolution, names)
+        if not missing or not _is_partitioned(connection, resolution):
             return
-        if not _is_partitioned(connection, resolution):
-            return
-        with connection.engine.begin() as own:
-            own.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_PARTITIONS_LOCK})")
-            for name in _missing(own, resolution, names):
-                start_ms = names[name]
-                own.exec_driver_sql(f"CREATE TABLE {name} (LIKE {resolution.name} INCLUDING ALL)")
-                own.exec_driver_sql(
-                    f"ALTER TABLE {resolution.name} ATTACH PARTITION {name} "
-                    f"FOR VALUES FROM ({start_ms}) TO ({start_ms + resolution.chunk_ms})"
-                )
+        for start in range(0, len(missing), _PARTITIONS_PER_TRANSACTION):
+            group = missing[start : start + _PARTITIONS_PER_TRANSACTION]
+            _create_partitions(connection.engine, resolution, {name: names[name] for name in group})
 
     def existing(
         self, connection: Connection, resolution: Resolution, series_id: Ints, slot_ms: Ints
     ) -> tuple[Ints, Records]:
-        """Join with a temporary table."""
+        """Join with a temporary table; OFFSET 0 makes the planner look up each wanted row."""
         wanted = {"number": np.arange(len(series_id)), "series_id": series_id, "slot_ms": slot_ms}
         copy_in(connection, wanted)
         found = _copy_out(
             connection,
-            f"SELECT w.number, {_listed(_CELL_COLUMNS, 'm.')} FROM tributary_rows w "  # noqa: S608 (names of the schema, and integers)
-            f"JOIN {resolution.name} m ON m.series_id = w.series_id AND m.slot_ms = w.slot_ms "
-            f"AND m.slot_ms BETWEEN {slot_ms.min()} AND {slot_ms.max()}",
+            f"SELECT w.number, {_listed(_CELL_COLUMNS, 'm.')} FROM tributary_rows w, LATERAL "  # noqa: S608 (names of the schema, and integers)
+            f"(SELECT * FROM {resolution.name} WHERE series_id = w.series_id "
+            f"AND slot_ms = w.slot_ms AND slot_ms BETWEEN {slot_ms.min()} AND {slot_ms.max()} "
+            "OFFSET 0) m",
             _FOUND_COLUMNS,
         )
         return found["number"].astype(np.int64), _cells(found)
@@ -220,10 +213,24 @@ def _is_partitioned(connection: Connection, resolution: Resolution) -> bool:
     return kind in {"p", b"p"}
 
 
-def _missing(connection: Connection, resolution: Resolution, names: dict[str, int]) -> set[str]:
+def _create_partitions(engine: Engine, resolution: Resolution, names: dict[str, int]) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_PARTITIONS_LOCK})")
+        for name in _missing(connection, resolution, names):
+            start_ms = names[name]
+            connection.exec_driver_sql(
+                f"CREATE TABLE {name} (LIKE {resolution.name} INCLUDING ALL)"
+            )
+            connection.exec_driver_sql(
+                f"ALTER TABLE {resolution.name} ATTACH PARTITION {name} "
+                f"FOR VALUES FROM ({start_ms}) TO ({start_ms + resolution.chunk_ms})"
+            )
+
+
+def _missing(connection: Connection, resolution: Resolution, names: dict[str, int]) -> list[str]:
     """The partitions that do not exist; to_regclass could remember an old result."""
     children = connection.execute(_CHILDREN, {"parent": resolution.name})
-    return names.keys() - {name for name, _ in children}
+    return sorted(names.keys() - {name for name, _ in children})
 
 
 def raw_connection(connection: Connection) -> psycopg.Connection:

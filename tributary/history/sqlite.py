@@ -26,6 +26,7 @@ from tributary.settings import Settings
 FILE = "history.db"
 IMMEDIATE = "tributary_immediate"  # execution option: take the lock for writing at the start
 _FETCH_ROWS = 10_000
+_READER_CACHE_KIB, _WRITER_CACHE_KIB = 8_192, 65_536  # the pages that a transaction changes
 _SERIES_PER_REMOVAL, _ROWS_PER_REMOVAL = 500, 20_000
 _COLUMNS = "count, mean, m2, min, max"
 _CELL_COLUMNS = ", ".join(f"m.{name}" for name in ("count", "mean", "m2", "min", "max"))
@@ -190,7 +191,7 @@ def _configure(raw: sqlite3.Connection, _: object) -> None:
         "synchronous = FULL",
         "secure_delete = ON",
         "temp_store = MEMORY",
-        "cache_size = -16384",  # KiB
+        "wal_autocheckpoint = 8192",  # pages: a page that changes often is written back once
         "journal_size_limit = 67108864",  # bytes of the WAL that a checkpoint leaves
     ):
         raw.execute(f"PRAGMA {pragma}").fetchall()
@@ -198,6 +199,8 @@ def _configure(raw: sqlite3.Connection, _: object) -> None:
 
 def _begin(connection: Connection) -> None:
     is_immediate = connection.get_execution_options().get(IMMEDIATE)
+    cache_kib = _WRITER_CACHE_KIB if is_immediate else _READER_CACHE_KIB
+    connection.exec_driver_sql(f"PRAGMA cache_size = -{cache_kib}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_immediate else "BEGIN")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from sqlalchemy import Connection, delete, insert, select, update
@@ -23,7 +23,8 @@ from tributary.model import clock
 from tributary.model.aggregate import merge
 from tributary.model.groups import Ints
 
-_DEVICES_PER_STATEMENT = 500
+_PER_STATEMENT = 500
+T = TypeVar("T")
 
 
 class Position(NamedTuple):
@@ -84,16 +85,21 @@ class Transaction:
     def delete_devices(self, devices: Sequence[str]) -> int:
         """Delete every row of devices of this partition, by name; returns the number of rows."""
         deleted = 0
-        for start in range(0, len(devices), _DEVICES_PER_STATEMENT):
-            of_devices = schema.series.c.device.in_(devices[start : start + _DEVICES_PER_STATEMENT])
+        for names in _batches(devices):
+            of_devices = schema.series.c.device.in_(names)
             ids = list(self.connection.scalars(select(schema.series.c.id).where(of_devices)))
-            for resolution in RESOLUTIONS:
-                for id_ in ids:
-                    of_series = resolution.table.c.series_id == id_
+            for numbers in _batches(ids):
+                for resolution in RESOLUTIONS:
+                    of_series = resolution.table.c.series_id.in_(numbers)
                     done = self.connection.execute(delete(resolution.table).where(of_series))
                     deleted += done.rowcount
             deleted += self.connection.execute(delete(schema.series).where(of_devices)).rowcount
         return deleted
+
+
+def _batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(values), _PER_STATEMENT):
+        yield values[start : start + _PER_STATEMENT]
 
 
 def merge_rows(
