@@ -35,12 +35,10 @@ _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _FIELD_BYTES = 8  # all columns have this size, none is NULL
 
-# The partitions of a table, with the number of their rows at the last ANALYZE, or by their size:
-# a row takes 84 bytes.
+_ROW_BYTES, _COUNTED_MAX_BYTES = 84, 67_108_864
 _CHILDREN = sqlalchemy.text(
-    "SELECT relname, CAST(CASE WHEN reltuples >= 0 THEN reltuples "
-    "ELSE pg_relation_size(oid) / 84 END AS bigint) FROM pg_class "
-    "JOIN pg_inherits ON oid = inhrelid WHERE inhparent = CAST(:parent AS regclass)"
+    "SELECT relname, pg_relation_size(oid) FROM pg_class JOIN pg_inherits ON oid = inhrelid "
+    "WHERE inhparent = CAST(:parent AS regclass)"
 )
 
 
@@ -156,7 +154,7 @@ class PostgreSQL:
         )
 
     def remove_before(self, engine: Engine, resolution: Resolution, before_ms: int) -> int:
-        """Drop partitions that end before the time; the number of rows is the server's estimate."""
+        """Drop partitions that end before the time; the rows of large ones are estimated."""
         with engine.begin() as connection:
             if not _is_partitioned(connection, resolution):
                 connection.execute(
@@ -168,8 +166,11 @@ class PostgreSQL:
         # Names contain the day a partition begins, so they are in order of time.
         last = _partition(resolution, before_ms // resolution.chunk_ms * resolution.chunk_ms)
         removed = 0
-        for name, rows in sorted((name, rows) for name, rows in children if name < last):
+        for name, size_bytes in sorted((name, size) for name, size in children if name < last):
             with engine.begin() as connection:
+                rows = size_bytes // _ROW_BYTES
+                if size_bytes <= _COUNTED_MAX_BYTES:
+                    rows = connection.scalar(sqlalchemy.text(f"SELECT count(*) FROM {name}"))  # noqa: S608
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_REMOVAL_LOCK_TIMEOUT_MS}")
                 connection.exec_driver_sql(f"DROP TABLE {name}")
             removed += rows

@@ -36,8 +36,8 @@ def prune(db: Database, now_ms: int, keep: Keep) -> int:
     Whole days are kept, UTC, so that slots of any width can be made of the oldest ones.
     It is repeatable, and does not hold up writers: SQLite deletes in short transactions;
     PostgreSQL drops a partition once it has ended, so it keeps up to a week more of the minutes,
-    13 weeks of the hours and 520 weeks of the days, and the number is its own estimate; with
-    TimescaleDB it is 0.
+    13 weeks of the hours and 52 weeks of the days, and the rows of partitions of more than
+    64 MiB are estimated by their size; with TimescaleDB the number is 0.
 
     Raises:
         Unavailable: the database is, or a reader of an old partition takes too long.

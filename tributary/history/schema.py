@@ -102,6 +102,6 @@ class Resolution(NamedTuple):
 
 MINUTES = Resolution(minutes, MINUTE_MS, _WEEK_MS)
 HOURS = Resolution(hours, HOUR_MS, 13 * _WEEK_MS)
-DAYS = Resolution(days, DAY_MS, 520 * _WEEK_MS)
+DAYS = Resolution(days, DAY_MS, 52 * _WEEK_MS)
 RESOLUTIONS = (MINUTES, HOURS, DAYS)
 BY_SLOT_MS = {each.slot_ms: each for each in RESOLUTIONS}

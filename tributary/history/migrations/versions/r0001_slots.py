@@ -15,7 +15,7 @@ depends_on = None
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _NAME = sa.String(128).with_variant(sa.String(128, collation="C"), "postgresql")
 _WEEK_MS = 604_800_000
-_CHUNKS_MS = {"minutes": _WEEK_MS, "hours": 13 * _WEEK_MS, "days": 520 * _WEEK_MS}
+_CHUNKS_MS = {"minutes": _WEEK_MS, "hours": 13 * _WEEK_MS, "days": 52 * _WEEK_MS}
 
 
 def upgrade() -> None:
