@@ -59,7 +59,7 @@ def test_a_damaged_file_is_misconfigured(tmp_path: Path, open_history: Open):
     ("statement", "error", "message"),
     [
         (
-            "SELECT pg_sleep(10)",
+            "SET LOCAL statement_timeout = 100; SELECT pg_sleep(60)",
             Unavailable,
             "a statement took too long; raise TRIBUTARY_HISTORY_T",
         ),
@@ -72,8 +72,7 @@ def test_a_damaged_file_is_misconfigured(tmp_path: Path, open_history: Open):
 def test_an_error_of_postgresql_is_translated(
     postgres: Postgres, open_history: Open, statement: str, error: type[Exception], message: str
 ):
-    settings = Settings(history_url=postgres.create(), history_timeout_ms=300)
-    db = open_history(settings)
+    db = open_history(Settings(history_url=postgres.create()))
     if not postgres.execute("SELECT 1 FROM pg_roles WHERE rolname = 'stranger'"):
         postgres.execute("CREATE ROLE stranger")
     with pytest.raises(error, match=message):
