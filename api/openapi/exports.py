@@ -48,7 +48,8 @@ def paths() -> dict[str, Any]:
 
 
 def _create() -> Part:
-    accepted = response("It is queued", ref("Export"), headers={"Location": _location()})
+    headers, links = {"Location": _location()}, {"export": _link("getExport")}
+    accepted = response("It is queued", ref("Export"), headers=headers, links=links)
     return operation(
         "createExport",
         "collect",
@@ -91,6 +92,10 @@ def _file() -> Part:
 
 def _location() -> Part:
     return {"description": "The path of the export", "required": True, "schema": _TEXT}
+
+
+def _link(operation_id: str) -> Part:
+    return {"operationId": operation_id, "parameters": {"id": "$response.body#/id"}}
 
 
 def _id() -> Part:
