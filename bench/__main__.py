@@ -14,6 +14,7 @@ from bench import (
     bench_durability,
     bench_export,
     bench_fold,
+    bench_forget,
     bench_framing,
     bench_freshness,
     bench_history,
@@ -43,7 +44,7 @@ for module in (
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
     bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_sustained,
     bench_joining, bench_durability, bench_commits, bench_sensor_logger, bench_line_protocol,
-    bench_mqtt, bench_export, bench_jobs, bench_history,
+    bench_mqtt, bench_export, bench_forget, bench_jobs, bench_history,
 ):  # fmt: skip
     bench.add_command(module.command)
 bench(prog_name="scripts/bench")

@@ -180,14 +180,21 @@ class _Run:
         finish.mark_erased(self._client, self._settings, passed, deleted, places)
 
     def _erase_history(self, limits: dict[int, dict[str, tuple[int, int]]]) -> int:
-        """Delete the rows if no job reads the stream into the history, and overwrite them."""
+        """Delete rows that the reader of the stream has left, and overwrite them; how many.
+
+        It leaves them if it is off, or if the stream was trimmed before it reached a tombstone.
+        """
         deleted = 0
         if self._db is None:
             return 0
-        if self._settings.history == "off":
-            for partition, devices in limits.items():
-                with store.begin(self._db, partition) as transaction:
-                    deleted += transaction.delete_devices(list(devices))
+        for partition, devices in limits.items():
+            held = history_rows.existing(self._db, list(devices))
+            if not held:
+                continue
+            with store.begin(self._db, partition) as transaction:
+                last = transaction.position.entry_id
+                again = set(proof.returned(self._client, partition, devices, last))
+                deleted += transaction.delete_devices(sorted(held - again))
         self._db.scrub()
         return deleted
 

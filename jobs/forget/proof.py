@@ -57,7 +57,7 @@ def search(
     places = Places(Counter(), Counter(), set())
     by_partition = {partition: limits for partition, limits in by_partition.items() if limits}
     for partition, limits in by_partition.items():
-        places.returned.update(_returned(client, partition, limits))
+        places.returned.update(returned(client, partition, limits))
     for partition, limits in by_partition.items():
         gone = {device: id_ for device, id_ in limits.items() if device not in places.returned}
         _search_streams(client, partition, limits, places)
@@ -76,10 +76,10 @@ def search(
     return places
 
 
-def _returned(client: redis.Redis, partition: int, limits: Limits) -> Iterator[str]:
-    """The devices that an entry behind their last tombstone names."""
+def returned(client: redis.Redis, partition: int, limits: Limits, last: str = "+") -> Iterator[str]:
+    """The devices that an entry behind their last tombstone names, up to the entry `last`."""
     first = "({}-{}".format(*min(limits.values()))
-    for entry in entries.read(client, partition, first):
+    for entry in entries.read(client, partition, first, last):
         if not entry.is_tombstone:
             yield from (entry.readings.keys() & limits.keys()) - named(entry, limits)
 

@@ -66,13 +66,14 @@ def test_ingest_loses_nothing(tmp_path: Path):
             r"bridge, JSON with an id: [\d,]+ messages.*\npaho alone, bare numbers: [\d,]+",
         ),
         (("export", "--rows", "20000"), r"\| parquet \| 20,000 \| [\d.]+ \|"),
+        (("forget", "--hours", "0.5"), r"files_after      \[\]\nkeys_after       0\n"),
         (
             ("jobs", "--seconds", "2", "--jobs", "20"),
             r"\| in the worker \| \d+.*\n\| with a fork \| \d",
         ),
         (("commits", "HEAD", "--short"), r"\| collect any: HEAD vs HEAD \| 16 \| \d"),
     ],
-    ids=["sustained", "freshness", "mqtt", "export", "jobs", "commits"],
+    ids=["sustained", "freshness", "mqtt", "export", "forget", "jobs", "commits"],
 )
 def test_measures_end_to_end(name: tuple[str, ...], pattern: str):
     done = subprocess.run(

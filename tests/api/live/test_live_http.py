@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from support import forgetting
 from support.site import Site
 from support.sse import Ear
 from support.waiting import wait_until
@@ -20,6 +21,7 @@ from tributary.auth import tokens
 from tributary.auth.tokens import Token
 from tributary.errors import Refused
 from tributary.model.clock import utc_ms
+from tributary.store import keys
 
 Listen = Callable[..., Ear]
 
@@ -109,6 +111,22 @@ def test_new_devices_enter_a_page(site: Site, listen: Listen):
     assert not [
         h for h in ear.events if h.data["device"] == "page-9" and h.data["current_speed"] == 7
     ]
+
+
+def test_a_forgotten_device_leaves_its_page_and_begins_again(site: Site, listen: Listen):
+    site.post([{"device": f"left-{n}", "speed": n} for n in (1, 2, 3)])
+    ear = listen(site, "?prefix=left-&limit=2")
+    ear.wait_for("left-2")
+    partition = keys.partition_of("left-1", site.settings.partitions)
+    forgetting.append(site.server.client, partition, ["left-1"])
+    ear.wait_for("left-3")  # it has moved up
+    assert site.get("/collect?device=left-1")[0] == 404
+    assert site.get("/api/v1/devices/left-1")[0] == 404
+    listed = site.get("/api/v1/devices?prefix=left-")[1]["devices"]
+    assert [each["device"] for each in listed] == ["left-2", "left-3"]
+    site.post({"device": "left-1", "rpm": 5})
+    heard = ear.wait_for("left-1", current_rpm=5.0)
+    assert "current_speed" not in heard.data
 
 
 def test_reads_a_device_once_for_all_listeners(site: Site, listen: Listen):

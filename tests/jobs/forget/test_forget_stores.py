@@ -19,7 +19,7 @@ from support.processes import Server
 from jobs.forget import job
 from tributary.history import slots, store
 from tributary.history.database import Database
-from tributary.operate.forgetting import records, requests
+from tributary.operate.forgetting import history_rows, records, requests
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 
@@ -120,3 +120,28 @@ def test_every_master_of_a_cluster_is_cleaned(tmp_path: Path):
         files = list((tmp_path / "cluster").rglob("*.aof"))
         assert files
         assert [path for path in files if b"gone-" in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_rows_that_are_left_because_a_tombstone_was_trimmed(
+    site: tuple[Server, Settings], *, returns: bool
+):
+    """They are deleted unless the device has recorded since: then old and new ones are mixed."""
+    server, settings = site
+    settings = msgspec.structs.replace(settings, history="on")
+    client, partition = server.client, keys.partition_of("gone", 2)
+    folding.append(client, settings, [block("gone", 0)])
+    with contextlib.closing(Database.open(settings, migrate=True)) as db:
+        fill(db, partition, "gone", "kept")
+        request = requests.ask(client, settings, ["gone"])
+        folding.append(client, settings, [block("gone" if returns else "kept", 1)])
+        folding.aggregate(settings, client)
+        hwm = client.hget(keys.meta(partition), "hwm").decode()
+        with store.begin(db, partition) as transaction:
+            transaction.advance(store.Position(hwm, 3, 2))
+        assert job.run(settings) == {"finished": 1, "waiting": 0}
+        left = history_rows.existing(db, ["gone", "kept"])
+        assert left == {"kept", *(["gone"] if returns else [])}
+    report = requests.report(client, request)
+    assert report is not None
+    assert (report.left[0].where == "1 devices") is returns

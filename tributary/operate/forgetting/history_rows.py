@@ -47,6 +47,17 @@ def devices(settings: Settings, wanted: str) -> set[str]:
             return set(filter(pattern.compiled(wanted).fullmatch, found))
 
 
+def existing(db: Database, names: Sequence[str]) -> set[str]:
+    """Those of the devices that have rows."""
+    found: set[str] = set()
+    column = schema.series.c.device
+    with db.reading() as connection:
+        for first in range(0, len(names), _NAMES_PER_STATEMENT):
+            some = names[first : first + _NAMES_PER_STATEMENT]
+            found.update(connection.scalars(select(column).distinct().where(column.in_(some))))
+    return found
+
+
 def count(db: Database, names: Sequence[str]) -> int:
     """How many slots of these devices there are."""
     total = 0
