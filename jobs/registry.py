@@ -47,6 +47,13 @@ JOBS: dict[str, Job] = table(
     # As often as is cheap: what is trimmed before it is read is a gap in the history.
     Job("archive", on_call("jobs.archive:run"), every_s=10, due=on_call("jobs.archive:due")),
     Job(
+        "retention",
+        on_call("jobs.retention:run"),
+        every_s=3_600,
+        due=on_call("jobs.retention:due"),
+        timeout_s=3_600,
+    ),
+    Job(
         "audit",
         on_call("jobs.audit:run"),
         every_s=86_400,

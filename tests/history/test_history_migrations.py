@@ -18,7 +18,7 @@ from support.postgres import Postgres
 from support.processes import ROOT
 
 from tributary.errors import Misconfigured, NoHistory, Unavailable
-from tributary.history import migrations, reads
+from tributary.history import migrations, reads, schema
 from tributary.history.database import Database, url_of
 from tributary.history.schema import metadata
 from tributary.history.slots import DAY_MS
@@ -46,7 +46,7 @@ def test_the_tables_are_those_of_the_schema(db: Database):
         context = MigrationContext.configure(
             connection,
             opts={
-                "version_table": migrations.REVISION_TABLE,
+                "version_table": schema.REVISION_TABLE,
                 "compare_type": True,
                 "include_name": lambda name, kind, _: kind != "table" or name in metadata.tables,
             },
@@ -61,9 +61,7 @@ def test_without_a_history_the_error_names_what_creates_it(history: Settings, op
 
 def set_revision(db: Database, revision: str) -> None:
     with db.writing() as connection:
-        connection.execute(
-            text(f"UPDATE {migrations.REVISION_TABLE} SET version_num = '{revision}'")
-        )
+        connection.execute(text(f"UPDATE {schema.REVISION_TABLE} SET version_num = '{revision}'"))
 
 
 @pytest.mark.parametrize("migrate", [True, False])
@@ -71,6 +69,11 @@ def test_a_newer_revision_is_refused(history: Settings, open_history: Open, *, m
     set_revision(open_history(history), "9999")
     with pytest.raises(Misconfigured, match=r"'9999', of a newer version .* cannot be downgraded"):
         open_history(history, migrate=migrate)
+
+
+def test_the_schema_is_that_of_the_newest_revision():
+    script = ScriptDirectory.from_config(migrations.config())
+    assert script.get_current_head() == schema.REVISION
 
 
 SCRIPTS = list(ScriptDirectory.from_config(migrations.config()).walk_revisions())
@@ -87,13 +90,13 @@ def test_an_old_revision_is_migrated_with_its_rows(
     history: Settings, open_history: Open, script: Script, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as old:
-        old.setattr(migrations, "newest", lambda: script.revision)
+        old.setattr(schema, "REVISION", script.revision)
         old.setattr(migrations, "upgrade", partial(migrations.upgrade, to=script.revision))
         db = open_history(history)
     with begin(db, 3) as transaction:
         transaction.merge(slots_of([("car-1", "speed", 5, 1.5)]))
         transaction.advance(Position("1-0", 1, 1))
-    if script.revision != migrations.newest():
+    if script.revision != schema.REVISION:
         with pytest.raises(Unavailable, match="start `tributary jobs` of this version"):
             open_history(history, migrate=False)
     db = open_history(history)
@@ -105,7 +108,7 @@ def test_a_reader_of_an_old_revision_waits_for_the_migration(
     history: Settings, open_history: Open, monkeypatch: pytest.MonkeyPatch
 ):
     open_history(history)
-    monkeypatch.setattr(migrations, "newest", lambda: "next")
+    monkeypatch.setattr(schema, "REVISION", "next")
     with pytest.raises(Unavailable, match="start `tributary jobs` of this version"):
         open_history(history, migrate=False)
 

@@ -10,7 +10,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine
 
 from tributary.errors import Misconfigured, NoHistory, Unavailable
-from tributary.history import migrations, postgres, sqlite, url
+from tributary.history import postgres, schema, sqlite, url
 from tributary.history.dialect import Dialect
 from tributary.history.failures import translated
 from tributary.settings import Settings
@@ -90,11 +90,19 @@ class Database:
         with translated(self.address):
             self.dialect.scrub(self.engine)
 
-    def _check_revision(self, *, migrate: bool) -> None:
+    def _revision(self) -> str | None:
         with self.reading() as connection:
-            found = migrations.revision(connection)
-        if found == migrations.newest():
+            if not sqlalchemy.inspect(connection).has_table(schema.REVISION_TABLE):
+                return None
+            query = f"SELECT version_num FROM {schema.REVISION_TABLE}"  # noqa: S608
+            return str(connection.scalar(sqlalchemy.text(query)))
+
+    def _check_revision(self, *, migrate: bool) -> None:
+        found = self._revision()
+        if found == schema.REVISION:
             return
+        from tributary.history import migrations  # noqa: PLC0415 (Alembic, which readers rarely need)
+
         if found is not None and not migrations.is_known(found):
             raise Misconfigured(
                 f"history {self.address} has revision {found!r}, of a newer version of Tributary, "
@@ -108,7 +116,7 @@ class Database:
             raise NoHistory(f"{self.address}: {NoHistory.__doc__}")
         else:
             raise Unavailable(
-                f"history {self.address} has revision {found!r}, not {migrations.newest()!r}; "
+                f"history {self.address} has revision {found!r}, not {schema.REVISION!r}; "
                 "start `tributary jobs` of this version, which migrates it"
             )
 

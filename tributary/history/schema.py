@@ -25,6 +25,8 @@ from sqlalchemy import (
 from tributary.history.slots import DAY_MS, HOUR_MS, MINUTE_MS
 
 metadata = MetaData()
+# Of Alembic, which only processes that migrate import; `alembic_version` may be another program's.
+REVISION_TABLE, REVISION = "history_revision", "0001"
 
 _WEEK_MS = 7 * DAY_MS
 # INTEGER is 64 bits wide in SQLite, where only this type can number rows.

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
-
-REVISION_TABLE = "history_revision"  # alembic_version may be of another program
-
-
-def revision(connection: Connection) -> str | None:
-    """The revision of the database; None: it has no tables of Tributary."""
-    context = MigrationContext.configure(connection, opts={"version_table": REVISION_TABLE})
-    return context.get_current_revision()
-
-
-@cache
-def newest() -> str:
-    """The revision that this version of Tributary needs."""
-    found = ScriptDirectory.from_config(config()).get_current_head()
-    assert found is not None
-    return found
 
 
 def is_known(revision: str) -> bool:

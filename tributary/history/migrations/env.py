@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from tributary.history.migrations import REVISION_TABLE
-from tributary.history.schema import metadata
+from tributary.history.schema import REVISION_TABLE, metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
