@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -13,15 +12,13 @@ import redis
 from operate.test_audit_differences import audit, grow, now_ms
 from sqlalchemy import delete, update
 from support import folding
-from support.postgres import Postgres
 
 from aggregator import pace
-from aggregator.account import Counts, sort_out
+from jobs import archive
 from jobs import audit as audit_job
 from tributary.errors import Unavailable
 from tributary.history import schema, store
 from tributary.history.database import Database
-from tributary.history.slots import MINUTE_MS, summarize
 from tributary.history.store import Gap, Position
 from tributary.model.frame import Block, pack
 from tributary.operate.audit.history_rows import HistoryReader
@@ -32,50 +29,17 @@ Change = Callable[..., Settings]
 SIZES_MS = {each.name: each.slot_ms for each in schema.RESOLUTIONS}
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    cluster = Postgres()
-    yield cluster
-    cluster.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def where(request: pytest.FixtureRequest, change: Change, tmp_path: Any) -> Settings:
-    """Settings with an empty history."""
-    is_file = request.param == "sqlite"
-    url = "" if is_file else request.getfixturevalue("postgres").create()
-    return change(partitions=1, data_dir=str(tmp_path), history_url=url)
-
-
 @pytest.fixture
-def history(where: Settings) -> Iterator[Database]:
-    database = Database.open(where, migrate=True)
-    yield database
-    database.close()
-
-
-def archive(client: redis.Redis, db: Database, entries: int | None = None) -> None:
-    """Merge what follows the position into the history, up to some entries."""
-    with store.begin(db, 0) as transaction:
-        after, count = transaction.position, entries or 1_000_000
-        found: Any = client.xrange(keys.readings(0), f"({after.entry_id}", count=count)
-        if not found:
-            return
-        read = [(id_, [*itertools.chain.from_iterable(f.items())]) for id_, f in found]
-        counts = Counts(hwm=after.entry_id, done_entries=after.entries, done=after.readings)
-        sorted_ = sort_out(read, counts)
-        if sorted_.columns is not None:
-            columns = sorted_.columns[:4]
-            transaction.merge(summarize(*columns, MINUTE_MS))
-        done = sorted_.counts
-        transaction.advance(Position(done.hwm, done.done_entries, done.done))
+def where(history: Settings, change: Change) -> Settings:
+    """Settings with an empty history."""
+    return change(partitions=1, data_dir=history.data_dir, history_url=history.history_url)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_random_histories_have_no_differences_in_the_history(
     where: Settings,
     client: redis.Redis,
-    history: Database,
+    db: Database,
     monkeypatch: pytest.MonkeyPatch,
     seed: int,
 ):
@@ -84,27 +48,28 @@ def test_random_histories_have_no_differences_in_the_history(
     for part in range(3):
         grow(client, random, random.randrange(1, 15))
         folding.aggregate(where, client)
-        archive(client, history, random.choice([None, 3]))
+        if random.random() < 0.7:
+            archive.run(where, 0)
         if part == 1 and seed % 2:
             client.xtrim(keys.readings(0), maxlen=5, approximate=False)
-        found = audit(client, where, history=history, values_max=random.choice([2_000, 10**6]))
+        found = audit(client, where, history=db, values_max=random.choice([2_000, 10**6]))
         assert found.differences == [], (seed, part)
-        assert found.history_entry == store.positions(history)[0].entry_id
+        assert found.history_entry == store.positions(db)[0].entry_id
 
 
 @pytest.mark.parametrize("table", SIZES_MS)
 @pytest.mark.parametrize("what", ["mean", "missing", "more"])
 def test_a_corrupted_row_is_reported(
-    where: Settings, client: redis.Redis, history: Database, table: str, what: str
+    where: Settings, client: redis.Redis, db: Database, table: str, what: str
 ):
     now = now_ms()
     for n in range(30):
         blocks = [Block(device, now - n * 3_600_000, {"m0": n / 7}) for device in "ab"]
         folding.append_frame(client, 0, pack(blocks), 2)
     folding.aggregate(where, client)
-    archive(client, history)
+    archive.run(where, 0)
     rows = schema.metadata.tables[table]
-    with history.writing() as connection:
+    with db.writing() as connection:
         number = connection.execute(
             schema.series.select().where(schema.series.c.device == "a")
         ).scalar()
@@ -118,7 +83,7 @@ def test_a_corrupted_row_is_reported(
             connection.execute(delete(rows).where(one))
         else:
             connection.execute(update(rows).where(one).values(slot_ms=slot_ms - SIZES_MS[table]))
-    found = audit(client, where, history=history)
+    found = audit(client, where, history=db)
     assert found.differences
     assert {(one.store, one.device, one.metric) for one in found.differences} == {
         (table, "a", "m0")
@@ -126,38 +91,36 @@ def test_a_corrupted_row_is_reported(
 
 
 def test_a_gap_of_the_history_is_not_a_difference(
-    where: Settings, client: redis.Redis, history: Database
+    where: Settings, client: redis.Redis, db: Database
 ):
     grow(client, Random(7), 10)
     folding.aggregate(where, client)
     found: Any = client.xrevrange(keys.readings(0), count=1)
-    with store.begin(history, 0) as transaction:
+    with store.begin(db, 0) as transaction:
         transaction.note_gap(Gap(0, now_ms(), 10, 10))
         transaction.advance(Position(found[0][0].decode(), 10, 10))
-    report = audit(client, where, history=history)
+    report = audit(client, where, history=db)
     assert (report.differences, report.since) == ([], None)
 
 
 def test_a_history_that_changes_all_the_time_is_not_compared(
-    where: Settings, client: redis.Redis, history: Database, monkeypatch: pytest.MonkeyPatch
+    where: Settings, client: redis.Redis, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     if where.history_url:
         pytest.skip("one database is enough")
     grow(client, Random(8), 3)
     folding.aggregate(where, client)
-    archive(client, history)
+    archive.run(where, 0)
     ids = iter(range(1000))
     monkeypatch.setattr(HistoryReader, "_position", lambda *_: f"{next(ids)}-0")
     with pytest.raises(Unavailable, match="changed 5 times"):
-        audit(client, where, history=history)
+        audit(client, where, history=db)
 
 
-def test_the_job_fails_if_there_is_a_difference(
-    where: Settings, client: redis.Redis, history: Database
-):
+def test_the_job_fails_if_there_is_a_difference(where: Settings, client: redis.Redis, db: Database):
     grow(client, Random(9), 5)
     folding.aggregate(where, client)
-    archive(client, history)
+    archive.run(where, 0)
     wrong = msgspec.structs.replace(where, partitions=7)  # those of the data count
     assert audit_job.run(wrong, 0)["slots"] > 0
     device = client.zrange(keys.devices(0), 0, 0)[0]

@@ -6,19 +6,21 @@ import json
 import struct
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import msgspec
 import pytest
 import redis
 from operate.test_audit_differences import audit, grow, now_ms, random_block
-from support import folding
+from support import folding, forgetting
 from support.pipeline import environ
 from support.processes import Process
 from support.waiting import wait_until
 
 from aggregator import cycle
 from aggregator.fold import fold
+from jobs.forget import job as forget_job
 from tributary.model.frame import Block, pack, readings_in
 from tributary.operate import dead_letters
 from tributary.settings import Settings
@@ -140,3 +142,23 @@ def test_the_command_reports_differences_and_exits_1(
     assert found["differences_found"] == len(found["partitions"][0]["differences"]) > 0
     assert found["partitions"][0]["differences"][0]["store"] == "latest"
     assert run("audit", "--partition", "2", environ=environ(settings)).end() == 2
+
+
+def test_a_device_that_was_forgotten_everywhere_is_no_difference(
+    change: Callable[..., Settings], client: redis.Redis, tmp_path: Path
+):
+    settings = change(partitions=1, history="off", data_dir=str(tmp_path))
+    redis_client.prepare(client, settings)
+    grow(client, Random(5), 12)
+    forgetting.append(client, 0, ["car-1", "car-2"])
+    grow(client, Random(6), 4)
+    folding.aggregate(settings, client)
+    found = audit(client, settings)
+    assert (found.differences, found.since) == ([], None)
+    assert forget_job.run(settings)["waiting"] == 0
+    found = audit(client, settings)
+    assert found.differences == []
+    assert found.since is not None, "entries of other devices were deleted as well"
+    grow(client, Random(7), 4)
+    folding.aggregate(settings, client)
+    assert audit(client, settings).differences == []

@@ -21,7 +21,7 @@ _FIRST_PAGE_ENTRIES = 16
 _DEAD_PAGE_ENTRIES = 64
 _DEAD_MAX_ENTRIES = 10_000  # as the aggregator caps the dead stream
 
-_NEVER_MS = 2**62
+NEVER_MS = 2**62
 
 Id = tuple[int, int]
 
@@ -77,7 +77,7 @@ class Entries:
     def arrival_behind_ms(self, number: int) -> int:
         """When the first entry with a greater number arrived; the far future if none has."""
         place = bisect_right(self._numbers, number)
-        return self._ids[place][0] if place < len(self._ids) else _NEVER_MS
+        return self._ids[place][0] if place < len(self._ids) else NEVER_MS
 
     def ordinal(self, id_: str) -> int:
         """The ordinal of the last entry up to an id; -1 if there is none."""

@@ -20,7 +20,7 @@ from tributary.model.aggregate import Layout
 from tributary.operate.audit import aggregates, history_rows
 from tributary.operate.audit.aggregates import SKEW_MS, Clock, Finding, Stored
 from tributary.operate.audit.collection import Collection, Name
-from tributary.operate.audit.entries import Entries, parsed
+from tributary.operate.audit.entries import NEVER_MS, Entries, parsed
 from tributary.operate.audit.history_rows import SERIES_PER_READ, HistoryReader, Span
 from tributary.operate.audit.replay import META, Replay
 from tributary.operate.audit.report import PartitionReport
@@ -149,10 +149,12 @@ class Share:
         if parsed(rows.entry_id) > self._replay.entries.last:
             self._replay.catch_up(self._meta())
         last = self._replay.entries.ordinal(rows.entry_id)
+        is_ahead = parsed(rows.entry_id) > self._replay.entries.last
+        restarted_ms = NEVER_MS if is_ahead else self._replay.restarted_ms()
         gap_ms = 0 if rows.gap_to_ms is None else rows.gap_to_ms + self._margin_ms
         for each in RESOLUTIONS:
             kept_ms = self._history.first_ms(each, self._source.now_ms())
-            span = Span(max(since_ms, gap_ms, kept_ms), self._replay.restarted_ms())
+            span = Span(max(since_ms, gap_ms, kept_ms), restarted_ms)
             for name in names:
                 if self._replay.is_forgotten_behind(name[0], last):
                     continue  # the readings of its rows are gone
