@@ -18,6 +18,8 @@ from bench import (
     bench_framing,
     bench_freshness,
     bench_history,
+    bench_history_cost,
+    bench_history_load,
     bench_ingest,
     bench_jobs,
     bench_joining,
@@ -41,6 +43,7 @@ def bench() -> None:
 
 
 for module in (
+    bench_history_load, bench_history_cost,
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
     bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_sustained,
     bench_joining, bench_durability, bench_commits, bench_sensor_logger, bench_line_protocol,

@@ -56,7 +56,7 @@ class Tributary(Peer):
         self.with_redis(folder, rewrites=self._is_bounded)
         prefill.write(self.redis_port, self._devices)
         environ = self._environ()
-        self._token = _create_token(environ, _SCOPES[self._role])
+        self._token = create_token(environ, _SCOPES[self._role])
         options = ["--ingest-workers", "1"]
         if not self.lane:
             options.append("--no-lane")
@@ -139,7 +139,8 @@ class PlainFlask(Tributary):
         return super().request(case) if case in ("single", "collect") else None
 
 
-def _create_token(environ: dict[str, str], scope: str) -> str:
+def create_token(environ: dict[str, str], scope: str) -> str:
+    """Create a token for every device; returns its secret."""
     result = subprocess.run(
         [*TRIBUTARY, "token", "create", "--device", "*", "--scope", scope],
         env={**os.environ, **environ}, capture_output=True, text=True, check=False,
