@@ -30,8 +30,12 @@ _READER_CACHE_KIB, _WRITER_CACHE_KIB = 8_192, 65_536  # the pages that a transac
 _SERIES_PER_REMOVAL, _ROWS_PER_REMOVAL = 500, 20_000
 _COLUMNS = "count, mean, m2, min, max"
 _CELL_COLUMNS = ", ".join(f"m.{name}" for name in ("count", "mean", "m2", "min", "max"))
-_ROW = np.dtype([("series_id", "<i8"), ("slot_ms", "<i8"), ("cell", CELL)])
-_FOUND = np.dtype([("number", "<i8"), ("cell", CELL)])
+# Rows as the driver returns them, whose bytes are those of the records below.
+_CELL_FIELDS = [(name, CELL[name]) for name in CELL.names or ()]
+_ROW = np.dtype([("series_id", "<i8"), ("slot_ms", "<i8"), *_CELL_FIELDS])
+_ROW_WITH_CELL = np.dtype([("series_id", "<i8"), ("slot_ms", "<i8"), ("cell", CELL)])
+_FOUND = np.dtype([("number", "<i8"), *_CELL_FIELDS])
+_FOUND_WITH_CELL = np.dtype([("number", "<i8"), ("cell", CELL)])
 
 
 def path_of(settings: Settings) -> Path:
@@ -108,7 +112,7 @@ class SQLite:
             f"SELECT number, {_CELL_COLUMNS} FROM wanted w CROSS JOIN {resolution.name} m "  # noqa: S608 (names of the schema)
             "ON m.series_id = w.series_id AND m.slot_ms = w.slot_ms"
         )
-        found = _fetch(cursor, 1, _FOUND)
+        found = _fetch(cursor, _FOUND).view(_FOUND_WITH_CELL)
         return found["number"], np.ascontiguousarray(found["cell"])
 
     def put(self, connection: Connection, resolution: Resolution, rows: Rows) -> None:
@@ -137,7 +141,7 @@ class SQLite:
             "AND slot_ms >= ? AND slot_ms < ? ORDER BY series_id, slot_ms LIMIT ?",
             (*series_id.tolist(), from_ms, to_ms, limit),
         )
-        found = _fetch(cursor, 2, _ROW)
+        found = _fetch(cursor, _ROW).view(_ROW_WITH_CELL)
         cells = np.ascontiguousarray(found["cell"])
         return Rows(found["series_id"].copy(), found["slot_ms"].copy(), cells)
 
@@ -209,9 +213,9 @@ def raw_connection(connection: Connection) -> sqlite3.Connection:
     return connection.connection.driver_connection  # type: ignore[return-value]
 
 
-def _fetch(cursor: sqlite3.Cursor, keys: int, record: np.dtype[np.void]) -> Any:
-    """The rows as records, whose last field contains the columns behind the first `keys`."""
+def _fetch(cursor: sqlite3.Cursor, record: np.dtype[np.void]) -> Any:
+    """The rows of a query as records."""
     parts = []
     while rows := cursor.fetchmany(_FETCH_ROWS):
-        parts.append(np.array([(*row[:keys], row[keys:]) for row in rows], record))
+        parts.append(np.array(rows, record))
     return np.concatenate(parts) if parts else np.empty(0, record)
