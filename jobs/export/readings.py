@@ -28,11 +28,11 @@ class Readings:
         Raises:
             Unavailable: Redis is.
         """
-        total, done = sum(stream.entries for stream in self._streams), 0
+        total, done = max(1, sum(stream.entries for stream in self._streams)), 0
         for stream in self._streams:
-            for page in stream.pages():
-                done += page.entries
-                for part in page.parts:
+            for batch in stream.batches():
+                done += batch.entries
+                for part in batch.parts:
                     yield of_readings(part.columns, self._spec, *part[1:]), done / total
 
     def covered(self) -> Covered:

@@ -1,4 +1,4 @@
-"""The readings in the stream of a partition, page by page.
+"""The readings in the stream of a partition, piece by piece.
 
 What the aggregators have applied, no more and no less: up to `hwm`, without an entry that is
 begun, without what was buried, and without devices that were forgotten afterwards.
@@ -12,18 +12,15 @@ from typing import Any, NamedTuple
 import redis
 
 from aggregator import decode
-from aggregator.account import Progress
 from aggregator.decode import Columns, Entry
+from jobs.partition_stream import PartitionStream
+from jobs.piece import time_ms
 from tributary.errors import BadFrame
-from tributary.model import frame
-from tributary.operate import dead_letters
-from tributary.store import keys, tombstone
+from tributary.store import keys, tombstone, topology
 from tributary.store.redis_client import failures
 from tributary.store.tombstone import Record, parts_of
 
-_PAGE_BYTES = 1_048_576  # aimed at
-_PAGE_ENTRIES_MAX = 1_000
-_DEAD_PAGE_ENTRIES = 16
+_BATCH_BYTES = 524_288  # of frames that are decoded at once
 _FIELDS = [b"e", b"n", b"r"]
 
 
@@ -35,8 +32,8 @@ class Part(NamedTuple):
     forgotten: Collection[str] = frozenset()  # devices that do not count
 
 
-class Page(NamedTuple):
-    """One read of the stream."""
+class Batch(NamedTuple):
+    """Consecutive entries."""
 
     parts: list[Part]
     entries: int
@@ -49,66 +46,61 @@ class Stream:
     """
 
     def __init__(self, client: redis.Redis, partition: int, after: str = "0-0") -> None:
-        """`after`: the id of an entry; those up to it are not read."""
-        self._client = client
+        """`after`: the id of an entry; those up to it are not read.
+
+        `client`: for this export alone, as in `PartitionStream`.
+        """
+        self._client = topology.server_of(client, keys.meta(partition))
         self._key = keys.readings(partition)
+        self._stream = PartitionStream(client, partition)
+        extent = self._stream.extent()
+        self._after, self._last, self._buried = after, extent.last, extent.buried
+        self._forgotten = _forgotten(self._client, partition)
         with failures():
-            meta: Any = client.hmget(keys.meta(partition), "hwm", "progress", "done_entries")
-        hwm, begun, done = meta
-        progress = Progress.parse(begun)
-        self._last = (hwm or b"0-0").decode() if progress is None else f"({progress.id.decode()}"
-        self._dead = _dead(client, partition)
-        self._forgotten = _forgotten(client, partition)
-        self._next = f"({after}"
-        first = self._read(self._next, self._last, 1)
-        self._number = 0 if after == "0-0" else _number(first[0]) - 1 if first else 0
-        self.entries = max(1, int(done or 0) - _number(first[0]) + 1) if first else 0
-        self.until_ms = _time_ms(self._last.removeprefix("(").encode())
+            self.entries = int(self._client.xlen(self._key))  # for the progress
+        self.until_ms = time_ms(self._last.removeprefix("("))
         # What arrived before this time is not there; 0: all of it is.
-        self.since_ms = 0 if first or after != "0-0" else self.until_ms
+        self.since_ms = 0 if self.entries or after != "0-0" else self.until_ms
 
-    def pages(self) -> Iterator[Page]:
+    def batches(self) -> Iterator[Batch]:
         """The readings after the position, oldest first."""
-        count = 8
-        while page := self._read(self._next, self._last, count):
-            if self._is_behind_a_gap(page[0]):
-                self.since_ms = _time_ms(page[0][0])
-            self._number = _number(page[-1])
-            self._next = f"({page[-1][0].decode()}"
-            size_bytes = max(1, sum(len(fields[-1]) for _, fields in page))
-            yield Page(self._decoded(page), len(page))
-            count = max(1, min(_PAGE_ENTRIES_MAX, 2 * count, _PAGE_BYTES * len(page) // size_bytes))
+        number = 0 if self._after == "0-0" else None
+        is_last = False
+        while not is_last:
+            entries, is_last = self._stream.read(self._after, self._last)
+            for entry in entries[:1]:
+                if number is not None and self._is_behind_a_gap(entry, number):
+                    self.since_ms = time_ms(entry[0].decode())
+            for batch in _batches(entries):
+                yield Batch(self._decoded(batch), len(batch))
+            if entries:
+                self._after, number = entries[-1][0].decode(), _number(entries[-1])
 
-    def _is_behind_a_gap(self, entry: Entry) -> bool:
+    def _is_behind_a_gap(self, entry: Entry, number: int) -> bool:
         """Whether those before it were trimmed: it is the oldest; others were deleted."""
-        if _number(entry) <= self._number + 1:
+        if _number(entry) <= number + 1:
             return False
-        first = self._read("-", "+", 1)
-        return bool(first) and first[0][0] == entry[0]
+        with failures():
+            oldest: Any = self._client.xrange(self._key, "-", "+", 1)
+        return bool(oldest) and oldest[0][0] == entry[0]
 
-    def _decoded(self, page: list[Entry]) -> list[Part]:
-        is_plain = not self._forgotten_since(page[0][0])
-        if is_plain and all(entry[0] not in self._dead and _number(entry) for entry in page):
-            try:
-                return [Part(decode.decode(page))]
-            except BadFrame:
-                return self._one_by_one(page)
-        return self._one_by_one(page)
+    def _decoded(self, batch: list[Entry]) -> list[Part]:
+        is_plain = not self._forgotten_since(batch[0][0])
+        if is_plain and all(entry[0] not in self._buried and _number(entry) for entry in batch):
+            return [Part(decode.decode(batch))]
+        return list(self._one_by_one(batch))
 
-    def _one_by_one(self, page: list[Entry]) -> list[Part]:
-        """The entries that append has written and that can be decoded, without what is dead."""
-        parts = []
-        for entry in page:
-            dead = self._dead.get(entry[0], 0)
-            if dead is None or not _number(entry):
+    def _one_by_one(self, batch: list[Entry]) -> Iterator[Part]:
+        """The entries that append has written, without what is buried."""
+        for entry in batch:
+            applied = self._buried.get(entry[0])
+            if applied == 0 or not _number(entry):
                 continue
             try:
                 columns = decode.decode([entry])
-            except BadFrame:
+            except BadFrame:  # buried by a version that did not keep it
                 continue
-            forgotten = self._forgotten_since(entry[0])
-            parts.append(Part(columns, columns.readings - dead, forgotten))
-        return parts
+            yield Part(columns, applied, self._forgotten_since(entry[0]))
 
     def _forgotten_since(self, id_: bytes) -> Collection[str]:
         """The devices that were forgotten after this entry."""
@@ -117,21 +109,19 @@ class Stream:
         at = parts_of(id_.decode())
         return {device for device, until in self._forgotten.items() if at < until}
 
-    def _read(self, first: str, last: str, count: int) -> list[Entry]:
-        with failures():
-            found: Any = self._client.xrange(self._key, first, last, count)
-        return [(id_, [part for pair in fields.items() for part in pair]) for id_, fields in found]
 
-
-def _dead(client: redis.Redis, partition: int) -> dict[bytes, int | None]:
-    """Id of an entry → how many of its last readings are dead; None: they cannot be decoded."""
-    found: dict[bytes, int | None] = {}
-    for entry in dead_letters.read(client, partition, _DEAD_PAGE_ENTRIES):
-        try:
-            found[entry.entry.encode()] = frame.readings_in(entry.blocks())
-        except BadFrame:
-            found[entry.entry.encode()] = None
-    return found
+def _batches(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """The entries in lists of about `_BATCH_BYTES`."""
+    batch: list[Entry] = []
+    size_bytes = 0
+    for entry in entries:
+        batch.append(entry)
+        size_bytes += len(entry[1][-1])
+        if size_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+    if batch:
+        yield batch
 
 
 def _forgotten(client: redis.Redis, partition: int) -> dict[str, tuple[int, int]]:
@@ -151,7 +141,3 @@ def _number(entry: Entry) -> int:
     """The number of an entry; 0 if append has not written it."""
     fields = entry[1]
     return int(fields[1]) if fields[0::2] == _FIELDS and fields[1].isdigit() else 0
-
-
-def _time_ms(id_: bytes) -> int:
-    return int(id_.partition(b"-")[0])

@@ -56,17 +56,15 @@ class DeadEntry(NamedTuple):
         return frame.unpack(self.packed())
 
 
-def read(
-    client: redis.Redis, partition: int, page_entries: int = _PAGE_ENTRIES
-) -> Iterator[DeadEntry]:
-    """Iterate over the dead entries of a partition, oldest first, reading page by page."""
+def read(client: redis.Redis, partition: int) -> Iterator[DeadEntry]:
+    """Iterate over the dead entries of a partition, oldest first."""
     after = "-"
     while True:
         with failures():
-            page: Any = client.xrange(keys.dead(partition), after, "+", count=page_entries)
+            page: Any = client.xrange(keys.dead(partition), after, "+", count=_PAGE_ENTRIES)
         for id_, fields in page:
             yield _parsed(partition, id_, fields)
-        if len(page) < page_entries:
+        if len(page) < _PAGE_ENTRIES:
             return
         after = "(" + page[-1][0].decode()
 

@@ -103,8 +103,8 @@ _EXPORTS = (
     ("HSET", keys.EXPORTS, "f", "v"), ("HGETALL", keys.EXPORTS),
 )  # fmt: skip
 _READ_STREAMS = (
-    ("HMGET", _META, "f"), ("XRANGE", _READINGS, "-", "+"), ("XRANGE", keys.dead(0), "-", "+"),
-    ("HGETALL", _FORGETS),
+    ("HMGET", _META, "f"), ("XRANGE", _READINGS, "-", "+"), ("ZRANGE", _BURIED, "0", "-1"),
+    ("XLEN", _READINGS), ("HGETALL", _FORGETS),
 )  # fmt: skip
 _COPY, _HOLES, _FORGOTTEN = keys.copy(_READINGS), keys.holes(0), keys.forgotten("r")
 _FORGET = (

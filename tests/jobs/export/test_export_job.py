@@ -12,7 +12,7 @@ import pytest
 import redis
 from support import folding
 
-from jobs.export import job
+from jobs.export import job, stream
 from jobs.export.work import Progress
 from tributary.errors import Refused, Unavailable
 from tributary.model.clock import utc_ms
@@ -192,6 +192,7 @@ def test_the_file_of_a_long_export_without_rows_is_kept(
     client: redis.Redis, site: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(job, "_REPORT_S", 0.0)
+    monkeypatch.setattr(stream, "_BATCH_BYTES", 1)
     id_ = make(client, site, devices=("nobody",))
     folder, times = exports.directory(site), list[float]()
 
