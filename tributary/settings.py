@@ -7,6 +7,7 @@ of the same name. Nothing reads the environment at import.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
@@ -37,6 +38,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "history_keep_hours": lambda text: text and parse_duration_ms(text),
     "history_keep_days": lambda text: text and parse_duration_ms(text),
 }
+_LOGIN = re.compile("://.*@")  # of a URL; no message contains it
 _LARGEST_BODIES_MIN = 8  # half of the budget is for incomplete bodies; chunked ones take twice
 
 
@@ -372,7 +374,8 @@ def load(
         try:
             values[field] = _validated(field, value)
         except (msgspec.ValidationError, ValueError, Misconfigured) as error:
-            problems.append(f"{PREFIX}{field.upper()}={value!r}: {_plain(error)}")
+            shown = _LOGIN.sub("://***@", value) if isinstance(value, str) else value
+            problems.append(f"{PREFIX}{field.upper()}={shown!r}: {_plain(error)}")
     if problems:
         raise Misconfigured("settings: " + "; ".join(sorted(problems)))
     settings = Settings(**values)

@@ -118,12 +118,15 @@ def test_a_reader_of_an_old_revision_waits_for_the_migration(
     [
         ("mysql://host/name", "unsupported scheme 'mysql'"),
         ("postgresql://host", "the name of the database is missing"),
-        ("postgresql://host:port/name", "HISTORY_URL='postgresql://host:port/name': Port"),
+        ("postgresql://host:port/name", "HISTORY_URL='postgresql://host:port/name': the port is"),
+        ("postgresql://me:secret/@host/name", r"HISTORY_URL='postgresql://\*\*\*@host/name'"),
+        ("mysql://me:secret@host/name", r"HISTORY_URL='mysql://\*\*\*@host/name'"),
     ],
 )
 def test_a_bad_url_is_reported_at_start(url: str, message: str):
-    with pytest.raises(Misconfigured, match=message):
+    with pytest.raises(Misconfigured, match=message) as raised:
         load({"TRIBUTARY_HISTORY_URL": url})
+    assert "secret" not in str(raised.value)
 
 
 def test_the_url_names_the_driver(tmp_path: Path):

@@ -23,7 +23,12 @@ def check(url: str) -> None:
         )
     if not parts.path.strip("/"):
         raise ValueError("the name of the database is missing; write postgresql://host/name")
-    _ = parts.port  # raises if it is not a number
+    try:
+        _ = parts.port
+    except ValueError:  # whose message may contain a part of the password
+        raise ValueError(
+            "the port is not a number; write / : @ ? # in a user or password as %2F %3A %40 %3F %23"
+        ) from None
 
 
 def to_sqlalchemy(url: str) -> str:
