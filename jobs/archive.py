@@ -61,11 +61,6 @@ def run(
         return archive.done._asdict()
 
 
-def due(settings: Settings) -> list[tuple[int]]:
-    """The partitions to archive."""
-    return [] if settings.history == "off" else [(p,) for p in range(settings.partitions)]
-
-
 class Archive:
     """The history of one partition, and the stream that it follows."""
 

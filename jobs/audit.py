@@ -12,7 +12,6 @@ from typing import Any
 from loguru import logger
 
 from tributary.errors import TributaryError
-from tributary.model import clock
 from tributary.operate import status
 from tributary.operate.audit import Auditor, history_of
 from tributary.settings import Settings
@@ -30,11 +29,6 @@ class DifferencesFound(TributaryError):
 def partition_of_day(now_ms: int, partitions: int) -> int:
     """The partition whose turn it is on the day of a time."""
     return now_ms // _DAY_MS % partitions
-
-
-def due(settings: Settings) -> list[tuple[int]]:
-    """The arguments of tonight's job."""
-    return [(partition_of_day(clock.utc_ms(), settings.partitions),)]
 
 
 def run(settings: Settings, partition: int) -> dict[str, Any]:

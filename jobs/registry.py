@@ -45,12 +45,12 @@ def table(*jobs: Job) -> dict[str, Job]:
 
 JOBS: dict[str, Job] = table(
     # As often as is cheap: what is trimmed before it is read is a gap in the history.
-    Job("archive", on_call("jobs.archive:run"), every_s=10, due=on_call("jobs.archive:due")),
+    Job("archive", on_call("jobs.archive:run"), every_s=10, due=on_call("jobs.due:archive")),
     Job(
         "retention",
         on_call("jobs.retention:run"),
         every_s=3_600,
-        due=on_call("jobs.retention:due"),
+        due=on_call("jobs.due:retention"),
         timeout_s=3_600,
     ),
     Job(
@@ -58,7 +58,7 @@ JOBS: dict[str, Job] = table(
         on_call("jobs.audit:run"),
         every_s=86_400,
         at_s=3 * 3_600,
-        due=on_call("jobs.audit:due"),
+        due=on_call("jobs.due:audit"),
         timeout_s=3_600,
         retries=2,
     ),
@@ -68,7 +68,7 @@ JOBS: dict[str, Job] = table(
         "forget",
         on_call("jobs.forget.job:run"),
         every_s=5,
-        due=on_call("jobs.forget.job:due"),
+        due=on_call("jobs.due:forget"),
         timeout_s=3_600,
     ),
     Job("forget_silent", on_call("jobs.forget.job:forget_silent"), every_s=3_600),

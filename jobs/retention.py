@@ -19,8 +19,3 @@ def run(settings: Settings) -> int:
     """
     with contextlib.closing(Database.open(settings, migrate=True)) as db:
         return prune(db, clock.utc_ms(), keep_of(settings))
-
-
-def due(settings: Settings) -> list[tuple[()]]:
-    """One job, unless there is no history."""
-    return [] if settings.history == "off" else [()]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import redis
@@ -32,17 +32,6 @@ from tributary.store.tombstone import APPLIED, ASKED, ERASED, Record, parts_of
 
 NAME, SILENT = "forget", "forget_silent"
 _DOCUMENTS_PER_PAGE = 1_000
-
-
-def due(settings: Settings) -> Iterable[Sequence[Any]]:
-    """Whether a tombstone is not finished."""
-    with contextlib.closing(redis_client.connect(settings)) as client:
-        settings = status.with_stored_partitions(client, settings)
-        with failures():
-            pipeline = client.pipeline(transaction=False)
-            for partition in range(settings.partitions):
-                pipeline.exists(keys.forgets(partition), keys.holes(partition))
-            return [()] if any(pipeline.execute()) else []
 
 
 def run(settings: Settings) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from history.slot_data import slots_of
 
-from jobs import registry, retention
+from jobs import registry
 from tributary.history import reads
 from tributary.history.database import Database
 from tributary.history.slots import DAY_MS, HOUR_MS, MINUTE_MS
@@ -26,5 +26,5 @@ def test_it_removes_what_the_settings_do_not_keep(history: Settings, db: Databas
 
 
 def test_without_a_history_it_is_not_due():
-    assert retention.due(Settings()) == [()]
-    assert retention.due(msgspec.structs.replace(Settings(), history="off")) == []
+    assert due.retention(Settings()) == [()]
+    assert due.retention(msgspec.structs.replace(Settings(), history="off")) == []
