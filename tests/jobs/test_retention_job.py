@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from history.slot_data import slots_of
 
-from jobs import registry
+from jobs import due, registry
 from tributary.history import reads
 from tributary.history.database import Database
 from tributary.history.slots import DAY_MS, HOUR_MS, MINUTE_MS
