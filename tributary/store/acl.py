@@ -135,8 +135,8 @@ _APPENDS = (
 _AUDIT = (
     *(("HMGET", name, "f") for name in (_META, _STATE, _WINDOWS, _LATEST)), ("MULTI",), ("EXEC",),
     ("HGET", _FORGETS, "f"), ("ZMSCORE", _DEVICES, "m"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
-    ("XRANGE", _READINGS, "-", "+"), ("XLEN", _READINGS), ("EXISTS", keys.dead(0)),
-    ("XRANGE", keys.dead(0), "-", "+"), ("XINFO", "STREAM", keys.dead(0)),
+    ("XRANGE", _READINGS, "-", "+"), ("XLEN", _READINGS),
+    ("ZRANGE", keys.buried(0), "0", "-1"),
     ("HGETALL", keys.CONFIG),
 )  # fmt: skip
 

@@ -103,7 +103,7 @@ CATALOGUE = (
         "until it replaces the stream",
     ),
     Key(
-        "tributary:{p}:buried", "sorted set", "aggregator (commit, ensure_group)", "jobs",
+        "tributary:{p}:buried", "sorted set", "aggregator (commit, ensure_group)", "jobs, operators",
         "id of an entry that is not applied, or not all of it, and how many of its readings are; "
         "the score is the time in the id",
         "permanent; of entries in the stream",

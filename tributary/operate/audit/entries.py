@@ -7,19 +7,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import msgspec
 import redis
 
-from tributary.errors import BadFrame
-from tributary.model import frame
 from tributary.store import keys
 from tributary.store.redis_client import failures
 
 _PAGE_BYTES = 4_194_304
 _PAGE_MAX_ENTRIES = 1_000
 _FIRST_PAGE_ENTRIES = 16
-_DEAD_PAGE_ENTRIES = 64
-_DEAD_MAX_ENTRIES = 10_000  # as the aggregator caps the dead stream
 
 NEVER_MS = 2**62
 
@@ -42,7 +37,7 @@ class Entry(NamedTuple):
 
 
 class Entries:
-    """Reads the stream of a partition forward, and the list of its dead entries with it.
+    """Reads the stream of a partition forward, and which of its entries are buried.
 
     `known_from_ms` is None while every reading ever applied has been read: the entries are
     numbered from 1 without a gap. Otherwise every entry that arrived at or after it has been
@@ -57,8 +52,7 @@ class Entries:
         self._count = _FIRST_PAGE_ENTRIES
         self._ids: list[Id] = []
         self._numbers = array("q")  # by ordinal
-        self._dead: dict[bytes, int | None] = {}
-        self._dead_from = "-"
+        self._applied: dict[bytes, int] = {}
         self.last: Id = (0, 0)
         self.known_from_ms: int | None = None
 
@@ -69,10 +63,7 @@ class Entries:
 
     def applied(self, id_: bytes, readings: int) -> int:
         """How many of the readings of an entry up to `hwm` were applied: the others are dead."""
-        if id_ not in self._dead:
-            return readings
-        dead = self._dead[id_]
-        return 0 if dead is None else max(0, readings - dead)
+        return self._applied.get(id_, readings)
 
     def arrival_behind_ms(self, number: int) -> int:
         """When the first entry with a greater number arrived; the far future if none has."""
@@ -137,38 +128,8 @@ class Entries:
         self._count = max(1, min(_PAGE_MAX_ENTRIES, fitting, self._count * 8))
         return list(page)
 
-    def read_dead(self) -> None:
-        """Read the dead entries behind those read; doubt what was deleted from among them.
-
-        An entry is buried after its arrival, so a deleted one arrived before the greatest id
-        that was deleted, and a trimmed one before the first that is left.
-        """
-        key = keys.dead(self.partition)
+    def read_buried(self) -> None:
+        """Read which entries were not applied, or not all of them."""
         with failures():
-            if not self._client.exists(key):
-                return
-            info: Any = self._client.xinfo_stream(key)
-        deleted = parsed(info.get("max-deleted-entry-id", b"0-0"))
-        if info.get("entries-added", 0) > max(_DEAD_MAX_ENTRIES, info["length"]):
-            first = info["first-entry"]
-            trimmed = info["last-generated-id"] if first is None else first[0]
-            deleted = max(deleted, parsed(trimmed))
-        if deleted > (0, 0):
-            self._note_gap(deleted[0] + 1)
-        while True:
-            with failures():
-                page: Any = self._client.xrange(key, self._dead_from, "+", count=_DEAD_PAGE_ENTRIES)
-            for id_, fields in page:
-                self._dead[fields.get(b"id", b"")] = _readings(fields.get(b"fields", b""))
-                self._dead_from = "(" + id_.decode()
-            if len(page) < _DEAD_PAGE_ENTRIES:
-                return
-
-
-def _readings(packed: bytes) -> int | None:
-    """How many readings the packed fields of a dead entry contain; None if they are not a frame."""
-    try:
-        fields = msgspec.msgpack.decode(packed, type=list[bytes])
-        return frame.readings_in(frame.unpack(fields[-1]))
-    except (BadFrame, LookupError, msgspec.MsgspecError):
-        return None
+            members: Any = self._client.zrange(keys.buried(self.partition), 0, -1)
+        self._applied = {id_: int(applied) for id_, applied in map(bytes.split, members)}

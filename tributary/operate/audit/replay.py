@@ -93,7 +93,7 @@ class Replay:
         if parsed(hwm) < self.entries.last:
             partition = self.entries.partition
             raise Unavailable(f"partition {partition}: Redis lost entries meanwhile; run it again")
-        self.entries.read_dead()
+        self.entries.read_buried()
         id_, _, applied = progress.partition(b" ")
         self._continue(id_, int(applied or 0))
         for entry in self.entries.read_to(hwm):
@@ -132,13 +132,15 @@ class Replay:
 
     def _forget(self, entry: Entry) -> None:
         """Drop what was read of the devices that a tombstone has forgotten."""
+        if not self.entries.applied(entry.id, 1):
+            return
         with failures():
             value: Any = self._client.hget(keys.forgets(self.entries.partition), entry.id.decode())
         try:
             forgotten = tombstone.Tombstone.parse(entry.fields[tombstone.FIELD])
             record = value and tombstone.Record.parse(self.entries.partition, entry.id, value)
         except BadFrame:
-            return  # it is dead
+            return
         if record and record.stage == tombstone.APPLIED:
             forgotten = record.tombstone  # only those without newer readings
         elif forgotten.before:
