@@ -6,6 +6,7 @@ begun, without what was buried, and without devices that were forgotten afterwar
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
@@ -45,36 +46,31 @@ class Stream:
     Every method raises `Unavailable` while Redis is.
     """
 
-    def __init__(self, client: redis.Redis, partition: int, after: str = "0-0") -> None:
-        """`after`: the id of an entry; those up to it are not read.
-
-        `client`: for this export alone, as in `PartitionStream`.
-        """
+    def __init__(self, client: redis.Redis, partition: int) -> None:
+        """`client`: for this export alone, as in `PartitionStream`."""
         self._client = topology.server_of(client, keys.meta(partition))
         self._key = keys.readings(partition)
         self._stream = PartitionStream(client, partition)
         extent = self._stream.extent()
-        self._after, self._last, self._buried = after, extent.last, extent.buried
+        self._last, self._buried = extent.last, extent.buried
         self._forgotten = _forgotten(self._client, partition)
         with failures():
             self.entries = int(self._client.xlen(self._key))  # for the progress
         self.until_ms = time_ms(self._last.removeprefix("("))
         # What arrived before this time is not there; 0: all of it is.
-        self.since_ms = 0 if self.entries or after != "0-0" else self.until_ms
+        self.since_ms = 0 if self.entries else self.until_ms
 
     def batches(self) -> Iterator[Batch]:
-        """The readings after the position, oldest first."""
-        number = 0 if self._after == "0-0" else None
-        is_last = False
+        """The readings, oldest first."""
+        after, number, is_last = "0-0", 0, False
         while not is_last:
-            entries, is_last = self._stream.read(self._after, self._last)
-            for entry in entries[:1]:
-                if number is not None and self._is_behind_a_gap(entry, number):
-                    self.since_ms = time_ms(entry[0].decode())
+            entries, is_last = self._stream.read(after, self._last)
+            if entries and self._is_behind_a_gap(entries[0], number):
+                self.since_ms = time_ms(entries[0][0].decode())
             for batch in _batches(entries):
                 yield Batch(self._decoded(batch), len(batch))
             if entries:
-                self._after, number = entries[-1][0].decode(), _number(entries[-1])
+                after, number = entries[-1][0].decode(), _number(entries[-1])
 
     def _is_behind_a_gap(self, entry: Entry, number: int) -> bool:
         """Whether those before it were trimmed: it is the oldest; others were deleted."""
@@ -87,7 +83,8 @@ class Stream:
     def _decoded(self, batch: list[Entry]) -> list[Part]:
         is_plain = not self._forgotten_since(batch[0][0])
         if is_plain and all(entry[0] not in self._buried and _number(entry) for entry in batch):
-            return [Part(decode.decode(batch))]
+            with contextlib.suppress(BadFrame):  # buried by a version that did not record it
+                return [Part(decode.decode(batch))]
         return list(self._one_by_one(batch))
 
     def _one_by_one(self, batch: list[Entry]) -> Iterator[Part]:
@@ -96,11 +93,9 @@ class Stream:
             applied = self._buried.get(entry[0])
             if applied == 0 or not _number(entry):
                 continue
-            try:
+            with contextlib.suppress(BadFrame):
                 columns = decode.decode([entry])
-            except BadFrame:  # buried by a version that did not keep it
-                continue
-            yield Part(columns, applied, self._forgotten_since(entry[0]))
+                yield Part(columns, applied, self._forgotten_since(entry[0]))
 
     def _forgotten_since(self, id_: bytes) -> Collection[str]:
         """The devices that were forgotten after this entry."""

@@ -132,13 +132,19 @@ def test_other_formats(place: Place):
     assert parquet.read_table(io.BytesIO(content)).column("value").to_pylist() == [1.0, 10.0]
 
 
-def test_slots_without_a_history_fail_with_the_remedy(place: Place):
-    found = place.done(what="slots", slot="1h")
-    if found["state"] == "done":  # the history is written already
-        assert found["slot"] == "1h"
-        return
-    assert (found["state"], found["link"]) == ("failed", None)
-    assert "tributary jobs" in found["error"]["message"]
+def test_slots_once_the_history_has_them(place: Place):
+    def rows() -> list[dict[str, str]] | None:
+        wanted = {"what": "slots", "slot": "1h", "format": "ndjson", "metrics": "speed"}
+        found = place.done(**wanted)
+        if found["state"] == "failed":  # nothing has created the history yet
+            assert "tributary jobs" in found["error"]["message"]
+        place.web.ask("DELETE", f"{PATH}/{found['id']}")
+        return found if found["rows"] == 4 else None
+
+    found = wait_until(rows, "the slots of four devices", 90)
+    assert found is not None
+    assert (found["state"], found["slot"]) == ("done", "1h")
+    assert found["covered"]["to"] is not None
 
 
 def test_head_has_no_body(place: Place):
