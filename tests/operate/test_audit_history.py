@@ -129,6 +129,28 @@ def test_the_job_fails_if_there_is_a_difference(where: Settings, client: redis.R
         audit_job.run(where, 0)
 
 
-def test_each_partition_has_its_night():
+def test_each_night_has_its_share_of_the_series():
     day_ms = 86_400_000
-    assert [audit_job.partition_of_day(n * day_ms + 5, 3) for n in range(4)] == [0, 1, 2, 0]
+    shares = [audit_job.share_of_night(n * day_ms + 5, 2, 12_000) for n in range(8)]
+    assert shares == [(0, 3), (0, 3), (1, 3), (1, 3), (2, 3), (2, 3), (0, 3), (0, 3)]
+    assert audit_job.share_of_night(9, 2, 0) == (0, 1)
+
+
+def test_the_shares_are_all_series(where: Settings, client: redis.Redis, db: Database):
+    grow(client, Random(10), 8)
+    folding.aggregate(where, client)
+    archive.run(where, 0)
+    whole = audit(client, where, history=db)
+    parts = [audit(client, where, history=db, share=(n, 3)) for n in range(3)]
+    assert sum(part.series for part in parts) == whole.series
+    assert sum(part.slots for part in parts) == whole.slots
+    assert sum(part.differences_found for part in parts) == 0
+
+
+def test_a_job_that_would_take_too_long_compares_nothing(
+    where: Settings, client: redis.Redis, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    grow(client, Random(11), 3)
+    folding.aggregate(where, client)
+    monkeypatch.setattr(audit_job, "READ_S", -1.0)
+    assert audit_job.run(where, 0) == {"partition": 0, "slots": 0, "readings": 0}

@@ -136,8 +136,7 @@ _AUDIT = (
     *(("HMGET", name, "f") for name in (_META, _STATE, _WINDOWS, _LATEST)), ("MULTI",), ("EXEC",),
     ("HGET", _FORGETS, "f"), ("ZMSCORE", _DEVICES, "m"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
     ("XRANGE", _READINGS, "-", "+"), ("XLEN", _READINGS),
-    ("ZRANGE", keys.buried(0), "0", "-1"),
-    ("HGETALL", keys.CONFIG),
+    ("ZRANGE", keys.buried(0), "0", "-1"), ("HLEN", _STATE), ("HGETALL", keys.CONFIG),
 )  # fmt: skip
 
 # Role → commands with arguments of the right shape: an ACL may restrict the keys among them.

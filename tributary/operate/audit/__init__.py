@@ -5,7 +5,7 @@ the fold. It only reads, and it may run at any time: what is read of a device is
 and readings that were applied by then are added before it is compared.
 """
 
-from tributary.operate.audit.auditor import Auditor, history_of
+from tributary.operate.audit.auditor import Auditor, Watch, history_of
 from tributary.operate.audit.report import Difference, PartitionReport
 
-__all__ = ["Auditor", "Difference", "PartitionReport", "history_of"]
+__all__ = ["Auditor", "Difference", "PartitionReport", "Watch", "history_of"]

@@ -34,6 +34,7 @@ class Auditor:
         *,
         history: Database | None = None,
         hours: float | None = None,
+        share: tuple[int, int] = (0, 1),
         values_max: int = VALUES_MAX,
         now_ms: Callable[[], int] = clock.utc_ms,
     ) -> None:
@@ -44,6 +45,8 @@ class Auditor:
             settings: with the partitions and windows of the data.
             history: None: only the aggregates are compared.
             hours: how far to go back; None: as far as the stream reaches.
+            share: number and count: only this part of the series; documents are compared if it
+                is all of them.
             values_max: held in memory at once.
             now_ms: the time, UTC.
         """
@@ -51,9 +54,10 @@ class Auditor:
         reader = None if history is None else partial(HistoryReader, history, settings)
         self._source = Source(client, layout, settings.future_max_ms, now_ms, values_max, reader)
         self._hours = hours
+        self._share = share
 
     def audit(self, partition: int, watch: Watch = lambda _done, _total: None) -> PartitionReport:
-        """Recompute one partition and compare it.
+        """Recompute one partition and compare it; what `watch` raises ends it.
 
         Raises:
             Unavailable: Redis or the database of the history is, or Redis has lost entries
@@ -78,9 +82,11 @@ class Auditor:
         def progressed(number: int, done: int, total: int) -> None:
             watch(number * total + done, shares * total)
 
+        own, count = self._share
         for number in range(shares):
-            covers = partial(_is_in, number, shares)
-            share = Share(self._source, partition, from_ms, covers, is_first=number == 0)
+            covers = partial(_is_in, own + number * count, shares * count)
+            is_first = number == 0 and count == 1
+            share = Share(self._source, partition, from_ms, covers, is_first=is_first)
             report.merge(share.audit(partial(progressed, number)))
         return report
 
