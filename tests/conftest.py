@@ -84,8 +84,10 @@ def client(server: Server) -> redis.Redis:
 
 
 @pytest.fixture
-def settings(server: Server) -> Settings:
-    return Settings(redis_url=server.url, heartbeat_ms=100, public_hosts=HOSTS)
+def settings(server: Server, tmp_path: Path) -> Settings:
+    """The data directory does not exist yet, and is not that of the user."""
+    data_dir = str(tmp_path / "data")
+    return Settings(redis_url=server.url, data_dir=data_dir, heartbeat_ms=100, public_hosts=HOSTS)
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import redis
 
+from tributary.history.store import Position
 from tributary.model.clock import utc_ms
 from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.redis_client import failures
+from tributary.store.tombstone import parts_of
 
 Packed = tuple[bytes | None, bytes | None]  # state and closed slots of a series, as stored
 _PAGE_MIN = 100
@@ -29,18 +31,21 @@ class Applied(NamedTuple):
     """Which entries of a partition the aggregates contained when they were read."""
 
     hwm: str  # the last entry
+    done_entries: int  # its number
     pending_entries: int
     read_ms: int  # a time before that, UTC
 
-    def complete_until_ms(self, archived: str) -> int | None:
-        """Readings accepted before this time are in the history, up to the entry `archived`.
+    def complete_until_ms(self, archived: Position) -> int | None:
+        """Readings accepted before this time are in a history with this position.
 
         None: it may lack any of them. Ids of entries begin with the time of their append.
         """
-        last, hwm = _id(archived), _id(self.hwm)
-        if last >= hwm and not self.pending_entries:
+        last, hwm = parts_of(archived.entry_id), parts_of(self.hwm)
+        # By number: the last entry may have been trimmed, or deleted because its device was.
+        is_caught_up = last >= hwm or archived.entries == self.done_entries
+        if is_caught_up and not self.pending_entries:
             return self.read_ms
-        return min(last, hwm)[0] or None
+        return (hwm if is_caught_up else last)[0] or None
 
 
 class StoredSeries(NamedTuple):
@@ -122,7 +127,7 @@ class AggregateStore:
             latest, state, windows, (hwm, *counts) = transaction.execute()
         entries, done, begun = (int(count or 0) for count in counts)
         pending = max(0, entries - done) + (begun > 0)
-        applied = Applied((hwm or b"0-0").decode(), pending, read_ms)
+        applied = Applied((hwm or b"0-0").decode(), done, pending, read_ms)
         return StoredSeries(latest, (state, windows), applied)
 
     def _names(self, prefix: bytes, after: bytes, page: int) -> Iterator[str]:
@@ -139,9 +144,3 @@ class AggregateStore:
             if len(names) < page:
                 return
             first = b"(" + names[-1]
-
-
-def _id(text: str) -> tuple[int, int]:
-    """The id of an entry, to compare it: `1763805600250-3`."""
-    time_ms, _, number = text.partition("-")
-    return int(time_ms), int(number)

@@ -106,7 +106,7 @@ class HistoryStore:
                 "`tributary jobs`, which creates it, or correct TRIBUTARY_HISTORY_URL or "
                 "TRIBUTARY_DATA_DIR of this process"
             ) from None
-        return Found(cells, applied.complete_until_ms(position.entry_id), gaps)
+        return Found(cells, applied.complete_until_ms(position), gaps)
 
     def close(self) -> None:
         """Close the connections that are not in use."""

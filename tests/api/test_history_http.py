@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,8 +31,8 @@ COUNTS = {"15m": 2, "24h": 3, "2d": 4, "7d": 5, "30d": 6, "730d": 6, "1000d": 7}
 
 
 @pytest.fixture
-def own(change: Callable[..., Settings], tmp_path: Path) -> Settings:
-    return change(data_dir=str(tmp_path / "data"), partitions=2)
+def own(change: Callable[..., Settings]) -> Settings:
+    return change(partitions=2)
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def test_a_window_of_any_length_counts_every_reading_once(
     found = web.get(f"{path}?window=7d").json
     assert (found["count"], found["complete_until"], found["gaps"]) == (3, None, [])
 
-    archive(own, client)
+    archive(own)
     assert counts(web, "car-7") == COUNTS
     found = web.get(f"{path}?window=30d").json
     values = [age_ms / HOUR_MS for age_ms in AGES_MS[:6]]
@@ -103,7 +102,7 @@ def test_a_window_of_any_length_counts_every_reading_once(
     record(web, client, "car-7", [1000, 3 * DAY_MS])  # not archived yet, one of them late
     assert web.get(f"{path}?window=7d").json["count"] == COUNTS["7d"] + 1
     assert web.get(f"{path}?window=7d").json["complete_until"] < reading.rfc3339(utc_ms())
-    archive(own, client)
+    archive(own)
     assert web.get(f"{path}?window=7d").json["count"] == COUNTS["7d"] + 2
 
 
@@ -112,7 +111,7 @@ def test_a_chart_has_the_slots_with_readings(
 ):
     web = start(own)
     now_ms = record(web, client, "car-7", AGES_MS)
-    archive(own, client)
+    archive(own)
     path = f"{METRIC.format('car-7')}/history"
     for query, slot, ages_ms in (
         ("window=7d", HOUR_MS, AGES_MS[:5]),
@@ -155,7 +154,7 @@ def test_etags_units_and_rooms_include_the_history(
 
     assert wait_until(unchanged, "304")
     before = web.get(path)
-    archive(own, client)
+    archive(own)
     after = web.get(path, If_None_Match=before.headers["etag"])
     assert after.status == 200
     assert sum(count for count, _ in slots(after)) == COUNTS["7d"]
@@ -171,7 +170,7 @@ def test_a_device_that_redis_no_longer_knows_is_in_the_history(
 ):
     web = start(own)
     record(web, client, "car-7", AGES_MS)
-    archive(own, client)
+    archive(own)
     client.flushall()
     assert counts(web, "car-7") == COUNTS
     found = web.get(f"{METRIC.format('car-7')}/history?window=15m")
@@ -183,9 +182,9 @@ def test_a_device_that_redis_no_longer_knows_is_in_the_history(
 
 
 def test_without_a_history_a_longer_window_is_rejected(
-    own: Settings, change: Callable[..., Settings], client: redis.Redis, start: Callable[..., Web]
+    change: Callable[..., Settings], client: redis.Redis, start: Callable[..., Web]
 ):
-    web = start(change(history="off", data_dir=own.data_dir))
+    web = start(change(history="off"))
     record(web, client, "car-7", [0])
     path = METRIC.format("car-7")
     for query, field in (
@@ -206,7 +205,7 @@ def test_tokens_limit_the_history_as_the_devices(
     web = start(own)
     for device in ("car-7", "van-1"):
         record(web, client, device, AGES_MS)
-    archive(own, client)
+    archive(own)
     secret = tokens.create(client, Token("cars", "", "car-*", ("collect",), 0))
     wait_until(lambda: web.get("/collect").status == 401, "tokens to be required")
     for more in ("?window=30d", "/history?window=30d"):
@@ -216,25 +215,25 @@ def test_tokens_limit_the_history_as_the_devices(
 
 
 @pytest.fixture
-def postgres() -> Iterator[Postgres]:
+def own_postgres() -> Iterator[Postgres]:
+    """A cluster that the test may stop."""
     cluster = Postgres()
     yield cluster
     cluster.close()
 
 
 def test_a_slow_database_delays_neither_collect_nor_redis(
-    own: Settings,
     change: Callable[..., Settings],
     client: redis.Redis,
     start: Callable[..., Web],
-    postgres: Postgres,
+    own_postgres: Postgres,
 ):
     settings = change(
-        history_url=postgres.create(), history_timeout_ms=3_000, http_threads=4, partitions=2
+        history_url=own_postgres.create(), history_timeout_ms=3_000, http_threads=4, partitions=2
     )
     web = start(settings)
     record(web, client, "car-7", AGES_MS)
-    archive(settings, client)
+    archive(settings)
     path = METRIC.format("car-7")
     assert web.get(f"{path}?window=30d").json["count"] == COUNTS["30d"]
     database = Database.open(settings, migrate=False)
@@ -254,8 +253,8 @@ def test_a_slow_database_delays_neither_collect_nor_redis(
     assert {reply.status for reply in late} == {503}
     database.close()
     assert web.get(f"{path}?window=30d").json["count"] == COUNTS["30d"]
-    postgres.stop()
+    own_postgres.stop()
     assert web.get(f"{path}?window=30d").status == 503
     assert web.get(f"{path}?window=24h").status == 200
-    postgres.start()
+    own_postgres.start()
     wait_until(lambda: web.get(f"{path}?window=30d").status == 200, "the history again")

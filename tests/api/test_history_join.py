@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +15,6 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 from support import brute
-from support.postgres import Postgres
 
 from aggregator.fold import fold
 from aggregator.overflow import Horizon
@@ -93,7 +91,8 @@ class Rig:
             self.client.hset(keys.windows(0), field, rings)
             self.client.hset(keys.latest(0), device, b"{}")
         meta = {"hwm": f"{arrived[-1].at_ms}-{len(arrived) - 1}"} if arrived else {}
-        self.client.hset(keys.meta(0), mapping={"entries": 0, **meta})
+        counts = {"entries": len(arrived), "done_entries": len(arrived)}
+        self.client.hset(keys.meta(0), mapping={**counts, **meta})
 
     def archive(self, device: str, arrived: list[Arrival], first: int, end: int) -> None:
         """Write readings [first, end) to the history, and the position behind them."""
@@ -112,23 +111,14 @@ class Rig:
             transaction.advance(Position(f"{arrived[end - 1].at_ms}-{end - 1}", end, end))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def rig(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    change: Callable[..., Settings],
-    client: redis.Redis,
-) -> Iterator[Rig]:
-    url, cluster = "", None
-    if request.param == "postgresql":
-        cluster = Postgres()
-        url = cluster.create()
-    made = Rig(change(data_dir=str(tmp_path), history_url=url, partitions=1), client)
+@pytest.fixture
+def rig(history: Settings, settings: Settings, client: redis.Redis) -> Iterator[Rig]:
+    """On both databases."""
+    changes = {"history_url": history.history_url, "partitions": 1}
+    made = Rig(msgspec.structs.replace(settings, **changes), client)
     yield made
     made.reader.history.close()
     made.database.close()
-    if cluster is not None:
-        cluster.close()
 
 
 def arrivals(given_: list[tuple[int, int, float]]) -> list[Arrival]:

@@ -30,7 +30,7 @@ def history(tmp_path: Path) -> Iterator[tuple[HistoryStore, Settings]]:
 
 
 def gaps(store: HistoryStore) -> list[Gap]:
-    return store.read("car-7", "speed", [DAY], Applied("5-0", 0, 7), None).gaps
+    return store.read("car-7", "speed", [DAY], Applied("5-0", 1, 0, 7), None).gaps
 
 
 def test_a_response_has_the_newest_gaps_that_may_belong_to_it(
@@ -44,7 +44,7 @@ def test_a_response_has_the_newest_gaps_that_may_belong_to_it(
     found = gaps(store)
     assert (len(found), found[-1].to_ms) == (GAPS_MAX, (GAPS_MAX + 5) * HOUR_MS)
     later = DAY._replace(begin_ms=100 * HOUR_MS, end_ms=101 * HOUR_MS)
-    found = store.read("car-7", "speed", [later], Applied("5-0", 0, 7), None).gaps
+    found = store.read("car-7", "speed", [later], Applied("5-0", 1, 0, 7), None).gaps
     assert found[0].to_ms == 100 * HOUR_MS  # a reading may be a little ahead of the clock
     database.close()
 
@@ -52,22 +52,26 @@ def test_a_response_has_the_newest_gaps_that_may_belong_to_it(
 @pytest.mark.parametrize(
     ("archived", "applied", "until_ms"),
     [
-        ("0-0", Applied("0-0", 0, 700), 700),  # nothing was recorded
-        ("0-0", Applied("500-0", 0, 700), None),
-        ("400-3", Applied("500-0", 0, 700), 400),
-        ("500-0", Applied("500-1", 0, 700), 500),
-        ("500-1", Applied("500-1", 0, 700), 700),
-        ("600-0", Applied("500-1", 0, 700), 700),  # Redis has lost entries since
-        ("600-0", Applied("500-1", 2, 700), 500),  # two are not applied yet
+        (Position(), Applied("0-0", 0, 0, 700), 700),  # nothing was recorded
+        (Position(), Applied("500-0", 9, 0, 700), None),
+        (Position("400-3", 8), Applied("500-0", 9, 0, 700), 400),
+        (Position("500-0", 8), Applied("500-1", 9, 0, 700), 500),
+        (Position("500-1", 9), Applied("500-1", 9, 0, 700), 700),
+        (Position("400-0", 9), Applied("500-1", 9, 0, 700), 700),  # the rest was deleted
+        (Position("600-0", 12), Applied("500-1", 9, 0, 700), 700),  # Redis has lost entries since
+        (Position("600-0", 12), Applied("500-1", 9, 2, 700), 500),  # two are not applied yet
     ],
 )
 def test_completeness_is_that_of_the_last_entry_in_both(
-    history: tuple[HistoryStore, Settings], archived: str, applied: Applied, until_ms: int | None
+    history: tuple[HistoryStore, Settings],
+    archived: Position,
+    applied: Applied,
+    until_ms: int | None,
 ):
     store, settings = history
     database = Database.open(settings, migrate=False)
     with begin(database, 0) as transaction:
-        transaction.advance(Position(archived, 1, 1))
+        transaction.advance(archived)
     found = store.read("car-7", "speed", [DAY], applied, None)
     assert found.complete_until_ms == until_ms
     database.close()

@@ -130,6 +130,7 @@ class Server:
         **config: str,
     ) -> None:
         self._environ = environ
+        self.folder = data_dir
         self._embedded = EmbeddedServer(str(data_dir), binary)
         self.url = self._embedded.url
         self._config = config

@@ -14,9 +14,8 @@ class Site:
 
     def __init__(self, server: Server, **changes: Any) -> None:
         self.server = server
-        self.settings = Settings(
-            redis_url=server.url, heartbeat_ms=100, public_hosts=HOSTS, **changes
-        )
+        own = {"data_dir": str(server.folder / "site"), "public_hosts": HOSTS}
+        self.settings = Settings(redis_url=server.url, heartbeat_ms=100, **own | changes)
         self._port = free_port()
         self.start()
 

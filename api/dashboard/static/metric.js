@@ -80,17 +80,22 @@ export class Metric {
   addRow(name) {
     const cells = {};
     for (const column of Object.keys(COLUMNS)) cells[column] = el("td");
-    const row = el("tr", { class: name === this.window ? "chosen" : "" },
+    const row = el("tr", { class: this.rowClass(name) },
       el("th", { scope: "row" }, name), ...Object.values(cells));
     this.rows.set(name, { ...cells, row });
     this.body.append(row);
+  }
+
+  /** The rows are all up to now. */
+  rowClass(name) {
+    return name === this.window && this.endS === null ? "chosen" : "";
   }
 
   /** Show another window, up to now or to `endS`. */
   showWindow(window, endS) {
     this.window = window;
     this.endS = endS;
-    for (const [name, { row }] of this.rows) row.className = name === window ? "chosen" : "";
+    for (const [name, { row }] of this.rows) row.className = this.rowClass(name);
     const until = endS === null ? "the last" : `until ${moment(endS)}:`;
     this.host.setAttribute("aria-label", `Chart of ${this.name} over ${until} ${window}; the table below has the numbers`);
     this.series.seed(0, []);
