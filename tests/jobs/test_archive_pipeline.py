@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import signal
 import sys
@@ -20,7 +19,7 @@ from support.processes import ROOT, Process, Server
 
 from aggregator import cycle, pace
 from aggregator.fold import Folded, fold
-from jobs import archive, due
+from jobs import archive
 from tributary import failpoints
 from tributary.errors import BacklogFull, NotPermitted
 from tributary.history import reads
@@ -294,23 +293,4 @@ def test_nothing_happens_if_the_history_is_off(server: Server, one: Settings):
     post(server.client, settings, 3)
     folding.aggregate(settings, server.client)
     assert archive.run(settings, 0)["entries"] == 0
-    assert due.archive(settings) == []
     assert status.read(server.client, settings).history is None
-
-
-def test_only_partitions_that_have_moved_on_are_archived(
-    server: Server, one: Settings, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(due, "_all_at_s", -math.inf)
-    assert due.archive(one) == []
-    post(server.client, one, 3)
-    folding.aggregate(one, server.client)
-    assert due.archive(one) == [(0,)]
-    archive.run(one, 0)
-    assert due.archive(one) == []
-    monkeypatch.setattr(due, "_all_at_s", -math.inf)
-    assert due.archive(one) == [(0,)]  # the database may be another one
-    post(server.client, one, 1)
-    assert due.archive(one) == []  # not applied yet
-    folding.aggregate(one, server.client)
-    assert due.archive(one) == [(0,)]
