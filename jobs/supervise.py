@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import select
 import signal
 import socket
 import sys
+import threading
 import time
+from types import FrameType
+from typing import NoReturn
 
 import msgspec
 from loguru import logger
 
 from jobs.schedule import Schedule
+from jobs.watchdog import Stopped
 from tributary.errors import Misconfigured, TributaryError
 from tributary.operate import job_processes
 from tributary.settings import PREFIX, Settings
@@ -24,8 +27,9 @@ from tributary.store.outage import Outage
 
 _TURN_S = 0.5
 _HEARTBEAT_S = 2.0
-STOP_S = 10.0  # a worker that has not ended by then is killed
+STOP_S = 6.0  # a worker that has not ended by then is killed
 _EXIT_MISCONFIGURED = 2
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(settings: Settings) -> None:
@@ -34,7 +38,23 @@ def run(settings: Settings) -> None:
     Raises:
         Misconfigured: the queue would be on a Redis Cluster, or a worker cannot start.
     """
-    stop = _stop_signals()
+    stop = _raise_on_stop()
+    with contextlib.suppress(Stopped):
+        _supervise(settings, stop)
+    exit_now()
+
+
+def exit_now() -> NoReturn:
+    """Exit with status 0, without the 0.3 s of CPU time that Python needs to unload libraries.
+
+    `up` waits for this process, and this process for its workers.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _supervise(settings: Settings, stop: threading.Event) -> None:
     id_ = f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
     client = jobs_server.connect(settings)
     schedule = Schedule(settings, client, id_)
@@ -44,9 +64,7 @@ def run(settings: Settings) -> None:
         for number in range(settings.jobs_workers):
             supervisor.start(_worker(settings, number))
         logger.bind(action="jobs_started", process=id_).info("jobs started")
-        pause_s = 0.0
-        while not select.select([stop], [], [], pause_s)[0]:
-            pause_s = _TURN_S
+        while not stop.is_set():
             supervisor.watch()
             if supervisor.exited_with(_EXIT_MISCONFIGURED):
                 raise Misconfigured("a worker of jobs cannot start; the lines above say why")
@@ -59,6 +77,7 @@ def run(settings: Settings) -> None:
                 outage.end()
             except TributaryError as error:
                 outage.begin(error)
+            time.sleep(_TURN_S)
     finally:
         with contextlib.suppress(TributaryError):
             schedule.release()
@@ -67,13 +86,23 @@ def run(settings: Settings) -> None:
         logger.bind(action="jobs_stopped", process=id_).info("jobs stopped")
 
 
-def _stop_signals() -> int:
-    """A file that becomes readable with the first signal to stop."""
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(write_end, b"."))
-    return read_end
+def _raise_on_stop() -> threading.Event:
+    """Raise `Stopped` in the main thread at the first signal to stop; ignore later ones.
+
+    The schedule may be importing a library or waiting for a database, which nothing else ends at
+    once. Whatever it did is safe to repeat. The event is set, too.
+    """
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        stopped.set()
+        raise Stopped
+
+    for number in _STOP_SIGNALS:
+        signal.signal(number, stop)
+    return stopped
 
 
 def _worker(settings: Settings, number: int) -> Spec:

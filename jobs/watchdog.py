@@ -20,16 +20,16 @@ from types import FrameType
 
 from loguru import logger
 
-GRACE_S = 6.0  # for the running job to finish after SIGTERM; then it is interrupted and requeued
-KILL_AFTER_S = 8.0  # after SIGTERM
+GRACE_S = 3.0  # for the running job to finish after SIGTERM; then it is interrupted and requeued
+KILL_AFTER_S = 4.5  # after SIGTERM
 OVERDUE_S = 30.0  # after its timeout
 RENEW_S = 5.0
 _POLL_S = 0.2  # while stopping
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Stopped(Exception):
-    """This process has to stop, and it only waits."""
+class Stopped(BaseException):
+    """This process has to stop, and what it does now can end at any point. Nothing catches this."""
 
 
 class Interrupted(BaseException):

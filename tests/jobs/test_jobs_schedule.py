@@ -183,6 +183,18 @@ def test_a_job_that_a_worker_took_and_did_not_start_is_queued_again(
     assert not clock.client.exists(keys.TAKEN)
 
 
+def test_an_idle_schedule_sends_few_commands(clock: Clock, job: Callable[..., None]):
+    """Those inside its scripts included."""
+    job(Job("x", print, every_s=5, due=lambda _: []))
+    schedule = clock.schedule("1")
+    schedule.tick(0.0)
+    before = clock.client.info("stats")["total_commands_processed"]
+    for half_seconds in range(1, 121):
+        schedule.tick(half_seconds / 2)
+    sent = clock.client.info("stats")["total_commands_processed"] - before
+    assert 0 < sent < 8 * 60
+
+
 def test_another_process_takes_the_schedule_over(site: JobSite):
     first = site.start()
     first.wait_for(ACTIVE)

@@ -1,4 +1,4 @@
-"""Processes of `tributary jobs` that know the jobs of `sample_jobs.py`, too."""
+"""Processes of `tributary jobs` that know only the jobs of `sample_jobs.py`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from tributary.operate.status.jobs import Jobs
 from tributary.settings import Settings
 from tributary.store import jobs_server
 
-# In the project, jobs are lines in jobs/registry.py; here, every process adds them.
+# In the project, jobs are lines in jobs/registry.py; here, every process has these instead.
 _SITE = """
 from jobs import registry
 import sample_jobs
 
+registry.JOBS.clear()
 registry.JOBS.update(sample_jobs.JOBS)
 registry.BACK_OFF_S = (1,)
 """

@@ -50,6 +50,7 @@ def work(**given: Any) -> None:
     log.configure(settings, "jobs")
     failpoints.arm(settings.fail)
     on_call("jobs.worker:run")(settings)
+    on_call("jobs.supervise:exit_now")()
 
 
 @command.command("list", epilog="Example: tributary jobs list --json | jq -r '.[].error'")
