@@ -1,4 +1,4 @@
-"""PostgreSQL: rows travel by COPY in its binary format, which numpy reads and writes directly.
+"""PostgreSQL: columns travel in its binary formats, which numpy reads and writes directly.
 
 Tables of slots are partitioned by time; partitions are created when a slot needs them, and
 removed as a whole. With TimescaleDB they are hypertables, which do that themselves.
@@ -33,6 +33,7 @@ _FOUND_COLUMNS = ("number", *_CELL_COLUMNS)
 # https://www.postgresql.org/docs/15/sql-copy.html#id-1.9.3.55.9.4
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_ARRAY_HEADER_BYTES = 20  # array_send in src/backend/utils/adt/arrayfuncs.c
 _FIELD_BYTES = 8  # all columns have this size, none is NULL
 
 _ROW_BYTES, _COUNTED_MAX_BYTES = 84, 67_108_864
@@ -110,7 +111,7 @@ class PostgreSQL:
         """Join with a temporary table; OFFSET 0 makes the planner look up each wanted row."""
         wanted = {"number": np.arange(len(series_id)), "series_id": series_id, "slot_ms": slot_ms}
         copy_in(connection, wanted)
-        found = _copy_out(
+        found = _fetch(
             connection,
             f"SELECT w.number, {_listed(_CELL_COLUMNS, 'm.')} FROM tributary_rows w, LATERAL "  # noqa: S608 (names of the schema, and integers)
             f"(SELECT * FROM {resolution.name} WHERE series_id = w.series_id "
@@ -118,7 +119,7 @@ class PostgreSQL:
             "OFFSET 0) m",
             _FOUND_COLUMNS,
         )
-        return found["number"].astype(np.int64), _cells(found)
+        return found["number"], _cells(found)
 
     def put(self, connection: Connection, resolution: Resolution, rows: Rows) -> None:
         """COPY into a temporary table, then upsert."""
@@ -142,16 +143,14 @@ class PostgreSQL:
     ) -> Rows:
         """Ranges of the index of each partition that the span overlaps."""
         ids = ", ".join(map(str, series_id.tolist()))
-        found = _copy_out(
+        found = _fetch(
             connection,
             f"SELECT {_listed(_COLUMNS)} FROM {resolution.name} WHERE series_id IN ({ids}) "  # noqa: S608
             f"AND slot_ms >= {from_ms} AND slot_ms < {to_ms} "
             f"ORDER BY series_id, slot_ms LIMIT {limit}",
             _COLUMNS,
         )
-        return Rows(
-            found["series_id"].astype(np.int64), found["slot_ms"].astype(np.int64), _cells(found)
-        )
+        return Rows(found["series_id"], found["slot_ms"], _cells(found))
 
     def remove_before(self, engine: Engine, resolution: Resolution, before_ms: int) -> int:
         """Drop partitions that end before the time; the rows of large ones are estimated."""
@@ -248,10 +247,10 @@ def _record(columns: tuple[str, ...]) -> np.dtype[np.void]:
     return np.dtype(fields)
 
 
-def _cells(rows: Any) -> Records:
-    cells = np.empty(len(rows), CELL)
+def _cells(columns: dict[str, Any]) -> Records:
+    cells = np.empty(len(columns["count"]), CELL)
     for name in _CELL_COLUMNS:
-        cells[name] = rows[name]
+        cells[name] = columns[name]
     return cells
 
 
@@ -275,11 +274,19 @@ def copy_in(connection: Connection, columns: dict[str, Any]) -> None:
         copy.write(_HEADER + rows.tobytes() + _TRAILER)
 
 
-def _copy_out(connection: Connection, query: str, columns: tuple[str, ...]) -> Any:
-    """The rows of a query, as records of big-endian values."""
-    with (
-        raw_connection(connection).cursor() as cursor,
-        cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)") as copy,
-    ):
-        packed = b"".join(copy)
-    return np.frombuffer(packed[len(_HEADER) : -len(_TRAILER)], _record(columns))
+def _fetch(connection: Connection, query: str, columns: tuple[str, ...]) -> dict[str, Any]:
+    """The columns of a query, in its order; arrays, because each row of COPY is a message."""
+    arrays = ", ".join(f"array_agg({name})" for name in columns)
+    with raw_connection(connection).cursor(binary=True) as cursor:
+        result = cursor.execute(f"SELECT {arrays} FROM ({query}) found").pgresult  # noqa: S608
+        assert result is not None
+        packed = [result.get_value(0, number) for number in range(len(columns))]
+    return {name: _elements(name, array) for name, array in zip(columns, packed, strict=True)}
+
+
+def _elements(name: str, packed: bytes | None) -> Any:
+    """The elements of an array: a header, then length and value of each; None: no rows."""
+    kind = "f8" if name in _STATISTICS else "i8"
+    element = np.dtype([("bytes", ">i4"), ("value", f">{kind}")])
+    found = np.frombuffer(packed or bytes(_ARRAY_HEADER_BYTES), element, offset=_ARRAY_HEADER_BYTES)
+    return found["value"].astype(f"<{kind}")
