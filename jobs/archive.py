@@ -92,11 +92,13 @@ class Archive:
 
     def _add(self, piece: Piece) -> bool:
         """Commit a piece, unless another worker has been faster; return whether it was committed."""
-        forgets = any(isinstance(step, Forget) for step in piece.steps)
-        forgotten = self._stream.forgotten() if forgets else {}
+        read = {step.entry_id for step in piece.steps if isinstance(step, Forget)}
+        forgotten = self._stream.forgotten() if read or piece.gaps else {}
         with store.begin(self._db, self._partition) as transaction:
             if transaction.position != piece.after:
                 return False
+            for entry_id in piece_.missed(piece, forgotten.keys() - read):
+                transaction.delete_devices(forgotten[entry_id])
             for step in piece.steps:
                 _apply(transaction, step, forgotten)
             for gap in piece.gaps:

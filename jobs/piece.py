@@ -7,7 +7,7 @@ it is not in the aggregates either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from aggregator.decode import Columns, Entry
 from aggregator.large import Large
 from tributary.history.store import Gap, Position
 from tributary.model.groups import Ints
-from tributary.store.tombstone import Tombstone
+from tributary.store.tombstone import Tombstone, parts_of
 
 
 class Numbers(NamedTuple):
@@ -93,6 +93,15 @@ def sort_out(
             steps += [] if step is None else [step]
     position = Position(entries[-1][0].decode(), counts.done_entries, counts.done)
     return Piece(after, position, steps, gaps, restarts)
+
+
+def missed(piece: Piece, entry_ids: Iterable[str]) -> list[str]:
+    """Those of the tombstones that were trimmed before the piece was read.
+
+    Streams lose their oldest entries, so they come before everything in the piece.
+    """
+    first, last = parts_of(piece.after.entry_id), parts_of(piece.position.entry_id)
+    return [entry_id for entry_id in entry_ids if first < parts_of(entry_id) <= last]
 
 
 def missing_behind(position: Position, done: Numbers, now_ms: int) -> Gap | None:

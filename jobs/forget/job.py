@@ -119,7 +119,7 @@ class _Run:
         for record in found:
             if record.stage == ASKED and record.order <= applied_to[record.partition]:
                 self._ask_again(record)
-            if record.stage == APPLIED and record.order <= archived_to[record.partition]:
+            if record.stage == APPLIED and self._is_archived(record, archived_to):
                 passed.append(record)
             elif record.stage != ERASED:
                 waiting += 1
@@ -134,13 +134,25 @@ class _Run:
             hwm: Any = self._client.hget(keys.meta(partition), "hwm")
         return parts_of((hwm or b"0-0").decode())
 
-    def _archived_to(self) -> list[tuple[int, int]]:
-        """How far the history is, by partition."""
+    def _archived_to(self) -> dict[int, str] | None:
+        """The position of the history by partition; None if there is none to wait for."""
         if self._settings.history == "off":
-            return [(1 << 64, 0) for _ in self._partitions]
+            return None
         found = {} if self._db is None else store.positions(self._db)
-        nothing = store.Position()
-        return [parts_of(found.get(p, nothing).entry_id) for p in self._partitions]
+        return {p: found.get(p, store.Position()).entry_id for p in self._partitions}
+
+    def _is_archived(self, record: Record, archived_to: dict[int, str] | None) -> bool:
+        """Whether the history has passed a tombstone, or cannot read anything before it."""
+        if archived_to is None:
+            return True
+        last = archived_to[record.partition]
+        if record.order <= parts_of(last):
+            return True
+        with failures():
+            unread: Any = self._client.xrange(
+                keys.readings(record.partition), f"({last}", record.entry_id, count=1
+            )
+        return not unread
 
     def _ask_again(self, record: Record) -> None:
         """Append a tombstone again that was trimmed or buried before it was applied."""

@@ -9,7 +9,7 @@ import redis
 
 from tributary.store import keys
 from tributary.store.redis_client import failures
-from tributary.store.tombstone import Record
+from tributary.store.tombstone import ASKED, Record
 
 
 def read(client: redis.Redis, partitions: Iterable[int]) -> list[Record]:
@@ -30,4 +30,5 @@ def forgotten(client: redis.Redis, partition: int) -> dict[str, tuple[str, ...]]
     enough, and other readers of the stream follow it.
     """
     found = read(client, (partition,))
-    return {record.entry_id: record.tombstone.devices for record in found}
+    applied = [record for record in found if record.stage != ASKED]
+    return {record.entry_id: record.tombstone.devices for record in applied}
