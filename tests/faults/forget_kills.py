@@ -13,12 +13,14 @@ import json
 import random
 import secrets
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import redis
+from sqlalchemy import text
 from support.forgetting import files_with
 from support.ledger import METRIC, miscounted
 from support.pipeline import AGGREGATOR_POINTS, Load, environ, serving
@@ -28,6 +30,7 @@ from support.waiting import wait_until
 
 from tributary import failpoints
 from tributary.errors import TributaryError
+from tributary.history.database import Database
 from tributary.model.clock import utc_ms
 from tributary.operate import status
 from tributary.operate.forgetting import records, requests
@@ -38,6 +41,10 @@ KINDS = ("aggregator", "aggregator at a failpoint", "jobs", "job at a failpoint"
 _JOB_POINTS = [point for point in failpoints.POINTS if "_forget_" in point]
 _AGGREGATORS = 2
 _TIMEOUT_S = 120.0
+_SUMS = (
+    "SELECT s.device, sum(m.count), sum(m.count * m.mean) FROM minutes m "
+    "JOIN series s ON s.id = m.series_id GROUP BY s.device"
+)
 _UNLIMITED = 1 << 40
 _STYLE = Style((1, 2, 5), pause_s=0.01, is_keyed=True, timeout_s=5.0)
 
@@ -69,7 +76,7 @@ class ForgetStorm:
         self._server = Server(folder / "redis", appendfsync="always", rdbcompression="no")
         self._settings = Settings(
             redis_url=self._server.url, durability="fsync", partitions=4, heartbeat_ms=100,
-            stream_max_entries=10_000_000, data_dir=str(folder / "data"), history="off",
+            stream_max_entries=10_000_000, data_dir=str(folder / "data"),
         )  # fmt: skip
         self.kills: Counter[str] = Counter()
         self._devices: dict[str, list[float]] = {}  # readings behind the last tombstone
@@ -183,10 +190,13 @@ class ForgetStorm:
         variables = {**environ(self._settings, point), "PYTHONPATH": str(ROOT / "tests")}
         dying = Process(command, variables, cwd=ROOT)
         device = f"gone-{secrets.token_hex(6)}"
+        deadline_s = time.monotonic() + _TIMEOUT_S
         while dying.popen.poll() is None:  # so that there is something to do
+            assert time.monotonic() < deadline_s, f"{point} is not reached: {dying.text[-2000:]}"
             self._devices[device] = []
             self._record(device, range(3))
             self._forget(device)
+            self._wait_for_load(20)
         dying.kill()
 
     @staticmethod
@@ -212,12 +222,43 @@ class ForgetStorm:
             elif outcome == "maybe":
                 yield f"{sent} has no outcome"
         expected |= {device: Counter(values) for device, values in self._devices.items() if values}
-        yield from (text for text, _ in miscounted(client, self._settings, expected))
+        yield from (problem for problem, _ in miscounted(client, self._settings, expected))
         found = status.read(client, self._settings)
         if found.lost or found.dead:
             yield f"{found.lost} readings are lost, {found.dead} dead"
         if found.devices != len(expected) or found.series != len(expected):
             yield f"{found.devices} devices and {found.series} series, not {len(expected)}"
+        yield from self._history_violations(expected)
+        database = Path(self._settings.data_dir).iterdir()
+        contents = {path.name: path.read_bytes() for path in database if path.is_file()}
         for device, values in self._devices.items():
-            if not values and (files := files_with(self._server, device)):
+            if values:
+                continue
+            files = files_with(self._server, device)
+            files += [name for name, content in contents.items() if device.encode() in content]
+            if files:
                 yield f"{device} is in {', '.join(files)}"
+
+    def _history_violations(self, expected: dict[str, Counter[float]]) -> Iterator[str]:
+        wanted = {
+            device: (values.total(), sum(value * n for value, n in values.items()))
+            for device, values in expected.items()
+        }
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: self._history().keys() == wanted.keys() and all(
+                self._history()[device][0] == count for device, (count, _) in wanted.items()
+            ), "the history", _TIMEOUT_S)  # fmt: skip
+        found = self._history()
+        for device in sorted(found.keys() | wanted.keys()):
+            (count, total), (held, held_total) = (
+                each.get(device, (0, 0.0)) for each in (wanted, found)
+            )
+            if count != held or abs(total - held_total) > 0.25:
+                yield f"{device}: {count} readings, {held} in the history"
+
+    def _history(self) -> dict[str, tuple[int, float]]:
+        """By device, the number of readings in the history and their sum."""
+        opened = contextlib.closing(Database.open(self._settings, migrate=False))
+        with opened as db, db.reading() as connection:
+            rows = connection.execute(text(_SUMS))
+            return {device: (int(count), float(total)) for device, count, total in rows}

@@ -1,9 +1,8 @@
-"""Runs the job `forget` again and again, until the process reaches its failpoint."""
+"""Runs the jobs `archive` and `forget` until the process reaches its failpoint."""
 
 from __future__ import annotations
 
-import contextlib
-
+from jobs import archive
 from jobs.forget import job
 from tributary import failpoints, settings
 from tributary.errors import TributaryError
@@ -12,5 +11,9 @@ if __name__ == "__main__":
     loaded = settings.load()
     failpoints.arm(loaded.fail)
     while True:
-        with contextlib.suppress(TributaryError):  # another process does the same
+        try:
+            for partition in range(loaded.partitions):
+                archive.run(loaded, partition)
             job.run(loaded)
+        except TributaryError as error:  # Redis is killed, or another process does the same
+            print(error, flush=True)
