@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from jobs import archive
 from jobs.forget import job
 from tributary import failpoints, settings
@@ -16,4 +18,5 @@ if __name__ == "__main__":
                 archive.run(loaded, partition)
             job.run(loaded)
         except TributaryError as error:  # Redis is killed, or another process does the same
-            print(error, flush=True)
+            sys.stdout.write(f"{error}\n")
+            sys.stdout.flush()
