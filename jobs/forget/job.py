@@ -16,6 +16,7 @@ from typing import Any
 import redis
 from loguru import logger
 
+from jobs import archive
 from jobs.forget import finish, proof, streams
 from tributary import failpoints
 from tributary.history import store
@@ -44,11 +45,19 @@ def run(settings: Settings) -> dict[str, int]:
         settings = status.with_stored_partitions(client, settings)
         for partition in range(settings.partitions):
             streams.prune_holes(client, partition)
-        with history_rows.opened(settings) as db:
-            job = _Run(client, settings, db)
-            waiting = job.erase_passed()
+        waiting, behind = _erase_passed(client, settings)
+        for partition in sorted(behind):  # now, and not with the next turn of the schedule
+            archive.run(settings, partition)
+        if behind:
+            waiting, _ = _erase_passed(client, settings)
         finished = finish.finish(client, settings)
     return {"finished": finished, "waiting": waiting}
+
+
+def _erase_passed(client: redis.Redis, settings: Settings) -> tuple[int, set[int]]:
+    with history_rows.opened(settings) as db:
+        job = _Run(client, settings, db)
+        return job.erase_passed(), job.behind
 
 
 def forget_silent(settings: Settings) -> dict[str, int]:
@@ -108,6 +117,7 @@ class _Run:
         self._settings = settings
         self._db = db
         self._partitions = range(settings.partitions)
+        self.behind: set[int] = set()  # partitions whose history has not reached a tombstone
 
     def erase_passed(self) -> int:
         """Delete what tombstones that everyone has passed leave; returns how many wait."""
@@ -124,6 +134,7 @@ class _Run:
             elif record.stage != ERASED:
                 waiting += 1
                 whom = "aggregators" if record.stage == ASKED else "history"
+                self.behind |= {record.partition} if record.stage == APPLIED else set()
                 finish.note(self._client, record, {"waiting": whom})
         if passed:
             self._erase(passed)
