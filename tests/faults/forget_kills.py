@@ -41,6 +41,7 @@ KINDS = ("aggregator", "aggregator at a failpoint", "jobs", "job at a failpoint"
 _JOB_POINTS = [point for point in failpoints.POINTS if "_forget_" in point]
 _AGGREGATORS = 2
 _TIMEOUT_S = 120.0
+_UNFINISHED_MAX = 10
 _SUMS = (
     "SELECT s.device, sum(m.count), sum(m.count * m.mean) FROM minutes m "
     "JOIN series s ON s.id = m.series_id GROUP BY s.device"
@@ -193,11 +194,17 @@ class ForgetStorm:
         deadline_s = time.monotonic() + _TIMEOUT_S
         while dying.popen.poll() is None:  # so that there is something to do
             assert time.monotonic() < deadline_s, f"{point} is not reached: {dying.text[-2000:]}"
-            self._devices[device] = []
-            self._record(device, range(3))
-            self._forget(device)
+            if self._unfinished() < _UNFINISHED_MAX:
+                self._devices[device] = []
+                self._record(device, range(3))
+                self._forget(device)
             self._wait_for_load(20)
         dying.kill()
+
+    def _unfinished(self) -> int:
+        with contextlib.suppress(TributaryError), self._client() as client:
+            return len(records.read(client, range(self._settings.partitions)))
+        return 0
 
     @staticmethod
     def _wait_for_death(process: Process) -> None:

@@ -18,7 +18,7 @@ from support.processes import Server
 
 from jobs import archive
 from jobs.forget import job
-from tributary.history import slots, store
+from tributary.history import reads, slots, store
 from tributary.history.database import Database
 from tributary.model.frame import pack
 from tributary.operate.forgetting import history_rows, requests
@@ -152,3 +152,23 @@ def test_rows_that_are_left_because_a_tombstone_was_trimmed(
     report = requests.report(client, request)
     assert report is not None
     assert (report.left[0].where == "1 devices") is returns
+
+
+def test_the_history_applies_a_tombstone_that_was_trimmed_before_it_read_it(
+    site: tuple[Server, Settings],
+):
+    server, settings = site
+    settings = msgspec.structs.replace(settings, history="on")
+    client, partition = server.client, keys.partition_of("gone", 2)
+    for second in range(3):
+        folding.append(client, settings, [block("gone", second)])
+    folding.aggregate(settings, client)
+    archive.run(settings, partition)
+    requests.ask(client, settings, ["gone"])
+    folding.append(client, settings, [block("gone", 7)])
+    folding.aggregate(settings, client)
+    client.xtrim(keys.readings(partition), maxlen=1, approximate=False)
+    assert archive.run(settings, partition)["gaps"] == 1
+    with contextlib.closing(Database.open(settings, migrate=False)) as db:
+        _, cells = reads.read(db, "gone", "m", slots.MINUTE_MS, 0, 1 << 62)
+    assert cells["mean"].tolist() == [7.0]
