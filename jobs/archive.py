@@ -19,7 +19,8 @@ from jobs.piece import Forget, Part, Piece
 from tributary import failpoints
 from tributary.history import reads, slots, store
 from tributary.history.database import Database
-from tributary.history.store import Position, Transaction
+from tributary.history.position import Position
+from tributary.history.store import Transaction
 from tributary.model import clock
 from tributary.settings import Settings
 from tributary.store import redis_client

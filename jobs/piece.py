@@ -16,7 +16,7 @@ from aggregator import account
 from aggregator.account import Counts, Progress, Sorted
 from aggregator.decode import Columns, Entry
 from aggregator.large import Large
-from tributary.history.store import Gap, Position
+from tributary.history.position import Gap, Position
 from tributary.model.groups import Ints
 from tributary.store.tombstone import Tombstone, parts_of
 

@@ -63,7 +63,7 @@ JOBS: dict[str, Job] = table(
         retries=2,
     ),
     Job("export", on_call("jobs.export.job:run"), timeout_s=7_200),
-    Job("tidy_exports", on_call("jobs.export.job:tidy"), every_s=60, retries=0),
+    Job("tidy_exports", on_call("jobs.export.tidy:run"), every_s=60, retries=0),
     Job(
         "forget",
         on_call("jobs.forget.job:run"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from tributary.history.database import Database
-from tributary.history.retention import keep_of, prune
+from tributary.history.keep import keep_of
+from tributary.history.retention import prune
 from tributary.model import clock
 from tributary.settings import Settings
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import redis
 
-from tributary.history.store import Position
+from tributary.history.position import Position
 from tributary.model.clock import utc_ms
 from tributary.settings import Settings
 from tributary.store import keys

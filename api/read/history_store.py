@@ -6,35 +6,31 @@ one occupies only as many threads as `ConcurrencyLimit` allows; the lane never w
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from sqlalchemy import event
 
 from api.read.aggregate_store import Applied
-from api.read.query import NO_CELLS, Cells
+from api.read.query import Cells
 from api.read.sources import Kept, Part
 from tributary.auth.tokens import Token
 from tributary.errors import Misconfigured, NoHistory, Unavailable
-from tributary.history import reads
-from tributary.history.database import Database
-from tributary.history.retention import keep_of
-from tributary.history.schema import RESOLUTIONS
-from tributary.history.store import Gap, Position, positions
+from tributary.history.keep import keep_of
+from tributary.history.position import Gap
+from tributary.history.slots import DAY_MS, HOUR_MS, MINUTE_MS
 from tributary.http.flask_app import ConcurrencyLimit
 from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.outage import Outage
 
-GAPS_MAX = 100
+if TYPE_CHECKING:
+    from tributary.history.database import Database
+
 STATEMENT_MAX_MS = 5_000  # a client waits for the response
-_NEVER_MS = 2**62
-_STEPS_PER_CHECK = 10_000  # of SQLite's virtual machine, about a millisecond
 
 
 class Found(NamedTuple):
@@ -57,8 +53,8 @@ class HistoryStore:
         self._outage = Outage("history")
         lengths = keep_of(settings)
         self.kept = tuple(
-            Kept(resolution.slot_ms, keep_ms)
-            for resolution, keep_ms in zip(RESOLUTIONS, lengths, strict=True)
+            Kept(slot_ms, keep_ms)
+            for slot_ms, keep_ms in zip((MINUTE_MS, HOUR_MS, DAY_MS), lengths, strict=True)
             if settings.history != "off"
         )
 
@@ -68,7 +64,8 @@ class HistoryStore:
             return []
         try:
             with self._reading(token) as database:
-                return reads.series_of(database, device)
+                found: list[str] = self._queries.metrics(database, device)
+                return found
         except NoHistory:
             return []
 
@@ -92,14 +89,10 @@ class HistoryStore:
         partition = keys.partition_of(device, self._settings.partitions)
         try:
             with self._reading(token) as database:
-                # First: the rows contain at least what the position says.
-                position = positions(database).get(partition, Position())
                 oldest_ms = parts[0].begin_ms - self._settings.future_max_ms
-                gaps = reads.gaps(database, oldest_ms, _NEVER_MS, partition)[-GAPS_MAX:]
-                cells = NO_CELLS
-                for part in parts:
-                    bounds = part.slot_ms, part.begin_ms, part.end_ms
-                    cells = cells.plus(Cells(*reads.read(database, device, metric, *bounds)))
+                queries = self._queries
+                position, gaps = queries.position_and_gaps(database, partition, oldest_ms)
+                cells = queries.cells(database, device, metric, parts)  # after the position
         except NoHistory:
             raise Unavailable(
                 "slots of this time span are in the history, and this process finds none; start "
@@ -131,24 +124,12 @@ class HistoryStore:
     def _open(self) -> Database:
         with self._opening:
             if self._database is None:
-                database = Database.open(self._settings, migrate=False)
-                database.close()  # its connections are not read-only yet
-                event.listen(database.engine, "connect", _make_read_only)
-                event.listen(database.engine, "begin", self._begin)
-                self._database = database
+                self._database = self._queries.open_read_only(self._settings)
             return self._database
 
-    def _begin(self, connection: Any) -> None:
-        """Limit the time of a transaction of SQLite; PostgreSQL has limits of its own."""
-        raw = connection.connection.driver_connection
-        if isinstance(raw, sqlite3.Connection):
-            deadline_s = time.monotonic() + self._settings.history_timeout_ms / 1000
-            raw.set_progress_handler(lambda: time.monotonic() > deadline_s, _STEPS_PER_CHECK)
+    @property
+    def _queries(self) -> ModuleType:
+        """SQLAlchemy takes longer to import than all the rest of an API process."""
+        from api.read import history_queries
 
-
-def _make_read_only(raw: Any, _: object) -> None:
-    if isinstance(raw, sqlite3.Connection):
-        raw.execute("PRAGMA query_only = ON")
-    else:
-        raw.execute("SET default_transaction_read_only = on")
-        raw.commit()
+        return history_queries

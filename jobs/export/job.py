@@ -1,4 +1,4 @@
-"""The jobs `export`, which writes the file of an export, and `tidy_exports`.
+"""The job `export`, which writes the file of an export.
 
 An attempt writes a file of its own and names it in the state of the export when it is complete.
 So it may be killed or repeated, and two of them may run at once: the file that the state names
@@ -28,7 +28,6 @@ from tributary.standalone import private
 from tributary.store import redis_client
 
 ATTEMPTS_MAX = 5
-UNUSED_AFTER_MS = 300_000  # a job reports more often
 _REPORT_S = 1.0
 
 
@@ -68,19 +67,6 @@ def run(settings: Settings, id_: str) -> dict[str, int]:
         if not exports.update(client, id_, state) and state.file:
             (exports.directory(settings) / state.file).unlink(missing_ok=True)
         return {"rows": state.rows}
-
-
-def tidy(settings: Settings) -> dict[str, int]:
-    """Delete what has expired, and queue exports again whose job is gone.
-
-    Raises:
-        Unavailable: Redis is.
-    """
-    with contextlib.closing(redis_client.connect(settings)) as client:
-        stale = exports.tidy(client, settings, utc_ms(), UNUSED_AFTER_MS)
-    for id_ in stale:
-        exports.enqueue(settings, id_)
-    return {"queued": len(stale)}
 
 
 def _write(settings: Settings, client: redis.Redis, record: Record, state: State) -> State:

@@ -21,6 +21,7 @@ from jobs.forget import finish, proof, streams
 from tributary import failpoints
 from tributary.history import store
 from tributary.history.database import Database
+from tributary.history.position import Position
 from tributary.model import reading
 from tributary.model.clock import utc_ms
 from tributary.model.window import parse_duration_ms
@@ -150,7 +151,7 @@ class _Run:
         if self._settings.history == "off":
             return None
         found = {} if self._db is None else store.positions(self._db)
-        return {p: found.get(p, store.Position()).entry_id for p in self._partitions}
+        return {p: found.get(p, Position()).entry_id for p in self._partitions}
 
     def _is_archived(self, record: Record, archived_to: dict[int, str] | None) -> bool:
         """Whether the history has passed a tombstone, or cannot read anything before it."""

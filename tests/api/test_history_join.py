@@ -27,8 +27,9 @@ from api.read.series_reader import SeriesReader, SeriesSpan
 from api.read.span import SpanRequest
 from tributary.errors import Refused
 from tributary.history.database import Database
+from tributary.history.position import Gap, Position
 from tributary.history.slots import MINUTE_MS, summarize
-from tributary.history.store import Gap, Position, begin
+from tributary.history.store import begin
 from tributary.model import catalogue, reading
 from tributary.model.aggregate import Layout
 from tributary.model.groups import Readings

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from api.read.aggregate_store import Applied
-from api.read.history_store import GAPS_MAX, HistoryStore
+from api.read.history_queries import GAPS_MAX
+from api.read.history_store import HistoryStore
 from api.read.sources import Part
 from tributary.errors import Unavailable
 from tributary.history.database import Database
-from tributary.history.store import Gap, Position, begin
+from tributary.history.position import Gap, Position
+from tributary.history.store import begin
 from tributary.settings import Settings
 
 HOUR_MS = 3_600_000

@@ -14,8 +14,9 @@ from support.waiting import wait_until
 
 from tributary.errors import Misconfigured, Unavailable
 from tributary.history.database import Database
+from tributary.history.position import Position
 from tributary.history.slots import DAY_MS
-from tributary.history.store import Position, begin, positions
+from tributary.history.store import begin, positions
 from tributary.settings import Settings
 
 Open = Callable[..., Database]

@@ -20,9 +20,10 @@ from support.processes import ROOT
 from tributary.errors import Misconfigured, NoHistory, Unavailable
 from tributary.history import migrations, reads, schema
 from tributary.history.database import Database, url_of
+from tributary.history.position import Position
 from tributary.history.schema import metadata
 from tributary.history.slots import DAY_MS
-from tributary.history.store import Position, begin, positions
+from tributary.history.store import begin, positions
 from tributary.settings import Settings, load
 
 Open = Callable[..., Database]

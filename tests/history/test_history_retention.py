@@ -10,7 +10,8 @@ from history.slot_data import slots_of
 from tributary.errors import Misconfigured, Unavailable
 from tributary.history import postgres, reads, sqlite
 from tributary.history.database import Database
-from tributary.history.retention import Keep, keep_of, prune
+from tributary.history.keep import Keep, keep_of
+from tributary.history.retention import prune
 from tributary.history.schema import RESOLUTIONS
 from tributary.history.slots import DAY_MS, HOUR_MS, MINUTE_MS
 from tributary.history.store import begin

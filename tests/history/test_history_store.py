@@ -27,9 +27,10 @@ from sqlalchemy import text
 from tributary.errors import Refused, Unavailable
 from tributary.history import reads
 from tributary.history.database import Database
+from tributary.history.position import Gap, Position
 from tributary.history.schema import RESOLUTIONS, metadata
 from tributary.history.slots import DAY_MS, HOUR_MS, MINUTE_MS
-from tributary.history.store import Gap, Position, begin, positions
+from tributary.history.store import begin, positions
 from tributary.model.aggregate import Records
 from tributary.settings import Settings
 

@@ -11,7 +11,8 @@ from support.postgres import PROGRAMS, Postgres
 
 from tributary.history import reads
 from tributary.history.database import Database
-from tributary.history.retention import Keep, prune
+from tributary.history.keep import Keep
+from tributary.history.retention import prune
 from tributary.history.schema import RESOLUTIONS
 from tributary.history.slots import DAY_MS, MINUTE_MS
 from tributary.history.store import begin

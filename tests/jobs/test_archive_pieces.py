@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobs import piece
-from tributary.history.store import Position
+from tributary.history.position import Position
 from tributary.model.frame import Block, pack
 
 NOW_MS = 1_795_000_000_000

@@ -28,7 +28,8 @@ from jobs.partition_stream import PartitionStream
 from tributary import failpoints
 from tributary.history import reads, schema
 from tributary.history.database import Database
-from tributary.history.store import Position, positions
+from tributary.history.position import Position
+from tributary.history.store import positions
 from tributary.model.frame import Block, pack
 from tributary.settings import Settings
 from tributary.store import keys, redis_client, scripts

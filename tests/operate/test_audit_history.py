@@ -19,7 +19,7 @@ from jobs import audit as audit_job
 from tributary.errors import Unavailable
 from tributary.history import schema, store
 from tributary.history.database import Database
-from tributary.history.store import Gap, Position
+from tributary.history.position import Gap, Position
 from tributary.model.frame import Block, pack
 from tributary.operate.audit.history_rows import HistoryReader
 from tributary.settings import Settings

@@ -12,9 +12,9 @@ from tributary.errors import Refused
 from tributary.history import schema
 from tributary.history.database import Database
 from tributary.history.dialect import Rows
+from tributary.history.position import Gap
 from tributary.history.schema import BY_SLOT_MS, Resolution
 from tributary.history.slots import Slots, no_slots
-from tributary.history.store import Gap
 from tributary.model.aggregate import Records
 from tributary.model.groups import Ints
 from tributary.model.pattern import ANY, compiled

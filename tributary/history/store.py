@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from sqlalchemy import Connection, delete, insert, select, update
@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tributary.history import schema
 from tributary.history.database import Database
 from tributary.history.dialect import Rows
+from tributary.history.position import Gap, Position
 from tributary.history.schema import RESOLUTIONS, Resolution
 from tributary.history.slots import Slots, to_summary, widen
 from tributary.model import clock
@@ -25,23 +26,6 @@ from tributary.model.groups import Ints
 
 _PER_STATEMENT = 500
 T = TypeVar("T")
-
-
-class Position(NamedTuple):
-    """How far the stream of a partition is in the history."""
-
-    entry_id: str = "0-0"  # the last entry
-    entries: int = 0  # its number (e)
-    readings: int = 0  # the number of its last reading (n)
-
-
-class Gap(NamedTuple):
-    """Entries that were trimmed before they were read."""
-
-    from_ms: int  # times of the entries around it, UTC
-    to_ms: int
-    entries: int
-    readings: int
 
 
 class Transaction:

@@ -17,7 +17,8 @@ from support.waiting import wait_until
 from dashboard.conftest import Pages
 from dashboard.test_charts import coloured
 from tributary.history.database import Database
-from tributary.history.store import Gap, begin
+from tributary.history.position import Gap
+from tributary.history.store import begin
 from tributary.model.clock import utc_ms
 from tributary.store import keys
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 from support import folding
 
-from jobs.export import job, stream
+from jobs.export import job, stream, tidy
 from jobs.export.work import Progress
 from tributary.errors import Refused, Unavailable
 from tributary.model.clock import utc_ms
@@ -80,8 +80,8 @@ def test_an_attempt_after_one_that_was_killed(
     assert left.endswith(".part")
     assert job.run(site, id_) == {"rows": ROWS}
     assert found(client, id_).state.attempts == 2
-    later_ms = utc_ms() + 2 * job.UNUSED_AFTER_MS
-    assert exports.tidy(client, site, later_ms, job.UNUSED_AFTER_MS) == []
+    later_ms = utc_ms() + 2 * tidy.UNUSED_AFTER_MS
+    assert exports.tidy(client, site, later_ms, tidy.UNUSED_AFTER_MS) == []
     assert files(site) == [found(client, id_).state.file]
 
 
@@ -160,7 +160,7 @@ def test_a_deleted_export_comes_to_nothing(
     assert job.run(site, id_) in ({}, {"rows": ROWS})
     assert exports.find(client, id_, utc_ms()) is None
     assert files(site) == []
-    assert exports.tidy(client, site, utc_ms(), job.UNUSED_AFTER_MS) == []
+    assert exports.tidy(client, site, utc_ms(), tidy.UNUSED_AFTER_MS) == []
     assert client.hlen("tributary:exports") == 0
 
 
@@ -171,7 +171,7 @@ def test_what_has_expired_is_deleted(client: redis.Redis, site: Settings):
     other.write_text("not an export")
     later_ms = found(client, id_).record.expires_ms
     assert exports.find(client, id_, later_ms) is None
-    exports.tidy(client, site, later_ms, job.UNUSED_AFTER_MS)
+    exports.tidy(client, site, later_ms, tidy.UNUSED_AFTER_MS)
     assert (client.hlen("tributary:exports"), files(site)) == (0, ["notes.txt"])
 
 
@@ -180,11 +180,11 @@ def test_an_export_whose_job_is_gone_is_queued_again(client: redis.Redis, site: 
     exports.update(client, make(client, site), State("done"))
     gone = [make(client, site), make(client, site)]
     for id_ in gone:
-        exports.update(client, id_, State("running", utc_ms() - 2 * job.UNUSED_AFTER_MS))
-    assert job.tidy(site) == {"queued": 2}
+        exports.update(client, id_, State("running", utc_ms() - 2 * tidy.UNUSED_AFTER_MS))
+    assert tidy.run(site) == {"queued": 2}
     queued = [one.arguments for one in job_queue.read(client, 10)]
     assert sorted(queued) == sorted([id_] for id_ in gone)
-    assert job.tidy(site) == {"queued": 2}
+    assert tidy.run(site) == {"queued": 2}
     assert len(job_queue.read(client, 10)) == 2
 
 

@@ -21,8 +21,8 @@ from jobs.export import work
 from tributary.errors import Misconfigured
 from tributary.history import reads, store
 from tributary.history.database import Database
+from tributary.history.position import Gap, Position
 from tributary.history.slots import DAY_MS, HOUR_MS, MINUTE_MS, summarize
-from tributary.history.store import Gap, Position
 from tributary.model import reading
 from tributary.model.export import Spec
 from tributary.operate.exports import Covered

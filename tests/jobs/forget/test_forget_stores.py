@@ -20,6 +20,7 @@ from jobs import archive
 from jobs.forget import job
 from tributary.history import reads, slots, store
 from tributary.history.database import Database
+from tributary.history.position import Position
 from tributary.model.frame import pack
 from tributary.operate.forgetting import history_rows, requests
 from tributary.settings import Settings
@@ -145,7 +146,7 @@ def test_rows_that_are_left_because_a_tombstone_was_trimmed(
             client.xtrim(keys.readings(partition), minid=hwm, approximate=False)
         else:
             with store.begin(db, partition) as transaction:
-                transaction.advance(store.Position(hwm, 3, 2))
+                transaction.advance(Position(hwm, 3, 2))
         assert job.run(settings) == {"finished": 1, "waiting": 0}
         left = history_rows.existing(db, ["gone", "kept"])
         assert left == {"kept", *(["gone"] if returns and not is_behind else [])}

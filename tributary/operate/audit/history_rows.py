@@ -9,8 +9,9 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from tributary.errors import Unavailable
-from tributary.history import retention, schema
+from tributary.history import schema
 from tributary.history.database import Database
+from tributary.history.keep import keep_of
 from tributary.history.schema import RESOLUTIONS, Resolution
 from tributary.model import reading
 from tributary.operate.audit.aggregates import Finding, Known
@@ -39,7 +40,7 @@ class HistoryReader:
     def __init__(self, db: Database, settings: Settings, partition: int) -> None:
         self._db = db
         self._partition = partition
-        self._keep = retention.keep_of(settings)
+        self._keep = keep_of(settings)
 
     def read(self, names: Sequence[Name], from_ms: int) -> Rows | None:
         """Rows of at most `SERIES_PER_READ` series that begin at or after a time.
