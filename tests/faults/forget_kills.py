@@ -189,7 +189,7 @@ class ForgetStorm:
         point = self._random.choice(_JOB_POINTS)
         command = [sys.executable, "-m", "faults.forget_runner"]
         variables = {**environ(self._settings, point), "PYTHONPATH": str(ROOT / "tests")}
-        dying = Process(command, variables, cwd=ROOT)
+        dying = self._roles["runner"] = Process(command, variables, cwd=ROOT)
         device = f"gone-{secrets.token_hex(6)}"
         deadline_s = time.monotonic() + _TIMEOUT_S
         while dying.popen.poll() is None:  # so that there is something to do
