@@ -24,6 +24,7 @@ from faults import (
     fault_report,
     fault_run,
     forget_command,
+    history_command,
     kill_command,
     spool_command,
     tree,
@@ -167,5 +168,6 @@ chaos.add_command(kill_command.command)
 chaos.add_command(failover_command.command)
 chaos.add_command(spool_command.command)
 chaos.add_command(bridge_command.command)
+chaos.add_command(history_command.command)
 chaos.add_command(forget_command.command)
 chaos(prog_name="scripts/chaos")

@@ -8,6 +8,7 @@ STORMS = [
     "test_failovers.py",
     "test_faults.py",
     "test_forget_kills.py",
+    "test_history_kills.py",
     "test_kills.py",
     "test_spool_storm.py",
     "test_tree.py",
