@@ -14,8 +14,11 @@ from typing import NamedTuple
 from loguru import logger
 
 from jobs import piece as piece_
+from jobs import raw_check
 from jobs.partition_stream import Extent, PartitionStream
 from jobs.piece import Forget, Part, Piece
+from jobs.raw import RawDirectory
+from jobs.raw_change import RawChange
 from tributary import failpoints
 from tributary.history import reads, slots, store
 from tributary.history.database import Database
@@ -51,12 +54,14 @@ def run(
     """
     if settings.history == "off":
         return Done()._asdict()
+    raw_check.check(settings)
     until_s = clock_s() + JOB_S
     with (
         contextlib.closing(redis_client.connect(settings)) as client,
         contextlib.closing(Database.open(settings, migrate=True)) as db,
     ):
-        archive = Archive(db, PartitionStream(client, partition), partition)
+        files = RawDirectory(settings.raw_dir, partition) if settings.raw_dir else None
+        archive = Archive(db, PartitionStream(client, partition), partition, files)
         while archive.step() and clock_s() < until_s:
             pass
         return archive.done._asdict()
@@ -65,8 +70,16 @@ def run(
 class Archive:
     """The history of one partition, and the stream that it follows."""
 
-    def __init__(self, db: Database, stream: PartitionStream, partition: int) -> None:
+    def __init__(
+        self,
+        db: Database,
+        stream: PartitionStream,
+        partition: int,
+        files: RawDirectory | None = None,
+    ) -> None:
+        """`files`: where to write raw readings; None: nowhere."""
         self.done = Done()
+        self._files = files
         self._db = db
         self._stream = stream
         self._partition = partition
@@ -95,10 +108,15 @@ class Archive:
         """Commit a piece, unless another worker has been faster; return whether it was committed."""
         read = {step.entry_id for step in piece.steps if isinstance(step, Forget)}
         forgotten = self._stream.forgotten() if read or piece.gaps else {}
-        with store.begin(self._db, self._partition) as transaction:
-            if transaction.position != piece.after:
+        missed = list(piece_.missed(piece, forgotten.keys() - read))
+        here = {id_: devices for id_, devices in forgotten.items() if id_ in read | {*missed}}
+        with (
+            RawChange.prepared(self._db, self._files, piece, here) as raw_change,
+            store.begin(self._db, self._partition) as transaction,
+        ):
+            if transaction.position != piece.after or not raw_change.apply(transaction):
                 return False
-            for entry_id in piece_.missed(piece, forgotten.keys() - read):
+            for entry_id in missed:
                 transaction.delete_devices(forgotten[entry_id])
             for step in piece.steps:
                 _apply(transaction, step, forgotten)
@@ -107,6 +125,7 @@ class Archive:
             transaction.advance(piece.position)
             failpoints.reach("before_archive_commit")
         failpoints.reach("after_archive_commit")
+        raw_change.committed()
         return True
 
     def _publish(self, position: Position, extent: Extent) -> None:

@@ -50,6 +50,13 @@ def archive(settings: Settings) -> list[tuple[int]]:
     ]
 
 
+def compact(settings: Settings) -> list[tuple[int]]:
+    """Every partition if there are raw readings."""
+    if not settings.raw_dir or settings.history == "off":
+        return []
+    return [(partition,) for partition in range(settings.partitions)]
+
+
 def retention(settings: Settings) -> list[tuple[()]]:
     """One job, unless there is no history."""
     return [] if settings.history == "off" else [()]

@@ -46,6 +46,7 @@ def table(*jobs: Job) -> dict[str, Job]:
 JOBS: dict[str, Job] = table(
     # As often as is cheap: what is trimmed before it is read is a gap in the history.
     Job("archive", on_call("jobs.archive:run"), every_s=10, due=on_call("jobs.due:archive")),
+    Job("compact", on_call("jobs.compact:run"), every_s=3_600, due=on_call("jobs.due:compact")),
     Job(
         "retention",
         on_call("jobs.retention:run"),

@@ -16,6 +16,7 @@ from typing import NoReturn
 import msgspec
 from loguru import logger
 
+from jobs import raw_check
 from jobs.schedule import Schedule
 from jobs.watchdog import Stopped
 from tributary.errors import Misconfigured, TributaryError
@@ -36,8 +37,10 @@ def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; then the workers finish or requeue their jobs.
 
     Raises:
-        Misconfigured: the queue would be on a Redis Cluster, or a worker cannot start.
+        Misconfigured: the queue would be on a Redis Cluster, a worker cannot start, or raw
+            readings cannot be written.
     """
+    raw_check.check(settings)
     stop = _raise_on_stop()
     with contextlib.suppress(Stopped):
         _supervise(settings, stop)

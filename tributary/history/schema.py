@@ -26,7 +26,7 @@ from tributary.history.slots import DAY_MS, HOUR_MS, MINUTE_MS
 
 metadata = MetaData()
 # Of Alembic, which only processes that migrate import; `alembic_version` may be another program's.
-REVISION_TABLE, REVISION = "history_revision", "0001"
+REVISION_TABLE, REVISION = "history_revision", "0002"
 
 _WEEK_MS = 7 * DAY_MS
 # INTEGER is 64 bits wide in SQLite, where only this type can number rows.
@@ -86,6 +86,20 @@ gaps = Table(
     Column("readings", BigInteger, nullable=False),
     Column("noted_ms", BigInteger, nullable=False),
     Index("gaps_by_time", "to_ms"),
+)
+
+
+raw_files = Table(
+    "raw_files",
+    metadata,
+    Column("path", String(255), primary_key=True),  # in the directory of raw readings
+    Column("partition", Integer, nullable=False),
+    Column("day", String(10), nullable=False),  # of the entries, UTC: 2026-11-26
+    Column("first_id", String(64), nullable=False),  # entries that it begins and ends with
+    Column("last_id", String(64), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Index("raw_files_by_partition", "partition", "day"),
 )
 
 

@@ -1,0 +1,83 @@
+"""The job that merges the files of raw readings of a partition: one per day that is over.
+
+Of the current day it merges small files once there are many, so that a directory stays small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from jobs import raw_check
+from jobs.piece import time_ms
+from jobs.raw import RawDirectory
+from jobs.raw_change import RawChange
+from tributary import failpoints
+from tributary.history import raw_files, store
+from tributary.history.database import Database
+from tributary.history.raw_files import RawFile
+from tributary.history.store import Position
+from tributary.settings import Settings
+
+SMALL_BYTES = 8_388_608
+MANY_FILES = 32
+
+
+def run(settings: Settings, partition: int) -> dict[str, int]:
+    """Merge the files of a partition, and delete those that a killed process has left.
+
+    Returns:
+        `files`: how many were replaced; `removed`: how many were left over.
+
+    Raises:
+        Unavailable: the database or the file system is; run it again.
+        Misconfigured: pyarrow is missing, or an operator must act for another reason.
+    """
+    if not settings.raw_dir or settings.history == "off":
+        return {"files": 0, "removed": 0}
+    raw_check.check(settings)
+    with contextlib.closing(Database.open(settings, migrate=True)) as db:
+        directory, replaced = RawDirectory(settings.raw_dir, partition), 0
+        position = store.positions(db).get(partition, Position())
+        for files in chosen(raw_files.listed(db, partition), _day(position)):
+            replaced += _merge(db, directory, files)
+        with store.begin(db, partition) as transaction:
+            listed = raw_files.of_partition(transaction.connection, partition)
+            removed = directory.remove_unlisted(listed)
+    return {"files": replaced, "removed": removed}
+
+
+def chosen(listed: Sequence[RawFile], today: str) -> list[list[RawFile]]:
+    """The files to merge, by day; `today` may still get more of them."""
+    groups = []
+    for day, files in itertools.groupby(listed, key=lambda file: file.day):
+        group = list(files)
+        if day >= today:
+            small = [file for file in group if file.size_bytes < SMALL_BYTES]
+            group = small if len(small) >= MANY_FILES else []
+        if len(group) > 1:
+            groups.append(group)
+    return groups
+
+
+def _merge(db: Database, directory: RawDirectory, files: list[RawFile]) -> int:
+    copy = directory.copy(files)
+    assert copy is not None, "files of the list have rows"
+    change = RawChange(directory, [copy], files)
+    try:
+        with store.begin(db, directory.partition) as transaction:
+            if not change.apply(transaction):
+                return 0
+            failpoints.reach("before_compact_commit")
+        failpoints.reach("after_compact_commit")
+        change.committed()
+    finally:
+        change.discard()
+    return len(files)
+
+
+def _day(position: Position) -> str:
+    time_s = time_ms(position.entry_id) / 1000
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d")
