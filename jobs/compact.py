@@ -17,8 +17,8 @@ from jobs.raw_change import RawChange
 from tributary import failpoints
 from tributary.history import raw_files, store
 from tributary.history.database import Database
+from tributary.history.position import Position
 from tributary.history.raw_files import RawFile
-from tributary.history.store import Position
 from tributary.settings import Settings
 
 SMALL_BYTES = 8_388_608
