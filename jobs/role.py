@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _is_ready(_client: redis.Redis, settings: Settings) -> bool:
-    return bool(job_processes.alive(settings))
+    return settings.jobs_workers == 0 or bool(job_processes.alive(settings))
 
 
 ROLE = WorkerRole(
@@ -24,7 +24,7 @@ ROLE = WorkerRole(
     ),
     example="tributary jobs --redis-url redis://redis:6379/0",
     run=on_call("jobs.supervise:run"),
-    processes=lambda _: 1,
+    processes=lambda settings: min(1, settings.jobs_workers),
     is_ready=_is_ready,
     options=("jobs_url", "jobs_workers", "data_dir", "history", "history_url", "raw_dir"),
 )

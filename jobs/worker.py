@@ -42,6 +42,7 @@ from tributary.store.redis_client import failures
 
 CLAIM_S = 15  # a job whose worker has been silent for this long is retried
 FAILURE_TTL_S = 7 * 86_400
+_NICENESS = 10
 _WAIT_S = 10  # for a job, until the next heartbeat
 _WORKER_TTL_S = 60
 _RETRY_S = 0.5  # while Redis is unavailable
@@ -261,4 +262,5 @@ def run(settings: Settings) -> None:
     Raises:
         Misconfigured: the queue would be on a Redis Cluster.
     """
+    os.nice(_NICENESS)  # where processors are short, requests and aggregates come first
     Worker(settings).run()

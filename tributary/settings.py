@@ -328,7 +328,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _setting("Redis for the queue of jobs, which cannot be a cluster; empty: redis_url", "URL"),
     ] = ""
     jobs_workers: Annotated[
-        int, _setting("processes that run jobs, per process of jobs", "processes", ge=1, le=64)
+        int,
+        _setting(
+            "processes that run jobs, per process of jobs; 0: none, and `up` starts no jobs",
+            "processes",
+            ge=0,
+            le=64,
+        ),
     ] = 1
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _setting("minimum level of log lines")
