@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 from support import pipeline, processes
-from support.processes import Deployment, Process
+from support.processes import WITH_JOBS, Deployment, Process
 from support.sse import Ear
 from support.waiting import wait_until
 
@@ -42,7 +42,7 @@ class ShiftedDeployment:
     def __init__(self, data_dir: Path) -> None:
         # A slow machine must not make the readings stale.
         environ = {"TRIBUTARY_STALE_AFTER_MS": "600000", "TRIBUTARY_PARTITIONS": "2"}
-        self.up = Deployment(data_dir, environ=environ)
+        self.up = Deployment(data_dir, environ={**environ, **WITH_JOBS})
         # By whole seconds: readings of the same second must not be split by the end of a slot.
         self._offset_ms = (utc_ms() - round(_NEWEST.timestamp() * 1000)) // 1000 * 1000
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.processes import Deployment, tributary
+from support.processes import WITH_JOBS, Deployment, tributary
 from support.waiting import wait_until
 
 from tributary.model import reading
@@ -32,7 +32,7 @@ def test_a_year_of_the_past_is_shown(tmp_path: Path, history: str):
     path = tmp_path / "2020.csv"
     rows = [f"{YEAR_MS + n * STEP_MS},{n % 90}\n" for n in range(ROWS)]
     path.write_text("".join(["time,engine_temperature\n", *rows]))
-    running = Deployment(tmp_path / "up", environ={"TRIBUTARY_HISTORY": history})
+    running = Deployment(tmp_path / "up", environ={"TRIBUTARY_HISTORY": history, **WITH_JOBS})
     now = tributary(
         "load", str(path), "--device", "past", "--url", running.url,
         "--state-dir", str(tmp_path / "state"),
