@@ -28,6 +28,7 @@ def archive(settings: Settings) -> list[tuple[int]]:
     """The partitions whose aggregates are ahead of the position that the last job published.
 
     Every ten minutes, and first of all, each that has entries: the database may be another one.
+    Then also the first partition, so that the database exists before the first reading.
 
     Raises:
         Unavailable: Redis is.
@@ -46,7 +47,8 @@ def archive(settings: Settings) -> list[tuple[int]]:
     return [
         (partition,)
         for partition, (hwm, archived_id, done, archived) in enumerate(found)
-        if done is not None and (takes_all or (hwm, done) != (archived_id, archived))
+        if (takes_all and (partition == 0 or done is not None))
+        or (done is not None and (hwm, done) != (archived_id, archived))
     ]
 
 

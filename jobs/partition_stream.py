@@ -42,9 +42,10 @@ class PartitionStream:
     """
 
     def __init__(self, client: redis.Redis, partition: int) -> None:
-        """`client`: of the server or cluster, for this stream alone: XRANGE replies stay lists."""
+        """`client`: of the server or cluster."""
         with failures():
-            self._client = topology.server_of(client, keys.meta(partition))
+            server = topology.server_of(client, keys.meta(partition))
+        self._client = redis.Redis(connection_pool=server.connection_pool)
         self._partition = partition
         # As the server sends it, since a dictionary would hide fields that appear twice.
         self._client.set_response_callback("XRANGE", lambda reply, **_: reply)
