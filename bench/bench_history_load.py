@@ -18,6 +18,7 @@ import click
 import redis
 
 from bench import launch, machine
+from tributary.errors import NoHistory
 from tributary.history import reads
 from tributary.history.database import Database
 from tributary.history.slots import DAY_MS
@@ -97,12 +98,23 @@ def _load(path: Path, url: str, state_dir: Path) -> None:
 def _archived(settings: Settings, rows: int) -> int:
     """Wait until the history has the rows; how many it has."""
     deadline_s = time.monotonic() + _TIMEOUT_S
-    with contextlib.closing(Database.open(settings, migrate=False)) as db:
+    with contextlib.closing(_opened(settings, deadline_s)) as db:
         while True:
             counts = [_count(db, metric) for metric in METRICS]
             if min(counts) >= rows or time.monotonic() > deadline_s:
                 return min(counts)
             time.sleep(_POLL_S)
+
+
+def _opened(settings: Settings, deadline_s: float) -> Database:
+    """The history, once the first job has created it."""
+    while True:
+        try:
+            return Database.open(settings, migrate=False)
+        except NoHistory:
+            if time.monotonic() > deadline_s:
+                raise
+        time.sleep(_POLL_S)
 
 
 def _count(db: Database, metric: str) -> int:
