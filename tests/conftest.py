@@ -47,7 +47,7 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start files with slow tests first, so that no worker is busy long after the others."""
-    folders = {"dashboard", "operate", "pipeline", "standalone"}
+    folders = {"dashboard", "forget", "history", "jobs", "operate", "pipeline", "standalone"}
     slow = {
         item.path
         for item in items

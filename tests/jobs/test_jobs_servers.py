@@ -11,7 +11,7 @@ import pytest
 import redis
 from support.cluster import Cluster
 from support.job_site import JobSite
-from support.processes import Process, Server
+from support.processes import WITH_JOBS, Process, Server
 from support.programs import needed
 
 from tributary.operate import diagnostics, status
@@ -53,7 +53,7 @@ def test_a_cluster_needs_another_redis_for_jobs(
 
 def test_up_on_a_cluster_names_the_setting(cluster: Cluster, run: Run, tmp_path: Path):
     options = ("--port", "0", "--redis-url", cluster.url, "--data-dir", str(tmp_path / "data"))
-    process = run("up", *options)
+    process = run("up", *options, environ=WITH_JOBS)
     assert process.end() == 2
     assert "set TRIBUTARY_JOBS_URL" in process.text
 
