@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from jobs import raw_check
 from jobs.piece import time_ms
-from jobs.raw import RawDirectory
+from jobs.raw import RawDirectory, day_of
 from jobs.raw_change import RawChange
 from tributary import failpoints
 from tributary.history import raw_files, store
@@ -41,7 +40,7 @@ def run(settings: Settings, partition: int) -> dict[str, int]:
     with contextlib.closing(Database.open(settings, migrate=True)) as db:
         directory, replaced = RawDirectory(settings.raw_dir, partition), 0
         position = store.positions(db).get(partition, Position())
-        for files in chosen(raw_files.listed(db, partition), _day(position)):
+        for files in chosen(raw_files.listed(db, partition), day_of(time_ms(position.entry_id))):
             replaced += _merge(db, directory, files)
         with store.begin(db, partition) as transaction:
             listed = raw_files.of_partition(transaction.connection, partition)
@@ -76,8 +75,3 @@ def _merge(db: Database, directory: RawDirectory, files: list[RawFile]) -> int:
     finally:
         change.discard()
     return len(files)
-
-
-def _day(position: Position) -> str:
-    time_s = time_ms(position.entry_id) / 1000
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d")

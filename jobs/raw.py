@@ -22,10 +22,11 @@ import numpy as np
 from jobs.piece import Part, Piece, time_ms
 from tributary.errors import Unavailable
 from tributary.history.raw_files import RawFile
+from tributary.history.slots import DAY_MS
+from tributary.store.tombstone import parts_of
 
 BATCH_ROWS = 65_536  # of a copy, held in memory
 _SUFFIX, _HIDDEN = ".parquet", ".tmp"
-_DAY_MS = 86_400_000
 
 
 class Written(NamedTuple):
@@ -202,27 +203,27 @@ def _by_day(table: Any) -> Iterable[tuple[str, Any]]:
     import pyarrow as pa  # noqa: PLC0415 (an extra)
 
     ids = table["entry_id"].to_pylist()
-    days = np.array([time_ms(id_) // _DAY_MS for id_ in ids], np.int64)
+    days = np.array([time_ms(id_) // DAY_MS for id_ in ids], np.int64)
     for number in np.unique(days).tolist():
-        day = datetime.fromtimestamp(number * _DAY_MS / 1000, UTC).strftime("%Y-%m-%d")
-        yield day, table.filter(pa.array(days == number))
+        yield day_of(number * DAY_MS), table.filter(pa.array(days == number))
+
+
+def day_of(at_ms: int) -> str:
+    """The day of a time, UTC, as in the names of folders."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def _first_id(parts: Sequence[Any]) -> str:
-    return min((id_ for part in parts for id_ in _ids(part)), key=_order)
+    return min((id_ for part in parts for id_ in _ids(part)), key=parts_of)
 
 
 def _last_id(parts: Sequence[Any]) -> str:
-    return max((id_ for part in parts for id_ in _ids(part)), key=_order)
+    return max((id_ for part in parts for id_ in _ids(part)), key=parts_of)
 
 
 def _ids(table: Any) -> list[str]:
     found: list[str] = table["entry_id"].unique().to_pylist()
     return found
-
-
-def _order(entry_id: str) -> tuple[int, ...]:
-    return tuple(map(int, entry_id.split("-")))
 
 
 def _folder(day: str, partition: int) -> str:
@@ -239,7 +240,7 @@ def _is_recent(path: Path) -> bool:
     if path.suffix != _HIDDEN:
         return False
     age_s = datetime.now(UTC).timestamp() - path.stat().st_mtime
-    return age_s < _DAY_MS / 1000
+    return age_s < DAY_MS / 1000
 
 
 def _sync(folder: Path) -> None:

@@ -17,7 +17,7 @@ import redis
 from loguru import logger
 
 from jobs import archive
-from jobs.forget import finish, proof, streams
+from jobs.forget import finish, proof, raw_rows, streams
 from tributary import failpoints
 from tributary.history import store
 from tributary.history.database import Database
@@ -185,6 +185,7 @@ class _Run:
         if names:
             deleted["exports"] = exports.delete_of_devices(self._client, self._settings, names)
             deleted["history slots"] = self._erase_history(limits)
+            deleted["raw files written again"] = self._erase_raw(limits)
         for partition in sorted(limits):
             self._erase_streams(partition, limits[partition], deleted)
         places = proof.search(self._client, self._settings, limits, self._db)
@@ -210,6 +211,18 @@ class _Run:
                 deleted += transaction.delete_devices(sorted(held - again))
         self._db.scrub()
         return deleted
+
+    def _erase_raw(self, limits: dict[int, dict[str, tuple[int, int]]]) -> int:
+        """Remove rows that the reader of the stream has left in raw files; how many files."""
+        written = 0
+        if self._db is None or not self._settings.raw_dir:
+            return 0
+        last_of = store.positions(self._db)
+        for partition, devices in limits.items():
+            last = last_of[partition].entry_id if partition in last_of else "+"
+            gone = set(devices) - set(proof.returned(self._client, partition, devices, last))
+            written += raw_rows.erase(self._settings, self._db, partition, gone)
+        return written
 
     def _erase_streams(
         self,

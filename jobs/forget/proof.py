@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import redis
 
+from jobs.forget import raw_rows
 from jobs.forget.streams import Limits, named
 from tributary.history.database import Database
 from tributary.operate.forgetting import entries, history_rows
@@ -73,6 +74,12 @@ def search(
                 places.checked[f"table {table}"] += 1
                 found = sum(Names(names).are_in(str(text).encode()) for text in texts)
                 places.found[f"table {table}"] += found
+            for partition, limits in by_partition.items():
+                checked, naming = raw_rows.search(
+                    settings, db, partition, limits.keys() - places.returned
+                )
+                places.checked["raw files"] += checked
+                places.found["raw files"] += naming
     return places
 
 

@@ -31,6 +31,7 @@ from tributary.model.clock import utc_ms
 from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
+from tributary.store.tombstone import parts_of
 
 _SENDERS = 3
 _ARCHIVERS = 2
@@ -201,6 +202,7 @@ class HistoryStorm:
             dying = self._archiver(f"{point}:{self._random.randrange(1, 8)}")
             self._archivers[number] = dying
             wait_until(lambda: dying.popen.poll() is not None, f"death at {point}", _TIMEOUT_S)
+            dying.kill()  # closes its output
             self._archivers[number] = self._archiver()
 
     def _trim(self) -> None:
@@ -217,7 +219,7 @@ class HistoryStorm:
                 first = stream[len(trimmed)][0]
                 client.xtrim(keys.readings(partition), minid=first, approximate=False)
         for id_, fields in trimmed:
-            if _parts(after.encode()) < _parts(id_):
+            if parts_of(after) < parts_of(id_.decode()):
                 values = list(values_of(fields[b"r"]))
                 self._trimmed += values
                 self._gap_entries += 1
@@ -253,11 +255,6 @@ class HistoryStorm:
         client = redis_client.connect(self._settings)
         with contextlib.closing(client):
             return status.read(client, msgspec.structs.replace(self._settings)).pending == 0
-
-
-def _parts(id_: bytes) -> tuple[int, int]:
-    ms, _, number = id_.partition(b"-")
-    return int(ms), int(number)
 
 
 def _are_close(found: tuple[float, ...], wanted: tuple[float, ...]) -> bool:

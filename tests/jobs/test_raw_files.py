@@ -144,7 +144,7 @@ def test_an_orphan_is_removed_when_its_entries_were_trimmed(server: Server, one:
 @pytest.fixture
 def tomorrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """The day of every entry is over."""
-    monkeypatch.setattr(compact, "_day", lambda _: "9999-12-31")
+    monkeypatch.setattr(compact, "day_of", lambda _: "9999-12-31")
 
 
 @pytest.mark.usefixtures("tomorrow")
