@@ -170,7 +170,7 @@ def test_a_killed_compaction_loses_and_doubles_no_row(server: Server, one: Setti
     for number in range(3):
         values += post(server, small, 10, first=10 * number)
         archive.run(small, 0)
-    source = _JOB.replace("loaded = ", 'compact._day = lambda _: "9999-12-31"\nloaded = ')
+    source = _JOB.replace("loaded = ", 'compact.day_of = lambda _: "9999-12-31"\nloaded = ')
     process = Process([sys.executable, "-c", source, "compact"], environ(small, point), cwd=ROOT)
     assert process.end() == -signal.SIGKILL, process.text
     done = compact.run(small, 0)
