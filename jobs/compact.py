@@ -6,8 +6,7 @@ Of the current day it merges small files once there are many, so that a director
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from jobs import raw_check
 from jobs.piece import time_ms
@@ -49,16 +48,29 @@ def run(settings: Settings, partition: int) -> dict[str, int]:
 
 
 def chosen(listed: Sequence[RawFile], today: str) -> list[list[RawFile]]:
-    """The files to merge, by day; `today` may still get more of them."""
-    groups = []
-    for day, files in itertools.groupby(listed, key=lambda file: file.day):
-        group = list(files)
-        if day >= today:
-            small = [file for file in group if file.size_bytes < SMALL_BYTES]
-            group = small if len(small) >= MANY_FILES else []
-        if len(group) > 1:
-            groups.append(group)
-    return groups
+    """The files to merge: neighbours of one day; `today` may still get more of them."""
+    return [
+        group
+        for group in _runs(listed, today)
+        if len(group) >= (MANY_FILES if group[0].day >= today else 2)
+    ]
+
+
+def _runs(listed: Sequence[RawFile], today: str) -> Iterator[list[RawFile]]:
+    """Files of a day without entries in between; a large one of today is alone."""
+    group: list[RawFile] = []
+    for file in listed:
+        is_alone = file.day >= today and file.size_bytes >= SMALL_BYTES
+        is_next = group and (file.day, file.after_id) == (group[-1].day, group[-1].until_id)
+        if group and (is_alone or not is_next):
+            yield group
+            group = []
+        if is_alone:
+            yield [file]
+        else:
+            group.append(file)
+    if group:
+        yield group
 
 
 def _merge(db: Database, directory: RawDirectory, files: list[RawFile]) -> int:

@@ -5,6 +5,7 @@ value, entry_id. A file is written under a hidden name, and renamed in the trans
 it and advances the position, which has the partition to itself; so a file without a line in the
 list is an orphan of a process that was killed, and is removed. Readers that follow the list see
 each row once at any time; those that read the directory, except for the moment of a replacement.
+The rows of a file, and the files in the order of the list, are in order of arrival.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,10 +61,16 @@ class RawDirectory:
         for table in tables:
             for day, rows in _by_day(table):
                 found.setdefault(day, []).append(rows)
-        return [
+        written = [
             self._write(day, _first_id(parts), _last_id(parts), "", parts)
             for day, parts in found.items()
             if sum(part.num_rows for part in parts)
+        ]
+        ends = [piece.after.entry_id, *(each.file.last_id for each in written[:-1])]
+        ends.append(piece.position.entry_id)
+        return [
+            Written(hidden, file._replace(after_id=after_id, until_id=until_id))
+            for (hidden, file), (after_id, until_id) in zip(written, pairwise(ends), strict=False)
         ]
 
     def copy(self, files: Sequence[RawFile], forgotten: Collection[str] = ()) -> Written | None:
@@ -70,11 +78,12 @@ class RawDirectory:
         first, last = files[0].first_id, files[-1].last_id
         generation = 1 + max(_generation(file.path) for file in files)
         name = f"_{last}.{generation}"
-        written = self._write(files[0].day, first, last, name, self._rows(files, forgotten))
-        if written.file.rows == 0:
-            written.hidden.unlink()
+        hidden, file = self._write(files[0].day, first, last, name, self._rows(files, forgotten))
+        if file.rows == 0:
+            hidden.unlink()
             return None
-        return written
+        after_id, until_id = files[0].after_id, files[-1].until_id
+        return Written(hidden, file._replace(after_id=after_id, until_id=until_id))
 
     def naming(self, files: Iterable[RawFile], devices: Collection[str]) -> list[RawFile]:
         """The files that have rows of one of these devices."""
@@ -128,7 +137,7 @@ class RawDirectory:
             with hidden.open("wb") as file:
                 with pq.ParquetWriter(file, _schema(), compression="zstd") as writer:
                     for part in parts:
-                        writer.write_table(part)
+                        writer.write_table(part, row_group_size=BATCH_ROWS)
                         rows += part.num_rows
                 file.flush()
                 os.fsync(file.fileno())

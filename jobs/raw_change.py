@@ -6,7 +6,7 @@ their names; files that it replaces are deleted after the commit.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -23,11 +23,19 @@ class RawChange:
     """Files to add, and files of the list to remove."""
 
     def __init__(
-        self, files: RawDirectory | None, written: list[Written], replaced: list[RawFile]
+        self,
+        files: RawDirectory | None,
+        written: list[Written],
+        replaced: list[RawFile],
+        emptied: Sequence[RawFile] = (),
+        span: tuple[str, str] = ("", ""),
     ) -> None:
+        """`emptied`: those of `replaced` that have no rows left; `span`: of the piece, if any."""
         self._files = files
         self._written = written
         self._replaced = replaced
+        self._emptied = emptied
+        self._span = span
 
     @classmethod
     @contextmanager
@@ -41,15 +49,21 @@ class RawChange:
         """Write the readings of a piece, and files of the list without forgotten devices."""
         written: list[Written] = []
         replaced: list[RawFile] = []
+        emptied: list[RawFile] = []
         if files is not None:
             written = files.write(piece, forgotten)
             gone = {device for devices in forgotten.values() for device in devices}
             if gone:
                 listed = raw_files.listed(db, files.partition)
                 replaced = files.naming(listed, gone)
-                copies = [files.copy([file], gone) for file in replaced]
-                written += [copy for copy in copies if copy is not None]
-        change = cls(files, written, replaced)
+                for file in replaced:
+                    copy = files.copy([file], gone)
+                    if copy is None:
+                        emptied.append(file)
+                    else:
+                        written.append(copy)
+        span = (piece.after.entry_id, piece.position.entry_id)
+        change = cls(files, written, replaced, emptied, span)
         try:
             yield change
         finally:
@@ -66,6 +80,9 @@ class RawChange:
         self._files.remove_unlisted(listed, {file.day for file in new})
         self._files.publish(self._written)
         raw_files.replace(transaction.connection, self._replaced, new)
+        raw_files.close_up(transaction.connection, self._emptied)
+        if not any(file.until_id == self._span[1] for file in new):
+            raw_files.extend(transaction.connection, self._files.partition, *self._span)
         failpoints.reach("after_raw_file")
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tributary.errors import Misconfigured
+from tributary.history import raw_extra
 from tributary.settings import Settings
 
 
@@ -14,15 +15,8 @@ def check(settings: Settings) -> None:
     Raises:
         Misconfigured: pyarrow is missing, or the directory cannot be created.
     """
-    if not settings.raw_dir or settings.history == "off":
+    if not raw_extra.is_needed(settings):
         return
-    try:
-        import pyarrow.parquet  # noqa: F401, PLC0415 (an extra)
-    except ImportError:
-        raise Misconfigured(
-            f"raw_dir={settings.raw_dir!r} needs pyarrow; install it with "
-            "pip install 'tributary[parquet]', or unset TRIBUTARY_RAW_DIR"
-        ) from None
     try:
         Path(settings.raw_dir).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -52,33 +52,68 @@ class Stream:
         self._key = keys.readings(partition)
         self._stream = PartitionStream(client, partition)
         extent = self._stream.extent()
-        self._last, self._buried = extent.last, extent.buried
-        self._forgotten = _forgotten(self._client, partition)
+        self._last, self._buried, self._done = extent.last, extent.buried, extent.done
+        self.forgotten = _forgotten(self._client, partition)
         with failures():
             self.entries = int(self._client.xlen(self._key))  # for the progress
         self.until_ms = time_ms(self._last.removeprefix("("))
-        # What arrived before this time is not there; 0: all of it is.
-        self.since_ms = 0 if self.entries else self.until_ms
+        self.since_ms = 0  # what arrived before this time is not there; 0: all of it is
+        self.after = "0-0"  # the last entry that was read
+        self._number: int | None = 0  # of that entry; None: unknown
 
-    def batches(self) -> Iterator[Batch]:
-        """The readings, oldest first."""
-        after, number, is_last = "0-0", 0, False
+    def go_on_behind(self, entry_id: str, number: int | None) -> None:
+        """Go on behind an entry; its number, if it is known, shows whether the next is missing."""
+        self.after, self._number = entry_id, number
+
+    def batches(self, before: str = "", *, stop_at_gap: bool = False) -> Iterator[Batch]:
+        """The readings behind `after`, oldest first.
+
+        Args:
+            before: the entry to end before; empty: the end is that of the stream.
+            stop_at_gap: return at an entry before which others were trimmed. `is_at_gap` is then
+                true; otherwise, `since_ms` has what is missing.
+        """
+        self.is_at_gap, is_last = False, False
+        last = f"({before}" if before and parts_of(before) <= self._end else self._last
         while not is_last:
-            entries, is_last = self._stream.read(after, self._last)
-            if entries and self._is_behind_a_gap(entries[0], number):
-                self.since_ms = time_ms(entries[0][0].decode())
+            entries, is_last = self._stream.read(self.after, last)
+            if self._is_behind_a_gap(entries, is_end=is_last and not before):
+                if stop_at_gap:
+                    self.is_at_gap = True
+                    return
+                self.since_ms = time_ms(entries[0][0].decode()) if entries else self.until_ms
             for batch in _batches(entries):
                 yield Batch(self._decoded(batch), len(batch))
             if entries:
-                after, number = entries[-1][0].decode(), _number(entries[-1])
+                self.go_on_behind(entries[-1][0].decode(), _number(entries[-1]))
 
-    def _is_behind_a_gap(self, entry: Entry, number: int) -> bool:
-        """Whether those before it were trimmed: it is the oldest; others were deleted."""
-        if _number(entry) <= number + 1:
+    @property
+    def _end(self) -> tuple[int, int]:
+        return parts_of(self._last.removeprefix("("))
+
+    def _is_behind_a_gap(self, entries: list[Entry], *, is_end: bool) -> bool:
+        """Whether entries behind `after` were trimmed: those that remain are the oldest.
+
+        Entries in the middle were deleted. `is_end`: nothing else follows the entries.
+        """
+        if entries:
+            if self._is_next(_number(entries[0])):
+                return False
+        elif not is_end or parts_of(self.after) >= self._end:
             return False
         with failures():
-            oldest: Any = self._client.xrange(self._key, "-", "+", 1)
-        return bool(oldest) and oldest[0][0] == entry[0]
+            found: Any = self._client.xrange(self._key, "-", "+", 1)
+        if entries:
+            return bool(found) and found[0][0] == entries[0][0]
+        if not found:
+            return self._done is None or not self._is_next(self._done.entries + 1)
+        id_, fields = found[0]
+        is_later = parts_of(id_.decode()) > parts_of(self.after)
+        return is_later and not self._is_next(int(fields.get(b"e", 0)))
+
+    def _is_next(self, number: int) -> bool:
+        """Whether no entry is between `after` and that of a number."""
+        return self._number is not None and number <= self._number + 1
 
     def _decoded(self, batch: list[Entry]) -> list[Part]:
         is_plain = not self._forgotten_since(batch[0][0])
@@ -99,10 +134,10 @@ class Stream:
 
     def _forgotten_since(self, id_: bytes) -> Collection[str]:
         """The devices that were forgotten after this entry."""
-        if not self._forgotten:
+        if not self.forgotten:
             return frozenset()
         at = parts_of(id_.decode())
-        return {device for device, until in self._forgotten.items() if at < until}
+        return {device for device, until in self.forgotten.items() if at < until}
 
 
 def _batches(entries: list[Entry]) -> Iterator[list[Entry]]:

@@ -16,8 +16,9 @@ import pytest
 from support.processes import ROOT, Deployment, Process
 from support.waiting import wait_until
 
-from tributary.history import store
+from tributary.history import raw_files, store
 from tributary.history.database import Database
+from tributary.history.raw_files import RawFile
 from tributary.history.slots import summarize
 from tributary.settings import Settings
 
@@ -116,6 +117,21 @@ def test_slots_from_the_history(up: Deployment):
     assert [list(row.values())[:5] for row in found] == [
         ["test/slots", "2023-11-14T00:00:00.000Z", "m", "3", "7.5"]
     ]
+
+
+def test_raw_files_that_are_listed_must_be_there(up: Deployment, tmp_path: Path):
+    choices = ("--raw-dir", tmp_path, "--device", "temp*", "--metric", "x.y_1")
+    assert len(export(up, *choices).stdout.splitlines()) == 17
+    file = RawFile("day=2023-11-14/partition=0/1-0.parquet", 0, "2023-11-14", "1-0", "1-0", 1, 1)
+    db = Database.open(Settings(data_dir=str(up.data_dir)), migrate=True)
+    with db.writing() as connection:
+        raw_files.replace(connection, [], [file])
+    done = export(up, *choices)
+    with db.writing() as connection:
+        raw_files.replace(connection, [file], [])
+    db.close()
+    assert (done.returncode, b"Traceback" in done.stderr) == (2, False)
+    assert b"is missing; restore it" in done.stderr
 
 
 @pytest.mark.parametrize(

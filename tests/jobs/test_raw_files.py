@@ -193,7 +193,8 @@ def test_a_forgotten_device_is_in_no_file(server: Server, one: Settings):
 
 def test_only_days_that_are_over_and_many_small_files_are_merged():
     def file(day: str, number: int, size_bytes: int) -> RawFile:
-        return RawFile(f"{day}/{number}", 0, day, f"{number}-0", f"{number}-1", 1, size_bytes)
+        first, last, before = f"{number}-0", f"{number}-1", f"{number - 1}-1"
+        return RawFile(f"{day}/{number}", 0, day, first, last, 1, size_bytes, before, last)
 
     over = [file("2026-01-01", n, compact.SMALL_BYTES) for n in range(2)]
     single = [file("2026-01-02", 5, 1)]
@@ -201,6 +202,11 @@ def test_only_days_that_are_over_and_many_small_files_are_merged():
     small = [file("2026-01-03", n, 1) for n in range(10, 10 + compact.MANY_FILES)]
     assert chosen([*over, *single, *large, *small], "2026-01-03") == [over, small]
     assert chosen([*over, *single, *large, *small[1:]], "2026-01-03") == [over]
+    between = [*small[:9], small[9]._replace(size_bytes=compact.SMALL_BYTES), *small[10:]]
+    assert chosen(between, "2026-01-03") == []
+    # Between 3 and 6 there are entries that no file has.
+    apart = [file("2026-01-01", n, 1) for n in (1, 2, 3, 6, 7)]
+    assert chosen(apart, "2026-01-03") == [apart[:3], apart[3:]]
 
 
 def test_a_missing_pyarrow_is_an_error_at_start(one: Settings, monkeypatch: pytest.MonkeyPatch):

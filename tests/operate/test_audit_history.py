@@ -142,9 +142,7 @@ def test_the_shares_are_all_series(where: Settings, client: redis.Redis, db: Dat
     archive.run(where, 0)
     at_ms = now_ms()  # one time for all, because slots pass out of the windows
     whole = audit(client, where, history=db, now_ms=lambda: at_ms)
-    parts = [
-        audit(client, where, history=db, share=(n, 3), now_ms=lambda: at_ms) for n in range(3)
-    ]
+    parts = [audit(client, where, history=db, share=(n, 3), now_ms=lambda: at_ms) for n in range(3)]
     assert sum(part.series for part in parts) == whole.series
     assert sum(part.slots for part in parts) == whole.slots
     assert sum(part.differences_found for part in parts) == 0

@@ -53,13 +53,13 @@ Example: tributary export cars.csv --device 'car-*' --metric engine_temperature
 @click.option("--to", metavar="TIME", help="only readings before this time")
 @click.option("--slot", metavar="DURATION", help="length of slots, like 5m, 1h or 1d [default: 1h]")
 @click.option("--overwrite", is_flag=True, help="replace an existing file")
-@options.add(*options.RUNNING, "history_url")
+@options.add(*options.RUNNING, "history_url", "raw_dir")
 def command(*, file: Path, overwrite: bool, **given: Any) -> None:  # fmt: skip
     """Write readings, or statistics of slots, to FILE or standard output.
 
-    It reads the streams and the history directly, so it runs where they are; from elsewhere, use
-    POST /api/v1/exports. FILE appears once it is complete. `tributary load` reads an export of
-    readings without options.
+    It reads the streams, the raw files and the history directly, so it runs where they are; from
+    elsewhere, use POST /api/v1/exports. FILE appears once it is complete. `tributary load` reads
+    an export of readings without options.
     """
     interrupts.catch()
     spec = _spec(file, given)

@@ -26,7 +26,7 @@ from tributary.history.slots import DAY_MS, HOUR_MS, MINUTE_MS
 
 metadata = MetaData()
 # Of Alembic, which only processes that migrate import; `alembic_version` may be another program's.
-REVISION_TABLE, REVISION = "history_revision", "0002"
+REVISION_TABLE, REVISION = "history_revision", "0003"
 
 _WEEK_MS = 7 * DAY_MS
 # INTEGER is 64 bits wide in SQLite, where only this type can number rows.
@@ -99,6 +99,9 @@ raw_files = Table(
     Column("last_id", String(64), nullable=False),
     Column("rows", BigInteger, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    # It has every reading behind the one entry and up to the other; '': unknown.
+    Column("after_id", String(64), nullable=False, server_default=""),
+    Column("until_id", String(64), nullable=False, server_default=""),
     Index("raw_files_by_partition", "partition", "day"),
 )
 
