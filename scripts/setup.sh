@@ -19,6 +19,6 @@ if ! cat "$lock" pyproject.toml | cmp -s - "$stamp"; then
     [ -x .venv/bin/python ] || "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        --no-deps --no-build-isolation --no-index -e .
+        --no-deps --no-build-isolation --no-index --config-settings editable_mode=compat -e .
     cat "$lock" pyproject.toml >"$stamp"
 fi

@@ -64,6 +64,7 @@ def dying_aggregator(settings: Settings) -> Process:
     return Process([sys.executable, str(program)], variables, cwd=ROOT)
 
 
+@pytest.mark.kills
 @pytest.mark.timeout(240)
 @pytest.mark.slow
 def test_a_frame_that_crashes_the_process_is_buried_after_five_attempts(
@@ -103,6 +104,7 @@ def test_a_frame_that_crashes_the_process_is_buried_after_five_attempts(
     assert next(deaths) >= ATTEMPTS
 
 
+@pytest.mark.kills
 @pytest.mark.timeout(240)
 @pytest.mark.slow
 def test_kills_from_outside_bury_nothing(

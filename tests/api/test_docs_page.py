@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 from support.processes import Deployment
 
+pytestmark = pytest.mark.browser
+
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None and not os.environ.get("CI"):
     pytest.skip("needs chromium", allow_module_level=True)

@@ -8,7 +8,7 @@ import pytest
 
 from faults import bridge_command
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.kills]
 
 
 @pytest.mark.parametrize("name", bridge_command.RUNS)

@@ -10,6 +10,8 @@ from support.programs import needed
 
 from faults.failovers import Level, Options, run_failover
 
+pytestmark = pytest.mark.kills
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)

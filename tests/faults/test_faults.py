@@ -11,6 +11,8 @@ from support.programs import needed
 from faults import fault_report, fault_run
 from faults.fault_catalogue import find
 
+pytestmark = pytest.mark.kills
+
 STORM_S = 9.0  # scripts/chaos --minutes runs longer ones
 
 

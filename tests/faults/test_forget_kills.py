@@ -10,6 +10,8 @@ import pytest
 from faults import forget_command
 from faults.forget_kills import KINDS, Options
 
+pytestmark = pytest.mark.kills
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)

@@ -9,7 +9,7 @@ import pytest
 from faults import history_command
 from faults.history_kills import Options
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.kills]
 
 
 @pytest.mark.parametrize("database", history_command.DATABASES)

@@ -11,6 +11,8 @@ from support.programs import needed
 from faults import kill_command
 from faults.kills import Durability, Options
 
+pytestmark = pytest.mark.kills
+
 KILLS = 6  # `scripts/chaos kills` runs hundreds
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from faults import spool_command
 
+pytestmark = pytest.mark.kills
+
 ROUNDS = 3  # kills of each; `scripts/chaos spool` runs more
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from faults import tree
 
+pytestmark = pytest.mark.kills
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)

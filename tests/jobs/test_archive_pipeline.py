@@ -200,6 +200,7 @@ archive.run(loaded, 0)
 """
 
 
+@pytest.mark.kills
 @pytest.mark.parametrize("point", POINTS)
 def test_a_job_killed_at_any_point_is_run_again(
     server: Server, one: Settings, point: str, open_history: Callable[[Settings], Database]

@@ -20,6 +20,8 @@ from jobs.watchdog import GRACE_S
 from tributary.settings import Settings
 from tributary.store import keys
 
+pytestmark = pytest.mark.kills
+
 Run = Callable[..., Process]
 
 

@@ -119,6 +119,7 @@ def killed(settings: Settings, job: str, point: str) -> None:
     assert process.end() == -signal.SIGKILL, process.text
 
 
+@pytest.mark.kills
 @pytest.mark.parametrize(
     "point", [p for p in failpoints.POINTS if "archive" in p or p == "after_raw_file"]
 )
@@ -160,6 +161,7 @@ def test_a_day_becomes_one_file(server: Server, one: Settings):
     assert compact.run(one, 0) == {"files": 0, "removed": 0}
 
 
+@pytest.mark.kills
 @pytest.mark.usefixtures("tomorrow")
 @pytest.mark.parametrize(
     "point", ["after_raw_file", "before_compact_commit", "after_compact_commit"]

@@ -17,6 +17,7 @@ READINGS = 100_000
 KILLS = 50
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_100000_readings_survive_50_kills(

@@ -17,6 +17,7 @@ def counted(deployment: Deployment) -> int:
     return response["metrics"]["speed"]["total"]["count"] if status == 200 else 0
 
 
+@pytest.mark.kills
 def test_resumes_after_a_kill_at_any_moment(run: Run, deployment: Deployment, tmp_path: Path):
     path = tmp_path / "readings.csv"
     lines = [f"{DEVICE},{1_700_000_000 + number},{number}\n" for number in range(READINGS)]

@@ -6,6 +6,7 @@ import re
 import time
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 from support.processes import request
 from support.site import Site
@@ -13,6 +14,8 @@ from support.waiting import wait_until
 
 from dashboard.conftest import Pages
 from dashboard.test_page import row
+
+pytestmark = pytest.mark.browser
 
 # The pixel columns with the colour of a line: more saturated than the grey grid.
 _COLOURED = """host => {

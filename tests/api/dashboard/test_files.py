@@ -14,6 +14,8 @@ from support.site import Site
 
 from api.dashboard import files
 
+pytestmark = pytest.mark.browser
+
 FILES = files.load()
 OWN_FILES = {name: file.content.decode() for name, file in FILES.items() if "vendor" not in name}
 

@@ -22,6 +22,8 @@ from tributary.history.store import begin
 from tributary.model.clock import utc_ms
 from tributary.store import keys
 
+pytestmark = pytest.mark.browser
+
 DAY_S = 86_400
 YEAR_2020_S = 1_590_000_000  # May 2020
 

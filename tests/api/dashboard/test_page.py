@@ -21,6 +21,8 @@ from tributary.auth.tokens import Token
 from tributary.model.clock import utc_ms
 from tributary.store import keys
 
+pytestmark = pytest.mark.browser
+
 AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
 SERIOUS = {"serious", "critical"}
 HOSTILE = [

@@ -21,6 +21,8 @@ from tributary.model.frame import Block, pack
 from tributary.operate import exports
 from tributary.settings import Settings
 
+pytestmark = pytest.mark.kills
+
 ROWS_PER_ENTRY, ENTRIES = 1_000, 400
 
 
