@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.pipeline import Run
 from support.processes import Deployment
 from support.waiting import wait_until

@@ -14,10 +14,13 @@ from tributary.model.aggregate import Records, relative_m2
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-# Stored statistics are merged from batches, and closed slots keep single precision of the
-# deviation: the tolerances are fractions of the largest magnitude, and of the deviation.
+# Stored statistics are merged from batches, and closed slots keep the deviation in single
+# precision. Each late batch rounds it again, up or down, so that the error grows with the root of
+# their number. The tolerances are fractions of the largest magnitude, and of the deviation.
 _MAGNITUDE_TOLERANCE = 1e-9
 _DEVIATION_TOLERANCE = 1e-6
+_ROUNDING = 4 * 2.0**-24  # times the root of the number of batches; four times its deviation
+_BATCHES_MAX = 1_000_000
 
 
 class Exact(NamedTuple):
@@ -66,7 +69,8 @@ def are_equal(expected: Exact | None, found: Exact | None) -> bool:
     if (expected.readings, expected.low, expected.high) != (found.readings, found.low, found.high):
         return False
     rounding = _MAGNITUDE_TOLERANCE * max(abs(expected.low), abs(expected.high))
-    relative = _DEVIATION_TOLERANCE * expected.deviation
+    batches = min(expected.readings, _BATCHES_MAX)
+    relative = (_DEVIATION_TOLERANCE + _ROUNDING * math.sqrt(batches)) * expected.deviation
     return bool(
         abs(found.mean / 2 - expected.mean / 2) <= rounding / 2
         and abs(found.deviation / 2 - expected.deviation / 2) <= rounding / 2 + relative / 2
