@@ -1,4 +1,4 @@
-"""`tributary audit`: recompute aggregates and history from the stream, and compare."""
+"""`tributary audit`: recompute what is stored from stream and raw files, and compare."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SHOWN_MAX = 100
 @click.option(
     "--hours",
     type=click.FloatRange(0, min_open=True),
-    help="read only the entries of the last hours; default: as far as the stream reaches",
+    help="read only the entries of the last hours; default: as far as stream and raw files reach",
 )
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
-@options.add(*options.RUNNING, "history_url")
+@options.add(*options.RUNNING, "history_url", "raw_dir")
 def command(*, partition: int | None, hours: float | None, as_json: bool, **given: Any) -> None:
-    """Recompute aggregates and history from the readings in the stream, and compare.
+    """Recompute aggregates and history from the readings in stream and raw files, and compare.
 
     It only reads, and may run at any time. Exit 1 if a stored value does not follow from the
     readings.
@@ -73,7 +73,14 @@ def _history(report: PartitionReport) -> str:
         return "; no history"
     surplus = report.surplus_slots
     more = f", with {surplus} slots that Redis has lost readings of" if surplus else ""
-    return f"; history up to entry {entry}{more}"
+    since = "" if report.history_since is None else f" since {report.history_since}"
+    return f"; history{since} up to entry {entry}{more}{_raw(report)}"
+
+
+def _raw(report: PartitionReport) -> str:
+    rows, surplus = report.raw_rows, report.surplus_rows
+    more = f" and {surplus} that Redis has lost" if surplus else ""
+    return f"; {rows} rows of raw files{more}" if rows or surplus else ""
 
 
 def _text(reports: list[PartitionReport]) -> str:

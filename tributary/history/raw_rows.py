@@ -26,6 +26,7 @@ BATCH_ROWS = 65_536  # held in memory
 _COLUMNS = ["device", "metric", "recorded_at", "value", "entry_id"]
 _LISTINGS_MAX = 5  # in a row without a file that could be read
 _NEVER = "0-0"
+_MS_DIGITS = 13  # of the time in an id, from 2001 to 2286: ids are sorted as texts
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -176,7 +177,7 @@ class RawRows:
     def _batches(self, file: RawFile, opened: Any, after: Id, wanted: Wanted) -> Iterator[Batch]:
         is_whole = parts_of(file.first_id) > after
         try:
-            for group in _groups(opened.metadata, wanted):
+            for group in _groups(opened.metadata, wanted, after):
                 for rows in opened.iter_batches(BATCH_ROWS, [group], _COLUMNS, use_threads=False):
                     batch = _batch(rows)
                     yield batch if is_whole else batch.where(batch.behind(after))
@@ -213,13 +214,16 @@ def _coded(column: Any) -> tuple[list[str], Ints]:
     return column.dictionary.to_pylist(), column.indices.to_numpy().astype(np.int64)
 
 
-def _groups(metadata: Any, wanted: Wanted) -> list[int]:
+def _groups(metadata: Any, wanted: Wanted, after: Id) -> list[int]:
     """The row groups that may have wanted rows, by the statistics of their columns."""
+    first_ms = str(after[0]).encode()
+    ids = (first_ms, None) if len(first_ms) == _MS_DIGITS else (None, None)
     ranges: list[tuple[Any, Any]] = []  # of the first columns
     for names in (wanted.devices, wanted.metrics):
         ends = [name.encode() for name in names]
         ranges.append((min(ends, default=None), max(ends, default=None)))
     ranges.append((wanted.from_ms, None if wanted.to_ms is None else wanted.to_ms - 1))
+    ranges += [(None, None), ids]
 
     def may_have(number: int) -> bool:
         columns = map(metadata.row_group(number).column, range(len(ranges)))

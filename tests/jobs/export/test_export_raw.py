@@ -41,7 +41,7 @@ def where(change: Callable[..., Settings], tmp_path: Path) -> Settings:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of a few entries, and compaction of today's files like those of a day that is over."""
     monkeypatch.setattr(partition_stream, "PIECE_ENTRIES", 7)
-    monkeypatch.setattr(partition_stream, "PAGE_ENTRIES", 5)
+    monkeypatch.setattr(partition_stream, "_FIRST_PAGE_ENTRIES", 5)
     monkeypatch.setattr(compact, "day_of", lambda _: "9999-12-31")
 
 

@@ -10,7 +10,9 @@ from functools import partial
 import redis
 
 from tributary.errors import NoHistory, Unavailable
+from tributary.history import raw_extra
 from tributary.history.database import Database
+from tributary.history.raw_rows import RawRows
 from tributary.model import clock
 from tributary.model.aggregate import Layout
 from tributary.operate.audit.collection import Name, TooMany
@@ -43,16 +45,24 @@ class Auditor:
         Args:
             client: of Redis.
             settings: with the partitions and windows of the data.
-            history: None: only the aggregates are compared.
+            history: with the list of raw files; None: only the aggregates are compared.
             hours: how far to go back; None: as far as the stream reaches.
             share: number and count: only this part of the series; documents are compared if it
                 is all of them.
             values_max: held in memory at once.
             now_ms: the time, UTC.
+
+        Raises:
+            Misconfigured: there are raw files, but no pyarrow to read them.
         """
         layout = Layout(settings.parsed_windows, settings.average_over)
         reader = None if history is None else partial(HistoryReader, history, settings)
-        self._source = Source(client, layout, settings.future_max_ms, now_ms, values_max, reader)
+        raw = None
+        if history is not None and raw_extra.is_needed(settings):
+            raw = partial(RawRows, history, settings.raw_dir)
+        self._source = Source(
+            client, layout, settings.future_max_ms, now_ms, values_max, reader, raw
+        )
         self._hours = hours
         self._share = share
 
@@ -86,7 +96,10 @@ class Auditor:
         for number in range(shares):
             covers = partial(_is_in, own + number * count, shares * count)
             is_first = number == 0 and count == 1
-            share = Share(self._source, partition, from_ms, covers, is_first=is_first)
+            share = Share(
+                self._source, partition, from_ms, covers,
+                is_first=is_first, reports_files=number == 0,
+            )  # fmt: skip
             report.merge(share.audit(partial(progressed, number)))
         return report
 

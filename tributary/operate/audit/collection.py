@@ -33,6 +33,12 @@ class Series:
         self.values = array("d")
         self.ordinals = array("q")
 
+    def extend(self, times_ms: Ints, values: Floats, ordinals: Ints) -> None:
+        """Add readings."""
+        self.times_ms.frombytes(times_ms.astype(np.int64).tobytes())
+        self.values.frombytes(values.astype(np.float64).tobytes())
+        self.ordinals.frombytes(ordinals.astype(np.int64).tobytes())
+
     def until(self, ordinal: int | None = None) -> tuple[Ints, Floats, Ints]:
         """Times, values and ordinals of entries up to one, or of all; sorted by time, stable."""
         times = np.array(self.times_ms, np.int64)

@@ -55,6 +55,14 @@ class Entries:
         self._applied: dict[bytes, int] = {}
         self.last: Id = (0, 0)
         self.known_from_ms: int | None = None
+        self.gap_ordinal = 0  # of the first entry behind the latest gap
+
+    @property
+    def border(self) -> Id:
+        """The first entry behind the latest gap; if there is none, what follows the last one."""
+        if self.gap_ordinal < len(self._ids):
+            return self._ids[self.gap_ordinal]
+        return self.last[0], self.last[1] + 1
 
     @property
     def run_ordinal(self) -> int:
@@ -67,12 +75,21 @@ class Entries:
 
     def arrival_behind_ms(self, number: int) -> int:
         """When the first entry with a greater number arrived; the far future if none has."""
-        place = bisect_right(self._numbers, number)
-        return self._ids[place][0] if place < len(self._ids) else NEVER_MS
+        found = self.id_behind(number)
+        return NEVER_MS if found is None else found[0]
 
-    def ordinal(self, id_: str) -> int:
+    def id_behind(self, number: int) -> Id | None:
+        """The first entry with a greater number."""
+        place = bisect_right(self._numbers, number)
+        return self._ids[place] if place < len(self._ids) else None
+
+    def ordinal(self, id_: str | Id) -> int:
         """The ordinal of the last entry up to an id; -1 if there is none."""
-        return bisect_right(self._ids, parsed(id_)) - 1
+        return bisect_right(self._ids, parsed(id_) if isinstance(id_, str) else id_) - 1
+
+    def id_of(self, ordinal: int) -> Id:
+        """The id of an entry."""
+        return self._ids[ordinal]
 
     def read_to(self, hwm: str) -> Iterator[Entry]:
         """The entries that follow those read, up to `hwm`, which is applied.
@@ -112,6 +129,7 @@ class Entries:
 
     def _note_gap(self, known_from_ms: int) -> None:
         self.known_from_ms = max(self.known_from_ms or 0, known_from_ms)
+        self.gap_ordinal = len(self._ids)
 
     def _page(self, hwm: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         first = (

@@ -15,7 +15,7 @@ from tributary.errors import BadFrame, Unavailable
 from tributary.model.frame import RawBlock
 from tributary.operate.audit.aggregates import Known
 from tributary.operate.audit.collection import Collection, Name, unpack
-from tributary.operate.audit.entries import Entries, Entry, parsed
+from tributary.operate.audit.entries import NEVER_MS, Entries, Entry, Id, parsed
 from tributary.store import keys, tombstone
 from tributary.store.redis_client import failures
 
@@ -57,6 +57,16 @@ class Replay:
     def is_forgotten_behind(self, device: str, ordinal: int) -> bool:
         """Whether a device was forgotten by an entry behind one."""
         return self._forgotten.get(device, -1) > ordinal
+
+    def forgotten_at(self, device: str) -> int:
+        """The ordinal of the entry that has forgotten a device last; -1 if none has."""
+        return self._forgotten.get(device, -1)
+
+    def restarted_at(self) -> Id:
+        """The first entry since Redis last started: it may have lost others before."""
+        if self._survived is None:
+            return 0, 0
+        return self.entries.id_behind(self._survived) or (NEVER_MS, 0)
 
     def restarted_ms(self) -> int:
         """Event time up to which Redis may have lost readings that were in the history already.

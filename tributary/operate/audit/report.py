@@ -16,10 +16,12 @@ class Difference(msgspec.Struct, frozen=True):
     """A stored value that does not follow from the readings."""
 
     partition: int
-    store: str  # state, windows, latest, devices, minutes, hours or days
+    store: str  # state, windows, latest, devices, minutes, hours, days or raw
     device: str
     metric: str
-    slot: str  # a slot as `1m 2026-11-22T10:00:00.000Z`, or the part of the stored value
+    # A slot as `1m 2026-11-22T10:00:00.000Z`, or the part of the stored value; of raw: the entry
+    # and the time of the reading, or a file.
+    slot: str
     expected: Any  # null: nothing
     found: Any
 
@@ -40,7 +42,10 @@ class PartitionReport(msgspec.Struct):
     slots: int = 0  # compared, of windows and history, and totals
     since: str | None = None  # earliest slot that could be compared; null: all
     history_entry: str | None = None  # last entry in the history; null: there is no history
+    history_since: str | None = None  # earliest slot of the history that was compared; null: all
     surplus_slots: int = 0  # of the history: more readings than Redis had when it restarted
+    raw_rows: int = 0  # of raw files, compared with the stream
+    surplus_rows: int = 0  # of raw files: of entries that Redis may have lost when it restarted
     differences_found: int = 0
     differences: list[Difference] = []
 
@@ -60,6 +65,8 @@ class PartitionReport(msgspec.Struct):
             "series",
             "slots",
             "surplus_slots",
+            "raw_rows",
+            "surplus_rows",
             "differences_found",
         ):
             setattr(self, field, getattr(self, field) + getattr(other, field))
@@ -67,4 +74,7 @@ class PartitionReport(msgspec.Struct):
         self.differences += other.differences[:room]
         self.entries = max(self.entries, other.entries)
         self.since = max(filter(None, (self.since, other.since)), default=None)
+        self.history_since = max(
+            filter(None, (self.history_since, other.history_since)), default=None
+        )
         self.history_entry = other.history_entry

@@ -8,12 +8,13 @@ to there before the page is compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import redis
 
+from tributary.history.raw_rows import RawRows
 from tributary.history.schema import RESOLUTIONS
 from tributary.model import reading
 from tributary.model.aggregate import Layout
@@ -22,8 +23,10 @@ from tributary.operate.audit.aggregates import SKEW_MS, Clock, Finding, Stored
 from tributary.operate.audit.collection import Collection, Name
 from tributary.operate.audit.entries import NEVER_MS, Entries, parsed
 from tributary.operate.audit.history_rows import SERIES_PER_READ, HistoryReader, Span
+from tributary.operate.audit.raw_readings import RawReadings
 from tributary.operate.audit.replay import META, Replay
 from tributary.operate.audit.report import PartitionReport
+from tributary.operate.forgetting import records
 from tributary.store import keys
 from tributary.store.redis_client import failures
 
@@ -40,6 +43,7 @@ class Source(NamedTuple):
     now_ms: Callable[[], int]
     values_max: int  # held in memory
     history: Callable[[int], HistoryReader] | None  # of a partition
+    raw: Callable[[int], RawRows] | None = None  # of a partition
 
 
 class Page(NamedTuple):
@@ -54,7 +58,7 @@ class Page(NamedTuple):
 class Share:
     """The series of a partition that `covers` accepts: their readings, and the comparison."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what is audited, and what of it)
         self,
         source: Source,
         partition: int,
@@ -62,18 +66,34 @@ class Share:
         covers: Callable[[Name], bool],
         *,
         is_first: bool,
+        reports_files: bool = True,
     ) -> None:
-        """`is_first`: whether to compare the documents, too, which name all series of a device."""
+        """The share; nothing is read yet.
+
+        Args:
+            source: of what is audited.
+            partition: of these series.
+            from_ms: when the first entry arrived that is read, UTC; None: as far as possible.
+            covers: whether a series is in the share.
+            is_first: whether to compare the documents, too, which name all series of a device.
+            reports_files: whether a raw file that is missing or damaged is a difference.
+        """
         self._source = source
         self._client = source.client
         self._partition = partition
         self._covers = covers
         self._is_first = is_first
         self._margin_ms = source.future_max_ms + SKEW_MS
-        self._collection = Collection(covers, source.values_max)
+        values_max = source.values_max if source.raw is None else source.values_max // 2
+        self._collection = Collection(covers, values_max)
         entries = Entries(source.client, partition, from_ms)
         self._replay = Replay(source.client, entries, self._collection, self._margin_ms)
         self._history = None if source.history is None else source.history(partition)
+        self._raw: RawReadings | None = None
+        if source.raw is not None:
+            self._raw = RawReadings(source.raw(partition), self._replay, covers, values_max)
+        self._from_ms, self._reports_files = from_ms, reports_files
+        self._unfinished: set[str] = set()  # devices that are being forgotten
         self._report = PartitionReport(partition)
 
     def audit(self, watch: Callable[[int, int], None]) -> PartitionReport:
@@ -86,11 +106,14 @@ class Share:
         with failures():
             total = int(self._client.xlen(keys.readings(self._partition)))
         self._replay.catch_up(self._meta(), lambda done: watch(min(done, total), total))
+        if self._raw is not None:
+            self._compare_raw(self._raw, lambda: watch(total, total))
         seen: set[str] = set()
         for devices in _pages(self._devices(), _PAGE_DEVICES):
             self._compare(devices)
             seen.update(devices)
-        unlisted = [device for device in self._collection.devices if device not in seen]
+        others = chain(self._collection.devices, () if self._raw is None else self._raw.devices())
+        unlisted = [device for device in dict.fromkeys(others) if device not in seen]
         for devices in _pages(unlisted, _PAGE_DEVICES):
             self._compare(devices)
         self._report.entries = self._replay.entries_read
@@ -132,6 +155,26 @@ class Share:
             self._compare_documents(page)
             self._report.devices += len(devices)
 
+    def _compare_raw(self, raw: RawReadings, watch: Callable[[], None]) -> None:
+        def catch_up() -> None:
+            watch()
+            self._replay.catch_up(self._meta())
+
+        wrong = raw.read(self._from_ms, catch_up)
+        if wrong is not None and self._reports_files:
+            rows = f"{wrong.file.rows} rows"
+            self._report.add(("", ""), Finding("raw", wrong.file.path, rows, wrong.problem))
+        for name, finding in raw.differences():
+            self._report.add(name, finding)
+        self._report.raw_rows, self._report.surplus_rows = raw.compared, raw.surplus
+        for record in records.read(self._client, (self._partition,)):
+            self._unfinished.update(record.tombstone.devices)
+
+    def _metrics_read(self, device: str) -> dict[str, None]:
+        """The metrics of a device in the stream and in the raw files."""
+        older = () if self._raw is None else self._raw.metrics(device)
+        return dict.fromkeys(chain(self._collection.devices.get(device, {}), older))
+
     def _add(self, name: Name, findings: list[Finding], compared: int) -> None:
         self._report.slots += compared
         for finding in findings:
@@ -141,7 +184,11 @@ class Share:
         """Compare rows with the readings up to the position of the history."""
         if self._history is None:
             return
-        since_ms = self._replay.since_ms() or 0
+        raw = self._raw if self._raw is not None and self._raw.is_joined else None
+        since_ms = self._replay.since_ms() if raw is None else raw.since_ms(self._margin_ms)
+        if since_ms is not None:
+            self._report.history_since = reading.rfc3339(since_ms)
+        since_ms = since_ms or 0
         rows = self._history.read(names, since_ms)
         if rows is None:
             return
@@ -151,6 +198,8 @@ class Share:
         last = self._replay.entries.ordinal(rows.entry_id)
         is_ahead = parsed(rows.entry_id) > self._replay.entries.last
         restarted_ms = NEVER_MS if is_ahead else self._replay.restarted_ms()
+        if raw is not None and raw.includes_lost(rows.entry_id):
+            restarted_ms = 0
         gap_ms = 0 if rows.gap_to_ms is None else rows.gap_to_ms + self._margin_ms
         for each in RESOLUTIONS:
             kept_ms = self._history.first_ms(each, self._source.now_ms())
@@ -159,6 +208,8 @@ class Share:
                 if self._replay.is_forgotten_behind(name[0], last):
                     continue  # the readings of its rows are gone
                 known = self._replay.known(name, last)
+                if raw is not None and name[0] not in self._unfinished:
+                    known = raw.joined(name, known, self._margin_ms)
                 found = rows.slots[each.name].get(name, {})
                 findings, compared, surplus = history_rows.compare(each, found, known, span)
                 self._add(name, findings, compared)
@@ -184,7 +235,7 @@ class Share:
         names = [
             (device, metric)
             for device, text in zip(devices, documents, strict=True)
-            for metric in {**_metrics(text), **self._collection.devices.get(device, {})}
+            for metric in {**_metrics(text), **self._metrics_read(device)}
             if self._is_first or self._covers((device, metric))
         ]
         fields = [keys.series(*name) for name in names]
