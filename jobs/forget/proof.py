@@ -21,7 +21,7 @@ from tributary.store.topology import servers
 
 _OF_NAME = "A-Za-z0-9._:/-"  # characters of device names
 _SCAN_COUNT = 1_000
-_TEXTS_PER_PAGE = 1_000
+_KEYS_PER_PAGE = 200
 
 
 class Places(NamedTuple):
@@ -128,17 +128,28 @@ def _search_keys(client: redis.Redis, names: Names, places: Places) -> None:
     """Look at the names and the values of all other keys: idempotency, queue, settings."""
     for server in servers(client):
         with failures():
-            for key in server.scan_iter(count=_SCAN_COUNT):
-                if (
-                    not key.startswith(_PREFIXES)
-                    or _OWN.fullmatch(key)
-                    or key == keys.TOKENS.encode()
-                ):
-                    continue  # a token may be for a device: that is a setting, not data
-                places.checked["other keys"] += 1
-                own = re.split(rb":(?:once|claim):", key)  # the key of a client begins a word
-                if any(map(names.are_in, (*own, *_values(server, key)))):
-                    places.found[_kind(key)] += 1
+            for page in _pages_of_keys(server):
+                places.checked["other keys"] += len(page)
+                for key, values in _values(server, page):
+                    own = re.split(rb":(?:once|claim):", key)  # the key of a client begins a word
+                    if any(map(names.are_in, (*own, *values))):
+                        places.found[_kind(key)] += 1
+
+
+def _pages_of_keys(server: redis.Redis) -> Iterator[list[bytes]]:
+    """The keys of a server that are not searched in another way, some at a time."""
+    cursor: int | None = None
+    while cursor != 0:
+        found: Any = server.scan(cursor or 0, count=_SCAN_COUNT)
+        cursor, scanned = found
+        page = [key for key in scanned if key.startswith(_PREFIXES) and not _is_own(key)]
+        for first in range(0, len(page), _KEYS_PER_PAGE):
+            yield page[first : first + _KEYS_PER_PAGE]
+
+
+def _is_own(key: bytes) -> bool:
+    """Whether a key is searched in another way; a token for a device is a setting, not data."""
+    return _OWN.fullmatch(key) is not None or key == keys.TOKENS.encode()
 
 
 def _kind(key: bytes) -> str:
@@ -146,23 +157,46 @@ def _kind(key: bytes) -> str:
     return re.sub(rb"\{\d+\}:(once|claim):.*", rb"*:\1:*", key).decode(errors="replace")
 
 
-def _values(server: redis.Redis, key: bytes) -> Iterator[bytes]:
-    """The texts in a value; what the queue has compressed is decompressed."""
-    kind: Any = server.type(key)
-    raw: list[Any] = []
-    if kind == b"string":
-        raw = [server.get(key) or b""]
-    elif kind == b"hash":
-        raw = [part for pair in server.hscan_iter(key, count=_SCAN_COUNT) for part in pair]
-    elif kind == b"set":
-        raw = list(server.sscan_iter(key, count=_SCAN_COUNT))
-    elif kind == b"zset":
-        raw = [member for member, _ in server.zscan_iter(key, count=_SCAN_COUNT)]
-    elif kind == b"list":
-        raw = server.lrange(key, 0, -1)
-    elif kind == b"stream":
-        raw = [part for _, fields in entries.pages(server, key.decode()) for part in fields]
-    for value in raw:
+def _values(server: redis.Redis, page: list[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
+    """The texts in the values of some keys; what the queue has compressed is decompressed.
+
+    There is a key for each request of the last minutes that may be retried: one round trip for
+    the types and one for the strings of a page, because thousands take minutes under load.
+    """
+    types: Any = _replies(server, "TYPE", page)
+    strings = [key for key, kind in zip(page, types, strict=True) if kind == b"string"]
+    for key, text in zip(strings, _replies(server, "GET", strings), strict=True):
+        yield key, list(_texts([text or b""]))
+    for key, kind in zip(page, types, strict=True):
+        if kind != b"string":
+            yield key, list(_texts(_parts(server, key, kind)))
+
+
+def _replies(server: redis.Redis, command: str, names: list[bytes]) -> list[Any]:
+    pipeline = server.pipeline(transaction=False)
+    for name in names:
+        pipeline.execute_command(command, name)  # type: ignore[no-untyped-call]
+    return pipeline.execute()
+
+
+def _parts(server: redis.Redis, key: bytes, kind: bytes) -> list[Any]:
+    """The members and fields of a value that is not a string."""
+    if kind == b"hash":
+        return [part for pair in server.hscan_iter(key, count=_SCAN_COUNT) for part in pair]
+    if kind == b"set":
+        return list(server.sscan_iter(key, count=_SCAN_COUNT))
+    if kind == b"zset":
+        return [member for member, _ in server.zscan_iter(key, count=_SCAN_COUNT)]
+    if kind == b"list":
+        found: Any = server.lrange(key, 0, -1)
+        return list(found)
+    if kind == b"stream":
+        return [part for _, fields in entries.pages(server, key.decode()) for part in fields]
+    return []
+
+
+def _texts(values: list[Any]) -> Iterator[bytes]:
+    for value in values:
         yield value
         try:
             yield zlib.decompress(value)

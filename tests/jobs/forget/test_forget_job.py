@@ -13,7 +13,7 @@ from support.forgetting import as_user, block, bury, column, files_with, texts
 from support.processes import Server
 
 from jobs import due
-from jobs.forget import job, streams
+from jobs.forget import job, proof, streams
 from jobs.forget.proof import Names
 from tributary.errors import Unavailable
 from tributary.model.frame import Block, pack, readings_in
@@ -156,6 +156,24 @@ def test_names_that_stay_somewhere_are_reported_and_the_job_repeated(
     report = requests.report(client, request)
     assert report is not None
     assert report.left[0].where == "tributary:*:once:*"
+
+
+def test_many_idempotency_keys_are_searched_in_a_few_round_trips(site: tuple[Server, Settings]):
+    server, settings = site
+    client, number = server.client, 5_000
+    with client.pipeline(transaction=False) as pipeline:
+        for n in range(number):
+            pipeline.set(keys.once(n % 2, f"key-{n}"), '{"accepted":1}', px=600_000)
+        pipeline.set(keys.once(0, "last"), '{"device":"gone"}', px=600_000)
+        pipeline.execute()
+    requests.ask(client, settings, ["gone"])
+    folding.aggregate(settings, client)
+    before = client.info("stats")["total_reads_processed"]
+    assert job.run(settings)["finished"] == 1
+    assert client.info("stats")["total_reads_processed"] - before < number / 10
+    places = proof.search(client, settings, {0: {"gone": (1, 0)}}, None)
+    assert places.checked["other keys"] > number
+    assert places.found["tributary:*:once:*"] == 1
 
 
 def test_names_are_found_as_words():
