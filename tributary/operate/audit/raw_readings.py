@@ -97,10 +97,9 @@ class RawReadings:
         devices = self._replay.collection.devices
         names = ((device, metric) for device in devices for metric in devices[device])
         for name in dict.fromkeys(chain(names, self._recent)):
-            forgotten = self._replay.forgotten_at(name[0])
-            if forgotten <= last:
-                for finding in self._compare(name, max(first, forgotten + 1), last):
-                    yield name, finding
+            begin = max(first, self._replay.forgotten_at(name[0]) + 1)
+            for finding in self._compare(name, begin, last):
+                yield name, finding
         self._recent.clear()
 
     @property

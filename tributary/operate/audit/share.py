@@ -184,11 +184,7 @@ class Share:
         """Compare rows with the readings up to the position of the history."""
         if self._history is None:
             return
-        raw = self._raw if self._raw is not None and self._raw.is_joined else None
-        since_ms = self._replay.since_ms() if raw is None else raw.since_ms(self._margin_ms)
-        if since_ms is not None:
-            self._report.history_since = reading.rfc3339(since_ms)
-        since_ms = since_ms or 0
+        since_ms = self._history_since_ms()
         rows = self._history.read(names, since_ms)
         if rows is None:
             return
@@ -198,6 +194,7 @@ class Share:
         last = self._replay.entries.ordinal(rows.entry_id)
         is_ahead = parsed(rows.entry_id) > self._replay.entries.last
         restarted_ms = NEVER_MS if is_ahead else self._replay.restarted_ms()
+        raw = self._joined()  # not any more, if entries behind those that were read are gone
         if raw is not None and raw.includes_lost(rows.entry_id):
             restarted_ms = 0
         gap_ms = 0 if rows.gap_to_ms is None else rows.gap_to_ms + self._margin_ms
@@ -214,6 +211,19 @@ class Share:
                 findings, compared, surplus = history_rows.compare(each, found, known, span)
                 self._add(name, findings, compared)
                 self._report.surplus_slots += surplus
+
+    def _joined(self) -> RawReadings | None:
+        """The rows of raw files, if they continue the readings of the stream into the past."""
+        return self._raw if self._raw is not None and self._raw.is_joined else None
+
+    def _history_since_ms(self) -> int:
+        """The event time from which on the history can be compared; the report has it."""
+        raw = self._joined()
+        since_ms = self._replay.since_ms() if raw is None else raw.since_ms(self._margin_ms)
+        if since_ms is not None:
+            since = self._report.history_since, reading.rfc3339(since_ms)
+            self._report.history_since = max(filter(None, since))
+        return since_ms or 0
 
     def _compare_documents(self, page: Page) -> None:
         states: dict[str, dict[str, bytes | None]] = {device: {} for device in page.documents}
