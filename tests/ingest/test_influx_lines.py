@@ -143,6 +143,26 @@ def test_a_series_keeps_the_order_of_its_lines():
     assert values == [1, 2, 3, 4] * 4
 
 
+ODD = [
+    "a f=1,g=2 T", "a f= T", "a f=1,2 T", "a f=1i T", "a f=i1 T", "a f=1e3 T", "a f=007 T", "a f T",
+    "a fg=1 T", "a g=1 T", "a =1 T", "a f=t T", f"a f={'1' * 40} T", f"a,b={'x' * 100} f=-.5 T",
+    f"a,{'x' * 600}=y f=5 T", "b f=2 T", "a f=2", "a f=2 T0", "a f=2 -T", "a  f=2 T", "a f=2\x01 T",
+    "a f==2 T", " f=2 T", "a f=2 ", "a f=9223372036854775808i T", "a_f,device=c f=0.1 T",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["21.5", "7i"])
+@pytest.mark.parametrize("odd", ODD)
+def test_one_line_among_many_is_parsed_as_alone(odd: str, value: str):
+    lines = [f"a,device=d{n} f={value} T" for n in range(100)]
+    lines = [line.replace("T", str(NOW_NS)) for line in (*lines, odd, *lines)]
+    alone = [parse(line) for line in lines]
+    assert parse("\n".join(lines)) == (
+        {n: found[0] for n, (found, _) in enumerate(alone) if found},
+        {n: errors[0] for n, (_, errors) in enumerate(alone) if errors},
+    )
+
+
 def test_comments_and_empty_lines_are_skipped_and_lines_are_numbered():
     found, errors = parse('# note\n\na f=1\r\n \nb s="x\ny"\nc\n')
     assert list(found) == [2]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import line_protocol_parser
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.influx_lines import NOW_NS, Row, parse
 
 from ingest.doors.influx import line as line_parser
+from ingest.doors.influx import regular
 
 _BAD = ["a", "a f", "a f=x", "a f=1,f=2", "a f=1 x", "a f=1=2,3", "a,b f=1", "a f=1e999"]
 _PLAIN = st.text(
@@ -83,12 +85,16 @@ def bodies(draw: st.DrawFn) -> str:
     return "\n".join(made) + draw(st.sampled_from(["", "\n"]))
 
 
-@given(bodies())
-def test_columns_contain_what_single_lines_do(text: str):
-    found, errors = parse(text)
+@given(bodies(), st.sampled_from([regular.LINES_MIN, regular.GATHERED_MIN]))
+def test_columns_contain_what_single_lines_do(text: str, gathered_min: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regular, "GATHERED_MIN", gathered_min)
+        found, errors = parse(text)
     single: tuple[dict[int, list[Row]], dict[int, str]] = ({}, {})
-    for index, line in enumerate(text.split("\n")):
-        readings, reasons = parse(line)
+    given = text.split("\n")
+    parsed = {line: parse(line) for line in set(given)}
+    for index, line in enumerate(given):
+        readings, reasons = parsed[line]
         single[0].update(dict.fromkeys([index] * len(readings), readings.get(0, [])))
         single[1].update(dict.fromkeys([index] * len(reasons), reasons.get(0, "")))
     assert (found, errors) == single
