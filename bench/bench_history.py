@@ -26,7 +26,7 @@ Opener = Callable[[Path], AbstractContextManager[Store]]
 _SPANS_DAYS = (7, 30)
 _REPEATS, _REPEATS_OF_ALL = 9, 3
 _MINUTES_NOW = 20
-_HOURS_AT_ONCE = 6  # of the days before the last one
+_HOURS_AT_ONCE = 24  # of the days before the last one
 
 
 class Query(msgspec.Struct, frozen=True):
