@@ -82,6 +82,7 @@ def _state(settings: Settings) -> np.dtype[np.void]:
     return Cycle(settings)._layout.state
 
 
+@pytest.mark.kills
 def test_a_worker_killed_within_a_large_entry_continues_from_its_progress(
     change: Callable[..., Settings], client: redis.Redis, run: Callable[..., Process]
 ):

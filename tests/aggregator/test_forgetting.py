@@ -112,6 +112,7 @@ def test_a_tombstone_may_name_many_devices_with_many_metrics(
     assert {field.partition(b"|")[0] for field in client.hkeys(keys.state(0))} == {b"car-0"}
 
 
+@pytest.mark.kills
 @pytest.mark.parametrize("point", ["after_commit:1", "after_commit:4", "after_fold:3"])
 def test_it_waits_for_an_entry_that_is_begun_also_after_a_crash(
     change: Callable[..., Settings], client: redis.Redis, run: Callable[..., Process], point: str

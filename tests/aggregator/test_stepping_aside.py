@@ -112,6 +112,7 @@ def test_a_second_wide_entry_waits_and_known_series_before_it_do_not(
     assert_each_counted_once(client, settings, total + 1)
 
 
+@pytest.mark.kills
 @pytest.mark.parametrize("disaster", ["", "group", "entry"])
 def test_a_worker_killed_while_an_entry_is_aside_loses_nothing(
     change: Callable[..., Settings], client: redis.Redis, run: Callable[..., Process], disaster: str

@@ -222,6 +222,7 @@ def test_a_message_with_an_id_counts_once(
     }
 
 
+@pytest.mark.kills
 def test_a_bridge_killed_between_redis_and_the_broker_counts_an_id_once(
     broker: Mosquitto, settings: Settings, client: redis.Redis, run: Run, tmp_path: Path
 ):

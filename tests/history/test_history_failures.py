@@ -88,6 +88,7 @@ def own_postgres() -> Iterator[Postgres]:
     cluster.close()
 
 
+@pytest.mark.kills
 def test_a_server_that_is_killed_is_unavailable_until_it_is_back(
     own_postgres: Postgres, open_history: Open
 ):

@@ -60,7 +60,7 @@ def test_no_differences_while_readings_are_applied(
     sending.start()
     hwms = set()
     try:
-        for _ in range(8):
+        for _ in range(4):
             wait_until(lambda: client.hget(keys.meta(0), "hwm") not in hwms, "more entries")
             hwms.add(client.hget(keys.meta(0), "hwm"))
             found = audit(client, settings)

@@ -78,6 +78,7 @@ def test_everything_works_on_several_nodes(
     assert run("status", "--redis-url", cluster.url).end() == 0
 
 
+@pytest.mark.kills
 @pytest.mark.parametrize("replicas", [1])
 def test_a_master_dies_and_its_replica_takes_over(
     run: Run, cluster: Cluster, settings: Settings, tmp_path: Path, replicas: int
@@ -142,6 +143,7 @@ def _redis_up(url: str) -> int:
         return 200 if b"\ntributary_redis_up 1.0" in response.read() else 503
 
 
+@pytest.mark.kills
 @pytest.mark.parametrize("replicas", [1])
 def test_everything_recovers_when_the_node_in_the_url_has_died(
     run: Run, cluster: Cluster, settings: Settings, replicas: int

@@ -35,6 +35,7 @@ def children(pid: int) -> list[int]:
         return []
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("role", ["ingest", "api"])

@@ -80,6 +80,7 @@ def restart(server: Server) -> None:
     server.start()
 
 
+@pytest.mark.kills
 def test_the_workers_survive_destroyed_groups_flushed_scripts_and_a_killed_server(
     load: Load, any_server: Server, settings_of: Settings, run: Run
 ):

@@ -95,6 +95,7 @@ def test_stops_in_order_and_keeps_recorded_readings(tmp_path: Path):
         assert not group_of(up.process.pid)
 
 
+@pytest.mark.kills
 def test_killed_children_are_restarted_and_nothing_is_lost(up: Deployment, tmp_path: Path):
     kills = list(itertools.product((signal.SIGTERM, signal.SIGKILL), CHILDREN)) * 2
     load = Load(up.url, tmp_path / "ledger.jsonl", readings=700 * (len(kills) + 1), seed=1)
@@ -114,6 +115,7 @@ def test_killed_children_are_restarted_and_nothing_is_lost(up: Deployment, tmp_p
     assert up.stop() == 0
 
 
+@pytest.mark.kills
 def test_leaves_no_orphans_when_it_is_killed(up: Deployment):
     below = descendants(up.process.pid)
     assert len(below) >= 5

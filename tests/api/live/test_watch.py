@@ -42,6 +42,7 @@ def test_watch_accepts_a_prefix(site: Site):
     assert heard == {"pre-0", "pre-1", "pre-2"}
 
 
+@pytest.mark.kills
 def test_watch_reconnects_after_a_restart_and_misses_nothing(
     own_site: Callable[..., Site],
 ):
