@@ -15,10 +15,11 @@ import redis
 from operate.test_audit_differences import audit, grow, now_ms
 from sqlalchemy import func, select
 from support import folding, forgetting
+from support.archiving import advance, archived
 
 from aggregator import pace
-from jobs import archive, compact, partition_stream
 from jobs import audit as audit_job
+from jobs import compact, partition_stream
 from jobs.forget import job as forget_job
 from tributary.history import raw_files, schema
 from tributary.history.database import Database
@@ -49,11 +50,6 @@ def db(where: Settings, open_history: Callable[..., Database]) -> Database:
     return open_history(where)
 
 
-def archived(settings: Settings) -> None:
-    while not archive.run(settings, 0)["is_complete"]:
-        pass
-
-
 def trim(client: redis.Redis, kept: int) -> None:
     client.xtrim(keys.readings(0), maxlen=kept, approximate=False)
 
@@ -69,11 +65,7 @@ def test_random_histories_have_no_differences(
         if random.random() < 0.5:
             forgetting.append(client, 0, [f"car-{random.randrange(6)}"])
             grow(client, random, random.randrange(4))
-        folding.aggregate(where, client)
-        if random.random() < 0.8:
-            archived(where)
-        if random.random() < 0.3:
-            compact.run(where, 0)
+        advance(random, where, client)
         if seed % 2:  # the entries that name a device are gone, and those of others with them
             assert forget_job.run(where)["waiting"] == 0
         if random.random() < 0.5:

@@ -13,9 +13,10 @@ import msgspec
 import pytest
 import redis
 from support import folding, forgetting
+from support.archiving import advance, archived
 from support.exporting import ALL, START_MS, Row, columns, exported
 
-from jobs import archive, compact, partition_stream
+from jobs import compact, partition_stream
 from jobs.export import work
 from jobs.forget import raw_rows as forget_rows
 from tributary.errors import Misconfigured, Unavailable
@@ -71,11 +72,6 @@ def trim(client: redis.Redis, kept: list[bytes]) -> None:
     client.xtrim(keys.readings(0), approximate=False, **only)
 
 
-def archived(settings: Settings) -> None:
-    while not archive.run(settings, 0)["is_complete"]:
-        pass
-
-
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("seed", [0, 1, 20, 21])
 def test_any_border_gives_the_rows_of_the_whole_stream(
@@ -88,11 +84,7 @@ def test_any_border_gives_the_rows_of_the_whole_stream(
         if random.random() < 0.6:
             forgetting.append(client, 0, [f"car-{random.randrange(1, 5)}"])
             append(client, random, random.randrange(4))
-        folding.aggregate(where, client)
-        if random.random() < 0.8:
-            archived(where)
-        if random.random() < 0.3:
-            compact.run(where, 0)
+        advance(random, where, client)
     expected, covered, _ = exported(without_raw(where))
     assert exported(where)[:2] == (expected, covered)
     entries: Any = client.xrange(keys.readings(0))
