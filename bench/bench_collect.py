@@ -9,14 +9,18 @@ import click
 
 from bench import compare_options, device_counts, latency, machine, plot, report, rounds
 from bench.peers.influxdb import InfluxDB
+from bench.peers.payloads import FLEET_DEVICES
 from bench.peers.peer import Peer
 from bench.peers.tributary_peer import PlainFlask, Tributary
 from bench.peers.webdis import Webdis
 from bench.rounds import Comparison
 
-CASES = ("collect",)
+# `collect fleet`: each request is of a random device. `collect`: all are of one device.
+CASES = ("collect fleet", "collect")
 COMPARISONS = (
-    Comparison("/collect vs webdis HGET", "collect", Webdis.name, 1.3),
+    Comparison("fleet vs webdis HGET", "collect fleet", Webdis.name, 1.3),
+    Comparison("fleet vs Flask + gunicorn", "collect fleet", PlainFlask.name, 20),
+    Comparison("one device vs webdis HGET", "collect", Webdis.name, 1.3),
     Comparison("/collect vs InfluxDB mean over 15 min", "collect", InfluxDB.name, 200),
 )
 _FEW = 1_000
@@ -51,26 +55,26 @@ def command(
     folder = compare_options.folder(to, short=short)
     many = devices or (_MANY_SHORT if short else _MANY)
     all_peers: list[Peer] = [
-        Tributary("api", devices=_FEW), Webdis(devices=_FEW), InfluxDB(points),
-        PlainFlask("api", devices=_FEW),
+        Tributary("api", devices=FLEET_DEVICES), Webdis(devices=FLEET_DEVICES), InfluxDB(points),
+        PlainFlask("api", devices=FLEET_DEVICES),
     ]  # fmt: skip
     peers, skipped = compare_options.installed(all_peers)
     device_steps = 1 + 2 * plan.rounds * len(plan.connections)
     with compare_options.progress(plan.steps(peers, CASES) + device_steps + 1) as step:
         outcome = rounds.run(peers, CASES, plan, step)
         many_devices = device_counts.measure(_FEW, many, plan, step)
-        max_rate = max(s.rate for s in outcome.samples if s.peer == Tributary.name)
+        key = (Tributary.name, "collect fleet")
+        max_rate = max(s.rate for s in outcome.samples if (s.peer, s.case) == key)
         step("latency at half the maximum rate")
         half_load = latency.measure(
-            Tributary("api", devices=_FEW), "collect", max_rate,
+            Tributary("api", devices=FLEET_DEVICES), "collect fleet", max_rate,
             _LATENCY_SHORT_S if short else _LATENCY_S,
         )  # fmt: skip
-    notes = [
-        *warning,
-        *outcome.notes,
-        *skipped,
-        f"InfluxDB has {points:,} points of one series in 15 min",
-    ]
+    workload = (
+        f"`collect fleet` is {FLEET_DEVICES:,} devices at random, `collect` is one of them; "
+        f"InfluxDB has {points:,} points of one series in 15 min"
+    )
+    notes = [*warning, *outcome.notes, *skipped, workload]
     found = {
         "conditions": report.conditions(plan, peers, notes),
         "verdicts": rounds.compare(outcome.samples, COMPARISONS, Tributary.name),
@@ -101,7 +105,8 @@ def _write(
         folder / "collect.png",
         f"/collect; {conditions['machine']}",
         [
-            plot.rates(samples, CASES, "Requests"),
+            plot.rates(samples, ["collect fleet"], f"Requests, {FLEET_DEVICES:,} devices"),
+            plot.rates(samples, ["collect"], "Requests, one device"),
             plot.device_counts(many_devices),
             plot.half_load(half_load),
         ],

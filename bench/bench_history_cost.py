@@ -19,7 +19,7 @@ import click
 import redis
 
 from bench import compare_options, launch, machine, redis_server, report, rounds
-from bench.peers.tributary_peer import Tributary, create_token
+from bench.peers.tributary_peer import TRIBUTARY, Tributary, create_token
 from bench.rounds import Comparison, Plan
 from bench.workers import aggregator_worker
 from bench.workers.scenario import Result, Scenario, prepare
@@ -27,7 +27,7 @@ from tributary.operate import job_processes
 from tributary.settings import PREFIX, Settings
 
 TARGET = 0.97
-_CASES = {"ingest": ("single",), "api": ("collect", "collect any")}
+_CASES = {"ingest": ("single",), "api": ("collect", "collect fleet")}
 _DEVICES = 5_000
 _SIMULATED_PER_S = 500  # readings that arrive while /collect is measured
 _FULL = Plan(rounds=5, seconds=15, warmup_s=1, connections=(32,))  # longer than a period of archive
@@ -40,7 +40,7 @@ class Deployed(Tributary):
 
     def __init__(self, role: str, history: str) -> None:
         devices = _DEVICES if role == "api" else 0
-        super().__init__(role, is_bounded=True, devices=devices)
+        super().__init__(role, is_bounded=True, rewrites=True, devices=devices)
         self.name = f"history {history}"
         self._history = history
         self._folder = Path()
@@ -56,7 +56,7 @@ class Deployed(Tributary):
             self._run(folder, "ingest", "--port", str(port))
             rate = ("--rate", str(_SIMULATED_PER_S), "--seconds", "100000")
             to = ("--url", f"http://127.0.0.1:{port}")
-            token = create_token(self._environ(), "record")
+            token = create_token(TRIBUTARY, self._environ(), "record")
             self._run(folder, "simulate", *rate, *to, "--token", token)
 
     def _environ(self) -> dict[str, str]:

@@ -8,22 +8,27 @@ from typing import Any
 import click
 
 from bench import compare_options, latency, machine, memory_growth, plot, report, rounds
+from bench.peers.payloads import FLEET_DEVICES
 from bench.peers.peer import Peer
 from bench.peers.tributary_peer import PlainFlask, Tributary
 from bench.peers.tutorial import Tutorial
 from bench.peers.victoria_metrics import VictoriaMetrics
 from bench.peers.webdis import Webdis
-from bench.rounds import Comparison
+from bench.rounds import Comparison, CostLimit
 
-CASES = ("single", "array", "columns")
+# `fleet`: one reading per request, each of a random device. `single`: all of one device.
+CASES = ("fleet", "single", "array", "columns")
 COMPARISONS = (
-    Comparison("one reading vs webdis XADD", "single", Webdis.name, 1.5),
-    Comparison("one reading vs VictoriaMetrics", "single", VictoriaMetrics.name, 1.8),
-    Comparison("one reading vs Flask + gunicorn", "single", PlainFlask.name, 20),
-    Comparison("one reading vs tutorial app", "single", Tutorial.name, 20),
-    Comparison("array of 1,000 vs 1,000 lines", "array", VictoriaMetrics.name, 1.2),
-    Comparison("columns of 1,000 vs 1,000 lines", "columns", VictoriaMetrics.name, 5),
+    Comparison("fleet vs webdis XADD", "fleet", Webdis.name, 1.3, {256: 1.4}),
+    Comparison("fleet vs VictoriaMetrics", "fleet", VictoriaMetrics.name, 1.3, {256: 1.8}),
+    Comparison("fleet vs Flask + gunicorn", "fleet", PlainFlask.name, 20),
+    Comparison("fleet vs tutorial app", "fleet", Tutorial.name, 20),
+    Comparison("one device vs webdis XADD", "single", Webdis.name, 1.5),
+    Comparison("one device vs VictoriaMetrics", "single", VictoriaMetrics.name, 1.8),
+    Comparison("array of 1,000 vs 1,000 lines", "array", VictoriaMetrics.name, 1.4),
+    Comparison("columns of 1,000 vs 1,000 lines", "columns", VictoriaMetrics.name, 3),
 )
+COST_LIMITS = (CostLimit("fleet", "fleet", {32: 7.0, 256: 2.0}),)
 _LATENCY_S, _LATENCY_SHORT_S = 20.0, 1.0
 _REQUESTS, _REQUESTS_SHORT = 10_000_000, 5_000
 
@@ -56,11 +61,11 @@ def command(
     peers, skipped = compare_options.installed(all_peers)
     with compare_options.progress(plan.steps(peers, CASES) + 2) as step:
         outcome = rounds.run(peers, CASES, plan, step)
-        key = (Tributary.name, "single")
+        key = (Tributary.name, "fleet")
         max_rate = max(s.rate for s in outcome.samples if (s.peer, s.case) == key)
         step("latency at half the maximum rate")
         seconds = _LATENCY_SHORT_S if short else _LATENCY_S
-        half_load = latency.measure(Tributary(), "single", max_rate, seconds)
+        half_load = latency.measure(Tributary(), "fleet", max_rate, seconds)
         step("memory")
         growth = memory_growth.measure(
             requests, tick=lambda done: step(f"memory: {done:,} of {requests:,} requests", 0)
@@ -81,7 +86,8 @@ def command(
 
 def _workload(*, timed: bool) -> str:
     return (
-        f"a reading has a device and a temperature; a batch has 1,000 readings "
+        f"a reading has a device and a temperature; `fleet` is {FLEET_DEVICES:,} devices at "
+        "random over all partitions, `single` is one device; a batch has 1,000 readings "
         f"{'with' if timed else 'without'} times, of 100 devices in arrays and of one device in "
         "columns; the lines it is compared with have the same devices"
     )
@@ -97,6 +103,7 @@ def _write(
     parts = [
         report.head("Ingest", conditions),
         report.verdicts(found["verdicts"]),
+        report.cost_limits(samples, COST_LIMITS, Tributary.name),
         report.rates(samples, conditions["promises"]),
         report.half_load(half_load),
         report.memory(growth),
@@ -108,7 +115,9 @@ def _write(
         folder / "ingest.png",
         f"POST /record; {conditions['machine']}",
         [
-            plot.rates(samples, ["single"], "One reading per request"),
+            plot.rates(samples, ["fleet"], f"One reading per request, {FLEET_DEVICES:,} devices"),
+            plot.costs(samples, "fleet"),
+            plot.rates(samples, ["single"], "One reading per request, one device"),
             plot.rates(samples, ["array", "columns"], "Readings, 1,000 per request"),
             plot.half_load(half_load),
             plot.memory(growth),

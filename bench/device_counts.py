@@ -57,7 +57,7 @@ def _serving(devices: int) -> Iterator[tuple[Tributary, Path]]:
 
 
 def _p50_us(peer: Tributary, folder: Path, connections: int, plan: Plan) -> int:
-    request = peer.request("collect any")
+    request = peer.request("collect fleet")
     assert request is not None
     http_request.check(peer.url, request)
     if plan.warmup_s:

@@ -51,14 +51,14 @@ class MemoryGrowth(msgspec.Struct, frozen=True):
 
 def measure(requests: int, *, tick: Callable[[int], None]) -> MemoryGrowth:
     """Sample memory while sending requests; `tick` is called with the number so far."""
-    peer = Tributary(is_bounded=True)
+    peer = Tributary(is_bounded=True, rewrites=True)
     served: list[int] = []
     resident: list[int] = []
     acknowledged = unconfirmed = 0
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         try:
             peer.start(Path(folder))
-            request = peer.request("single")
+            request = peer.request("fleet")
             assert request is not None
             http_request.check(peer.url, request)
             acknowledged += 1

@@ -24,10 +24,11 @@ import numpy as np
 import uvloop
 
 from bench import machine
-from bench.http_request import Request
+from bench.http_request import NUMBER, Request
 
 _TICK_S = 0.001
 _TIMEOUT_S = 30.0
+_STRIDE = 7_919  # prime, so that every number occurs
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"content-length:"
 EDGES_MS = np.geomspace(0.05, 10_000, 64)
@@ -35,11 +36,15 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What to send, at which rate, how long, and on how many connections."""
+    """What to send, at which rate, how long, and on how many connections.
+
+    `ends` are the bytes of the request before and behind a number below `numbers`, in `form`.
+    """
 
     url: str
-    head: bytes
-    body: bytes
+    ends: tuple[bytes, bytes]
+    form: str
+    numbers: int
     status: int
     rate: float
     seconds: float
@@ -67,9 +72,14 @@ def run(url: str, request: Request, *, rate: float, seconds: float, connections:
     """Run the load in a process on the load core."""
     target = urlsplit(url)
     headers = [("Host", target.netloc), *request.headers, ("Content-Length", len(request.body))]
-    lines = [f"{request.method} {request.path} HTTP/1.1", *(f"{n}: {v}" for n, v in headers)]
-    head = "\r\n".join([*lines, "", ""]).encode()
-    task = Task(url, head, request.body, request.status, rate, seconds, connections)
+    is_numbered_path = request.numbers and not request.body
+    path = request.path + (NUMBER.decode() if is_numbered_path else "")
+    lines = [f"{request.method} {path} HTTP/1.1", *(f"{n}: {v}" for n, v in headers)]
+    before, _, behind = (("\r\n".join([*lines, "", ""])).encode() + request.body).partition(NUMBER)
+    form = "%d" if is_numbered_path else f"%0{len(NUMBER)}d"
+    task = Task(
+        url, (before, behind), form, request.numbers, request.status, rate, seconds, connections
+    )
     command = machine.pin(machine.LOAD_CORE, [sys.executable, "-m", "bench.openloop"])
     result = subprocess.run(
         command, input=msgspec.json.encode(task), capture_output=True, check=False
@@ -98,7 +108,7 @@ class _Connection(asyncio.Protocol):
         assert self.transport is not None
         self._due_s = due_s
         self._is_waiting = True
-        self.transport.write(self._generator.wire)
+        self.transport.write(self._generator.next_request())
 
     def data_received(self, data: bytes) -> None:
         received = self._received + data if self._received else data
@@ -119,7 +129,7 @@ class _Generator:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self.wire = task.head + task.body
+        self._number = 0
         self.idle: deque[_Connection] = deque()
         self._due: deque[float] = deque()
         self._latencies_s: list[float] = []
@@ -155,6 +165,14 @@ class _Generator:
         if not self._latencies_s:
             raise SystemExit(f"bench: no response from {self._task.url} to {total} requests")
         return self._result(took_s)
+
+    def next_request(self) -> bytes:
+        """The request with the next number: each in turn, in an order that is not theirs."""
+        before, behind = self._task.ends
+        if not self._task.numbers:
+            return before + behind
+        self._number = (self._number + _STRIDE) % self._task.numbers
+        return before + (self._task.form % self._number).encode() + behind
 
     def on_response(self, connection: _Connection, due_s: float, status: int) -> None:
         self._latencies_s.append(time.perf_counter() - due_s)

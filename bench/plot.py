@@ -70,6 +70,28 @@ def rates(samples: Sequence[Sample], cases: Sequence[str], title: str) -> Panel:
     return draw
 
 
+def costs(samples: Sequence[Sample], case: str) -> Panel:
+    """Bars of the CPU time of server and Redis per reading of Tributary, by connections."""
+    group = [s for s in samples if (s.peer, s.case) == ("Tributary", case)]
+    connections = sorted({s.connections for s in group})
+    medians = np.array(
+        [np.median([s.costs for s in group if s.connections == c], axis=0) for c in connections]
+    )
+
+    def draw(axes: Axes) -> None:
+        places = np.arange(len(connections))
+        for shift, label, color in ((-0.2, "server", _TRIBUTARY), (0.2, "Redis", _OTHER)):
+            values_us = medians[:, int(shift > 0)]
+            bars = axes.bar(places + shift, values_us, 0.4, label=label, color=color)
+            axes.bar_label(bars, fmt="%.1f", fontsize=7)
+        axes.set_xticks(places, [str(c) for c in connections])
+        axes.set(title=f"CPU time of Tributary, {case}", xlabel="connections",
+                 ylabel="µs per reading", yscale="log")  # fmt: skip
+        axes.legend(fontsize=7, frameon=False)
+
+    return draw
+
+
 def half_load(found: HalfLoad) -> Panel:
     """Histogram of latencies, with p50 and p99."""
 

@@ -6,13 +6,30 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import redis
 
 from bench import launch, machine
+from tributary.settings import Settings
 from tributary.standalone.embedded_server import EmbeddedServer
+from tributary.store import keys
 
 PROGRAM = "redis-server"
+
+
+class Usage(NamedTuple):
+    """What a server has used since it started; without rewrites, its file only grows."""
+
+    cpu_s: float
+    file_bytes: int  # of the append-only file
+
+
+class Cost(NamedTuple):
+    """What a server used per reading (or per response)."""
+
+    redis_us: float  # CPU time
+    file_bytes: float  # of the append-only file
 
 
 @contextlib.contextmanager
@@ -73,6 +90,24 @@ def cpu_s(client: redis.Redis) -> float:
     """CPU time the server has used."""
     used = client.info("cpu")
     return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+
+def usage(client: redis.Redis) -> Usage:
+    """What the server has used until now."""
+    return Usage(cpu_s(client), int(client.info("persistence").get("aof_current_size", 0)))
+
+
+def cost(before: Usage, after: Usage, readings: float) -> Cost:
+    """The difference of two usages, per reading; not a number without readings."""
+    per = readings or float("nan")
+    return Cost(
+        (after.cpu_s - before.cpu_s) / per * 1e6, (after.file_bytes - before.file_bytes) / per
+    )
+
+
+def partitions(client: redis.Redis) -> int:
+    """The number of partitions of the deployment, which the first process to start stored."""
+    return int(client.hget(keys.CONFIG, "partitions") or Settings().partitions)
 
 
 def _responds(client: redis.Redis) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import subprocess
 import time
@@ -17,9 +18,10 @@ from bench.device_counts import DeviceCounts
 from bench.latency import HalfLoad
 from bench.memory_growth import MemoryGrowth
 from bench.peers.peer import Peer
-from bench.rounds import Plan, Reconciliation, Sample, Verdict, median_rates
+from bench.rounds import CostLimit, Plan, Reconciliation, Sample, Verdict, median_rates
 
 Row = Sequence[object]
+COSTS = ("server µs", "Redis µs", "file bytes")  # per reading or response
 
 
 def conditions(plan: Plan, peers: Iterable[Peer], notes: Iterable[str]) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def verdicts(found: Iterable[Verdict]) -> str:
             v.connections,
             f"{v.median:.2f}",
             f"{v.minimum:.2f} to {v.maximum:.2f}",
-            f"{v.comparison.target:g}",
+            f"{v.comparison.target_at(v.connections):g}",
             f"{v.per_cpu:.2f}",
             "yes" if v.is_met else "**no**",
         )
@@ -108,21 +110,42 @@ def rates(samples: Sequence[Sample], promises: dict[str, str]) -> str:
         cpu, busy = (
             _median([getattr(s, name) for s in group]) for name in ("server_cpu", "load_busy")
         )
-        per_cpu = _median([s.rate_per_cpu for s in group])
         rows.append(
-            (case, peer, connections, f"{rate:,.0f}", f"{per_cpu:,.0f}", f"{p50_ms:.2f}",
+            (case, peer, connections, f"{rate:,.0f}", *costs(group), f"{p50_ms:.2f}",
              f"{p99_ms:.2f}", f"{cpu:.0%}", f"{busy:.0%}", sum(s.load.rejected for s in group))
         )  # fmt: skip
-    titles = ("case", "peer", "connections", "per second", "per CPU second", "p50 ms", "p99 ms",
+    titles = ("case", "peer", "connections", "per second", *COSTS, "p50 ms", "p99 ms",
               "server CPU", "load core busy", "rejected")  # fmt: skip
     guarantees = "\n".join(f"- {peer}: {promise}" for peer, promise in promises.items())
     intro = (
-        "Medians over the rounds, in readings or responses per second. "
-        "CPU seconds are those of the server process; where it used less than its whole core, the "
-        "load, Redis or another program was the bottleneck. "
+        "Medians over the rounds, in readings or responses per second; CPU time of the server and "
+        "of its Redis, and bytes of the append-only file of Redis, are per reading or response. "
+        "Where the server used less than its whole core, the load, Redis or another program was "
+        "the bottleneck. "
         "What a successful response guarantees:\n"
     )
     return section("Rates", f"{intro}\n{guarantees}\n\n{table(titles, rows)}")
+
+
+def costs(group: Sequence[Sample]) -> list[str]:
+    """Medians of the costs of samples; empty if a peer has no Redis."""
+    medians = [_median(column) for column in zip(*(s.costs for s in group), strict=True)]
+    return ["" if math.isnan(value) else f"{value:.{_digits(value)}f}" for value in medians]
+
+
+def cost_limits(samples: Sequence[Sample], limits: Iterable[CostLimit], subject: str) -> str:
+    """The CPU time of Redis per reading, compared with its limits."""
+    rows = []
+    for limit in limits:
+        for connections, limit_us in limit.redis_us.items():
+            key = (subject, limit.case, connections)
+            group = [s for s in samples if (s.peer, s.case, s.connections) == key]
+            if group:
+                used_us = _median([s.costs[1] for s in group])
+                met = "yes" if used_us <= limit_us else "**no**"
+                rows.append((limit.title, connections, f"{used_us:.1f}", f"{limit_us:g}", met))
+    titles = ("case", "connections", "Redis µs per reading", "limit", "met")
+    return section("Cost of Redis", table(titles, rows))
 
 
 def half_load(found: HalfLoad) -> str:
@@ -221,8 +244,13 @@ def table(titles: Row, rows: Iterable[Row]) -> str:
 
 
 def _median(values: Sequence[float | None]) -> float:
-    present = [value for value in values if value is not None]
+    present = [value for value in values if value is not None and not math.isnan(value)]
     return statistics.median(present) if present else float("nan")
+
+
+def _digits(value: float) -> int:
+    """Decimals of a cost: two below 10, one below 100."""
+    return 2 if abs(value) < 10 else int(abs(value) < 100)
 
 
 def _commit() -> str:

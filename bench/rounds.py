@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench import http_request, machine, wrk
+from bench import http_request, machine, redis_server, wrk
 from bench.peers.peer import Peer
 
 
@@ -36,7 +36,7 @@ class Sample(msgspec.Struct, frozen=True):
     """One measurement of one peer; `rate` is in readings (or responses) per second.
 
     `server_cpu` is the CPU time of the server per second. Other programs on the machine reduce the
-    rate, but hardly `rate / server_cpu`.
+    rate, but hardly `rate / server_cpu`. `redis` is what its Redis used, if it has one.
     """
 
     round: int
@@ -47,11 +47,18 @@ class Sample(msgspec.Struct, frozen=True):
     load: wrk.Load
     server_cpu: float
     load_busy: float | None
+    redis: redis_server.Cost | None = None
 
     @property
     def rate_per_cpu(self) -> float:
         """Readings (or responses) per second of CPU time of the server."""
         return self.rate / (self.server_cpu or float("nan"))
+
+    @property
+    def costs(self) -> tuple[float, float, float]:
+        """CPU time of server and Redis in µs, and bytes of the file, per reading (or response)."""
+        none = redis_server.Cost(float("nan"), float("nan"))
+        return (1e6 / self.rate_per_cpu if self.rate else float("nan"), *(self.redis or none))
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
@@ -87,12 +94,20 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """A row of the table: Tributary compared with a peer, and the target ratio."""
+    """A row of the table: Tributary compared with a peer, and the target ratio.
+
+    `targets` are those of single numbers of connections.
+    """
 
     title: str
     case: str
     peer: str
     target: float
+    targets: dict[int, float] = {}
+
+    def target_at(self, connections: int) -> float:
+        """The target with this many connections."""
+        return self.targets.get(connections, self.target)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -111,7 +126,15 @@ class Verdict(msgspec.Struct, frozen=True):
     @property
     def is_met(self) -> bool:
         """Whether the median reaches the target."""
-        return self.median >= self.comparison.target
+        return self.median >= self.comparison.target_at(self.connections)
+
+
+class CostLimit(msgspec.Struct, frozen=True):
+    """The CPU time of Redis in µs that a reading of a case may cost, by connections."""
+
+    title: str
+    case: str
+    redis_us: dict[int, float]
 
 
 def run(
@@ -204,6 +227,8 @@ class _Visit:
                 continue
             http_request.check(self._peer.url, request)
             self._acknowledged += request.readings
+            if self._plan.warmup_s and request.numbers:  # every device is known to the server
+                self._load(request, max(self._plan.connections), self._plan.warmup_s)
             for connections in self._plan.connections:
                 what = f"{self._peer.name}, {case}, {connections} connections"
                 self._tick(f"round {self._number + 1}: {what}")
@@ -223,9 +248,12 @@ class _Visit:
     def _sample(self, case: str, request: http_request.Request, connections: int) -> Sample:
         if self._plan.warmup_s:
             self._load(request, connections, self._plan.warmup_s)
+        before = self._peer.redis_usage()
         load, used_s = machine.CoreUsage(machine.LOAD_CORE), machine.cpu_s(self._peer.pid)
         measured = self._load(request, connections, self._plan.seconds)
         used_s = machine.cpu_s(self._peer.pid) - used_s
+        after = self._peer.redis_usage()
+        readings = request.readings * (measured.requests - measured.rejected)
         return Sample(
             self._number,
             self._peer.name,
@@ -235,6 +263,7 @@ class _Visit:
             measured,
             used_s / (measured.duration_us / 1e6),
             load.share(),
+            redis_server.cost(before, after, readings) if before and after else None,
         )
 
     def _load(self, request: http_request.Request, connections: int, seconds: float) -> wrk.Load:

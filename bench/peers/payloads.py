@@ -10,10 +10,12 @@ from bench.http_request import NUMBER
 DEVICE = "car-7"
 METRIC = "engine_temperature"
 READINGS = 1_000
-DEVICES = 100
+DEVICES = 100  # of a batch
+FLEET_DEVICES = 20_000
 ONE = json.dumps({"device": DEVICE, METRIC: 92.3}, separators=(",", ":")).encode()
 FLEET = ONE.replace(DEVICE.encode(), b"car-" + NUMBER)  # a device per request
 ONE_LINE = b"engine,device=car-7 temperature=92.3"
+FLEET_LINE = ONE_LINE.replace(DEVICE.encode(), b"car-" + NUMBER)
 
 _MEASUREMENTS = [
     b"cpu,cpu=cpu-total",

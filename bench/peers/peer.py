@@ -41,6 +41,13 @@ class Peer(ABC):
         """Readings stored, or None if the peer does not count them."""
         return None
 
+    def redis_usage(self) -> redis_server.Usage | None:
+        """What its Redis has used; None if it has none."""
+        if not self.redis_port:
+            return None
+        with redis_server.connect(self.redis_port) as client:
+            return redis_server.usage(client)
+
     def notes(self) -> list[str]:
         """Conditions of this run for the report."""
         return []

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from bench import prefill, redis_server
 from bench.http_request import Request, send
 from bench.peers import payloads
 from bench.peers.peer import Peer
-from tributary.settings import PREFIX, Settings
-from tributary.store import keys
+from tributary.settings import PREFIX
 
-TRIBUTARY = (sys.executable, "-m", "tributary")
+Program = tuple[str, ...]
+TRIBUTARY: Program = (sys.executable, "-m", "tributary")
 ENTRIES_MAX = (
     10_000_000  # no aggregator reads while ingest is measured: the backlog must not reject
 )
-FLEET_DEVICES = 5_000
 _SECRET = re.compile(r"\btrb_[\w-]+")
 _SCOPES = {"ingest": "record", "api": "collect"}
 
@@ -32,7 +34,7 @@ class Tributary(Peer):
     promise = "in the append-only file of Redis, flushed every second; validated"
     needs = (redis_server.PROGRAM,)
     lane = True
-    program: tuple[str, ...] = TRIBUTARY
+    program: Program = TRIBUTARY
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class Tributary(Peer):
         *,
         timed: bool = True,
         is_bounded: bool = False,
+        rewrites: bool = False,
         devices: int = 0,
     ) -> None:
         super().__init__()
@@ -49,14 +52,14 @@ class Tributary(Peer):
         self._devices = devices
         self._batch = payloads.Batch(timed=timed)
         self._is_bounded = is_bounded
+        self._rewrites = rewrites
         self._token = ""
 
     def start(self, folder: Path) -> None:
         """Start Redis, create a token, start the role."""
-        self.with_redis(folder, rewrites=self._is_bounded)
-        prefill.write(self.redis_port, self._devices)
+        self.with_redis(folder, rewrites=self._rewrites)
         environ = self._environ()
-        self._token = create_token(environ, _SCOPES[self._role])
+        self._token = create_token(self.program, environ, _SCOPES[self._role])
         options = ["--ingest-workers", "1"]
         if not self.lane:
             options.append("--no-lane")
@@ -64,6 +67,8 @@ class Tributary(Peer):
             lambda port: [*self.program, self._role, "--port", str(port), *options],
             folder, environ=environ,
         )  # fmt: skip
+        with redis_server.connect(self.redis_port) as client:
+            prefill.write(client, self._devices)
 
     def request(self, case: str) -> Request | None:
         """A reading, an array, columns or lines; or /collect of one or of random devices."""
@@ -71,13 +76,12 @@ class Tributary(Peer):
             return self._with_token(
                 Request("GET", f"/collect?device={payloads.DEVICE}", expected=b"92.3")
             )
-        if case == "collect any":
+        if case == "collect fleet":
             any_device = Request("GET", "/collect?device=car-", expected=b"current_")
             return self._with_token(any_device._replace(numbers=self._devices))
         if case == "fleet":
-            return self._with_token(
-                Request("POST", "/record", payloads.FLEET, expected=b"true", numbers=FLEET_DEVICES)
-            )
+            one = Request("POST", "/record", payloads.FLEET, expected=b"true")
+            return self._with_token(one._replace(numbers=payloads.FLEET_DEVICES))
         lines = self._batch.of_lines(case)
         if lines is not None:
             return self._with_token(
@@ -99,18 +103,14 @@ class Tributary(Peer):
         )
 
     def stored(self) -> int | None:
-        """The sum of `accepted` over all partitions; None for the api, which does not write."""
+        """Accepted readings by its `status`; None for the api, which does not write."""
         if self._role != "ingest":
             return None
-        with redis_server.connect(self.redis_port) as client:
-            pipeline = client.pipeline(transaction=False)
-            for partition in range(Settings().partitions):
-                pipeline.hget(keys.meta(partition), "accepted")
-            return sum(int(accepted or 0) for accepted in pipeline.execute())
+        return int(status(self.program, self._environ())["accepted"])
 
     def notes(self) -> list[str]:
         """The HTTP server, and the status of a request without the token."""
-        request = self.request("single" if self._role == "ingest" else "collect")
+        request = self.request("fleet" if self._role == "ingest" else "collect fleet")
         assert request is not None
         status, _ = send(self.url, request._replace(headers=()))
         server = "lane" if self.lane else "Flask on gunicorn gthread"
@@ -135,14 +135,26 @@ class PlainFlask(Tributary):
     lane = False
 
     def request(self, case: str) -> Request | None:
-        """Single readings and /collect; batches are compared with the lane only."""
-        return super().request(case) if case in ("single", "collect") else None
+        """Single readings and /collect of a fleet; batches are compared with the lane only."""
+        return super().request(case) if case in ("fleet", "collect fleet") else None
 
 
-def create_token(environ: dict[str, str], scope: str) -> str:
+def status(program: Program, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON of `tributary status`, whatever the version; unhealthy is not an error."""
+    result = subprocess.run(
+        [*program, "status", "--json"],
+        env={**os.environ, **environ}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if not result.stdout:
+        raise SystemExit(f"bench: no status: {result.stderr}")
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def create_token(program: Program, environ: Mapping[str, str], scope: str) -> str:
     """Create a token for every device; returns its secret."""
     result = subprocess.run(
-        [*TRIBUTARY, "token", "create", "--device", "*", "--scope", scope],
+        [*program, "token", "create", "--device", "*", "--scope", scope],
         env={**os.environ, **environ}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     secret = _SECRET.search(result.stdout)

@@ -33,7 +33,9 @@ class Tutorial(Peer):
         )
 
     def request(self, case: str) -> Request | None:
-        """A single reading in the same body."""
-        if case == "single":
-            return Request("POST", "/record", payloads.ONE, expected=b"true")
-        return None
+        """A reading of a fleet in the same body."""
+        if case != "fleet":
+            return None
+        return Request(
+            "POST", "/record", payloads.FLEET, expected=b"true", numbers=payloads.FLEET_DEVICES
+        )

@@ -40,6 +40,11 @@ class VictoriaMetrics(Peer):
     def request(self, case: str) -> Request | None:
         """/write of one line, or of 1,000 lines of 100 devices, of one device or of agents."""
         lines = self._batch.of_lines(case)
+        if case == "fleet":
+            return Request(
+                "POST", "/write", payloads.FLEET_LINE, status=HTTPStatus.NO_CONTENT,
+                numbers=payloads.FLEET_DEVICES,
+            )  # fmt: skip
         if case == "single":
             lines = payloads.ONE_LINE
         elif case in ("array", "columns"):

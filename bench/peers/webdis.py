@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from urllib.parse import quote
 
 from bench import prefill, redis_server
 from bench.http_request import Request
 from bench.peers import payloads
 from bench.peers.peer import Peer
 from bench.peers.tributary_peer import ENTRIES_MAX
-from tributary.settings import Settings
-from tributary.store import keys
 
-_STREAM = "readings"
+_STREAM, _LATEST = "readings", "latest"
 _POOL = 20
 
 
@@ -35,7 +32,8 @@ class Webdis(Peer):
     def start(self, folder: Path) -> None:
         """Start Redis and webdis."""
         self.with_redis(folder)
-        prefill.write(self.redis_port, self._devices)
+        with redis_server.connect(self.redis_port) as client:
+            prefill.write(client, self._devices, lambda _: _LATEST)
         config = folder / "webdis.json"
 
         def command(port: int) -> list[str]:
@@ -51,15 +49,16 @@ class Webdis(Peer):
         self.serve(command, folder)
 
     def request(self, case: str) -> Request | None:
-        """XADD of the body as one field; HGET from the hash that /collect reads."""
-        if case == "single":
-            path = f"/XADD/{_STREAM}/MAXLEN/~/{ENTRIES_MAX}/*/r"
-            return Request("PUT", path, payloads.ONE, expected=b'{"XADD":"')
-        if case == "collect":
-            partition = keys.partition_of(payloads.DEVICE, Settings().partitions)
-            key = quote(keys.latest(partition), safe="")
-            return Request("GET", f"/HGET/{key}/{payloads.DEVICE}", expected=b"92.3")
-        return None
+        """XADD of the body as one field; HGET of what /collect returns."""
+        path = f"/XADD/{_STREAM}/MAXLEN/~/{ENTRIES_MAX}/*/r"
+        one = Request("PUT", path, payloads.ONE, expected=b'{"XADD":"')
+        field = Request("GET", f"/HGET/{_LATEST}/{payloads.DEVICE}", expected=b"92.3")
+        return {
+            "single": one,
+            "fleet": one._replace(body=payloads.FLEET, numbers=payloads.FLEET_DEVICES),
+            "collect": field,
+            "collect fleet": field._replace(path=f"/HGET/{_LATEST}/car-", numbers=self._devices),
+        }.get(case)
 
     def stored(self) -> int | None:
         """The length of the untrimmed stream; None if nothing is written."""

@@ -43,6 +43,9 @@ def test_ingest_loses_nothing(tmp_path: Path):
     output, found = run("ingest", tmp_path)
     assert len({s["peer"] for s in found["samples"]}) == 5 - skipped(output)
     assert all(s["rate"] > 0 for s in found["samples"])
+    fleet = [s for s in found["samples"] if s["case"] == "fleet"]
+    assert len({s["peer"] for s in fleet}) == 5 - skipped(output)
+    assert all(s["redis"] is None or s["redis"]["file_bytes"] > 0 for s in fleet)
     for each in found["reconciliations"]:
         assert 0 <= each["stored"] - each["acknowledged"] <= each["unconfirmed"], each
     half = found["half_load"]["result"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -9,19 +10,24 @@ import pytest
 from click.testing import CliRunner
 from support.programs import needed
 
-from bench import bench_ingest, compare_options, http_request, report
+from bench import bench_ingest, compare_options, http_request, redis_server, report
 from bench.memory_growth import MemoryGrowth
 from bench.openloop import length_of
+from bench.peers.peer import Peer
 from bench.peers.tributary_peer import PlainFlask, Tributary
+from bench.peers.tutorial import Tutorial
+from bench.peers.victoria_metrics import VictoriaMetrics
 from bench.peers.webdis import Webdis
-from bench.rounds import Comparison, Reconciliation, Sample, compare
+from bench.redis_server import Cost, Usage
+from bench.rounds import Comparison, CostLimit, Reconciliation, Sample, compare
 from bench.wrk import Load
 
 COMPARISON = Comparison("one reading", "single", "webdis", 1.5)
 
 
-def sample(number: int, peer: str, rate: float) -> Sample:
-    return Sample(number, peer, "single", 32, rate, Load(1, 1, 0, 0, 1, 1), 0.5, None)
+def sample(number: int, peer: str, rate: float, redis_us: float | None = None) -> Sample:
+    cost = None if redis_us is None else Cost(redis_us, 305)
+    return Sample(number, peer, "single", 32, rate, Load(1, 1, 0, 0, 1, 1), 0.5, None, cost)
 
 
 def test_the_ratio_is_the_median_over_the_rounds():
@@ -41,6 +47,39 @@ def test_a_skipped_peer_has_no_ratio():
 def test_a_missed_target_is_reported():
     samples = [sample(0, "Tributary", 10), sample(0, "webdis", 100)]
     assert "**no**" in report.verdicts(compare(samples, [COMPARISON], "Tributary"))
+
+
+def test_a_number_of_connections_can_have_its_own_target():
+    comparison = Comparison("fleet", "single", "webdis", 3, {32: 2, 256: 4})
+    samples = [sample(0, "Tributary", 200), sample(0, "webdis", 100)]
+    [verdict] = compare(samples, [comparison], "Tributary")
+    assert verdict.is_met
+    assert comparison.target_at(1) == 3
+
+
+def test_costs_are_medians_per_reading():
+    samples = [sample(n, "Tributary", 50_000, us) for n, us in enumerate([6.0, 9.0, 7.5])]
+    assert report.costs(samples) == ["10.0", "7.50", "305"]
+    assert report.costs([sample(0, "VictoriaMetrics", 1)])[1:] == ["", ""]
+    limits = [CostLimit("one", "single", {32: 7.5}), CostLimit("two", "single", {32: 7.4})]
+    table = report.cost_limits(samples, limits, "Tributary").splitlines()
+    assert table[-2:] == ["| one | 32 | 7.5 | 7.5 | yes |", "| two | 32 | 7.5 | 7.4 | **no** |"]
+
+
+def test_the_cost_of_redis_is_the_difference_per_reading():
+    before, after = Usage(1.0, 1_000), Usage(1.5, 31_000)
+    assert redis_server.cost(before, after, 100_000) == (5.0, 0.3)
+    assert math.isnan(redis_server.cost(before, after, 0).redis_us)
+
+
+@pytest.mark.parametrize(
+    "peer", [Tributary(), Webdis(), VictoriaMetrics(), PlainFlask(), Tutorial()]
+)
+def test_every_peer_receives_the_same_fleet(peer: Peer):
+    request = peer.request("fleet")
+    assert request is not None
+    assert request.numbers == 20_000
+    assert request.body.count(http_request.NUMBER) == 1
 
 
 @pytest.mark.parametrize(
@@ -120,7 +159,7 @@ def test_exits_after_an_unexpected_response(tmp_path: Path):
     peer = PlainFlask()
     try:
         peer.start(tmp_path)
-        right = peer.request("single")
+        right = peer.request("fleet")
         assert right is not None
         http_request.check(peer.url, right)
         with pytest.raises(SystemExit, match="expected 200"):
