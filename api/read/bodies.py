@@ -11,7 +11,12 @@ from tributary.model import reading
 
 Count = Annotated[int, Meta(ge=0)]
 Device = Annotated[
-    str, Meta(pattern=f"^{reading.DEVICE_PATTERN}$", description=reading.DEVICE_RULE)
+    str,
+    Meta(
+        pattern=f"^{reading.DEVICE_PATTERN}$",
+        description=reading.DEVICE_RULE,
+        extra_json_schema={"not": {"enum": sorted(reading.NOT_DEVICES)}},
+    ),
 ]
 MetricName = Annotated[
     str,

@@ -94,13 +94,14 @@ def test_times_are_formatted_with_milliseconds_and_zone():
 
 
 @pytest.mark.parametrize(
-    "name", ["a", "car-7", "building/room", "urn:dev:ow:10e2:", "A.b_c", "x" * 128]
+    "name",
+    ["a", "car-7", "building/room", "urn:dev:ow:10e2:", "...", "./a", "a/../b", "A.b_c", "x" * 128],
 )
 def test_valid_device_names(name: str):
     assert reading.is_device(name)
 
 
-@pytest.mark.parametrize("name", ["", "x" * 129, "a b", "{1}", "a\n", "ü", "a|b", "a%b"])
+@pytest.mark.parametrize("name", ["", "x" * 129, "a b", "{1}", "a\n", "ü", "a|b", "a%b", ".", ".."])
 def test_invalid_device_names(name: str):
     assert not reading.is_device(name)
 

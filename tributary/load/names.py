@@ -77,7 +77,8 @@ def device(text: str) -> str:
     bare = "".join(c for c in folded if not unicodedata.combining(c))
     if any(c.isalnum() and not c.isascii() for c in bare):
         return ""
-    return re.sub(r"[^A-Za-z0-9._:/-]+", "-", bare).strip("-")[:128]
+    found = re.sub(r"[^A-Za-z0-9._:/-]+", "-", bare).strip("-")[:128]
+    return found if reading.is_device(found) else ""
 
 
 def rank(column: str, ranks: dict[str, int]) -> int | None:

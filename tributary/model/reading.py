@@ -26,6 +26,7 @@ DEVICE_PATTERN = "[A-Za-z0-9._:/-]{1,128}"
 METRIC_PATTERN = "[a-zA-Z_][a-zA-Z0-9_.]{0,63}"
 
 _DEVICE = re.compile(DEVICE_PATTERN)
+NOT_DEVICES = frozenset((".", ".."))  # clients remove these two from paths
 _METRIC = re.compile(METRIC_PATTERN)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -36,7 +37,7 @@ _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,40})?")
 _NOT_IN_DEVICE = re.compile("[^A-Za-z0-9._:/-]+")
 _SHORT = 3  # letters: other spellings of `ts` and `mac` are likely something else
 
-DEVICE_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : / -"
+DEVICE_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : / -, other than . and .."
 METRIC_RULE = "a letter or _, then up to 63 of a-z A-Z 0-9 _ ."
 DEVICE_MAX = 128
 TIME_RULE = "RFC 3339 with a zone (2026-11-22T10:00:00.250Z), or a number of s, ms, µs or ns"
@@ -44,7 +45,7 @@ TIME_RULE = "RFC 3339 with a zone (2026-11-22T10:00:00.250Z), or a number of s, 
 
 def is_device(name: str) -> bool:
     """Whether this is a valid device name."""
-    return _DEVICE.fullmatch(name) is not None
+    return _DEVICE.fullmatch(name) is not None and name not in NOT_DEVICES
 
 
 def is_metric(name: str) -> bool:
@@ -68,7 +69,8 @@ def valid_device(name: str) -> str:
     """
     plain = unicodedata.normalize("NFKD", name[: 4 * DEVICE_MAX])
     letters = "".join(c for c in plain if not unicodedata.combining(c))
-    return _NOT_IN_DEVICE.sub("-", letters).strip("-")[:DEVICE_MAX]
+    found = _NOT_IN_DEVICE.sub("-", letters).strip("-")[:DEVICE_MAX]
+    return "" if found in NOT_DEVICES else found
 
 
 def _folded(name: str) -> str:

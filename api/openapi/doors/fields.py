@@ -11,7 +11,11 @@ from tributary.settings import Settings
 
 FORM = "application/x-www-form-urlencoded"
 _TEXT: Part = {"type": "string"}
-_DEVICE: Part = {"type": "string", "pattern": f"^{reading.DEVICE_PATTERN}$"}
+_DEVICE: Part = {
+    "type": "string",
+    "pattern": f"^{reading.DEVICE_PATTERN}$",
+    "not": {"enum": sorted(reading.NOT_DEVICES)},
+}
 _NUMBER: Part = {"type": "number"}
 _RECORDED = ("application/json", parts.ref("Recorded"))
 
