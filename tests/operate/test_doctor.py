@@ -127,10 +127,7 @@ def user(server: Server, name: str, *rules: str) -> str:
 
 def permissions(server: Server, name: str, role: str) -> Finding:
     """The finding on the permissions of a user, as an administrator sees it."""
-    settings = Settings(redis_url=server.url)
-    found = diagnostics.run(server.client, settings, [role], name)
-    (finding,) = [f for f in found if f.subject == "permissions"]
-    return finding
+    return diagnostics.check_permissions(server.client, role, name)
 
 
 @pytest.mark.parametrize("role", acl.NEEDED)

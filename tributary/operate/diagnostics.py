@@ -61,7 +61,7 @@ def run(
         except TributaryError as error:
             yield Finding(subject, "warning", f"check failed: {error}")
     yield _jobs(settings)
-    yield from (_permissions(client, role, user) for role in roles)
+    yield from (check_permissions(client, role, user) for role in roles)
 
 
 def check_server(info: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
@@ -187,7 +187,8 @@ def _jobs(settings: Settings) -> Finding:
     return Finding("jobs", "ok", f"jobs are queued at {url}")
 
 
-def _permissions(client: redis.Redis, role: str, user: str) -> Finding:
+def check_permissions(client: redis.Redis, role: str, user: str = "") -> Finding:
+    """Check that a Redis user, by default that of the client, has what a role needs."""
     try:
         name = user or str(client.acl_whoami())
         missing = acl.denied(client, name, role)
