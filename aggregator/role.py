@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ from tributary.settings import Settings
 
 if TYPE_CHECKING:
     import redis
+
+# A turn makes up to some 100,000 containers that live until its commit is sent. By default,
+# collecting cycles among them, of which there are none, takes a third of the time.
+_GC_ALLOCATIONS = 200_000
 
 
 def _run(settings: Settings) -> None:
@@ -23,6 +28,7 @@ def _run(settings: Settings) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        gc.set_threshold(_GC_ALLOCATIONS, 10, 10)
         await Worker(settings).run(stop)
 
     uvloop.run(work())
