@@ -11,6 +11,7 @@ from aggregator import latest
 from aggregator.account import COUNTS, Counts, Dead, Progress, Sorted
 from aggregator.fold import Folded
 from aggregator.table import Table, packed_records
+from tributary.model.aggregate import take
 from tributary.store import keys
 from tributary.store.tombstone import Tombstone
 
@@ -61,7 +62,7 @@ def from_fold(sorted_: Sorted, late: int, table: Table, partition: int, folded: 
     """The same, and the series and devices of the partition that the fold touched."""
     mine = table.partitions(folded.rows) == partition
     rows = folded.rows[mine]
-    part = table.state[rows]
+    part = take(table.state, rows)
     series = [table.series[row] for row in rows.tolist()]
     names = [keys.series(device, metric) for device, metric in series]
     state: list[str | bytes] = []
@@ -73,12 +74,10 @@ def from_fold(sorted_: Sorted, late: int, table: Table, partition: int, folded: 
         windows += (names[position], packed)
     documents: list[str | bytes] = []
     devices: list[str] = []
-    touched = [table.documents[device] for device, _ in series]
-    for document in latest.update(touched, [metric for _, metric in series], part):
-        device = str(document.body["device"])
-        documents += (device, latest.encode(document.body))
+    for document, text in latest.update(map(table.places.__getitem__, rows.tolist()), part):
+        documents += (document.device, text)
         if document.is_new:
-            devices += ("0", device)
+            devices += ("0", document.device)
             document.is_new = False
     counts = sorted_.counts.with_late(late)
     return Changes(

@@ -155,7 +155,8 @@ class Cycle:
             batch = PartitionBatch(work, sorted_, decoded_bytes)
             if batch.columns is None:
                 return batch
-            batch.unseen = self._table.unseen(work.tenure.partition, batch.columns.series)
+            partition = work.tenure.partition
+            batch.rows, batch.unseen = self._table.find(partition, batch.columns.series)
             unseen = len(batch.unseen.series)
             if share.excess(0, int(unseen * work.slices(batch.columns.readings))) > 1:
                 return PartitionBatch(work, work.step_aside(sorted_), decoded_bytes)
@@ -239,10 +240,10 @@ class Cycle:
         columns, partition = batch.columns, batch.tenure.partition
         if columns is None:
             return
-        self._table.load(partition, batch.unseen, *batch.loaded)
-        rows = map(self._table.rows(partition).__getitem__, columns.series)
-        batch.rows = np.repeat(np.fromiter(rows, np.int64), columns.repeats)
-        self._table.use(batch.rows)
+        if batch.unseen.series:
+            self._table.load(partition, batch.unseen, *batch.loaded)
+            batch.rows, _ = self._table.find(partition, columns.series)
+        batch.rows = np.repeat(batch.rows, columns.repeats)
 
     def _fold(self, batches: list[PartitionBatch]) -> Folded | None:
         columns = [batch.columns for batch in batches if batch.columns is not None]

@@ -116,6 +116,8 @@ def _column(block: RawBlock) -> Columns:
         repeats = np.ones(len(series), np.int64)
         if len(device) != len(times):
             raise ValueError("devices and times differ in number")
+    if len(times) == 0:  # nothing to look up
+        series, repeats = [], repeats[:0]
     reading = np.tile(np.arange(len(times)), len(metrics))
     return Columns(
         series, repeats, np.tile(times, len(metrics)), np.concatenate(values), reading, len(times)

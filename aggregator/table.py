@@ -12,12 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.latest import Document
+from aggregator.latest import Document, Place
 from aggregator.overflow import Overflow
-from tributary.model.aggregate import Layout, Records
+from tributary.model.aggregate import Layout, Records, take
+from tributary.model.groups import Ints
 
 Series = tuple[str, str]  # device, metric
 _UNUSED: Series = ("", "")
+_NO_ROWS: Ints = np.empty(0, np.int64)
+_NOWHERE = Place(Document(""), 0, 0)
 _GROWTH_MAX_ROWS = 8_192  # at once, 20 MB: only for a turn that needs more than the limit
 
 
@@ -38,6 +41,7 @@ class Table:
         self.rings = np.zeros(rows_max, layout.rings)
         self.overflow = Overflow()
         self.series: list[Series] = [_UNUSED] * rows_max
+        self.places: list[Place] = [_NOWHERE] * rows_max  # by row
         self.documents: dict[str, Document] = {}
         self._document_rows: dict[str, int] = {}
         self._rows: dict[int, dict[Series, int]] = {}
@@ -56,25 +60,25 @@ class Table:
         return self._rows.setdefault(partition, {})
 
     def begin_batch(self) -> None:
-        """Rows used from now on are not evicted until the next batch begins."""
+        """Rows found from now on are not evicted until the next batch begins."""
         self._batch += 1
 
-    def use(self, rows: NDArray[np.int64]) -> None:
-        """Keep rows from being evicted while the batch lasts."""
-        self._used[rows] = self._batch
+    def find(self, partition: int, series: list[Series]) -> tuple[Ints, Unseen]:
+        """The rows of series, which may repeat; or those without a row, and their devices.
 
-    def unseen(self, partition: int, series: list[Series]) -> Unseen:
-        """Those of the series without a row, and their devices; the others are marked as used."""
+        The rows are kept until the next batch begins: loading new series does not evict them.
+        """
         known = self.rows(partition)
-        distinct = dict.fromkeys(series)
-        rows = list(map(known.get, distinct))
-        found = [row for row in rows if row is not None]
-        # Now, not when the batch is loaded: loading its new series must not evict them.
-        self.use(np.array(found, np.int64))
-        if len(found) == len(rows):
-            return Unseen([], [])
-        missing = [s for s in distinct if s not in known]
-        return Unseen(missing, list(dict.fromkeys(device for device, _ in missing)))
+        try:
+            rows = np.fromiter(map(known.__getitem__, series), np.int64, len(series))
+        except KeyError:
+            distinct = dict.fromkeys(series)
+            found = [known[each] for each in distinct if each in known]
+            self._used[found] = self._batch
+            missing = [each for each in distinct if each not in known]
+            return _NO_ROWS, Unseen(missing, list(dict.fromkeys(device for device, _ in missing)))
+        self._used[rows] = self._batch
+        return rows, Unseen([], [])
 
     def load(
         self,
@@ -99,6 +103,8 @@ class Table:
         for device, text in zip(unseen.devices, documents, strict=True):
             if device not in self.documents:
                 self.documents[device] = Document.parse(device, text)
+        for row, (device, metric) in zip(allocated, unseen.series, strict=True):
+            self.places[row] = self.documents[device].place(metric)
 
     def drop(self, partition: int) -> None:
         """Drop all rows of a partition."""
@@ -111,15 +117,15 @@ class Table:
         for series in [series for series in known if series[0] in gone]:
             self._release(series, known.pop(series))
 
-    def packed_rings(self, rows: NDArray[np.int64]) -> list[bytes]:
+    def packed_rings(self, rows: Ints) -> list[bytes]:
         """The closed slots of each row, as they are stored."""
-        found = packed_records(self.rings[rows])
+        found = packed_records(take(self.rings, rows))
         if not self.overflow:
             return found
         more = map(self.overflow.packed, rows.tolist())
         return [each + behind for each, behind in zip(found, more, strict=True)]
 
-    def partitions(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+    def partitions(self, rows: Ints) -> NDArray[np.int32]:
         """The partition of each row."""
         return self._partition[rows]
 
@@ -154,10 +160,12 @@ class Table:
         self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
         self._used = np.concatenate([self._used, np.zeros(more, np.int64)])
         self.series += [_UNUSED] * more
+        self.places += [_NOWHERE] * more
         self._free = list(range(len(self.series) - 1, len(self.series) - more - 1, -1))
 
     def _release(self, series: Series, row: int) -> None:
         self.series[row] = _UNUSED
+        self.places[row] = _NOWHERE
         self.overflow.drop(row)
         self._partition[row] = -1
         self._free.append(row)

@@ -14,7 +14,7 @@ from aggregator.attempts import Attempt
 from aggregator.changes import Changes
 from aggregator.decode import Entry
 from aggregator.large import Large
-from aggregator.parts import Parts
+from aggregator.parts import Parts, size_bytes
 from aggregator.table import Unseen
 from aggregator.tenure import Tenure
 from tributary.model.groups import Ints
@@ -39,7 +39,6 @@ class Work:
         self.is_recovered = is_recovered
         self.is_aside = aside is not None
         self.alone = len(entries) if is_recovered else 0  # entries to apply apart from the rest
-        self.size_bytes = sum(map(_size_bytes, entries))  # of the entries left
         self.taken_bytes = 0  # by the last `next`
         self.decoded_bytes = 0  # to take them: all of a large entry that is begun
         self._large: Large | None = aside
@@ -52,10 +51,15 @@ class Work:
         return bool(self.parts) and not self.tenure.is_over
 
     @property
+    def size_bytes(self) -> int:
+        """Size of the entries that are left."""
+        return self.parts.size_bytes
+
+    @property
     def first_bytes(self) -> int:
         """Size of the oldest entry if others were taken with it, as it may fit alone; else 0."""
         part = self.parts.next
-        return _size_bytes(part[0]) if len(part) > 1 else 0
+        return size_bytes(part[:1]) if len(part) > 1 else 0
 
     def slices(self, readings: int) -> float:
         """How many slices of this many readings the entry has left; 0: it may not step aside."""
@@ -75,7 +79,7 @@ class Work:
         self._is_stepping_aside = False
         if self.size_bytes > bytes_max:
             part = self.parts.take(_fitting(part, bytes_max))
-        self.taken_bytes = self.decoded_bytes = sum(map(_size_bytes, part))
+        self.taken_bytes = self.decoded_bytes = self.parts.next_bytes
         if self._large is not None:
             self.decoded_bytes = min(self.decoded_bytes, bytes_max)
         else:
@@ -90,14 +94,14 @@ class Work:
         if self._large is None:
             return self._sorted(part)
         self.parts.take(1)
-        self.taken_bytes = min(_size_bytes(part[0]), bytes_max)
+        self.taken_bytes = min(self.parts.next_bytes, bytes_max)
         return self._large.next(bytes_max, counts)
 
     def _sorted(self, part: list[Entry]) -> Sorted | None:
         sorted_ = sort_out(part, self.tenure.counts)
         if len(sorted_.ids) < len(part):  # up to a tombstone
-            part = self.parts.take(len(sorted_.ids))
-            self.taken_bytes = self.decoded_bytes = sum(map(_size_bytes, part))
+            self.parts.take(len(sorted_.ids))
+            self.taken_bytes = self.decoded_bytes = self.parts.next_bytes
         if sorted_.forget is not None and self.tenure.begun_id is not None:
             self.taken_bytes = self.decoded_bytes = 0
             return None  # the entry that is begun was recorded before it
@@ -154,7 +158,6 @@ class Work:
             self._large = None
             done = self.parts.next
             self.alone = max(0, self.alone - len(done))
-            self.size_bytes -= sum(map(_size_bytes, done))
             self.parts.done()
         # The next read follows the last of these entries; one that stepped aside does not delay it.
         (self.tenure.commit_part if self.parts or self.is_aside else self.tenure.commit)(change)
@@ -184,15 +187,11 @@ def _sliceable(entry: Entry, whole: Sorted) -> Large | None:
     return Large(entry, Progress(entry[0]), whole.counts.with_begun(whole.columns.readings))
 
 
-def _size_bytes(entry: Entry) -> int:
-    return len(entry[1][-1]) if entry[1] else 0
-
-
 def _fitting(entries: list[Entry], bytes_max: int) -> int:
     """How many of the first entries fit in `bytes_max`, at least one."""
-    size_bytes = 0
-    for number, entry in enumerate(entries):
-        size_bytes += _size_bytes(entry)
-        if size_bytes > bytes_max:
+    taken_bytes = 0
+    for number, (_, fields) in enumerate(entries):
+        taken_bytes += len(fields[-1]) if fields else 0
+        if taken_bytes > bytes_max:
             return max(1, number)
     return len(entries)

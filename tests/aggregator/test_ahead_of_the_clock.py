@@ -44,7 +44,8 @@ class Aggregator:
 
     def fold(self, now_ms: int, times_ms: list[int], values: list[float]) -> None:
         table = Table(LAYOUT, 4)
-        table.load(0, Unseen([SERIES], []), [self.stored[0]], [self.stored[1]], [])
+        unseen = Unseen([SERIES], [SERIES[0]])
+        table.load(0, unseen, [self.stored[0]], [self.stored[1]], [None])
         row = table.rows(0)[SERIES]
         readings = Readings(np.full(len(values), row), np.array(times_ms), np.array(values))
         horizon = Horizon(table.overflow, now_ms, FUTURE_MAX_MS)

@@ -233,7 +233,7 @@ def test_the_rows_of_a_device_leave_the_table():
     table.forget(0, ["gone", "unknown"])
     assert list(table.rows(0)) == [("kept", "m")]
     assert list(table.documents) == ["kept"]
-    assert table.unseen(0, series).series == series[:2]
+    assert table.find(0, series)[1].series == series[:2]
 
 
 def test_packs_and_parses_a_tombstone():
