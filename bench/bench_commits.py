@@ -1,82 +1,169 @@
-"""One commit compared with another: POST of a fleet, JSON batches, and `/collect`."""
+"""One commit compared with another: HTTP, the fold, freshness and memory."""
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
-from bench import compare_options, launch, machine, report, rounds
-from bench.peers.tributary_peer import TRIBUTARY, Tributary
-from bench.rounds import Comparison, Outcome
+from bench import (
+    bench_freshness,
+    commit_figures,
+    commit_fold,
+    commit_memory,
+    compare_options,
+    launch,
+    machine,
+    report,
+    rounds,
+)
+from bench.commit_figures import Figure
+from bench.commit_tree import Tree, checked_out
+from bench.peers.payloads import FLEET_DEVICES
+from bench.peers.tributary_peer import Tributary
+from bench.rounds import Comparison, Outcome, Plan
 
-_TARGET = 0.98
-_CASES = {"ingest": ("fleet", "single", "array"), "api": ("collect", "collect any")}
-_DEVICES = 5_000
+_PARTS = ("http", "fold", "freshness", "memory")
+_CASES = {"ingest": ("fleet", "single", "array", "columns"), "api": ("collect fleet", "collect")}
+_TARGETS = {"ingest": 0.98, "api": 0.97}
+_REDIS_AT_MOST_US = {("fleet", 32): 7.0, ("fleet", 256): 2.0}
+_FRESHNESS_RATE, _FRESHNESS_S, _FRESHNESS_SHORT_S = 1_000, 10.0, 1.0
+_FRESHNESS_AT_MOST = 1 / 0.97  # of the p99 of before
 
 
 class Commit(Tributary):
-    """A role of the code in a directory, with the dependencies of this environment."""
+    """A role of the code of a commit."""
 
-    def __init__(self, role: str, name: str, tree: Path) -> None:
-        super().__init__(
-            role, is_bounded=role == "ingest", devices=_DEVICES if role == "api" else 0
-        )
-        self.name = name
+    def __init__(self, role: str, tree: Tree) -> None:
+        devices = FLEET_DEVICES if role == "api" else 0
+        super().__init__(role, is_bounded=role == "ingest", devices=devices)
+        self.name = tree.name
         self._tree = tree
-        self.program = (sys.executable, "-P", *TRIBUTARY[1:])
 
     def _environ(self) -> dict[str, str]:
-        return {**super()._environ(), "PYTHONPATH": str(self._tree)}
+        return {**super()._environ(), **self._tree.environ}
 
 
-@click.command("commits", epilog="Example: scripts/bench commits HEAD~1 --connections 32,256")
+@click.command("commits", epilog="Example: scripts/bench commits HEAD~1 --only fold --rounds 3")
 @click.argument("old")
 @click.argument("new", default="HEAD")
+@click.option(
+    "--only", "parts", multiple=True, type=click.Choice(_PARTS),
+    help="part to measure; can be repeated  [default: all]",
+)  # fmt: skip
 @compare_options.shared
-def command(old: str, new: str, *, short: bool, to: Path | None, **plan_options: Any) -> None:
-    """Compare two commits, NEW (default: HEAD) with OLD.
+def command(
+    old: str, new: str, *, parts: tuple[str, ...], short: bool, to: Path | None, **plan_options: Any
+) -> None:
+    """Compare two commits, NEW (default: HEAD) with OLD, alternately in one run.
 
-    A fleet of 5,000 devices with one reading per request is the usual case; `single` is one device.
+    http: POST of a fleet of 20,000 devices, of one device and of batches, and /collect. fold: each
+    aggregator drains the stream that its own ingest has written, with a series per reading (wide)
+    and with ten (hot). freshness: from 200 to visible in /collect. memory: bytes per series.
     """
     warning = machine.load_warning()
     plan = compare_options.plan(short=short, **plan_options)
+    parts = parts or _PARTS
     found: list[rounds.Sample] = []
-    with _checked_out(old) as old_tree, _checked_out(new) as new_tree:
-        for role, cases in _CASES.items():
-            peers = [Commit(role, "new", new_tree), Commit(role, "old", old_tree)]
-            with compare_options.progress(plan.steps(peers, cases)) as step:
-                outcome: Outcome = rounds.run(peers, cases, plan, step)
-            compare_options.fail_on_loss(outcome.reconciliations)
-            found += outcome.samples
-    comparisons = [
-        Comparison(f"{case}: {new} vs {old}", case, "old", _TARGET)
-        for cases in _CASES.values()
+    with (
+        checked_out("old", old) as old_tree,
+        checked_out("new", new) as new_tree,
+        compare_options.progress(1) as step,
+    ):
+        trees = (new_tree, old_tree)
+        if "http" in parts:
+            found = _http(trees, plan, step)
+        figures = _costs(found) + _figures(trees, parts, plan, step, short=short)
+    verdicts = rounds.compare(found, _comparisons(old, new), "new")
+    conditions = report.conditions(plan, [], warning)
+    sections = [report.verdicts(verdicts), report.rates(found, {})] if found else []
+    sections += [commit_figures.table(figures)] if figures else []
+    lines = [f"{conditions['machine']}; {conditions['cores']}", *warning]
+    text = "\n".join([*sections, *lines])
+    click.echo(text)
+    if to is not None:
+        data = {"samples": found, "figures": figures, **conditions}
+        report.write(compare_options.folder(to, short=short), "commits", f"{text}\n", data)
+
+
+def _comparisons(old: str, new: str) -> list[Comparison]:
+    return [
+        Comparison(f"{case}: {new} vs {old}", case, "old", _TARGETS[role])
+        for role, cases in _CASES.items()
         for case in cases
     ]
-    conditions = report.conditions(plan, [], warning)
-    verdicts = rounds.compare(found, comparisons, "new")
-    click.echo(report.verdicts(verdicts) + report.rates(found, {}))
-    click.echo(f"{conditions['machine']}; {conditions['cores']}")
-    for note in warning:
-        click.echo(note)
-    if to is not None:
-        report.write(to, "commits", report.verdicts(verdicts), {"samples": found, **conditions})
 
 
-@contextlib.contextmanager
-def _checked_out(commit: str) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
-        archive = subprocess.run(
-            ["git", "archive", commit], cwd=launch.ROOT, capture_output=True, check=False
+def _http(trees: Sequence[Tree], plan: Plan, step: Callable[..., None]) -> list[rounds.Sample]:
+    found = []
+    for role, cases in _CASES.items():
+        peers = [Commit(role, tree) for tree in trees]
+        outcome: Outcome = rounds.run(peers, cases, plan, lambda text: step(text, 0))
+        compare_options.fail_on_loss(outcome.reconciliations)
+        found += outcome.samples
+    return found
+
+
+def _costs(samples: Sequence[rounds.Sample]) -> list[Figure]:
+    """What Redis used per reading in the cases of ingest."""
+    found: dict[tuple[str, int], dict[str, list[rounds.Sample]]] = {}
+    for sample in samples:
+        if sample.case in _CASES["ingest"]:
+            sides = found.setdefault((sample.case, sample.connections), {})
+            sides.setdefault(sample.peer, []).append(sample)
+    return [
+        Figure(
+            f"{case}, {connections} connections",
+            f"{name} per reading",
+            [each.costs[column] for each in sides["old"]],
+            [each.costs[column] for each in sides["new"]],
+            value_at_most=_REDIS_AT_MOST_US.get((case, connections)) if column == 1 else None,
         )
-        if archive.returncode:
-            raise click.UsageError(archive.stderr.decode().strip())
-        subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
-        yield Path(folder)
+        for (case, connections), sides in found.items()
+        for column, name in ((1, "Redis µs"), (2, "file bytes"))
+    ]
+
+
+def _figures(
+    trees: Sequence[Tree],
+    parts: Sequence[str],
+    plan: Plan,
+    step: Callable[..., None],
+    *,
+    short: bool,
+) -> list[Figure]:
+    figures: list[Figure] = []
+    if "fold" in parts:
+        figures += commit_fold.measure(trees, plan.rounds, lambda text: step(text, 0), short=short)
+    if "freshness" in parts:
+        seconds = _FRESHNESS_SHORT_S if short else _FRESHNESS_S
+        figures += _freshness(trees, plan.rounds, seconds, step)
+    if "memory" in parts:
+        series = commit_memory.SHORT_SERIES if short else commit_memory.SERIES
+        figures += commit_memory.measure(trees, series, lambda text: step(text, 0))
+    return figures
+
+
+def _freshness(
+    trees: Sequence[Tree], times: int, seconds: float, step: Callable[..., None]
+) -> list[Figure]:
+    found: dict[str, list[Sequence[float]]] = {tree.name: [] for tree in trees}
+    for number in range(times):
+        for tree in trees if number % 2 == 0 else trees[::-1]:
+            step(f"freshness, round {number + 1}: {tree.name}", 0)
+            with launch.deployment(environ=tree.environ) as (url, *_):
+                delays_ms, _rate = bench_freshness.measure(url, _FRESHNESS_RATE, seconds)
+            found[tree.name].append(np.percentile(delays_ms, [50, 99]).tolist())
+    return [
+        Figure(
+            f"fleet, {_FRESHNESS_RATE:,} per second",
+            f"freshness p{percentile} ms",
+            [each[n] for each in found["old"]],
+            [each[n] for each in found["new"]],
+            at_most=_FRESHNESS_AT_MOST if percentile == 99 else None,
+        )
+        for n, percentile in enumerate((50, 99))
+    ]

@@ -1,6 +1,6 @@
 """The time from the 200 of a reading until `/collect` shows it, under load.
 
-An open-loop load of single POSTs runs beside a probe, which records readings of its own device and
+An open-loop load of single POSTs of a fleet runs beside a probe, which records readings of its own device and
 polls `/collect` after each 200.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from bench import launch, machine, openloop
 from bench.http_request import Request
-from bench.peers.payloads import ONE
+from bench.peers.payloads import FLEET, FLEET_DEVICES
 
 _SENDERS = 32
 _PROBE = "bench-probe"
@@ -29,25 +29,31 @@ _PROBE = "bench-probe"
 def command(rate: int, seconds: float) -> None:
     """Time from 200 to visible in /collect: p50, p90, p99, max."""
     with launch.deployment() as (url, *_):
-        load = _Load(url, rate, seconds)
-        load.start()
-        delays_ms = _probe(url, seconds)
-        load.join()
+        delays_ms, load_rate = measure(url, rate, seconds)
     p50, p90, p99, most = np.percentile(delays_ms, [50, 90, 99, 100])
     click.echo(f"machine    {machine.description()}")
-    click.echo(f"load       {load.rate:.0f} single-reading POSTs/s completed (target {rate})")
+    click.echo(f"load       {load_rate:.0f} single-reading POSTs/s completed (target {rate})")
     click.echo(f"freshness  {len(delays_ms)} probes: p50 {p50:.1f} ms, p90 {p90:.1f} ms, "
                f"p99 {p99:.1f} ms, max {most:.1f} ms")  # fmt: skip
 
 
+def measure(url: str, rate: float, seconds: float) -> tuple[list[float], float]:
+    """Delays in ms of the probes beside a fleet with this rate, and the rate that it reached."""
+    load = _Load(url, rate, seconds)
+    load.start()
+    delays_ms = _probe(url, seconds)
+    load.join()
+    return delays_ms, load.rate
+
+
 class _Load(threading.Thread):
-    def __init__(self, url: str, rate: int, seconds: float) -> None:
+    def __init__(self, url: str, rate: float, seconds: float) -> None:
         super().__init__(daemon=True)
         self._url, self._target, self._seconds = url, rate, seconds
         self.rate = 0.0
 
     def run(self) -> None:
-        request = Request("POST", "/record", ONE)
+        request = Request("POST", "/record", FLEET, numbers=FLEET_DEVICES)
         self.rate = openloop.run(
             self._url, request, rate=self._target, seconds=self._seconds, connections=_SENDERS
         ).rate

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import redis
 
 from bench import launch, machine
@@ -25,7 +26,7 @@ class Usage(NamedTuple):
     file_bytes: int  # of the append-only file
 
 
-class Cost(NamedTuple):
+class Cost(msgspec.Struct, frozen=True):
     """What a server used per reading (or per response)."""
 
     redis_us: float  # CPU time

@@ -57,8 +57,9 @@ class Sample(msgspec.Struct, frozen=True):
     @property
     def costs(self) -> tuple[float, float, float]:
         """CPU time of server and Redis in µs, and bytes of the file, per reading (or response)."""
-        none = redis_server.Cost(float("nan"), float("nan"))
-        return (1e6 / self.rate_per_cpu if self.rate else float("nan"), *(self.redis or none))
+        server_us = 1e6 / self.rate_per_cpu if self.rate else math.nan
+        redis = self.redis or redis_server.Cost(math.nan, math.nan)
+        return server_us, redis.redis_us, redis.file_bytes
 
 
 class Reconciliation(msgspec.Struct, frozen=True):

@@ -74,9 +74,16 @@ def test_ingest_loses_nothing(tmp_path: Path):
             ("jobs", "--seconds", "2", "--jobs", "20"),
             r"\| in the worker \| \d+.*\n\| with a fork \| \d",
         ),
-        (("commits", "HEAD", "--short"), r"\| collect any: HEAD vs HEAD \| 16 \| \d"),
+        (
+            ("commits", "HEAD", "--short", "--only", "http"),
+            r"\| collect fleet: HEAD vs HEAD \| 16 \| \d[^$]+\| fleet, 16 connections \| Redis µs",
+        ),
+        (
+            ("commits", "HEAD", "--short", "--only", "fold", "--only", "memory"),
+            r"\| wide, frames of 1 \| Redis µs per reading \|[^$]+\| all windows full \|",
+        ),
     ],
-    ids=["sustained", "freshness", "mqtt", "export", "forget", "jobs", "commits"],
+    ids=["sustained", "freshness", "mqtt", "export", "forget", "jobs", "commits", "commits-fold"],
 )
 def test_measures_end_to_end(name: tuple[str, ...], pattern: str):
     done = subprocess.run(

@@ -68,7 +68,7 @@ def test_costs_are_medians_per_reading():
 
 def test_the_cost_of_redis_is_the_difference_per_reading():
     before, after = Usage(1.0, 1_000), Usage(1.5, 31_000)
-    assert redis_server.cost(before, after, 100_000) == (5.0, 0.3)
+    assert redis_server.cost(before, after, 100_000) == Cost(5.0, 0.3)
     assert math.isnan(redis_server.cost(before, after, 0).redis_us)
 
 
