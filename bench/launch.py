@@ -90,6 +90,15 @@ def deployment(*options: str, environ: Mapping[str, str] | None = None) -> Itera
             yield Deployment(match[1], redis_url, webs[-1] if webs else running.pid)
 
 
+def role_pid(name: str) -> int:
+    """The first process of a role that this benchmark has started, directly or not."""
+    word = f"\0{name}\0".encode()
+    for pid in machine.family(os.getpid())[1:]:
+        if word in _command_line(pid):
+            return pid
+    raise SystemExit(f"bench: no process of {name} is running")
+
+
 def _command_line(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
