@@ -9,6 +9,7 @@ import click
 
 from bench import (
     bench_bombs,
+    bench_capacity,
     bench_collect,
     bench_commits,
     bench_durability,
@@ -47,7 +48,7 @@ for module in (
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
     bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_sustained,
     bench_joining, bench_durability, bench_commits, bench_sensor_logger, bench_line_protocol,
-    bench_mqtt, bench_export, bench_forget, bench_jobs, bench_history,
+    bench_mqtt, bench_export, bench_forget, bench_jobs, bench_history, bench_capacity,
 ):  # fmt: skip
     bench.add_command(module.command)
 bench(prog_name="scripts/bench")

@@ -26,7 +26,7 @@ import uvloop
 from bench import machine
 from bench.http_request import NUMBER, Request
 
-_TICK_S = 0.001
+TICK_S = 0.001
 _TIMEOUT_S = 30.0
 _STRIDE = 7_919  # prime, so that every number occurs
 _HEAD_END = b"\r\n\r\n"
@@ -38,11 +38,11 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 class Task(msgspec.Struct, frozen=True):
     """What to send, at which rate, how long, and on how many connections.
 
-    `ends` are the bytes of the request before and behind a number below `numbers`, in `form`.
+    `pieces` are the bytes of the request between which is a number below `numbers`, in `form`.
     """
 
     url: str
-    ends: tuple[bytes, bytes]
+    pieces: list[bytes]
     form: str
     numbers: int
     status: int
@@ -75,11 +75,9 @@ def run(url: str, request: Request, *, rate: float, seconds: float, connections:
     is_numbered_path = request.numbers and not request.body
     path = request.path + (NUMBER.decode() if is_numbered_path else "")
     lines = [f"{request.method} {path} HTTP/1.1", *(f"{n}: {v}" for n, v in headers)]
-    before, _, behind = (("\r\n".join([*lines, "", ""])).encode() + request.body).partition(NUMBER)
+    pieces = ("\r\n".join([*lines, "", ""]).encode() + request.body).split(NUMBER)
     form = "%d" if is_numbered_path else f"%0{len(NUMBER)}d"
-    task = Task(
-        url, (before, behind), form, request.numbers, request.status, rate, seconds, connections
-    )
+    task = Task(url, pieces, form, request.numbers, request.status, rate, seconds, connections)
     command = machine.pin(machine.LOAD_CORE, [sys.executable, "-m", "bench.openloop"])
     result = subprocess.run(
         command, input=msgspec.json.encode(task), capture_output=True, check=False
@@ -149,15 +147,15 @@ class _Generator:
         began_s = time.perf_counter()
         scheduled = done_ticks = 0
         while scheduled < total:
-            ticks = int((time.perf_counter() - began_s) / _TICK_S)
+            ticks = int((time.perf_counter() - began_s) / TICK_S)
             for tick in range(done_ticks, ticks):
-                wanted = min(total, int((tick + 1) * _TICK_S * self._task.rate))
-                due_s = began_s + (tick + 1) * _TICK_S  # when an exact timer would have fired
+                wanted = min(total, int((tick + 1) * TICK_S * self._task.rate))
+                due_s = began_s + (tick + 1) * TICK_S  # when an exact timer would have fired
                 self._due.extend([due_s] * (wanted - scheduled))
                 scheduled = wanted
             done_ticks = ticks
             self._send()
-            await asyncio.sleep(_TICK_S - (time.perf_counter() - began_s) % _TICK_S)
+            await asyncio.sleep(TICK_S - (time.perf_counter() - began_s) % TICK_S)
         await self._drain(total)
         took_s = time.perf_counter() - began_s
         if self._error is not None:
@@ -168,11 +166,10 @@ class _Generator:
 
     def next_request(self) -> bytes:
         """The request with the next number: each in turn, in an order that is not theirs."""
-        before, behind = self._task.ends
         if not self._task.numbers:
-            return before + behind
+            return self._task.pieces[0]
         self._number = (self._number + _STRIDE) % self._task.numbers
-        return before + (self._task.form % self._number).encode() + behind
+        return (self._task.form % self._number).encode().join(self._task.pieces)
 
     def on_response(self, connection: _Connection, due_s: float, status: int) -> None:
         self._latencies_s.append(time.perf_counter() - due_s)
@@ -203,7 +200,7 @@ class _Generator:
             if time.perf_counter() > deadline_s:
                 return
             self._send()
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(TICK_S)
 
     def _fail(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self._error = context.get("exception") or RuntimeError(context["message"])

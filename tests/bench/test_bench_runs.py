@@ -63,6 +63,10 @@ def test_ingest_loses_nothing(tmp_path: Path):
             ("sustained", "--seconds", "3"),
             r"accepted (?!0,)([\d,]+), applied \1, lost 0, .*pending 0",
         ),
+        (
+            ("capacity", "--sizes", "50,200", "--seconds", "1"),
+            r"\| 2?\d\d/s, 3 metrics, batch 1 \| redis_cores \| 0\.\d+ \| 0\.\d+ \| \d",
+        ),
         (("freshness", "--seconds", "2", "--rate", "500"), r"freshness  \d+ probes: p50 "),
         (
             ("mqtt", "--messages", "500"),
@@ -83,7 +87,17 @@ def test_ingest_loses_nothing(tmp_path: Path):
             r"\| wide, frames of 1 \| Redis µs per reading \|[^$]+\| all windows full \|",
         ),
     ],
-    ids=["sustained", "freshness", "mqtt", "export", "forget", "jobs", "commits", "commits-fold"],
+    ids=[
+        "sustained",
+        "capacity",
+        "freshness",
+        "mqtt",
+        "export",
+        "forget",
+        "jobs",
+        "commits",
+        "commits-fold",
+    ],
 )
 def test_measures_end_to_end(name: tuple[str, ...], pattern: str):
     done = subprocess.run(

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from support.programs import needed
 
-from bench import bench_ingest, compare_options, http_request, redis_server, report
+from bench import (
+    bench_ingest,
+    capacity_fit,
+    compare_options,
+    http_request,
+    redis_server,
+    report,
+)
 from bench.memory_growth import MemoryGrowth
 from bench.openloop import length_of
 from bench.peers.peer import Peer
@@ -21,6 +30,9 @@ from bench.peers.webdis import Webdis
 from bench.redis_server import Cost, Usage
 from bench.rounds import Comparison, CostLimit, Reconciliation, Sample, compare
 from bench.wrk import Load
+from tributary.operate import capacity
+from tributary.operate.capacity import Processes
+from tributary.operate.capacity_costs import COSTS
 
 COMPARISON = Comparison("one reading", "single", "webdis", 1.5)
 
@@ -70,6 +82,23 @@ def test_the_cost_of_redis_is_the_difference_per_reading():
     before, after = Usage(1.0, 1_000), Usage(1.5, 31_000)
     assert redis_server.cost(before, after, 100_000) == Cost(5.0, 0.3)
     assert math.isnan(redis_server.cost(before, after, 0).redis_us)
+
+
+def test_constants_are_fitted_and_never_negative():
+    features = np.array([[100.0, 100], [1_000, 500], [5_000, 800], [200, 2_000]])
+    assert capacity_fit.fitted(features, features @ [3.0, 40]) == pytest.approx([3, 40])
+    assert capacity_fit.fitted(features, features @ [3.0, -0.5]).min() == 0
+
+
+def test_a_fit_returns_the_constants_that_caused_the_use():
+    loads = capacity_fit.loads(16)
+    costs = capacity_fit.arriving(COSTS)
+    uses = [capacity.use(load, capacity.flows(load, Processes(), costs), costs) for load in loads]
+    runs = [capacity_fit.Run(load, use, 0) for load, use in zip(loads, uses, strict=True)]
+    lines = capacity_fit.constants(runs).splitlines()
+    for line in lines:
+        value, was = re.findall(r"[\d.]+", line.partition("=")[2])
+        assert float(value) == pytest.approx(float(was), rel=0.01, abs=0.1), line
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,23 @@ from typing import Any
 
 import click
 
-from tributary.cli import options, target
+from tributary.cli import options, plan_text, target
 from tributary.errors import Misconfigured
-from tributary.operate import diagnostics
+from tributary.operate import capacity, diagnostics
 from tributary.operate.diagnostics import Finding
 from tributary.store import acl, redis_client
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
-@click.command("doctor", epilog="Example: tributary doctor --role aggregator --user worker")
+_EXAMPLES = """\b
+Example: tributary doctor --role aggregator --user worker
+         tributary doctor --plan devices=20000 rate=1 metrics=3
+         tributary doctor --plan devices=500 rate=0.1 batch=10 partitions=64"""
+
+
+@click.command("doctor", epilog=_EXAMPLES)
+@click.option("--plan", "is_plan", is_flag=True, help="compute what a fleet needs; see below")
 @click.option(
     "--role",
     "roles",
@@ -25,12 +32,27 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
     help="role whose permissions to check; can be repeated [default: all]",
 )
 @click.option("--user", default="", help="Redis user to check [default: that of the URL]")
+@click.argument("words", nargs=-1, metavar="[NAME=NUMBER]...")
 @options.add(*options.RUNNING)
-def command(*, roles: tuple[str, ...], user: str, **given: Any) -> None:
+def command(
+    *, is_plan: bool, words: tuple[str, ...], roles: tuple[str, ...], user: str, **given: Any
+) -> None:
     """Check the environment of a deployment. Exit 1 if there is an error.
 
     Every finding names its remedy. Nothing is changed.
+
+    With --plan, print the cores, memory and disk that a fleet needs, without looking at a
+    deployment: devices=, rate= (readings per second of each), and optionally metrics= (per reading,
+    1), batch= (readings per request, 1), partitions= (the setting). docs/capacity.md explains how
+    exact it is.
     """
+    if is_plan:
+        if roles or user or any(value is not None for value in given.values()):
+            raise click.UsageError("--plan looks at no deployment; omit the other options")
+        _plan(words)
+        return
+    if words:
+        raise click.UsageError(f"{words[0]!r} needs --plan")
     try:
         settings = target.find(given)
         client = redis_client.connect(settings)
@@ -41,6 +63,15 @@ def command(*, roles: tuple[str, ...], user: str, **given: Any) -> None:
     findings = diagnostics.run(client, settings, list(roles or acl.NEEDED), user)
     grades = [_print(finding) for finding in findings]
     sys.exit(int("error" in grades))
+
+
+def _plan(words: tuple[str, ...]) -> None:
+    settings = options.load({})
+    found = capacity.plan(capacity.parse(words, settings.partitions), settings)
+    for line in plan_text.lines(found):
+        click.echo(line)
+    for warning in capacity.warnings(found, settings):
+        click.echo(f"warning      {warning}")
 
 
 def _print(finding: Finding) -> str:

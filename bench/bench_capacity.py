@@ -1,0 +1,134 @@
+"""The capacity model of `tributary doctor --plan`, compared with runs of a whole deployment."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+import redis
+
+from bench import capacity_fit, launch, machine, openloop, redis_server, report
+from bench.capacity_fit import Run
+from bench.http_request import NUMBER, Request
+from tributary.operate import capacity
+from tributary.operate.capacity import Load, Processes, Use
+from tributary.operate.capacity_costs import COSTS
+
+_CONNECTIONS = 64
+_WARM_UP_S = 2.0
+_METRICS = ("engine_temperature", "engine_rpm", "speed")
+# The job of the history has its own costs, and reads the stream in bursts.
+_ENVIRON = {"TRIBUTARY_HISTORY": "off"}
+
+
+@click.command("capacity", epilog="Example: scripts/bench capacity --sizes 1000,8000 --seconds 20")
+@click.option(
+    "--sizes", default="1000,8000", show_default=True, help="devices, with 1 reading/s each"
+)
+@click.option("--metrics", default=3, show_default=True, type=click.IntRange(1, len(_METRICS)))
+@click.option("--seconds", default=20.0, show_default=True, help="length of each run")
+@click.option("--calibrate", is_flag=True, help="print constants fitted to other loads")
+def command(sizes: str, metrics: int, seconds: float, *, calibrate: bool) -> None:
+    """Predicted and measured use of each role at several sizes, or new constants of the model."""
+    devices = _numbers(sizes)
+    warning = machine.load_warning()
+    with launch.deployment(environ=_ENVIRON) as (url, redis_url, _):
+        client = redis.Redis.from_url(redis_url)
+        client.config_set("auto-aof-rewrite-percentage", 0)  # the file only grows
+        partitions = redis_server.partitions(client)
+        loads = (
+            capacity_fit.loads(partitions)
+            if calibrate
+            else [Load(devices=n, rate=1, metrics=metrics, partitions=partitions) for n in devices]
+        )
+        runs = [_run(url, client, load, seconds) for load in loads]
+        client.close()
+    click.echo(f"machine  {machine.description()}")
+    for line in warning:
+        click.echo(line)
+    if calibrate:
+        click.echo(capacity_fit.constants(runs))
+    click.echo(_compared(runs))
+
+
+def _run(url: str, client: redis.Redis, load: Load, seconds: float) -> Run:
+    request, rate = _request(load), load.readings_per_s / load.batch
+    warm_up_s = min(_WARM_UP_S, seconds)
+    openloop.run(url, request, rate=rate, seconds=warm_up_s, connections=_CONNECTIONS)
+    pids = launch.role_pid("web"), launch.role_pid("aggregator"), launch.role_pid("jobs")
+    before, began_s = redis_server.usage(client), time.monotonic()
+    appended, used_s = _appended(client), [machine.cpu_s(pid) for pid in pids]
+    result = openloop.run(url, request, rate=rate, seconds=seconds, connections=_CONNECTIONS)
+    took_s = time.monotonic() - began_s
+    after = redis_server.usage(client)
+    cores = [(machine.cpu_s(pid) - s) / took_s for pid, s in zip(pids, used_s, strict=True)]
+    if result.rejected or result.errors:
+        raise SystemExit(f"bench: {result.rejected} requests rejected, {result.errors} errors")
+    # What was sent in the time measured, which includes the start of the generator.
+    reached = result.succeeded * load.batch / took_s / load.devices
+    use = Use(
+        ingest_cores=cores[0],
+        redis_cores=(after.cpu_s - before.cpu_s) / took_s,
+        aggregator_cores=cores[1],
+        jobs_cores=cores[2],
+        file_bytes_per_s=(after.file_bytes - before.file_bytes) / took_s,
+    )
+    return Run(_at(load, reached), use, (_appended(client) - appended) / took_s)
+
+
+def _at(load: Load, rate: float) -> Load:
+    return Load(
+        devices=load.devices, rate=rate, metrics=load.metrics, batch=load.batch,
+        partitions=load.partitions,
+    )  # fmt: skip
+
+
+def _request(load: Load) -> Request:
+    """Devices in groups of `batch`, each group in one request."""
+    values = {metric: 92.25 + n for n, metric in enumerate(_METRICS[: load.metrics])}
+    device = f"car-{NUMBER.decode()}"
+    readings: Any = [{"device": f"{device}-{n}", **values} for n in range(load.batch)]
+    body = json.dumps(readings if load.batch > 1 else readings[0]).encode()
+    return Request("POST", "/record", body, numbers=max(1, load.devices // load.batch))
+
+
+def _appended(client: redis.Redis) -> int:
+    """Frames added to the streams since the server started."""
+    found: Any = client.info("commandstats").get("cmdstat_xadd", {})
+    return int(found.get("calls", 0))
+
+
+def _compared(runs: list[Run]) -> str:
+    rows = []
+    for run in runs:
+        costs = capacity_fit.arriving(COSTS)
+        flows = capacity.flows(run.load, Processes(), costs)
+        predicted = capacity.use(run.load, flows, costs)
+        size = (
+            f"{run.load.readings_per_s:,.0f}/s, {run.load.metrics} metrics, batch {run.load.batch}"
+        )
+        pairs = [
+            *((name, getattr(predicted, name), getattr(run.use, name)) for name in _COMPARED),
+            ("frames_per_s", flows.frames, run.frames_per_s),
+        ]
+        rows += [
+            (size, name, f"{expected:,.3g}", f"{found:,.3g}", f"{expected / (found or 1e-9):.2f}")
+            for name, expected, found in pairs
+        ]
+    titles = ("load", "figure", "predicted", "measured", "predicted / measured")
+    return report.section("Prediction", report.table(titles, rows))
+
+
+_COMPARED = ("ingest_cores", "redis_cores", "aggregator_cores", "file_bytes_per_s")
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        numbers = [int(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise click.BadParameter(f"--sizes={text} is not a list of integers such as 1000,8000")
+    return numbers

@@ -1,0 +1,286 @@
+"""How many cores, and how much memory and disk, a fleet needs: `tributary doctor --plan`.
+
+Three rates have an upper limit per process, because what arrives meanwhile is done at once:
+flushes (an event loop to Redis), frames (one per partition and flush) and commits (one per
+partition and turn of an aggregator). So a reading costs less the more there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from tributary.errors import Misconfigured, did_you_mean
+from tributary.model.window import parse_duration_ms
+from tributary.operate.capacity_costs import COSTS, Costs
+from tributary.settings import Settings
+
+UTILISATION = 0.7  # of a core, at which another process is planned
+_DAY_S, _DAY_MS = 86_400, 86_400_000
+_REWRITE = 2.0  # the append-only file is rewritten when it has doubled
+_MICRO = 1e-6
+# Name of a figure → its default (None: it must be given), least and greatest value.
+_KEYS: dict[str, tuple[float | None, float, float]] = {
+    "devices": (None, 1, 1e9),
+    "rate": (None, 1e-6, 1e6),
+    "metrics": (1, 1, 64),
+    "batch": (1, 1, 10_000),
+    "partitions": (1, 1, 4_096),
+}
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """A fleet: `rate` readings per second of each device, `batch` readings per request."""
+
+    devices: int
+    rate: float
+    metrics: int = 1
+    batch: int = 1
+    partitions: int
+
+    @property
+    def readings_per_s(self) -> float:
+        """Of all devices."""
+        return self.devices * self.rate
+
+    @property
+    def series(self) -> int:
+        """One per metric and device."""
+        return self.devices * self.metrics
+
+
+class Processes(NamedTuple):
+    """How many there are; `primaries` of Redis."""
+
+    ingest: int = 1
+    aggregators: int = 1
+    primaries: int = 1
+
+
+class Flows(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens per second in these processes; `wakes`: a flush reaches several primaries."""
+
+    ingest: int
+    aggregators: int
+    primaries: int
+
+    requests: float
+    readings: float
+    values: float
+    flushes: float
+    wakes: float
+    frames: float
+    turns: float
+    commits: float
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """Cores in use by role, and bytes of the append-only file per second."""
+
+    ingest_cores: float
+    redis_cores: float
+    aggregator_cores: float
+    jobs_cores: float
+    file_bytes_per_s: float
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The use, the processes of each role at 70 % of a core each, memory and disk in bytes."""
+
+    load: Load
+    use: Use
+    processes: Processes
+    aggregates_bytes: float
+    stream_bytes: float
+    file_max_bytes: float
+    history_bytes_per_day: float
+    history_max_bytes: float
+
+    @property
+    def memory_bytes(self) -> float:
+        """Of all primaries."""
+        return self.aggregates_bytes + self.stream_bytes
+
+
+def parse(words: Iterable[str], partitions: int) -> Load:
+    """A fleet from words such as `devices=20000`, with the default number of partitions.
+
+    Raises:
+        Misconfigured: a word is unknown, missing, repeated, or its value is invalid.
+    """
+    given: dict[str, float] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise Misconfigured(f"--plan: {word!r} has no value; write NAME=NUMBER")
+        if name not in _KEYS:
+            names = ", ".join(_KEYS)
+            hint = did_you_mean(name, _KEYS)
+            raise Misconfigured(f"--plan: unknown name {name!r}; {hint} The names are {names}")
+        if name in given:
+            raise Misconfigured(f"--plan: {name} is given twice; give it once")
+        given[name] = _number(name, text)
+    missing = [
+        name for name, (default, *_) in _KEYS.items() if default is None and name not in given
+    ]
+    if missing:
+        raise Misconfigured(
+            f"--plan: {' and '.join(missing)} missing; write, for example, "
+            "devices=20000 rate=1 metrics=3"
+        )
+    rate = given.pop("rate")
+    whole = {name: int(value) for name, value in given.items()}
+    return Load(rate=rate, **{"partitions": partitions, **whole})
+
+
+def _number(name: str, text: str) -> float:
+    _, least, greatest = _KEYS[name]
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    is_whole = name == "rate" or value == value // 1
+    if not (least <= value <= greatest and is_whole):
+        kind = "a number" if name == "rate" else "an integer"
+        raise Misconfigured(
+            f"--plan: {name}={text} is not {kind} from {least:g} to {greatest:g}, without separators"
+        )
+    return value
+
+
+def flows(load: Load, processes: Processes, costs: Costs = COSTS) -> Flows:
+    """What happens per second with these processes."""
+    ingest, aggregators, primaries = processes
+    readings = load.readings_per_s
+    requests = readings / load.batch
+    flushes = min(requests, ingest * costs.flushes_per_s)
+    frames = flushes * _distinct(load.partitions, readings / flushes)
+    turns = min(frames, aggregators * costs.turns_per_s)
+    owned = max(1.0, load.partitions / aggregators)
+    return Flows(
+        **processes._asdict(),
+        requests=requests,
+        readings=readings,
+        values=readings * load.metrics,
+        flushes=flushes,
+        wakes=flushes * _distinct(primaries, frames / flushes),
+        frames=frames,
+        turns=turns,
+        commits=turns * _distinct(owned, frames / turns),
+    )
+
+
+def use(load: Load, found: Flows, costs: Costs = COSTS) -> Use:
+    """What these rates cost."""
+    ingest_us = (
+        found.ingest * costs.ingest_idle_us
+        + found.requests * costs.ingest_request_us
+        + found.values * costs.ingest_value_us
+        + found.flushes * costs.ingest_flush_us
+    )
+    redis_us = (
+        found.primaries * costs.redis_idle_us
+        + found.wakes * costs.redis_flush_us
+        + found.frames * costs.redis_frame_us
+        + found.commits * costs.redis_commit_us
+        + found.values * costs.redis_value_us
+    )
+    aggregator_us = (
+        found.aggregators * costs.aggregator_idle_us
+        + found.turns * costs.aggregator_turn_us
+        + found.frames * costs.aggregator_frame_us
+        + found.values * costs.aggregator_value_us
+    )
+    slots_per_s = load.series * min(1 / 60, load.rate)
+    jobs_us = slots_per_s * costs.jobs_slot_us + found.values * costs.jobs_value_us
+    return Use(
+        ingest_cores=ingest_us * _MICRO,
+        redis_cores=redis_us * _MICRO,
+        aggregator_cores=aggregator_us * _MICRO,
+        jobs_cores=jobs_us * _MICRO,
+        file_bytes_per_s=found.frames * costs.file_frame_bytes
+        + found.commits * costs.file_commit_bytes
+        + found.readings * costs.file_reading_bytes
+        + found.values * costs.file_value_bytes,
+    )
+
+
+def plan(load: Load, settings: Settings, costs: Costs = COSTS) -> Plan:
+    """The processes, memory and disk that a fleet needs."""
+    processes = Processes()
+    while True:  # more processes do less at once
+        used = use(load, flows(load, processes, costs), costs)
+        cores = used.ingest_cores, used.aggregator_cores, used.redis_cores
+        more = Processes(*map(max, processes, map(_processes, cores)))
+        if more == processes:
+            break
+        processes = more
+    aggregates_bytes = load.series * costs.series_bytes + load.devices * costs.device_bytes
+    found = flows(load, processes, costs)
+    further = found.readings / found.frames - 1
+    entry_bytes = (
+        costs.entry_bytes
+        + further * costs.entry_reading_bytes
+        + (1 + further) * (load.metrics - 1) * costs.entry_value_bytes
+    )
+    per_day = kept = 0.0
+    if settings.history == "off":
+        used = msgspec.structs.replace(used, jobs_cores=0.0)
+    else:
+        per_day, kept = _history_slots(load, settings)
+    return Plan(
+        load=load,
+        use=used,
+        processes=processes,
+        aggregates_bytes=aggregates_bytes,
+        stream_bytes=load.partitions * settings.stream_max_entries * entry_bytes,
+        file_max_bytes=_REWRITE * aggregates_bytes,
+        history_bytes_per_day=per_day * costs.history_slot_bytes,
+        history_max_bytes=kept * costs.history_slot_bytes,
+    )
+
+
+def warnings(found: Plan, settings: Settings) -> list[str]:
+    """Limits that the fleet would exceed, each with its remedy."""
+    load, most = found.load, max(found.processes.aggregators, found.processes.primaries)
+    partitions = 2 ** math.ceil(math.log2(4 * most))
+    checks = {
+        f"{load.series:,} series exceed series_max={settings.series_max:,}; raise it": (
+            0 < settings.series_max < load.series
+        ),
+        f"{load.devices:,} devices exceed devices_max={settings.devices_max:,}; raise it": (
+            0 < settings.devices_max < load.devices
+        ),
+        f"{load.partitions} partitions are fewer than {most} aggregators or primaries; plan with "
+        f"partitions={partitions}, which is fixed once data exists": load.partitions < most,
+        "one process of jobs does not keep up with the history; set TRIBUTARY_HISTORY=off": (
+            settings.history != "off" and found.use.jobs_cores > 1
+        ),
+    }
+    return [text for text, is_exceeded in checks.items() if is_exceeded]
+
+
+def _distinct(boxes: float, balls: float) -> float:
+    """The expected number of boxes that are hit, each ball hitting one at random."""
+    return float(boxes * (1 - (1 - 1 / boxes) ** balls))
+
+
+def _processes(cores: float) -> int:
+    return max(1, math.ceil(cores / UTILISATION))
+
+
+def _history_slots(load: Load, settings: Settings) -> tuple[float, float]:
+    """Slots written per day, and kept in the end; days, which are kept permanently, for a year."""
+    per_day = kept = 0.0
+    for slots, keep in (
+        (1_440, settings.history_keep_minutes),
+        (24, settings.history_keep_hours),
+        (1, settings.history_keep_days),
+    ):
+        written = load.series * min(slots, load.rate * _DAY_S)
+        per_day += written
+        kept += written * (parse_duration_ms(keep) / _DAY_MS if keep else 365)
+    return per_day, kept
