@@ -1,12 +1,11 @@
-"""The doors on the lane: requests that arrive in one tick share a frame per partition.
+"""The doors on the lane: requests that are sent together share a frame per partition.
 
 Fast code: per request one `Admission.admit`, one `Sent`, and one response when Redis has
-acknowledged the frame. Frames are packed and written once per tick.
+acknowledged the frame. Frames are packed and written once per flush (see pace.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -16,7 +15,8 @@ import msgspec
 from ingest.admission import Admission, Admitted, query_parser
 from ingest.doors import DOORS
 from ingest.doors.door import Door
-from ingest.tick import Closed, Sent, Tick
+from ingest.pace import Pace
+from ingest.tick import Sent, Shared, Tick
 from tributary import failpoints
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
@@ -30,11 +30,12 @@ from tributary.settings import Settings
 from tributary.store import pipe, stream
 from tributary.store.links import Links
 from tributary.store.pipe import OnReply, Pipe, Reply, pack
+from tributary.store.scripts import Command
 from tributary.store.stream import Appender, Frame, Idempotency
 
 
 class _Wave(msgspec.Struct, eq=False):
-    """What one WAIT confirms: the frames that are sent on one connection in one tick."""
+    """What one WAIT confirms: the frames that one flush sends on one connection."""
 
     partition: int  # one of those on the connection
     sent: dict[Sent, None]
@@ -68,7 +69,7 @@ class Recorder:
         self._render = lane.responses.render
         self.links = Links(settings, "redis (record)", self._appender.tail)
         self._tick = Tick()
-        self._is_flush_due = False
+        self._pace = Pace(self._flush)
 
     def too_large(self, door: Door, rejection: Rejection) -> bytes:
         """The response of a door to a body over the limit, with which the connection ends."""
@@ -87,8 +88,8 @@ class Recorder:
         if admitted.lookup is not None:
             self._look_up(Sent(request, door, admitted.response, admitted.new_series), admitted)
         elif admitted.idempotency is None and admitted.batch.blocks:  # fast code: most requests
-            if not self._is_flush_due:
-                self._plan_flush()
+            if not self._pace.is_due:
+                self._pace.plan()
             sent = Sent(request, door, admitted.response, admitted.new_series)
             self._tick.share(sent, admitted.batch)
         else:
@@ -127,8 +128,7 @@ class Recorder:
         if not batch.blocks:
             sent.request.respond(self._render(sent.response))
         elif idempotency is None:
-            if not self._is_flush_due:  # fast code: a tick has many requests
-                self._plan_flush()
+            self._pace.plan()
             self._tick.share(sent, batch)
         else:
             sent.replies = []
@@ -137,11 +137,6 @@ class Recorder:
                 self._claim(sent, frames, idempotency)
             else:
                 self._append(sent, frames, idempotency)
-
-    def _plan_flush(self) -> None:
-        if not self._is_flush_due:
-            self._is_flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
 
     def _claim(self, sent: Sent, frames: list[Frame], idempotency: Idempotency) -> None:
         """Append the frames of a request after claiming its key on the node that owns the key."""
@@ -158,34 +153,35 @@ class Recorder:
     def _append(
         self, sent: Sent, frames: list[Frame], idempotency: Idempotency, *, claims: bool = True
     ) -> None:
-        self._plan_flush()
+        self._pace.plan()
         self._tick.add(sent, frames, idempotency, claims=claims)
 
     def _flush(self) -> None:
-        """Send the frames of this tick."""
+        """Send the frames that have gathered."""
         failpoints.reach("before_append")
-        self._is_flush_due = False
-        closed = self._tick.end()
-        waves = self._waves(closed) if self._appender.is_replicated else {}
+        appender, links = self._appender, self.links
+        shared, keyed = self._tick.end()
+        calls: list[tuple[list[Shared], Command]] = []
+        for call in stream.calls(shared, is_cluster=links.is_cluster):
+            calls.append((call, appender.command([each[0] for each in call])))  # noqa: PERF401 (fast code: no further list)
+        for frame, sent, idempotency, claims in keyed:
+            command = appender.idempotent_command(frame, idempotency, claims=claims)
+            calls.append(([(frame, [sent])], command))
+        waves = self._waves(calls) if appender.is_replicated else {}
+        flush = self._pace.sent(len(calls))
         commands: list[tuple[int, bytes, OnReply]] = []
-        for frame, requests, idempotency, claims in closed:
-            command = (
-                self._appender.command(frame)
-                if idempotency is None
-                else self._appender.idempotent_command(frame, idempotency, claims=claims)
-            )
-            partition = frame[0]
-            wave = waves[self.links.pipe(partition)] if waves else None
-            on_reply = self._when_appended(partition, requests, wave)
-            commands.append((partition, pack(command), on_reply))
+        for call, command in calls:
+            partition = call[0][0][0]
+            wave = waves[links.pipe(partition)] if waves else None
+            commands.append((partition, pack(command), self._when_appended(call, wave, flush)))
         for connection, wave in waves.items():
             commands.append((wave.partition, self._wait, self._when_confirmed(connection, wave)))
-        self.links.write(commands)
+        links.write(commands)
 
-    def _waves(self, closed: list[Closed]) -> dict[Pipe, _Wave]:
+    def _waves(self, calls: list[tuple[list[Shared], Command]]) -> dict[Pipe, _Wave]:
         """What the WAIT of each connection confirms."""
         waves: dict[Pipe, _Wave] = {}
-        for frame, requests, _, _ in closed:
+        for frame, requests in (each for call, _ in calls for each in call):
             connection = self.links.pipe(frame.partition)
             wave = waves.setdefault(connection, _Wave(frame.partition, {}, 0, {}))
             wave.sent.update(dict.fromkeys(requests))
@@ -195,30 +191,39 @@ class Recorder:
                 sent.pending += 1
         return waves
 
-    def _when_appended(self, partition: int, requests: list[Sent], wave: _Wave | None) -> OnReply:
-        render, acknowledged = self._render, self._appender.tail.numbers
+    def _when_appended(self, call: list[Shared], wave: _Wave | None, flush: int) -> OnReply:
+        acknowledged = self._appender.tail.numbers if wave is None else wave.numbers
+        pace, render = self._pace, self._render
 
         def on_reply(reply: Reply) -> None:
             failpoints.reach("after_append")
-            failure = None
+            pace.replied(flush)
             if wave is not None:
-                wave.pending -= 1
-            if type(reply) is list:
-                if wave is None:
-                    acknowledged[partition] = reply
-                else:
-                    wave.numbers[partition] = reply
-            elif type(reply) is not bytes:
-                failure = stream.refusal(reply) if type(reply) is int else pipe.failure(reply)
-            for sent in requests:
-                if failure is None and sent.pending == 1 and sent.replies is sent.failure is None:
-                    sent.request.respond(render(sent.response))  # fast code: most requests
-                    continue
-                if failure is not None:
-                    sent.failure = failure
-                elif sent.replies is not None:
-                    sent.replies.append(reply)
-                self._count_reply(sent)
+                wave.pending -= len(call)
+            replies = reply if type(reply) is list else [reply, 0] * len(call)
+            at = 0
+            for frame, requests in call:
+                number, failure = replies[at], None
+                if type(number) is int and number > 0:
+                    acknowledged[frame[0]] = replies[at : at + 2]
+                elif type(number) is not bytes:
+                    failure = (
+                        stream.refusal(number) if type(number) is int else pipe.failure(number)
+                    )
+                at += 2
+                for sent in requests:
+                    if (
+                        failure is None
+                        and sent.pending == 1
+                        and sent.replies is sent.failure is None
+                    ):
+                        sent.request.respond(render(sent.response))  # fast code: most requests
+                        continue
+                    if failure is not None:
+                        sent.failure = failure
+                    elif sent.replies is not None:
+                        sent.replies.append(number)
+                    self._count_reply(sent)
 
         return on_reply
 

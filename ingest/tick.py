@@ -1,4 +1,4 @@
-"""What arrives in one tick of the event loop shares one frame per partition."""
+"""Requests that are sent together share one frame per partition."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ class Sent(msgspec.Struct, gc=False, eq=False):
     replies: list[Reply] | None = None  # kept only for a request with a key
 
 
-# A frame to send, the requests whose readings it contains, its key, and whether it claims the key.
-# Fast code: a plain tuple, since a named one costs a third of a microsecond per frame.
-Closed = tuple[Frame, list[Sent], Idempotency | None, bool]
+# A frame and the requests whose readings it contains; one that is not shared has also its key, and
+# whether it claims it. Fast code: plain tuples, since named ones cost a third of a microsecond.
+Shared = tuple[Frame, list[Sent]]
+Keyed = tuple[Frame, Sent, Idempotency, bool]
 
 
 class _Open:
-    """A frame that grows until the tick ends."""
+    """A frame that grows until it is sent."""
 
     __slots__ = ("blocks", "readings", "sent")
 
@@ -47,13 +48,14 @@ class _Open:
 
 
 class Tick:
-    """The frames of the current tick."""
+    """The frames of the requests that have gathered: of one tick of the event loop, or of several."""
 
-    __slots__ = ("_closed", "_open")
+    __slots__ = ("_closed", "_keyed", "_open")
 
     def __init__(self) -> None:
         self._open: dict[int, _Open] = {}
-        self._closed: list[Closed] = []
+        self._closed: list[Shared] = []
+        self._keyed: list[Keyed] = []
 
     def share(self, sent: Sent, batch: Batch) -> None:
         """Add a batch to the shared frames."""
@@ -80,16 +82,17 @@ class Tick:
     ) -> None:
         """Add the frames of a request with a key, which are not shared."""
         sent.pending += len(frames)
-        self._closed += [(each, [sent], idempotency, claims) for each in frames]
+        self._keyed += [(each, sent, idempotency, claims) for each in frames]
 
-    def end(self) -> list[Closed]:
+    def end(self) -> tuple[list[Shared], list[Keyed]]:
         """The frames to send."""
         for partition, shared in self._open.items():
             self._close(partition, shared)
         self._open.clear()
-        closed, self._closed = self._closed, []
-        return closed
+        found = self._closed, self._keyed
+        self._closed, self._keyed = [], []
+        return found
 
     def _close(self, partition: int, shared: _Open) -> None:
         packed = Frame(partition, shared.readings, frame.pack(shared.blocks))
-        self._closed.append((packed, shared.sent, None, True))
+        self._closed.append((packed, shared.sent))

@@ -171,9 +171,7 @@ def _append(rig: Rig, numbers: range, entries: int) -> None:
         intended.append((ledger.intend(sent), sent))
         partition = keys.partition_of(sent.device, partitions)
         packed = pack([Block(sent.device, now_ms, {METRIC: float(turn)})])
-        command = scripts.append(
-            partition, max_entries="10000000", unread_max="0", readings=1, frame=packed
-        )
+        command = scripts.append([(partition, 1, packed)], max_entries="10000000", unread_max="0")
         pipeline.execute_command(*scripts.with_source(command))  # type: ignore[no-untyped-call]
     pipeline.execute()
     for request, sent in intended:

@@ -33,7 +33,7 @@ def append_packed(client: redis.Redis, partition: int, packed: bytes, readings: 
 def append_frame(client: redis.Redis, partition: int, packed: bytes, readings: int) -> list[int]:
     """Append an entry with append.lua; its number and that of its last reading."""
     limits = {"max_entries": "1000000", "unread_max": "0"}
-    command = scripts.append(partition, **limits, readings=readings, frame=packed)
+    command = scripts.append([(partition, readings, packed)], **limits)
     numbers: list[int] = scripts.run(client, command)
     return numbers
 

@@ -208,6 +208,7 @@ _WRITE_PROBES = (
     ("EVALSHA", "0" * 40, "1", _META),
     ("HMGET", _META, "entries"),
     ("HINCRBY", _META, "entries", "x"),
+    ("HSET", _META, "entries", "1", "x"),
     ("XADD", _READINGS, "0-0", "f", "v"),
 )
 

@@ -57,25 +57,31 @@ def alive(members: str = keys.WORKERS) -> Command:
 
 
 def append(
-    partition: int, *, max_entries: str, unread_max: str, readings: int, frame: bytes
+    frames: Sequence[tuple[int, int, bytes]], *, max_entries: str, unread_max: str
 ) -> Command:
-    """Append a frame to its stream, which is trimmed to about `max_entries`.
+    """Append frames, each to the stream of its partition, which is trimmed to about `max_entries`.
 
-    It is rejected if `unread_max` entries are unread; 0 means no limit, and with a negative limit
-    entries that are not in the history count, too.
+    A frame is rejected if `unread_max` entries of its partition are unread; 0 means no limit, and
+    with a negative limit entries that are not in the history count, too. A frame is a partition,
+    a number of readings and bytes; the frames are of one slot on a cluster.
     """
-    names = (keys.readings(partition), keys.meta(partition))
+    names: list[str] = []
+    values: list[str | bytes] = []
+    for partition, readings, frame in frames:
+        names += (keys.readings(partition), keys.meta(partition))
+        values += (str(readings), frame)
     # Not `_call`: this is the command of every request.
-    return ("EVALSHA", _APPEND_SHA, "2", *names, max_entries, unread_max, str(readings), frame)
+    return (
+        "EVALSHA", _APPEND_SHA, str(len(names)), *names,
+        max_entries, unread_max, str(len(frames)), *values,
+    )  # fmt: skip
 
 
 def append_once(
-    partition: int,
+    frame: tuple[int, int, bytes],
     *,
     max_entries: str,
     unread_max: str,
-    readings: int,
-    frame: bytes,
     key: str,
     ttl_ms: str,  # how long the key is remembered
     digest: bytes,  # of the request body; another body under this key is rejected
@@ -83,10 +89,10 @@ def append_once(
     claim: tuple[int, str] | None,  # partition and ms of the claim; None: it is claimed already
 ) -> Command:
     """Append a frame unless it was appended under this idempotency key before."""
-    p = partition
+    p, readings, packed = frame
     names = [keys.readings(p), keys.meta(p), keys.once(p, key)]
     values: list[str | bytes]
-    values = [max_entries, unread_max, str(readings), frame, ttl_ms, digest, response]
+    values = [max_entries, unread_max, "1", str(readings), packed, ttl_ms, digest, response]
     if claim is not None:
         names.append(keys.claim(claim[0], key))
         values.append(claim[1])

@@ -1,11 +1,12 @@
-"""Appending frames: the command for one frame, and what its reply means.
+"""Appending frames: the commands, and what their replies mean.
 
 Both ways into Redis use it: redis-py behind Flask (`append`), and the pipes of the lane.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import redis
 
@@ -20,6 +21,10 @@ from tributary.store.topology import is_cluster
 
 _REJECT_FROM = 0.9  # of the cap
 _KEY_REUSED, _NOT_ARCHIVED = -2, -3  # replies of append
+# Of one script call, so that others wait for it for less than a millisecond. A frame of more
+# bytes has its own.
+CALL_MAX_FRAMES, CALL_MAX_BYTES = 64, 262_144
+_Owner = TypeVar("_Owner")
 
 
 class Idempotency(NamedTuple):
@@ -83,32 +88,64 @@ class Appender:
         home = self.home(idempotency)
         return is_cluster and any(frame.partition != home for frame in frames)
 
-    def command(self, frame: Frame) -> Command:
-        """The command that appends a frame."""
-        return scripts.append(
-            frame[0],
-            max_entries=self._max_entries,
-            unread_max=self._unread_max,
-            readings=frame[1],
-            frame=frame[2],
-        )
+    def command(self, frames: Sequence[Frame]) -> Command:
+        """The command that appends the frames of one call."""
+        return scripts.append(frames, max_entries=self._max_entries, unread_max=self._unread_max)
 
     def idempotent_command(
         self, frame: Frame, idempotency: Idempotency, *, claims: bool
     ) -> Command:
         """The command that appends a frame once, and claims the key unless that is done."""
         return scripts.append_once(
-            frame.partition,
+            frame,
             max_entries=self._max_entries,
             unread_max=self._unread_max,
-            readings=frame.readings,
-            frame=frame.packed,
             key=idempotency.key,
             ttl_ms=self._response_ttl_ms,
             digest=idempotency.digest,
             response=idempotency.response,
             claim=(self.home(idempotency), self._claim_ttl_ms) if claims else None,
         )
+
+
+def calls(
+    frames: list[tuple[Frame, _Owner]], *, is_cluster: bool
+) -> list[list[tuple[Frame, _Owner]]]:
+    """Divide frames, and what belongs to each, into script calls.
+
+    On a cluster a call is for one partition, since a script cannot use two slots.
+    """
+    held_bytes = 0
+    for frame, _ in frames:
+        held_bytes += len(frame[2])
+    if not is_cluster and len(frames) <= CALL_MAX_FRAMES and held_bytes <= CALL_MAX_BYTES:
+        return [frames] if frames else []  # fast code: most flushes
+    done: list[list[tuple[Frame, _Owner]]] = []
+    filling: dict[int, tuple[list[tuple[Frame, _Owner]], int]] = {}
+    for each in frames:
+        partition, _, packed = each[0]
+        slot = partition if is_cluster else 0
+        call, held_bytes = filling.get(slot, ([], 0))
+        held_bytes += len(packed)
+        if not call or len(call) >= CALL_MAX_FRAMES or held_bytes > CALL_MAX_BYTES:
+            call, held_bytes = [], len(packed)
+            done.append(call)
+        call.append(each)
+        filling[slot] = call, held_bytes
+    return done
+
+
+def results(reply: Any, frames: int) -> list[Any]:
+    """What became of each frame of a call: its two numbers, or the reason why it was not appended.
+
+    A reason is a negative number (see `refusal`), an error reply, or the first response.
+    """
+    if type(reply) is not list:
+        return [reply] * frames
+    return [
+        reply[at : at + 2] if type(reply[at]) is int and reply[at] > 0 else reply[at]
+        for at in range(0, len(reply), 2)
+    ]
 
 
 def refusal(reply: int) -> TributaryError | None:
@@ -159,37 +196,56 @@ def append(
         ConnectionGone: they may have been appended.
     """
     failpoints.reach("before_append")
-    # Where a WAIT would have to go on a cluster depends on the commands (rejected at start).
-    wait = appender.wait_command if appender.is_replicated else None
     with failures():
-        replies = scripts.execute(client, _commands(client, appender, frames, idempotency), wait)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-    failure: TributaryError | None = None if wait is None else not_replicated(replies.pop())
+        outcomes, confirmed = _execute(client, appender, frames, idempotency)
+    failure: TributaryError | None = not_replicated(confirmed)
     is_confirmed = failure is None
-    for frame, reply in zip(frames, replies, strict=True):
-        if isinstance(reply, int):
-            failure = refusal(reply) or failure
-        elif is_confirmed and isinstance(reply, list):
-            appender.tail.note(frame.partition, reply)
+    for frame, result in outcomes:
+        if isinstance(result, int):
+            failure = refusal(result) or failure
+        elif is_confirmed and isinstance(result, list):
+            appender.tail.note(frame.partition, result)
     if failure is not None:
         raise failure
     failpoints.reach("after_append")
-    return first_response(replies)
+    return first_response([result for _, result in outcomes])
+
+
+def _execute(
+    client: redis.Redis, appender: Appender, frames: list[Frame], idempotency: Idempotency | None
+) -> tuple[list[tuple[Frame, Any]], int]:
+    """What became of each frame, and how many replicas have confirmed them (1: not asked)."""
+    # Where a WAIT would have to go on a cluster depends on the commands (rejected at start).
+    wait = appender.wait_command if appender.is_replicated else None
+    sent = _commands(client, appender, frames, idempotency)
+    replies = scripts.execute(client, [command for _, command in sent], wait)
+    confirmed = 1 if wait is None else replies.pop()
+    outcomes = [
+        (frame, result)
+        for (call, _), reply in zip(sent, replies, strict=True)
+        for frame, result in zip(call, results(reply, len(call)), strict=True)
+    ]
+    for reply in (confirmed, *(result for _, result in outcomes)):
+        if isinstance(reply, Exception):
+            raise reply
+    return outcomes, confirmed
 
 
 def _commands(
     client: redis.Redis, appender: Appender, frames: list[Frame], idempotency: Idempotency | None
-) -> list[Command]:
-    """The commands that append frames; on a cluster the key may have to be claimed before."""
+) -> list[tuple[list[Frame], Command]]:
+    """The frames of each call; on a cluster the key may have to be claimed before."""
+    on_cluster = is_cluster(client)
     if idempotency is None:
-        return [appender.command(frame) for frame in frames]
-    claims_first = appender.claims_first(frames, idempotency, is_cluster=is_cluster(client))
+        divided = calls([(frame, None) for frame in frames], is_cluster=on_cluster)
+        called = [[frame for frame, _ in call] for call in divided]
+        return [(call, appender.command(call)) for call in called]
+    claims_first = appender.claims_first(frames, idempotency, is_cluster=on_cluster)
     if claims_first:
         held = client.execute_command(*appender.claim_command(idempotency), get=True)  # type: ignore[no-untyped-call]
         if held not in (None, idempotency.digest):
             raise key_reused()
     return [
-        appender.idempotent_command(frame, idempotency, claims=not claims_first) for frame in frames
+        ([frame], appender.idempotent_command(frame, idempotency, claims=not claims_first))
+        for frame in frames
     ]
