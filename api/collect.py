@@ -90,6 +90,20 @@ def metrics_of(latest: bytes) -> list[str]:
     return [name.removeprefix(_CURRENT) for name in _fields(latest) if name.startswith(_CURRENT)]
 
 
+def values_of(latest: bytes) -> list[tuple[str, float | None, float | None]]:
+    """Metric, current value and average of each metric in a stored body."""
+    fields = _values(latest)
+    return [
+        (metric, _number(value), _number(fields.get(_AVERAGE + metric)))
+        for name, value in fields.items()
+        if name.startswith(_CURRENT) and (metric := name.removeprefix(_CURRENT))
+    ]
+
+
+def _number(value: str | float | None) -> float | None:
+    return None if isinstance(value, str) else value
+
+
 EMPTY = empty()
 
 

@@ -25,6 +25,7 @@ from bench import (
     bench_jobs,
     bench_joining,
     bench_line_protocol,
+    bench_list,
     bench_live,
     bench_memory,
     bench_mqtt,
@@ -46,7 +47,7 @@ def bench() -> None:
 for module in (
     bench_history_load, bench_history_cost,
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
-    bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_sustained,
+    bench_framing, bench_memory, bench_quantiles, bench_live, bench_page, bench_list, bench_sustained,
     bench_joining, bench_durability, bench_commits, bench_sensor_logger, bench_line_protocol,
     bench_mqtt, bench_export, bench_forget, bench_jobs, bench_history, bench_capacity,
 ):  # fmt: skip

@@ -62,11 +62,14 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
     def get_status() -> Response:
         return flask_app.json_response(snapshot.read(), headers={"Cache-Control": "max-age=1"})
 
-    ranges = catalogue.load(settings.metrics_file).ranges
+    metrics = {
+        name: {"unit": metric.unit, "plausible": metric.plausible}
+        for name, metric in catalogue.load(settings.metrics_file).metrics.items()
+    }
 
-    @guarded.get("/dashboard/ranges")
-    def get_ranges() -> Response:
-        return flask_app.json_response(ranges, headers={"Cache-Control": "no-cache"})
+    @guarded.get("/dashboard/catalogue")
+    def get_catalogue() -> Response:
+        return flask_app.json_response(metrics, headers={"Cache-Control": "no-cache"})
 
     routes.register_blueprint(guarded)
     return routes

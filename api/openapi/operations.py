@@ -9,7 +9,7 @@ from typing import Any
 
 from api.live.subscription import DEVICES_MAX
 from api.live.subscription import PAGE_DEFAULT as LIVE_PAGE_DEFAULT
-from api.openapi import doors, exports
+from api.openapi import doors, exports, fleet
 from api.openapi import operation_parts as parts
 from api.openapi.doors import senml
 from api.openapi.operation_parts import JSON, Part, header, operation, query, ref, response, schema
@@ -156,6 +156,7 @@ def _reading(settings: Settings) -> dict[str, Part]:
             {**page, **parts.errors(400, 401, 403, 503)},
             parameters=_page(PAGE_DEFAULT, PAGE_MAX),
         ),
+        "/api/v1/fleet": fleet.operation(),
         _DEVICE: operation(
             "getDevice",
             "collect",

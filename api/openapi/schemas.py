@@ -23,6 +23,7 @@ _COUNT = {"type": "integer", "minimum": 0}
 _NUMBER = {"type": ["number", "null"]}
 _GENERATED = (
     bodies.Devices,
+    bodies.Fleet,
     bodies.WholeDevice,
     bodies.MetricWindow,
     bodies.History,

@@ -90,13 +90,16 @@ class AggregateStore:
         names = self._names(prefix.encode(), after.encode(), max(limit + 1, _PAGE_MIN))
         wanted = list(islice(filter(covers, names), limit + 1))
         shown = wanted[:limit]
+        return Page(self.latest_of(shown), shown[-1] if len(wanted) > limit else None)
+
+    def latest_of(self, names: Sequence[str]) -> list[StoredDevice]:
+        """The bodies stored for `/collect` of those devices that have one."""
         with failures():
             values = self._client.pipeline(transaction=False)
-            for name in shown:
+            for name in names:
                 values.hget(keys.latest(keys.partition_of(name, self._partitions)), name)
-            found = zip(shown, values.execute() if shown else [], strict=True)
-        listed = [StoredDevice(name, latest) for name, latest in found if latest is not None]
-        return Page(listed, shown[-1] if len(wanted) > limit else None)
+            found = zip(names, values.execute() if names else [], strict=True)
+        return [StoredDevice(name, latest) for name, latest in found if latest is not None]
 
     def device(self, device: str, metrics: Sequence[str]) -> tuple[bytes | None, list[Packed]]:
         """Read the `/collect` body of a device and the aggregates of its metrics atomically.

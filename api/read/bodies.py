@@ -142,6 +142,50 @@ class Devices(_Body):
     next: Annotated[str | None, Meta(description="Pass as `after` for the next page; null at end")]
 
 
+class FleetValue(_Body):
+    """The current value of a metric, and the mean of its newest readings."""
+
+    current: float | None
+    average: float | None
+
+
+class FleetDevice(ListedDevice):
+    """A device with its current values."""
+
+    values: dict[MetricName, FleetValue]
+
+
+class FleetCounts(_Body):
+    """Devices by state; an implausible one is also reporting or stale."""
+
+    all: Count
+    reporting: Count
+    stale: Count
+    implausible: Annotated[
+        Count, Meta(description="With a value outside the plausible range of the catalogue")
+    ]
+
+
+class FleetMetric(_Body):
+    """A metric to sort by."""
+
+    metric: MetricName
+    unit: Unit
+    devices: Count
+
+
+class Fleet(_Body):
+    """A page of the devices that match, and how many there are."""
+
+    devices: list[FleetDevice]
+    matched: Annotated[Count, Meta(description="Devices that match, on all pages")]
+    counts: Annotated[FleetCounts, Meta(description="Of the devices that the search finds")]
+    metrics: Annotated[
+        list[FleetMetric],
+        Meta(description="Of the devices that the search finds; the most frequent ones first"),
+    ]
+
+
 class WholeDevice(ListedDevice):
     """A device with all its metrics."""
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from api import collect
 from api.read import bodies, query
 from api.read.aggregate_store import Packed, StoredDevice
+from api.read.fleet_snapshot import Selection
 from api.read.units import UnitPreference, converted
 from tributary.model import reading
 from tributary.model.aggregate import Layout
@@ -56,6 +57,28 @@ def listed_device(view: View, stored: StoredDevice, now_ms: int) -> bodies.Liste
     """A device for the list."""
     age = _age(collect.recorded_at_ms(*stored), now_ms, view.stale_after_ms)
     return bodies.ListedDevice(stored.device, *age)
+
+
+def fleet(
+    view: View, page: Iterable[StoredDevice], selection: Selection, now_ms: int
+) -> bodies.Fleet:
+    """A page of the filtered list of devices."""
+    metrics = [
+        bodies.FleetMetric(name, view.catalogue[name].unit, devices)
+        for name, devices in selection.metrics
+    ]
+    counts = bodies.FleetCounts(**selection.counts)
+    listed = [_fleet_device(view, stored, now_ms) for stored in page]
+    return bodies.Fleet(listed, selection.matched, counts, metrics)
+
+
+def _fleet_device(view: View, stored: StoredDevice, now_ms: int) -> bodies.FleetDevice:
+    age = _age(collect.recorded_at_ms(*stored), now_ms, view.stale_after_ms)
+    values = {
+        metric: bodies.FleetValue(current, average)
+        for metric, current, average in collect.values_of(stored.latest)
+    }
+    return bodies.FleetDevice(stored.device, *age, values)
 
 
 def whole_device(

@@ -16,13 +16,14 @@ from api import collect
 from api.read import bodies, build, joined, parameters, span
 from api.read.aggregate_store import AggregateStore, StoredDevice
 from api.read.build import View
+from api.read.fleet_store import FleetStore
 from api.read.history_store import HistoryStore
 from api.read.joined import MetricRequest
 from api.read.series_reader import SeriesReader, SpanOf
 from api.read.units import UnitPreference
 from tributary.auth.tokens import Token
 from tributary.http import flask_app
-from tributary.model import catalogue, reading
+from tributary.model import catalogue, pattern, reading
 from tributary.model.aggregate import Layout
 from tributary.model.clock import utc_ms
 from tributary.settings import Settings
@@ -39,11 +40,13 @@ def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
     lists = flask_app.ConcurrencyLimit(max(1, settings.http_threads // 2))
     store = AggregateStore(client, settings)
     reader = SeriesReader(store, HistoryStore(settings), view)
-    handlers = _Handlers(store, reader, view, lists)
+    fleet = FleetStore(client, settings, view.catalogue.ranges)
+    handlers = _Handlers(store, reader, view, lists, fleet)
     routes = Blueprint("read", __name__)
     routes.add_url_rule("/collect", view_func=handlers.collect, methods=["GET", "POST"])
     devices = "/api/v1/devices"
     routes.add_url_rule(devices, view_func=handlers.devices)
+    routes.add_url_rule("/api/v1/fleet", view_func=handlers.all_devices)
     routes.add_url_rule(f"{devices}/<path:device>", view_func=handlers.device)
     metric = f"{devices}/<path:device>/metrics/<metric>"
     routes.add_url_rule(metric, view_func=handlers.metric)
@@ -65,6 +68,7 @@ class _Handlers(NamedTuple):
     reader: SeriesReader
     view: View
     lists: flask_app.ConcurrencyLimit
+    fleet: FleetStore
 
     def collect(self) -> Response:
         """`GET|POST /collect`."""
@@ -100,6 +104,19 @@ class _Handlers(NamedTuple):
         now_ms = utc_ms()
         listed = [build.listed_device(self.view, device, now_ms) for device in page.devices]
         return flask_app.json_response(bodies.Devices(listed, page.next))
+
+    def all_devices(self) -> Response:
+        """`GET /api/v1/fleet`."""
+        wanted = parameters.fleet(request.args)
+        token: Token | None = g.token
+        covers = None
+        if token is not None and not token.is_for_all:
+            covers = token.device, pattern.compiled(token.device).fullmatch
+        with self.lists.acquire(token):
+            snapshot, now_ms = self.fleet.snapshot(), utc_ms()
+            selection = snapshot.select(wanted, now_ms, self.view.stale_after_ms, covers)
+            page = self.store.latest_of(selection.names)
+        return flask_app.json_response(build.fleet(self.view, page, selection, utc_ms()))
 
     def device(self, device: str) -> Response:
         """`GET /api/v1/devices/{device}`."""

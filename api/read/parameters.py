@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from api.read import span
+from api.read.fleet_snapshot import BY_AGE, BY_NAME, STATES, FleetRequest
 from api.read.span import SpanRequest
 from api.read.units import UNITS, UnitPreference
 from tributary.errors import Refused
@@ -12,16 +13,38 @@ from tributary.model import reading
 
 PAGE_MAX = 1000
 PAGE_DEFAULT = 100
+FLEET_MAX, FLEET_DEFAULT, OFFSET_MAX = 200, 50, 9_999_999
+BY_METRIC = "metric:"  # in front of the name of a metric to sort by
 WINDOW_DEFAULT, HISTORY_DEFAULT = "15m", "1h"
 
 
-def limit(text: str | None) -> int:
+def limit(text: str | None, default: int = PAGE_DEFAULT, maximum: int = PAGE_MAX) -> int:
     """Maximum number of devices in a page."""
     if text is None:
-        return PAGE_DEFAULT
-    if not is_number(text, PAGE_MAX):
-        raise _invalid("limit", text, f"a number from 1 to {PAGE_MAX}")
+        return default
+    if not is_number(text, maximum):
+        raise _invalid("limit", text, f"a number from 1 to {maximum}")
     return int(text)
+
+
+def fleet(arguments: Mapping[str, str]) -> FleetRequest:
+    """Filters, order and page of the list of devices."""
+    search, offset = arguments.get("search", ""), arguments.get("offset", "0")
+    if len(search) > reading.DEVICE_MAX:
+        raise _invalid("search", search, f"at most {reading.DEVICE_MAX} characters")
+    state = next((each for each in STATES if each == arguments.get("state", "all")), None)
+    if state is None:
+        raise _invalid("state", arguments["state"], f"one of {', '.join(STATES)}")
+    sort, order = arguments.get("sort", BY_NAME), arguments.get("order", "asc")
+    metric = sort.removeprefix(BY_METRIC) if sort.startswith(BY_METRIC) else None
+    if metric is None and sort not in {BY_NAME, BY_AGE}:
+        raise _invalid("sort", sort, f"{BY_NAME}, {BY_AGE} or {BY_METRIC}NAME")
+    if order not in {"asc", "desc"}:
+        raise _invalid("order", order, "asc or desc")
+    if offset != "0" and not is_number(offset, OFFSET_MAX):
+        raise _invalid("offset", offset, f"a number from 0 to {OFFSET_MAX}")
+    rows = limit(arguments.get("limit"), FLEET_DEFAULT, FLEET_MAX)
+    return FleetRequest(search, state, metric, sort, order == "desc", int(offset), rows)
 
 
 def is_number(text: str, maximum: int) -> bool:

@@ -26,9 +26,11 @@ export async function errorOf(response) {
   return new RequestError(response.status, body?.error?.message ?? `the server responded with ${response.status}`);
 }
 
-const pathOf = (device) => device.split("/").map(encodeURIComponent).join("/");
+const DOTS = /(^|\/)\.{1,2}(\/|$)/; // parts that a browser removes from a path, unless slashes are encoded
+const pathOf = (device) => (DOTS.test(device) ? encodeURIComponent(device)
+  : device.split("/").map(encodeURIComponent).join("/"));
 
-export const page = (fields) => request(`/api/v1/devices?${new URLSearchParams(fields)}`);
+export const fleet = (fields) => request(`/api/v1/fleet?${new URLSearchParams(fields)}`);
 export const device = (id) => request(`/api/v1/devices/${pathOf(id)}`);
 export const collect = (id) => request(`/collect?${new URLSearchParams({ device: id })}`);
 export const status = () => request("/api/v1/status");

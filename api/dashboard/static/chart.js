@@ -1,8 +1,8 @@
 // A uPlot chart in the colours of the page.
 
-import { clock, day, moment, steady } from "./format.js";
+import { clock, day, isToday, moment, steady, tickLabels } from "./format.js";
 
-const HEIGHT = 190;
+const HEIGHT = 206;
 const uplot = (...given) => new globalThis.uPlot(...given);
 
 function colours() {
@@ -36,24 +36,34 @@ function options(width) {
     padding: [8, 26, 0, 0],
     scales: { x: { time: true, auto: false }, y: { range: yRange } },
     axes: [
-      axis(colour, 26, { space: 74, values: (plot, splits) => splits.map((at) => tick(at, plot)) }),
-      axis(colour, 56, { space: 36, values: (_, splits) => splits.map(label) }),
+      axis(colour, 42, { space: 74, values: (plot, splits) => timeLabels(splits, plot) }),
+      axis(colour, widthOf, { space: 36, values: (_, splits) => (splits.length ? tickLabels(splits) : []) }),
     ],
     series: [
       {},
       { label: "current", stroke: colour.line, width: 2, spanGaps, points: dots(colour.line, 7) },
       { label: "average", stroke: colour.mean, width: 1.5, dash: [6, 4], spanGaps, points: dots(colour.mean, 4) },
+      { label: "mean", stroke: colour.line, width: 1.25, spanGaps, points: dots(colour.line, 4) },
       { label: "max", stroke: "transparent", spanGaps, points: { show: false } },
       { label: "min", stroke: "transparent", spanGaps, points: { show: false } },
     ],
-    bands: [{ series: [3, 4], fill: colour.band }],
+    bands: [{ series: [4, 5], fill: colour.band }],
   };
 }
 
 const LONG_S = 2 * 86_400;
 const length = ({ scales: { x } }) => x.max - x.min;
-const tick = (at, plot) => (length(plot) > LONG_S ? day(at) : clock(at, length(plot) < 300));
-const label = (value) => (Math.abs(value) >= 1e5 ? value.toExponential(1) : String(+value.toFixed(4)));
+const CHARACTER_PX = 7;
+const widthOf = (_, labels) => Math.max(40, 14 + CHARACTER_PX * Math.max(0, ...(labels ?? []).map((label) => label.length)));
+
+/** Times; below them the date, where it changes or is not today's. */
+export function timeLabels(splits, plot) {
+  if (length(plot) > LONG_S) return splits.map(day);
+  return splits.map((at, i) => {
+    const isNew = i ? day(at) !== day(splits[i - 1]) : !isToday(at) || !isToday(splits.at(-1));
+    return clock(at, length(plot) < 300) + (isNew ? `\n${day(at)}` : "");
+  });
+}
 
 /** The y range with a margin of a tenth; a flat line is centred. */
 function yRange(_, low, high) {
@@ -65,7 +75,7 @@ function yRange(_, low, high) {
 export class Chart {
   constructor(host) {
     this.host = host;
-    this.plot = uplot(options(host.clientWidth), [[], [], [], [], []], host);
+    this.plot = uplot(options(host.clientWidth), [[], [], [], [], [], []], host);
     this.tip = document.createElement("output");
     this.tip.className = "tip";
     host.append(this.tip);
@@ -86,13 +96,13 @@ export class Chart {
   /** Show the values under the cursor. */
   showTip() {
     const { idx } = this.plot.cursor;
-    const [t, current, average, high, low] = this.plot.data.map((column) => column[idx ?? -1]);
+    const [t, current, average, mean, high, low] = this.plot.data.map((column) => column[idx ?? -1]);
     const has = (value) => value !== null && value !== undefined;
-    const time = has(t) && (Date.now() / 1000 - t > LONG_S ? moment(t) : clock(t, true));
+    const time = has(t) && (isToday(t) ? clock(t, true) : moment(t));
     if (has(current)) {
       this.tip.textContent = `${time}   ${steady(current, average)}   average ${steady(average, current)}`;
-    } else if (has(average)) {
-      this.tip.textContent = `${time}   average ${steady(average)}   ${steady(low, average)} to ${steady(high, average)}`;
+    } else if (has(mean)) {
+      this.tip.textContent = `${time}   mean ${steady(mean)}   ${steady(low, mean)} to ${steady(high, mean)}`;
     } else {
       this.tip.textContent = "";
     }

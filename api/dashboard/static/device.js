@@ -1,12 +1,13 @@
 // The view of one device: a card with a chart per metric.
 
 import { device as fetchDevice } from "./api.js";
+import { loadCatalogue } from "./catalogue.js";
 import { el, setText, prefersReducedMotion } from "./dom.js";
 import { age, seconds } from "./format.js";
 import { mayHaveMissed, listen } from "./live.js";
 import { Metric } from "./metric.js";
 import { Period, ranges } from "./period.js";
-import { loadRanges } from "./ranges.js";
+import { lastList } from "./route.js";
 import { metricsOf } from "./row.js";
 
 const DRAW_MS = 200;
@@ -39,7 +40,7 @@ export class Device {
       devices: () => [device],
     });
     this.loadDetails();
-    loadRanges();
+    loadCatalogue();
   }
 
   build(main) {
@@ -55,7 +56,7 @@ export class Device {
     this.cards = el("div", { class: "cards" });
     this.hint = el("p", { class: "hint" }, "Loading …");
     main.replaceChildren(
-      el("a", { class: "back", href: "#/" }, "‹ All devices"),
+      el("a", { class: "back", href: lastList() }, "‹ All devices"),
       el("div", { class: "title" }, el("h1", {}, this.device), this.badge, this.updated),
       el("div", { class: "time" }, this.choices, this.period.element), this.hint, this.cards);
     this.showWindows(this.windows);

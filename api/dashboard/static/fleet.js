@@ -1,19 +1,25 @@
-// The view of the list of devices: one page, with one subscription for it.
+// The view of the list of devices: one page of it, and one subscription to its devices.
 
-import { page } from "./api.js";
+import { fleet } from "./api.js";
+import { loadCatalogue } from "./catalogue.js";
 import { el, setText, prefersReducedMotion } from "./dom.js";
 import { empty } from "./empty.js";
+import { count } from "./format.js";
 import { mayHaveMissed, listen } from "./live.js";
-import { loadRanges } from "./ranges.js";
+import { keepList, listHash } from "./route.js";
 import { Row } from "./row.js";
+import { Toolbar } from "./toolbar.js";
+import { onUnits } from "./units.js";
 
 const LIMIT = 50;
 const DRAW_MS = 200;
 const REDUCED_DRAW_MS = 1_000;
 const AGE_MS = 1_000;
-const LIST_MS = 30_000;
-const BEFORE_MAX = 1_000; // pages that Previous can go back
-const TYPING_MS = 200;
+const BY_NAME_MS = 2_000; // until the list is loaded again
+const BY_VALUE_MS = 5_000; // in an order that changes
+const FIELDS_MAX = 10_000; // characters; a server accepts 16,384 bytes of header
+const FINAL = new Set([400, 422]);
+const DEVICE = /^(?!\.{1,2}$)[\w.:/-]{1,128}$/; // the server rejects other names
 
 export class Fleet {
   constructor(main, wanted, onState) {
@@ -21,73 +27,126 @@ export class Fleet {
     this.onState = onState;
     this.rows = new Map();
     this.dirty = new Set();
-    this.before = [];
+    this.watched = null;
     this.build();
     this.timers = [
       setInterval(() => this.draw(), prefersReducedMotion() ? REDUCED_DRAW_MS : DRAW_MS),
       setInterval(() => this.updateAges(), AGE_MS),
-      setInterval(() => this.load(), LIST_MS),
     ];
+    const redraw = () => this.rows.forEach((row) => this.dirty.add(row));
+    this.endUnits = onUnits(redraw);
     this.showPage(wanted);
-    loadRanges().then(() => this.rows.forEach((row) => this.dirty.add(row)));
+    loadCatalogue().then(redraw);
   }
 
   build() {
     document.title = "Tributary";
-    this.search = el("input", {
-      id: "search", type: "search", placeholder: "Search by prefix …", autocomplete: "off",
-      spellcheck: "false", maxlength: 128, "aria-label": "Search devices by prefix",
-      "aria-keyshortcuts": "/",
-    });
-    this.search.addEventListener("input", () => {
-      clearTimeout(this.typing);
-      this.typing = setTimeout(() => this.go(this.search.value.trim(), ""), TYPING_MS);
-    });
+    this.tools = new Toolbar((changes, isTyping) => this.go({ page: 1, ...changes }, isTyping));
     this.body = el("tbody");
     this.table = el("table", { class: "fleet" },
       el("caption", { class: "visually-hidden" }, "Devices and their values"),
       el("thead", {}, el("tr", {}, ...["Device", "Values", "Trend", "Updated"]
         .map((title) => el("th", { scope: "col" }, title)))),
       this.body);
-    this.previous = el("button", { class: "button", type: "button" }, "‹ Previous");
-    this.following = el("button", { class: "button", type: "button" }, "Next ›");
+    const button = (text, step) => {
+      const made = el("button", { class: "button", type: "button" }, text);
+      made.addEventListener("click", () => this.go({ page: this.wanted.page + step }));
+      return made;
+    };
+    this.previous = button("‹ Previous", -1);
+    this.following = button("Next ›", 1);
     this.range = el("span", { class: "range" });
-    this.pager = el("nav", { class: "pager", "aria-label": "Pages" },
+    this.pager = el("nav", { class: "pager", "aria-label": "Pages", hidden: true },
       this.previous, this.range, this.following);
-    this.previous.addEventListener("click", () => this.go(this.wanted.prefix, this.before.pop() ?? ""));
-    this.following.addEventListener("click", () => {
-      this.before.push(this.wanted.after);
-      if (this.before.length > BEFORE_MAX) this.before.shift();
-      this.go(this.wanted.prefix, this.next);
-    });
     this.place = el("div", { class: "place" });
     this.main.replaceChildren(
-      el("h1", { class: "visually-hidden" }, "Devices"),
-      el("div", { class: "tools", role: "search" }, this.search), this.place, this.pager);
+      el("h1", { class: "visually-hidden" }, "Devices"), this.tools.element, this.place, this.pager);
   }
 
-  go(prefix, after) {
-    const fields = new URLSearchParams();
-    if (prefix) fields.set("prefix", prefix);
-    if (after) fields.set("after", after);
-    if (prefix !== this.wanted.prefix) this.before = [];
-    location.hash = `#/${fields.size ? `?${fields}` : ""}`;
+  /** Show something else; what is typed replaces the entry of the browser's history. */
+  go(changes, isTyping = false) {
+    const wanted = { ...this.wanted, ...changes };
+    if (!isTyping) location.hash = listHash(wanted);
+    else {
+      history.replaceState(null, "", listHash(wanted));
+      this.showPage(wanted);
+    }
   }
 
   /** Show another page. */
   showPage(wanted) {
-    if (this.wanted && wanted.prefix === this.wanted.prefix && wanted.after === this.wanted.after) {
-      return;
-    }
+    if (this.wanted && listHash(wanted) === listHash(this.wanted)) return;
     this.wanted = wanted;
-    if (document.activeElement !== this.search) this.search.value = wanted.prefix;
-    this.rows.clear();
-    this.dirty.clear();
-    this.isLoaded = false;
-    this.close?.();
-    const fields = { ...wanted, limit: LIMIT };
+    keepList(wanted);
+    this.tools.show(wanted);
+    this.found = null;
     this.load();
-    this.close = listen(fields, {
+  }
+
+  /** Load the page, and again after some seconds. */
+  async load() {
+    clearTimeout(this.timer);
+    const { wanted } = this;
+    const isCurrent = () => wanted === this.wanted && !this.hasEnded;
+    const byName = wanted.sort.endsWith("name");
+    const again = () => {
+      if (isCurrent()) this.timer = setTimeout(() => this.load(), byName ? BY_NAME_MS : BY_VALUE_MS);
+    };
+    if (document.hidden && this.found) return again();
+    const found = await fleet({
+      search: wanted.q, state: wanted.state, sort: wanted.sort.replace(/^-/, ""),
+      order: wanted.sort.startsWith("-") ? "desc" : "asc", offset: (wanted.page - 1) * LIMIT, limit: LIMIT,
+    }).catch((error) => error);
+    if (!isCurrent()) return undefined;
+    if (FINAL.has(found.status)) this.showError(found);
+    else if (!(found instanceof Error)) this.show(found);
+    else if (!this.watched) this.watch([]); // reports the state of the connection
+    return again();
+  }
+
+  showError(error) {
+    this.rows.clear();
+    this.body.replaceChildren();
+    this.showContent(el("p", { class: "hint none" }, error.message));
+    this.pager.hidden = true;
+    this.watch([]);
+  }
+
+  show(found) {
+    const pages = Math.max(1, Math.ceil(found.matched / LIMIT));
+    if (this.wanted.page > pages) {
+      history.replaceState(null, "", listHash({ ...this.wanted, page: pages }));
+      return this.showPage({ ...this.wanted, page: pages });
+    }
+    this.found = found;
+    const now = performance.now();
+    const metric = /^-?metric:(.+)$/.exec(this.wanted.sort)?.[1];
+    const names = found.devices.map((entry) => entry.device);
+    for (const device of this.rows.keys()) if (!names.includes(device)) this.rows.delete(device);
+    for (const entry of found.devices) {
+      if (!this.rows.has(entry.device)) this.rows.set(entry.device, new Row(entry.device));
+      const row = this.rows.get(entry.device);
+      row.promote(metric);
+      row.update(flat(entry), now);
+      this.dirty.add(row);
+    }
+    this.tools.showFound(found);
+    this.layOut(names, pages);
+    this.draw();
+    this.updateAges();
+    return this.watch(names);
+  }
+
+  /** Subscribe to the devices of the page; to any, if there are none. */
+  watch(names) {
+    if (this.watched && names.length === 0 && this.watched.length === 0) return;
+    if (this.watched?.length && names.length && names.every((name) => this.watched.includes(name))) return;
+    this.watched = names;
+    let size = 0;
+    const fields = names.filter((name) => DEVICE.test(name)).map((name) => ["device", name])
+      .filter(([, name]) => (size += encodeURIComponent(name).length + 8) < FIELDS_MAX);
+    this.close?.();
+    this.close = listen(fields.length ? fields : { prefix: this.wanted.q, limit: LIMIT }, {
       onReading: (reading) => this.update(reading),
       onState: (state, error) => {
         if (state === "live" && mayHaveMissed(this.state)) this.load();
@@ -98,62 +157,46 @@ export class Fleet {
     });
   }
 
-  async load() {
-    const wanted = this.wanted;
-    const list = await page({ ...wanted, limit: LIMIT }).catch(() => null);
-    if (!list || wanted !== this.wanted || this.hasEnded) return;
-    const now = performance.now();
-    const listed = new Set(list.devices.map((entry) => entry.device));
-    for (const device of this.rows.keys()) if (!listed.has(device)) this.rows.delete(device);
-    for (const entry of list.devices) if (!this.rows.has(entry.device)) this.row(entry.device).update(entry, now);
-    this.next = list.next;
-    this.isLoaded = true;
-    this.layOut();
-    this.updateAges();
-  }
-
   update(reading) {
-    const isNew = !this.rows.has(reading.device);
-    const row = this.row(reading.device);
+    const row = this.rows.get(reading.device);
+    if (!row && !this.watched.length) this.join(reading);
+    if (!row) return;
     row.update(reading, performance.now());
     this.dirty.add(row);
-    if (!isNew) return;
-    this.trim();
-    this.layOut();
+  }
+
+  /** Show the first device at once; the list may be some seconds old. */
+  join(reading) {
+    const { found } = this;
+    if (!found || this.rows.size || this.wanted.state !== "all") return;
+    const row = new Row(reading.device);
+    this.rows.set(reading.device, row);
+    row.update(reading, performance.now());
+    this.dirty.add(row);
+    this.found = { ...found, matched: 1, counts: { ...found.counts, all: 1 } };
+    this.layOut([reading.device], 1);
     this.draw();
     this.updateAges();
   }
 
-  row(device) {
-    if (!this.rows.has(device)) this.rows.set(device, new Row(device));
-    return this.rows.get(device);
-  }
-
-  trim() {
-    if (this.rows.size <= LIMIT) return;
-    const names = [...this.rows.keys()].sort();
-    for (const name of names.slice(LIMIT)) this.rows.delete(name);
-    this.next = names[LIMIT - 1];
-  }
-
-  /** Sort the rows, and show the table or a hint, and the pager. */
-  layOut() {
-    const names = [...this.rows.keys()].sort();
+  /** Show the rows in their order, or a hint, and the pager. */
+  layOut(names, pages) {
     const rows = names.map((name) => this.rows.get(name).element);
     const isOther = rows.length !== this.body.children.length
       || rows.some((row, i) => row !== this.body.children[i]);
     if (isOther) this.body.replaceChildren(...rows);
-    const { prefix, after } = this.wanted;
+    const { q, page } = this.wanted;
+    const { matched, counts } = this.found;
+    const isEmpty = !counts.all && !q;
     if (names.length) this.showContent(this.table);
-    else if (!this.isLoaded) this.showContent(el("p", { class: "hint" }, "Loading …"));
-    else if (prefix) this.showContent(el("p", { class: "hint none" }, `No devices start with “${prefix}”.`));
-    else if (after) this.showContent(el("p", { class: "hint none" }, "No more devices."));
+    else if (!isEmpty) this.showContent(el("p", { class: "hint none" }, q ? `No devices match “${q}”.` : "No devices match."));
     else if (!this.place.querySelector(".empty")) this.showContent(empty());
-    this.previous.disabled = !after;
-    this.following.disabled = !this.next;
-    this.pager.hidden = !after && !this.next;
-    setText(this.range, names.length ? `${names[0]} … ${names.at(-1)}` : "");
-    this.main.querySelector(".tools").hidden = !names.length && !prefix && !after;
+    this.previous.disabled = page <= 1;
+    this.following.disabled = page >= pages;
+    this.pager.hidden = pages === 1;
+    const first = (page - 1) * LIMIT;
+    setText(this.range, `${count(first + 1)} to ${count(first + names.length)} of ${count(matched)}`);
+    this.tools.element.hidden = isEmpty;
   }
 
   showContent(content) {
@@ -174,7 +217,18 @@ export class Fleet {
   end() {
     this.hasEnded = true;
     this.close?.();
-    clearTimeout(this.typing);
+    this.endUnits();
+    this.tools.end();
+    clearTimeout(this.timer);
     this.timers.forEach(clearInterval);
   }
+}
+
+/** An entry of the list as a reading. */
+function flat({ values, ...entry }) {
+  for (const [name, { current, average }] of Object.entries(values)) {
+    entry[`current_${name}`] = current;
+    entry[`average_${name}`] = average;
+  }
+  return entry;
 }

@@ -2,32 +2,62 @@
 
 const UNITS = {
   degC: "°C", degF: "°F", percent: "%", km_per_hour: "km/h", "km/h": "km/h", mph: "mph",
+  psi: "psi", inHg: "inHg", "in/h": "in/h", "mm/h": "mm/h",
   m_per_s: "m/s", volt: "V", ampere: "A", watt: "W", hectopascal: "hPa", rpm: "rpm",
 };
-const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
-const tiny = new Intl.NumberFormat("en", { notation: "scientific", maximumSignificantDigits: 4 });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const brief6 = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 6 });
+const DECIMALS_MAX = 8;
+const plain = Array.from({ length: DECIMALS_MAX + 1 }, (_, decimals) => new Intl.NumberFormat("en", {
+  maximumFractionDigits: decimals,
+}));
+const HUGE = 1e12;
+const TINY = 1e-4;
+const BRIEF = 1e6;
 
-export function number(value) {
-  if (value === null || value === undefined) return "–";
-  const size = Math.abs(value);
-  return size !== 0 && (size < 1e-4 || size >= 1e9) ? tiny.format(value) : plain.format(value);
+/** `1.2346e12`: a number that would need too many zeros. */
+export const scientific = (value, digits) => {
+  const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
+  return `${Number(mantissa)}e${Number(exponent)}`;
+};
+
+/** A number with this many decimals at most. */
+export function rounded(value, decimals) {
+  const text = plain[Math.max(0, Math.min(DECIMALS_MAX, decimals))].format(value);
+  return text === "-0" ? "0" : text;
 }
 
-const fixed = [0, 1, 2, 3, 4].map((digits) => new Intl.NumberFormat("en", {
-  minimumFractionDigits: digits, maximumFractionDigits: digits,
-}));
-
-/**
- * Format a live value with as many decimals as the magnitude of another one, its average, calls
- * for: the width stays constant and the two are easy to compare.
- */
-export function steady(value, like = value) {
+/** As many decimals as `size` needs for `digits` significant ones; integers are never rounded. */
+function significant(value, digits, size) {
   if (value === null || value === undefined) return "–";
-  const size = Math.max(Math.abs(like ?? 0), Math.abs(value));
-  if (size !== 0 && (size < 1e-3 || size >= 1e9)) return tiny.format(value);
-  return fixed[size === 0 || size >= 1000 ? 0 : size >= 100 ? 1 : size >= 0.1 ? 2 : 4].format(value);
+  if (value === 0) return "0";
+  const own = Math.abs(value);
+  if (own >= HUGE || (own < TINY && size < TINY)) return scientific(value, digits);
+  return rounded(value, digits - Math.floor(Math.log10(Math.max(size, TINY))) - 1);
+}
+
+export const number = (value) => significant(value, 5, Math.abs(value));
+
+/** A live value with the decimals that the greater of itself and its average needs. */
+export const steady = (value, like = value) => significant(value, 4, Math.max(Math.abs(like ?? 0), Math.abs(value)));
+
+/** Six digits, for narrow columns: `123.457M`. */
+export const brief = (value) => {
+  const isLong = value !== null && Math.abs(value) >= BRIEF && Math.abs(value) < HUGE;
+  return isLong ? brief6.format(value) : number(value);
+};
+
+/** The labels of an axis: enough digits to tell neighbours apart. */
+export function tickLabels(values) {
+  const size = Math.max(...values.map(Math.abs));
+  const step = Math.abs(values[1] - values[0]) || size || 1;
+  const isPlain = size < HUGE && (size >= TINY || size === 0);
+  const digits = Math.min(15, Math.ceil(Math.log10(size / step)) + 2);
+  return values.map((value) => {
+    if (value === 0) return "0";
+    return isPlain ? rounded(value, Math.ceil(-Math.log10(step)) + 1) : scientific(value, digits);
+  });
 }
 
 export function clock(s, withSeconds) {
@@ -47,6 +77,8 @@ export function day(s) {
   return new Date(s * 1000).toLocaleDateString("en-GB", { month: "short", day: "numeric" });
 }
 
+export const isToday = (s) => new Date(s * 1000).toDateString() === new Date().toDateString();
+
 export const count = (value) => (value === undefined ? "–" : whole.format(value));
 export const compact = (value) => (value < 10_000 ? whole.format(value) : short.format(value));
 
@@ -61,6 +93,12 @@ export function age(ms) {
 
 export const unit = (name) => (name ? (UNITS[name] ?? name) : "");
 export const spaced = (name) => name.replaceAll("_", " ").replaceAll(".", " · ");
+
+/** 900 → `15 min` */
+export function duration(s) {
+  const [size, name] = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([each]) => s >= each) ?? [1, "s"];
+  return `${rounded(s / size, 2)} ${name}`;
+}
 
 /** `15m` → 900 */
 export function seconds(window) {

@@ -5,6 +5,7 @@ import { Device } from "./device.js";
 import { Fleet } from "./fleet.js";
 import { clock } from "./format.js";
 import { Health } from "./health.js";
+import { lastList, parse } from "./route.js";
 import { promptForToken, takeFromUrl } from "./token.js";
 
 const main = document.getElementById("content");
@@ -42,24 +43,12 @@ function onState(state, error) {
   }
 }
 
-function route() {
-  const [path, query] = location.hash.replace(/^#/, "").split("?");
-  const device = /^\/device\/(.+)$/.exec(path)?.[1];
-  const fields = new URLSearchParams(query ?? "");
-  try {
-    if (device) return { device: decodeURIComponent(device) };
-  } catch {
-    // not a valid URL: show the list
-  }
-  return { prefix: fields.get("prefix") ?? "", after: fields.get("after") ?? "" };
-}
-
 function show() {
-  const wanted = route();
-  if (view instanceof Fleet && wanted.device === undefined) return view.showPage(wanted);
+  const wanted = parse(location.hash);
+  if (view instanceof Fleet && wanted.name === "list") return view.showPage(wanted);
   view?.end();
   onState("connecting");
-  view = wanted.device === undefined
+  view = wanted.name === "list"
     ? new Fleet(main, wanted, onState) : new Device(main, wanted.device, onState);
   scrollTo(0, 0);
   return view;
@@ -81,7 +70,7 @@ addEventListener("keydown", (event) => {
     event.preventDefault();
     search.focus();
   }
-  if (event.key === "Escape" && view instanceof Device) location.hash = "#/";
+  if (event.key === "Escape" && view instanceof Device) location.hash = lastList();
 });
 takeFromUrl();
 show();

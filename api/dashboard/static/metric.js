@@ -1,10 +1,10 @@
 // The card of a metric: its value, its chart, its windows.
 
 import { history, statistics } from "./api.js";
+import { implausible } from "./catalogue.js";
 import { Chart } from "./chart.js";
 import { el, setText } from "./dom.js";
-import { compact, count, moment, number, seconds, spaced, steady, unit } from "./format.js";
-import { implausible } from "./ranges.js";
+import { brief, compact, count, duration, moment, number, seconds, spaced, steady, unit } from "./format.js";
 import { Series } from "./series.js";
 
 const COLUMNS = { mean: "mean", min: "min", max: "max", stddev: "s.d.", count: "readings" };
@@ -41,8 +41,10 @@ export class Metric {
 
   legend() {
     const entry = (kind, text) => el("li", { class: kind }, text);
+    this.slotText = entry("mean", "");
+    this.band = entry("band", "min to max");
     return el("ul", { class: "legend", "aria-hidden": "true" },
-      entry("line", "current"), entry("dashes", "average"), entry("band", "min to max"));
+      entry("line", "current"), entry("dashes", "average of the newest readings"), this.slotText, this.band);
   }
 
   table() {
@@ -73,7 +75,8 @@ export class Metric {
     if (!this.rows.has(name)) this.addRow(name);
     const cells = this.rows.get(name);
     for (const column of Object.keys(COLUMNS)) {
-      setText(cells[column], column === "count" ? compact(window.count) : number(window[column]));
+      setText(cells[column], column === "count" ? compact(window.count) : brief(window[column]));
+      cells[column].title = number(window[column]);
     }
   }
 
@@ -135,6 +138,7 @@ export class Metric {
     const found = await history(this.device, this.name, span);
     if (!isCurrent()) return;
     this.series.seed(found.slot_ms, found.slots);
+    setText(this.slotText, `mean of ${duration(found.slot_ms / 1000)}`);
     this.showGaps(found);
     if (endS !== null || found.complete_until === undefined) return;
     const statistic = await statistics(this.device, this.name, window);

@@ -1,11 +1,11 @@
 // A row of the list of devices.
 
+import { implausible, shown, unitOf } from "./catalogue.js";
 import { el, setText } from "./dom.js";
 import { age, spaced, steady } from "./format.js";
-import { implausible } from "./ranges.js";
 import { Spark } from "./spark.js";
 
-const SHOWN = 3;
+const SHOWN = 3; // a narrow page hides the last of them
 const CURRENT = "current_";
 
 export const metricsOf = (reading) => Object.keys(reading)
@@ -18,6 +18,7 @@ export class Row {
     this.spark = new Spark();
     this.dot = el("span", { class: "dot", "aria-hidden": "true" });
     this.values = el("div");
+    this.more = [el("div", { class: "more wide" }), el("div", { class: "more narrow" })];
     this.state = el("span", { class: "state" });
     this.cells = new Map();
     this.warning = el("div", { class: "odd" });
@@ -29,46 +30,62 @@ export class Row {
       el("td", { class: "updated" }, this.state));
   }
 
-  /** Update from a list entry (age only) or a reading. */
+  /** Update from a reading, unless a newer one is shown. */
   update(reading, now) {
+    if (this.reading && reading.recorded_at < this.reading.recorded_at) return;
     this.recordedAt = now - reading.age_ms;
     this.stale = reading.stale;
     const names = metricsOf(reading);
     if (!names.length) return;
+    const isNew = reading.recorded_at !== this.reading?.recorded_at;
     this.reading = reading;
-    this.spark.add(reading[CURRENT + names[0]]);
+    if (isNew) this.spark.add(reading[CURRENT + (names.includes(this.first) ? this.first : names[0])]);
+  }
+
+  /** Show a metric first: the one that the list is sorted by. */
+  promote(metric) {
+    if (metric === this.first) return;
+    this.first = metric;
+    this.spark.values = [];
+    const value = this.reading?.[CURRENT + metric];
+    if (value !== undefined && value !== null) this.spark.add(value);
   }
 
   draw() {
     if (!this.reading) return;
-    const names = metricsOf(this.reading);
-    for (const name of names.slice(0, SHOWN)) {
-      if (!this.cells.has(name)) this.add(name);
-      const [current, average] = this.cells.get(name);
-      const [now, mean] = [this.reading[CURRENT + name], this.reading[`average_${name}`]];
-      setText(current, steady(now, mean));
-      current.classList.toggle("odd", implausible(name, now) !== "");
-      setText(average, `avg ${steady(mean, now)}`);
-    }
+    const all = metricsOf(this.reading);
+    const names = all.includes(this.first) ? [this.first, ...all.filter((name) => name !== this.first)] : all;
+    const visible = names.slice(0, SHOWN);
+    if (visible.join() !== [...this.cells.keys()].join()) this.build(visible);
+    for (const name of visible) this.drawValue(name);
     const odd = names.filter((name) => implausible(name, this.reading[CURRENT + name]));
     setText(this.warning, odd.length ? `Not plausible: ${odd.map(spaced).join(", ")}` : "");
-    const more = names.length - SHOWN;
-    if (more > 0) this.addMore(more);
+    this.more.forEach((element, i) => {
+      const count = names.length - SHOWN + i; // a narrow page shows one less
+      setText(element, count > 0 ? `+${count}` : "");
+    });
     this.spark.draw();
   }
 
-  add(name) {
-    const current = el("span", { class: "current" });
-    const average = el("span", { class: "average" });
-    this.cells.set(name, [current, average]);
-    const value = el("div", { class: "value" },
-      el("span", { class: "label", title: name }, spaced(name)), current, average);
-    this.values.insertBefore(value, this.more ?? null);
+  drawValue(name) {
+    const [current, unit, average] = this.cells.get(name);
+    const { of } = shown(name);
+    const [now, mean] = [of(this.reading[CURRENT + name]), of(this.reading[`average_${name}`])];
+    setText(current, steady(now, mean));
+    setText(unit, unitOf(name));
+    current.classList.toggle("odd", implausible(name, this.reading[CURRENT + name]) !== "");
+    setText(average, `avg ${steady(mean, now)}`);
   }
 
-  addMore(count) {
-    if (!this.more) this.values.append(this.more = el("div", { class: "more" }));
-    setText(this.more, `+${count}`);
+  /** Create the cells of the metrics. */
+  build(names) {
+    this.cells.clear();
+    const values = names.map((name) => {
+      const cells = ["current", "unit", "average"].map((kind) => el("span", { class: kind }));
+      this.cells.set(name, cells);
+      return el("div", { class: "value" }, el("span", { class: "label", title: name }, spaced(name)), ...cells);
+    });
+    this.values.replaceChildren(...values, ...this.more);
   }
 
   updateAge(now) {

@@ -6,7 +6,7 @@ const SLOTS_MAX = 10_000;
 
 export class Series {
   constructor() {
-    this.live = []; // [t_s, current, average], ascending
+    this.live = []; // [t_s, current, average of the newest readings], ascending
     this.slots = []; // {from_s, to_s, mean, min, max}, ascending
     this.slotS = 0; // 0: not loaded yet
   }
@@ -33,17 +33,21 @@ export class Series {
     });
   }
 
-  /** uPlot's columns of a time span: time, current, average, maximum and minimum. */
+  /**
+   * uPlot's columns of a time span: time; current and average of live readings; mean, maximum and
+   * minimum of slots. The average is over the newest readings and the mean over a slot, so they
+   * are two lines.
+   */
   columns(from, to = Infinity) {
     const rows = this.merged(from).filter((row) => row[0] <= to);
     const rowsWithGaps = [];
     rows.forEach((row, i) => {
       if (i && this.isGap(rows[i - 1][0], row[0])) {
-        rowsWithGaps.push([(rows[i - 1][0] + row[0]) / 2, null, null, null, null]);
+        rowsWithGaps.push([(rows[i - 1][0] + row[0]) / 2, null, null, null, null, null]);
       }
       rowsWithGaps.push(row);
     });
-    return [0, 1, 2, 3, 4].map((column) => rowsWithGaps.map((row) => row[column]));
+    return [0, 1, 2, 3, 4, 5].map((column) => rowsWithGaps.map((row) => row[column]));
   }
 
   /** Live points and the slots without live points, by time. */
@@ -54,13 +58,13 @@ export class Series {
     const rows = [];
     const pushUntil = (end) => {
       const before = rows.length;
-      for (; next < live.length && live[next][0] < end; next += 1) rows.push([...live[next], null, null]);
+      for (; next < live.length && live[next][0] < end; next += 1) rows.push([...live[next], null, null, null]);
       return rows.length > before;
     };
     for (const slot of this.slots) {
       if (slot.to < from) continue;
       pushUntil(slot.from);
-      if (!pushUntil(slot.to)) rows.push([(slot.from + slot.to) / 2, null, slot.mean, slot.max, slot.min]);
+      if (!pushUntil(slot.to)) rows.push([(slot.from + slot.to) / 2, null, null, slot.mean, slot.max, slot.min]);
     }
     pushUntil(Infinity);
     return rows;

@@ -43,6 +43,11 @@ def row(page: Page, device: str) -> Any:
     )
 
 
+def current(page: Page, device: str) -> Any:
+    """The first value of a device in the list."""
+    return row(page, device).locator(".current").first
+
+
 def canvas(page: Page) -> str:
     """The pixels of the first chart."""
     return str(page.evaluate("document.querySelector('.chart canvas').toDataURL()"))
@@ -58,18 +63,18 @@ def check_command(line: str, **environ: str) -> None:
 
 def test_shows_a_reading_within_a_second_without_a_reload(site: Site, pages: Pages):
     site.post({"device": "seen-0", "speed": 1})
-    page = pages.open(f"{site.url}/#/?prefix=seen-")
+    page = pages.open(f"{site.url}/#/?q=seen-")
     expect(row(page, "seen-0")).to_contain_text("speed")
     expect(page.get_by_role("status")).to_have_text("Live")
     site.post({"device": "seen-1", "speed": 41.25})
     expect(row(page, "seen-1")).to_contain_text("41.25", timeout=5_000)
     site.post({"device": "seen-1", "speed": 43.5})
-    expect(row(page, "seen-1")).to_contain_text("43.50", timeout=1_000)
+    expect(row(page, "seen-1")).to_contain_text("43.5", timeout=1_000)
     expect(row(page, "seen-1")).to_contain_text("avg 42.38")
 
 
 def test_shows_a_silent_device_as_stale(site: Site, pages: Pages):
-    page = pages.open(f"{site.url}/#/?prefix=silent")
+    page = pages.open(f"{site.url}/#/?q=silent")
     expect(page.get_by_role("status")).to_have_text("Live")
     site.post({"device": "silent", "speed": 5})
     expect(row(page, "silent")).to_have_class("fresh")
@@ -85,9 +90,9 @@ def test_shows_a_moving_chart_with_current_and_average_of_each_metric(site: Site
     for turn in range(3):
         site.post({"device": "charted", "engine_temperature": 90 + turn, "speed": 50})
     card = page.get_by_role("region", name="engine_temperature")
-    expect(card.locator(".current")).to_have_text("92.00")
-    expect(card.locator(".average")).to_have_text("average 91.00")
-    expect(card.locator(".difference")).to_have_text("▲ 1.00")
+    expect(card.locator(".current")).to_have_text("92")
+    expect(card.locator(".average")).to_have_text("average 91")
+    expect(card.locator(".difference")).to_have_text("▲ 1")
     expect(page.locator(".metric")).to_have_count(2)
     expect(card.locator("canvas")).to_be_visible()
     before = canvas(page)
@@ -102,8 +107,8 @@ def test_shows_a_moving_chart_with_current_and_average_of_each_metric(site: Site
 
 def test_reports_an_outage_and_reconnects_to_a_restarted_server(site: Site, pages: Pages):
     site.post({"device": "kept", "speed": 1})
-    page = pages.open(f"{site.url}/#/?prefix=kept")
-    expect(row(page, "kept")).to_contain_text("1.00")
+    page = pages.open(f"{site.url}/#/?q=kept")
+    expect(current(page, "kept")).to_have_text("1")
     site.stop()
     expect(page.get_by_role("status")).to_have_text("Reconnecting")
     expect(page.get_by_role("alert")).to_contain_text("Connection lost")
@@ -111,7 +116,7 @@ def test_reports_an_outage_and_reconnects_to_a_restarted_server(site: Site, page
     expect(page.get_by_role("status")).to_have_text("Live")
     expect(page.get_by_role("alert")).to_be_hidden()
     site.post({"device": "kept", "speed": 2})
-    expect(row(page, "kept")).to_contain_text("2.00")
+    expect(current(page, "kept")).to_have_text("2")
 
 
 def test_an_empty_page_shows_a_command_that_works(own_site: Any, pages: Pages):
@@ -120,7 +125,7 @@ def test_an_empty_page_shows_a_command_that_works(own_site: Any, pages: Pages):
     line = page.locator(".command code").inner_text()
     assert f"{site.url}/record" in line
     check_command(line)
-    expect(row(page, "car-7")).to_contain_text("92.30", timeout=5_000)
+    expect(row(page, "car-7")).to_contain_text("92.3", timeout=5_000)
     expect(page.locator(".empty")).to_have_count(0)
 
 
@@ -136,7 +141,7 @@ def test_shows_hostile_device_names_as_text(site: Site, pages: Pages):
     site.post(
         [{"device": f"evil:{name}"[:128], "__proto__": 1, "constructor": 2} for name in HOSTILE]
     )
-    page = pages.open(f"{site.url}/#/?prefix=evil:")
+    page = pages.open(f"{site.url}/#/?q=evil:")
     for name in HOSTILE:
         device = f"evil:{name}"[:128]
         link = page.get_by_role("link", name=device, exact=True)
@@ -158,17 +163,17 @@ def test_shows_an_invalid_stored_name_as_text(site: Site, pages: Pages):
     page = pages.open(site.url)
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))
     site.post({"device": "any", "speed": 1})
-    expect(row(page, "any")).to_contain_text("1.00")
+    expect(current(page, "any")).to_have_text("1")
     expect(row(page, device)).to_contain_text("<b>x</b>")
     assert page.locator("main img, main script, main b, main i").count() == 0
 
 
 def test_does_not_run_scripts_from_its_url(site: Site, pages: Pages):
-    for hostile in ("<img src=x onerror=alert(1)>", "%3Cscript%3Ealert(1)%3C%2Fscript%3E", "%ff"):
+    for hostile in ("<img src=x onerror=alert(7)>", "%3Cscript%3Ealert(7)%3C%2Fscript%3E", "%ff"):
         page = pages.open(f"{site.url}/#/device/{hostile}")
         page.on("dialog", lambda dialog: pytest.fail(dialog.message))
-        page.goto(f"{site.url}/#/?prefix={hostile}")
-        expect(page.locator("main")).to_contain_text("No devices start with")
+        page.goto(f"{site.url}/#/?q={hostile}")
+        expect(page.locator("main")).to_contain_text("No devices match")
         assert page.locator("main img, main script").count() == 0
 
 
@@ -181,7 +186,6 @@ def test_can_be_used_with_the_keyboard_alone(site: Site, pages: Pages):
     expect(page.get_by_role("searchbox")).to_be_focused()
     page.keyboard.type("key-1")
     expect(page.locator("table.fleet tbody tr")).to_have_count(1)
-    page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("key-1")
     page.locator("input[type=radio]:checked").focus()
@@ -197,8 +201,8 @@ def test_axe_finds_no_serious_issue_and_nothing_overflows(
 ):
     site.post([{"device": f"axe-{n}", "engine_temperature": 90.5, "rpm": 2000} for n in range(60)])
     options = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
-    page = pages.open(f"{site.url}/#/?prefix=axe-", reduced_motion="reduce", **options)
-    expect(row(page, "axe-1")).to_contain_text("90.50")
+    page = pages.open(f"{site.url}/#/?q=axe-", reduced_motion="reduce", **options)
+    expect(row(page, "axe-1")).to_contain_text("90.5")
     check_page(page, width)
     expect(row(page, "axe-1")).to_have_class("stale")
     check_page(page, width)
@@ -237,16 +241,16 @@ def test_pages_ten_thousand_devices_with_one_subscription_per_page(own_site: Any
     lives: list[str] = []
     page.on("request", lambda sent: lives.append(sent.url) if "/v1/live" in sent.url else None)
     page.goto(site.url)
-    expect(row(page, "fleet-00049")).to_contain_text("49.00")
+    expect(current(page, "fleet-00049")).to_have_text("49")
     assert len(lives) == 1
     expect(page.locator("table.fleet tbody tr")).to_have_count(50)
     expect(page.locator(".health .cell").filter(has_text="Devices")).to_contain_text("10,000")
     page.get_by_role("button", name="Next").click()
-    expect(row(page, "fleet-00099")).to_contain_text("99.00")
+    expect(current(page, "fleet-00099")).to_have_text("99")
     assert len(lives) == 2
     page.get_by_role("button", name="Previous").click()
     expect(row(page, "fleet-00000")).to_be_visible()
-    page.get_by_role("searchbox").fill("fleet-0777")
+    page.get_by_role("searchbox").fill("LEET-0777")
     expect(page.locator("table.fleet tbody tr")).to_have_count(10)
     site.post({"device": "fleet-07777", "n": 1})
     expect(row(page, "fleet-07777")).to_contain_text("avg 3,889", timeout=5_000)
@@ -280,7 +284,7 @@ def test_uses_a_token_of_the_url_or_prompts_for_one(own_site: Any, pages: Pages)
     line = page.locator(".command code").inner_text()
     assert secret not in line
     check_command(line, TRIBUTARY_TOKEN=secret)
-    expect(row(page, "car-7")).to_contain_text("92.30", timeout=5_000)
+    expect(row(page, "car-7")).to_contain_text("92.3", timeout=5_000)
 
     reader = Token("t2", "page", "*", ("collect",), utc_ms())
     other = tokens.create(site.server.client, reader)
@@ -291,5 +295,5 @@ def test_uses_a_token_of_the_url_or_prompts_for_one(own_site: Any, pages: Pages)
     page = pages.open(site.url)
     page.get_by_label("Token with the scope collect").fill(other)
     page.get_by_role("button", name="Use in this tab").click()
-    expect(row(page, "car-7")).to_contain_text("92.30")
+    expect(row(page, "car-7")).to_contain_text("92.3")
     expect(page.get_by_role("status")).to_have_text("Live")

@@ -1,0 +1,156 @@
+"""The list of devices in a browser: filters, orders, pages, and the way back to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+from support.folding import behind
+from support.processes import Server
+from support.site import Site
+from support.waiting import wait_until
+
+from dashboard.conftest import Pages
+from dashboard.test_page import check_page, current, row
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"width": 390, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def parked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """120 cars that report, of which two are implausible, and three vans that do not."""
+    server = Server(tmp_path_factory.mktemp("parked"))
+    site = Site(server, stale_after_ms=600_000)
+    cars = [
+        {
+            "device": f"car-{n}",
+            "speed": n,
+            "engine_temperature": 90,
+            "rpm": 123_456_789,
+            "load": 1.5,
+        }
+        for n in range(1, 121)
+    ]
+    site.post([*cars, {"device": "car-7", "speed": 900}, {"device": "car-8", "speed": 900}])
+    vans = [{"device": f"van-{n}", "recorded_at": 1.7e9 + n, "speed": 5} for n in (1, 2, 3)]
+    site.post(vans)
+    wait_until(lambda: not behind(server.client, site.settings), "the readings")
+    yield site
+    site.close()
+    server.close()
+
+
+@pytest.fixture
+def page(parked: Site, pages: Pages) -> Page:
+    opened = pages.open(f"{parked.url}/", timezone_id="UTC")
+    expect(row(opened, "car-1")).to_be_visible()
+    return opened
+
+
+def listed(page: Page) -> list[str]:
+    return page.locator("table.fleet tbody a").all_inner_texts()
+
+
+def expect_first(page: Page, *names: str) -> None:
+    expect(page.locator("table.fleet tbody a").first).to_have_text(names[0])
+    assert listed(page)[: len(names)] == list(names)
+
+
+def test_names_are_in_natural_order(page: Page):
+    expect_first(page, *(f"car-{n}" for n in range(1, 12)))
+
+
+def test_states_are_counted_and_filter(page: Page):
+    for state, count, first in (
+        ("Stale", 3, "van-1"), ("Implausible", 2, "car-7"), ("Reporting", 120, "car-1"),
+    ):  # fmt: skip
+        choice = page.get_by_role("radio", name=state)
+        expect(choice).to_have_accessible_name(f"{state} {count}")
+        choice.check()
+        expect(page.locator("table.fleet tbody a").first).to_have_text(first)
+        assert f"state={state.lower()}" in page.url
+    page.get_by_role("radio", name="All").check()
+    expect(page.locator(".range")).to_have_text("1 to 50 of 123")
+
+
+def test_sorts_by_metric_and_age_and_shows_the_metric_first(page: Page):
+    page.get_by_label("Sort by").select_option("load")
+    page.get_by_label("Sort by").select_option("speed")
+    page.get_by_role("button", name="sort descending").click()
+    expect_first(page, "car-7", "car-8", "car-120")
+    expect(row(page, "car-120").locator(".label").first).to_have_text("speed")
+    page.get_by_label("Sort by").select_option("Age")
+    expect_first(page, "van-1", "van-2", "van-3")
+
+
+def test_the_url_reproduces_the_list(page: Page, parked: Site):
+    page.goto(f"{parked.url}/#/?q=AR-1&state=reporting&sort=-metric:speed&page=1")
+    expect_first(page, "car-120", "car-119")
+    expect(page.get_by_role("searchbox")).to_have_value("AR-1")
+    page.reload()
+    expect_first(page, "car-120", "car-119")
+    page.goto(f"{parked.url}/#/?page=99")
+    expect_first(page, "car-101")
+    assert page.url.endswith("page=3")
+
+
+def test_previous_works_after_back_and_the_way_from_a_device_keeps_the_list(page: Page):
+    following = page.get_by_role("button", name="Next")
+    following.click()
+    expect_first(page, "car-51")
+    following.click()
+    expect_first(page, "car-101")
+    page.go_back()
+    expect_first(page, "car-51")
+    page.get_by_role("button", name="Previous").click()
+    expect_first(page, "car-1")
+    page.get_by_role("searchbox").fill("car-1")
+    expect(page.locator(".range")).to_have_text("1 to 32 of 32")
+    for leave in (lambda: page.keyboard.press("Escape"), page.get_by_text("All devices").click):
+        row(page, "car-12").get_by_role("link").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("car-12")
+        leave()
+        expect(page.get_by_role("searchbox")).to_have_value("car-1")
+        expect(row(page, "car-12")).to_be_visible()
+
+
+def test_a_phone_shows_what_it_hides(page: Page):
+    more = row(page, "car-1").locator(".more:visible")
+    expect(more).to_have_text("+1")
+    page.set_viewport_size(PHONE)
+    expect(more).to_have_text("+2")
+    expect(row(page, "van-1")).to_have_count(0)
+    page.get_by_role("searchbox").fill("van-1")
+    expect(row(page, "van-1")).to_be_visible()
+    expect(row(page, "van-1").locator(".more:visible:not(:empty)")).to_have_count(0)
+
+
+def test_units_can_be_switched_and_are_remembered(page: Page):
+    temperature = row(page, "car-1").locator(".value").filter(has_text="temperature")
+    expect(temperature).to_contain_text(re.compile("90.*°C"))
+    page.get_by_label("Units").select_option("US units")
+    expect(temperature).to_contain_text(re.compile("194.*°F"))
+    page.reload()
+    expect(temperature).to_contain_text(re.compile("194.*°F"))
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 1280), ("light", 390), ("dark", 768)])
+def test_nine_digits_fit(parked: Site, pages: Pages, scheme: Any, width: int):
+    options = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    page = pages.open(f"{parked.url}/#/?q=car-1&sort=metric:rpm", **options)
+    expect(current(page, "car-1")).to_have_text("123,456,789")
+    overflowing = """() => [...document.querySelectorAll('.value, .cell, td, .now, .against')]
+        .filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.textContent)"""
+    assert page.evaluate(overflowing) == []
+    check_page(page, width)
+    page.goto(f"{parked.url}/#/device/car-1")
+    card = page.get_by_role("region", name="rpm")
+    expect(card.locator(".now .current")).to_have_text("123,456,789")
+    expect(card.locator("tbody td").first).to_have_text("123.457M")
+    assert page.evaluate(overflowing) == []
+    check_page(page, width)
