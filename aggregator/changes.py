@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aggregator import latest
 from aggregator.account import COUNTS, Counts, Dead, Progress, Sorted
 from aggregator.fold import Folded
 from aggregator.table import Table, packed_records
@@ -26,7 +25,7 @@ class Changes(NamedTuple):
     state: Sequence[str | bytes] = ()
     windows: Sequence[str | bytes] = ()
     latest: Sequence[str | bytes] = ()
-    devices: Sequence[str] = ()
+    devices: Sequence[str] = ()  # new
     forget: Tombstone | None = None  # behind everything else
 
     def meta(self) -> list[str | bytes]:
@@ -46,7 +45,7 @@ class Changes(NamedTuple):
             "state": self.state,
             "windows": self.windows,
             "latest": self.latest,
-            "devices": self.devices,
+            "devices": [part for device in self.devices for part in ("0", device)],
             "dead": dead,
             "forget": forget,
         }
@@ -58,7 +57,9 @@ def counts_only(sorted_: Sorted, late: int = 0) -> Changes:
     return Changes(sorted_.ids, counts, sorted_.dead, sorted_.progress, forget=sorted_.forget)
 
 
-def from_fold(sorted_: Sorted, late: int, table: Table, partition: int, folded: Folded) -> Changes:
+def from_fold(
+    counted: Changes, table: Table, partition: int, folded: Folded, new_devices: list[str]
+) -> Changes:
     """The same, and the series and devices of the partition that the fold touched."""
     mine = table.partitions(folded.rows) == partition
     rows = folded.rows[mine]
@@ -72,14 +73,5 @@ def from_fold(sorted_: Sorted, late: int, table: Table, partition: int, folded: 
     changed = np.flatnonzero(folded.rings_changed[mine])
     for position, packed in zip(changed.tolist(), table.packed_rings(rows[changed]), strict=True):
         windows += (names[position], packed)
-    documents: list[str | bytes] = []
-    devices: list[str] = []
-    for document, text in latest.update(map(table.places.__getitem__, rows.tolist()), part):
-        documents += (document.device, text)
-        if document.is_new:
-            devices += ("0", document.device)
-            document.is_new = False
-    counts = sorted_.counts.with_late(late)
-    return Changes(
-        sorted_.ids, counts, sorted_.dead, sorted_.progress, state, windows, documents, devices
-    )
+    documents = table.documents.update(rows, part)
+    return counted._replace(state=state, windows=windows, latest=documents, devices=new_devices)

@@ -241,7 +241,7 @@ class Cycle:
         if columns is None:
             return
         if batch.unseen.series:
-            self._table.load(partition, batch.unseen, *batch.loaded)
+            batch.new_devices = self._table.load(partition, batch.unseen, *batch.loaded)
             batch.rows, _ = self._table.find(partition, columns.series)
         batch.rows = np.repeat(batch.rows, columns.repeats)
 
@@ -267,8 +267,9 @@ class Cycle:
         late = folded.late[(folded.late >= first) & (folded.late < first + len(batch.rows))]
         # The readings that have a value which the fold found late.
         readings = len(np.unique(columns.reading[late - first])) if len(late) else 0
+        counted = changes.counts_only(batch.sorted, readings)
         partition = batch.tenure.partition
-        return changes.from_fold(batch.sorted, readings, self._table, partition, folded)
+        return changes.from_fold(counted, self._table, partition, folded, batch.new_devices)
 
     def _report(self, took_s: float, batches: list[PartitionBatch]) -> None:
         """Log a slow turn, at most every `_REPORT_EVERY_S`."""

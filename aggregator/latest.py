@@ -1,12 +1,16 @@
 """The document of a device that `/collect` returns: current value and average of each metric.
 
-A document is kept as the pieces of its JSON. An update replaces the pieces of the values that
-changed, and the numbers of all documents are formatted by one call.
+The numbers of all documents that a batch changes are formatted by one call. The document of a
+device with one metric, the most frequent kind, is made of them and of its constant head alone.
+Of another one, the pieces of its JSON are kept, and those of the values that changed are replaced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain, compress, repeat
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -18,52 +22,116 @@ from tributary.model.aggregate import Records, mean
 from tributary.model.groups import Ints
 
 encode = msgspec.json.Encoder().encode
-_SECOND, _MS = 1, 2  # pieces with the time of the newest reading
+_decode = msgspec.json.Decoder(dict[str, str | float]).decode
+_HEAD = b'{"device":"', b'","recorded_at":"'
+_DEVICE = slice(len(_HEAD[0]), -len(_HEAD[1]))  # of a head
+_TIME = slice(1, 3)  # pieces with the time of the newest reading: up to the second, and the rest
+_SECOND_LENGTH = len("2026-11-22T10:00:00")
 _MS_TEXTS = [b'.%03dZ"' % ms for ms in range(1000)]
+_METRICS_MAX = 4_096  # whose keys are shared by the documents
+
+
+class Metric(NamedTuple):
+    """The keys of the values of a metric, with comma and colon as in the JSON."""
+
+    current: bytes
+    average: bytes
+
+
+@lru_cache(_METRICS_MAX)
+def metric(name: str) -> Metric:
+    """The keys of the metric of this name."""
+    return Metric(_key("current_" + name), _key("average_" + name))
+
+
+def _key(name: str) -> bytes:
+    return b",%b:" % encode(name)
 
 
 class Document:
-    """The response for one device without age and stale flag."""
+    """The response for one device without age and stale flag, as pieces of JSON."""
 
-    __slots__ = ("_names", "device", "is_new", "newest_ms", "pieces")
+    __slots__ = ("_numbers", "device", "newest_ms", "pieces", "rows")
 
-    def __init__(self, device: str, newest_ms: int = -1, *, is_new: bool = True) -> None:
-        self.device = device
-        self.newest_ms = newest_ms  # UTC epoch
-        self.is_new = is_new
-        self.pieces = [b'{"device":%b,"recorded_at":"' % encode(device), b"", b'"', b"}"]
-        self._names: dict[str, int] = {}  # number of the piece with the value of a name
-
-    @classmethod
-    def parse(cls, device: str, text: bytes | None) -> Document:
-        """Parse the stored document of a device, or create an empty one."""
+    def __init__(self, device: str, text: bytes | None = None) -> None:
+        """`text`: as it is stored; None: the device is new."""
+        self.device = device.encode()
+        self.rows = 0  # of the table that belong to it
+        self.newest_ms = -1  # UTC epoch
+        # The head, two pieces of the time, a key and a value each, and the last bracket.
+        self.pieces = [encode(device)[1:-1].join(_HEAD), b"", b'"', b"}"]
+        self._numbers: dict[bytes, int] = {}  # of the pieces with values, by key
         if text is None:
-            return cls(device)
-        body = msgspec.json.decode(text, type=dict[str, str | float])
-        document = cls(device, reading.time_ms(str(body["recorded_at"])), is_new=False)
+            return
+        body = _decode(text)
+        recorded_at = str(body["recorded_at"])
+        self.newest_ms, time = reading.time_ms(recorded_at), encode(recorded_at)[1:]
+        self.pieces[_TIME] = time[:_SECOND_LENGTH], time[_SECOND_LENGTH:]
         for name, value in body.items():
             if name not in ("device", "recorded_at"):
-                document.pieces[document._piece(name)] = encode(value)
-        return document
+                self.pieces[self._number(_key(name))] = encode(value)
 
-    def place(self, metric: str) -> Place:
-        """Where current and average of a metric are."""
-        return Place(self, self._piece("current_" + metric), self._piece("average_" + metric))
+    def head(self, only: Metric) -> bytes | None:
+        """The JSON up to the time, if only the values of this metric follow it."""
+        head = self.pieces[0]
+        is_plain = head[_DEVICE] == self.device  # without escapes
+        return head if is_plain and list(self._numbers) == list(only) else None
 
-    def _piece(self, name: str) -> int:
-        """Number of the piece with the value of a name, which is added if there is none."""
-        if name not in self._names:
-            self._names[name] = len(self.pieces)
-            self.pieces[-1:] = [b",%b:" % encode(name), b"null", b"}"]
-        return self._names[name]
+    def add(self, added: Metric) -> None:
+        """Add a metric unless it is there."""
+        self.rows += 1
+        for key in added:
+            self._number(key)
+
+    def write(
+        self, changed: Metric, values: tuple[bytes, bytes], time_ms: int, time: tuple[bytes, bytes]
+    ) -> None:
+        """Replace the values of a metric, and the time unless it is older."""
+        for key, value in zip(changed, values, strict=True):
+            self.pieces[self._numbers[key]] = value
+        if time_ms >= self.newest_ms:
+            self.newest_ms = time_ms
+            self.pieces[_TIME] = time
+
+    def _number(self, key: bytes) -> int:
+        """Number of the piece with the value behind a key, which is added if there is none."""
+        if key not in self._numbers:
+            self._numbers[key] = len(self.pieces)
+            self.pieces[-1:] = [key, b"null", b"}"]
+        return self._numbers[key]
 
 
-class Place(NamedTuple):
-    """Where the values of a series are: numbers of pieces of the document of its device."""
+Place = bytes | Document  # where the values of a series are; bytes: the head, for one metric
 
-    document: Document
-    current: int
-    average: int
+
+class Values(NamedTuple):
+    """What a batch writes into documents, by series."""
+
+    metrics: Sequence[Metric]
+    currents: Sequence[bytes]
+    averages: Sequence[bytes]
+    seconds: Sequence[bytes]
+    ms: Sequence[bytes]
+    newest_ms: Sequence[int]
+
+    @classmethod
+    def of(cls, metrics: Sequence[Metric], part: Records) -> Values:
+        """The values of the states of some series."""
+        times_ms, count = part["times_ms"][:, -1], len(part)
+        numbers = encode(part["values"][:, -1].tolist() + averages(part))[1:-1].split(b",")
+        seconds, ms = _times(times_ms)
+        return cls(metrics, numbers[:count], numbers[count:], seconds, ms, times_ms.tolist())
+
+    def at(self, chosen: Sequence[bool]) -> Values:
+        """Of some of the series."""
+        return Values(
+            list(compress(self.metrics, chosen)),
+            list(compress(self.currents, chosen)),
+            list(compress(self.averages, chosen)),
+            list(compress(self.seconds, chosen)),
+            list(compress(self.ms, chosen)),
+            list(compress(self.newest_ms, chosen)),
+        )
 
 
 def averages(part: Records) -> list[float]:
@@ -79,33 +147,45 @@ def averages(part: Records) -> list[float]:
     return means
 
 
-def update(places: Iterable[Place], part: Records) -> list[tuple[Document, bytes]]:
+def update(places: Sequence[Place], metrics: Sequence[Metric], part: Records) -> list[bytes]:
     """Write current and average of each series of `part` into the document of its device.
 
-    Returns the documents that changed, each once, with their JSON.
+    Returns device and JSON of each document that changed, alternating.
     """
-    currents, newest_ms = part["values"][:, -1].tolist(), part["times_ms"][:, -1].tolist()
-    numbers = encode(currents + averages(part))[1:-1].split(b",")
-    texts = zip(numbers[: len(part)], numbers[len(part) :], newest_ms, strict=True)
-    changed: dict[Document, None] = {}
-    for (document, at, average_at), (current, average, time_ms) in zip(places, texts, strict=True):
-        document.pieces[at] = current
-        document.pieces[average_at] = average
-        if time_ms > document.newest_ms:  # noqa: PLR1730 (a call of max takes longer)
-            document.newest_ms = time_ms
-        changed[document] = None
-    seconds, ms = np.divmod(np.array([document.newest_ms for document in changed]), 1000)
-    found = []
-    for document, second, text in zip(changed, _texts(seconds), ms.tolist(), strict=True):
-        pieces = document.pieces
-        pieces[_SECOND], pieces[_MS] = second, _MS_TEXTS[text]
-        found.append((document, b"".join(pieces)))
-    return found
+    values = Values.of(metrics, part)
+    heads = [place for place in places if type(place) is bytes]
+    if len(heads) == len(places):
+        return _joined(heads, values)
+    is_head = [type(place) is bytes for place in places]
+    is_other = [not each for each in is_head]
+    others = [place for place in places if type(place) is Document]
+    return _joined(heads, values.at(is_head)) + _written(others, values.at(is_other))
 
 
-def _texts(seconds: Ints) -> Iterable[bytes]:
-    """RFC 3339 of UTC epoch seconds, without fraction and zone; most documents share a second."""
+def _joined(heads: list[bytes], values: Values) -> list[bytes]:
+    """The documents of devices with one metric."""
+    currents = map(itemgetter(0), values.metrics), values.currents
+    means = map(itemgetter(1), values.metrics), values.averages
+    pieces = zip(heads, values.seconds, values.ms, *currents, *means, repeat(b"}"))
+    devices = [head[_DEVICE] for head in heads]
+    return list(chain.from_iterable(zip(devices, map(b"".join, pieces), strict=True)))
+
+
+def _written(documents: list[Document], values: Values) -> list[bytes]:
+    """The documents of devices with several metrics."""
+    for document, changed, current, average, second, ms, time_ms in zip(
+        documents, *values, strict=True
+    ):
+        document.write(changed, (current, average), time_ms, (second, ms))
+    distinct = dict.fromkeys(documents)
+    return list(chain.from_iterable((d.device, b"".join(d.pieces)) for d in distinct))
+
+
+def _times(times_ms: Ints) -> tuple[list[bytes], list[bytes]]:
+    """RFC 3339 in two parts, up to the second, of which there are few, and behind it."""
+    seconds, ms = np.divmod(times_ms, 1000)
     numbers: list[int] = seconds.tolist()
     distinct = list(set(numbers))
     texts = np.datetime_as_string(np.array(distinct, "M8[s]")).astype(bytes).tolist()
-    return map(dict(zip(distinct, texts, strict=True)).__getitem__, numbers)
+    by_number = dict(zip(distinct, texts, strict=True))
+    return [by_number[number] for number in numbers], [_MS_TEXTS[each] for each in ms.tolist()]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.latest import Document, Place
+from aggregator.documents import Documents
 from aggregator.overflow import Overflow
 from tributary.model.aggregate import Layout, Records, take
 from tributary.model.groups import Ints
@@ -20,7 +20,6 @@ from tributary.model.groups import Ints
 Series = tuple[str, str]  # device, metric
 _UNUSED: Series = ("", "")
 _NO_ROWS: Ints = np.empty(0, np.int64)
-_NOWHERE = Place(Document(""), 0, 0)
 _GROWTH_MAX_ROWS = 8_192  # at once, 20 MB: only for a turn that needs more than the limit
 
 
@@ -41,9 +40,7 @@ class Table:
         self.rings = np.zeros(rows_max, layout.rings)
         self.overflow = Overflow()
         self.series: list[Series] = [_UNUSED] * rows_max
-        self.places: list[Place] = [_NOWHERE] * rows_max  # by row
-        self.documents: dict[str, Document] = {}
-        self._document_rows: dict[str, int] = {}
+        self.documents = Documents(rows_max)
         self._rows: dict[int, dict[Series, int]] = {}
         self._partition = np.full(rows_max, -1, np.int32)
         self._used = np.zeros(rows_max, np.int64)
@@ -87,8 +84,8 @@ class Table:
         states: list[bytes | None],
         rings: list[bytes | None],
         documents: list[bytes | None],
-    ) -> None:
-        """Give rows to unseen series, with their stored values."""
+    ) -> list[str]:
+        """Give rows to unseen series, with their stored values; returns the new devices."""
         rows = self.rows(partition)
         allocated = [self._allocate(partition, series) for series in unseen.series]
         rows.update(zip(unseen.series, allocated, strict=True))
@@ -100,11 +97,8 @@ class Table:
             rings = [ring and ring[:size] for ring in rings]
         _fill(self.rings, allocated, rings, self.layout.no_rings)
         # After the rows, since allocating them may have evicted the last row of a device.
-        for device, text in zip(unseen.devices, documents, strict=True):
-            if device not in self.documents:
-                self.documents[device] = Document.parse(device, text)
-        for row, (device, metric) in zip(allocated, unseen.series, strict=True):
-            self.places[row] = self.documents[device].place(metric)
+        stored = dict(zip(unseen.devices, documents, strict=True))
+        return self.documents.load(stored, unseen.series, allocated, self.state)
 
     def drop(self, partition: int) -> None:
         """Drop all rows of a partition."""
@@ -136,7 +130,6 @@ class Table:
         self.series[row] = series
         self._partition[row] = partition
         self._used[row] = self._batch
-        self._document_rows[series[0]] = self._document_rows.get(series[0], 0) + 1
         return row
 
     def _evict(self) -> None:
@@ -160,19 +153,15 @@ class Table:
         self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
         self._used = np.concatenate([self._used, np.zeros(more, np.int64)])
         self.series += [_UNUSED] * more
-        self.places += [_NOWHERE] * more
+        self.documents.grow(more)
         self._free = list(range(len(self.series) - 1, len(self.series) - more - 1, -1))
 
     def _release(self, series: Series, row: int) -> None:
         self.series[row] = _UNUSED
-        self.places[row] = _NOWHERE
+        self.documents.release(row, series[0])
         self.overflow.drop(row)
         self._partition[row] = -1
         self._free.append(row)
-        self._document_rows[series[0]] -= 1
-        if self._document_rows[series[0]] == 0:
-            del self._document_rows[series[0]]
-            self.documents.pop(series[0], None)  # absent if loading it failed
 
 
 def packed_records(records: Records) -> list[bytes]:

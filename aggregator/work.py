@@ -177,6 +177,7 @@ class PartitionBatch:
         self.values = 0 if self.columns is None else len(self.columns.values)
         self.unseen = Unseen([], [])
         self.loaded: list[list[bytes | None]] = [[], [], []]  # the stored values of `unseen`
+        self.new_devices: list[str] = []  # without a stored document
         self.rows = _NO_ROWS  # of the table, one per value
 
 

@@ -232,8 +232,9 @@ def test_the_rows_of_a_device_leave_the_table():
     table.load(0, unseen, nothing, nothing, [None, None])
     table.forget(0, ["gone", "unknown"])
     assert list(table.rows(0)) == [("kept", "m")]
-    assert list(table.documents) == ["kept"]
     assert table.find(0, series)[1].series == series[:2]
+    assert table.load(0, Unseen([("kept", "k")], ["kept"]), [None], [None], [None]) == []
+    assert table.load(0, Unseen(series[:1], ["gone"]), [None], [None], [None]) == ["gone"]
 
 
 def test_packs_and_parses_a_tombstone():
