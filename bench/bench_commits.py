@@ -54,10 +54,11 @@ class Commit(Tributary):
     "--only", "parts", multiple=True, type=click.Choice(_PARTS),
     help="part to measure; can be repeated  [default: all]",
 )  # fmt: skip
+@click.option(
+    "--readings", type=click.IntRange(1), help="at most, of a case of the fold  [default: 1600000]"
+)
 @compare_options.shared
-def command(
-    old: str, new: str, *, parts: tuple[str, ...], short: bool, to: Path | None, **plan_options: Any
-) -> None:
+def command(old: str, new: str, *, short: bool, to: Path | None, **options: Any) -> None:
     """Compare two commits, NEW (default: HEAD) with OLD, alternately in one run.
 
     http: POST of a fleet of 20,000 devices, of one device and of batches, and /collect. fold: each
@@ -65,8 +66,9 @@ def command(
     and with ten (hot). freshness: from 200 to visible in /collect. memory: bytes per series.
     """
     warning = machine.load_warning()
-    plan = compare_options.plan(short=short, **plan_options)
-    parts = parts or _PARTS
+    parts = options.pop("parts") or _PARTS
+    sizes = _sizes(options.pop("readings"), short=short)
+    plan = compare_options.plan(short=short, **options)
     found: list[rounds.Sample] = []
     with (
         checked_out("old", old) as old_tree,
@@ -76,7 +78,9 @@ def command(
         trees = (new_tree, old_tree)
         if "http" in parts:
             found = _http(trees, plan, step)
-        figures = _costs(found) + _figures(trees, parts, plan, step, short=short)
+        figures = _costs(found) + _figures(
+            trees, {part: sizes[part] for part in parts if part in sizes}, plan, step
+        )
     verdicts = rounds.compare(found, _comparisons(old, new), "new")
     conditions = report.conditions(plan, [], warning)
     sections = [report.verdicts(verdicts), report.rates(found, {})] if found else []
@@ -127,24 +131,24 @@ def _costs(samples: Sequence[rounds.Sample]) -> list[Figure]:
     ]
 
 
+def _sizes(readings: int | None, *, short: bool) -> dict[str, Any]:
+    """The size of each part."""
+    return {
+        "fold": commit_fold.cases(readings, short=short),
+        "freshness": _FRESHNESS_SHORT_S if short else _FRESHNESS_S,
+        "memory": commit_memory.SHORT_SERIES if short else commit_memory.SERIES,
+    }
+
+
 def _figures(
-    trees: Sequence[Tree],
-    parts: Sequence[str],
-    plan: Plan,
-    step: Callable[..., None],
-    *,
-    short: bool,
+    trees: Sequence[Tree], sizes: dict[str, Any], plan: Plan, step: Callable[..., None]
 ) -> list[Figure]:
-    figures: list[Figure] = []
-    if "fold" in parts:
-        figures += commit_fold.measure(trees, plan.rounds, lambda text: step(text, 0), short=short)
-    if "freshness" in parts:
-        seconds = _FRESHNESS_SHORT_S if short else _FRESHNESS_S
-        figures += _freshness(trees, plan.rounds, seconds, step)
-    if "memory" in parts:
-        series = commit_memory.SHORT_SERIES if short else commit_memory.SERIES
-        figures += commit_memory.measure(trees, series, lambda text: step(text, 0))
-    return figures
+    measure = {
+        "fold": lambda size: commit_fold.measure(trees, size, plan.rounds, lambda s: step(s, 0)),
+        "freshness": lambda size: _freshness(trees, plan.rounds, size, step),
+        "memory": lambda size: commit_memory.measure(trees, size, lambda s: step(s, 0)),
+    }
+    return [figure for part, size in sizes.items() for figure in measure[part](size)]
 
 
 def _freshness(

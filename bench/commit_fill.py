@@ -36,18 +36,19 @@ SHIFT_MS = (time.time_ns() // 1_000_000 - _RECENT_MS - START_MS) // _HOUR_MS * _
 Reading = Mapping[str, Any]
 
 
-def environ(tree: Tree, url: str) -> dict[str, str]:
-    """The settings of every role of a commit; the stream is not trimmed."""
+def environ(tree: Tree, url: str, **more: object) -> dict[str, str]:
+    """The settings of a role of a commit, with `more` of them; the stream is not trimmed."""
     settings = {"REDIS_URL": url, "STREAM_MAX_ENTRIES": str(_ENTRIES_MAX), "LOG_LEVEL": "WARNING"}
+    settings.update({name.upper(): str(value) for name, value in more.items()})
     return {**tree.environ, **{PREFIX + name: value for name, value in settings.items()}}
 
 
 @contextlib.contextmanager
-def role(tree: Tree, url: str, name: str, *options: str) -> Iterator[int]:
+def role(tree: Tree, url: str, name: str, *options: str, **more: object) -> Iterator[int]:
     """Run a role of a commit on the load core; yields its process id."""
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         command = machine.pin(machine.LOAD_CORE, [*tree.program, name, *options])
-        with launch.process(command, Path(folder) / "log", environ(tree, url)) as running:
+        with launch.process(command, Path(folder) / "log", environ(tree, url, **more)) as running:
             yield running.pid
 
 

@@ -25,7 +25,10 @@ CASES = (
     Scenario("wide, frames of 16", 20_000, 1_200_000, 16, 20_000),
     Scenario("hot", 10, 1_600_000, 16, 1_000),
 )
-SHORT_READINGS = 4_000
+_SHORT_READINGS = 4_000
+# Readings of a partition that are applied at once, so that each is of another series if there are
+# more series: the default number of entries, whatever their size.
+_AT_ONCE = 1_000
 _SAVED = "bench:"  # before the names of the keys that a run begins with
 # Of the wide cases: the CPU time of Redis at most half, the rate at least twice.
 _WIDE = {"redis_us": {"at_most": 0.5}, "rate": {"at_least": 2.0}}
@@ -62,6 +65,7 @@ class Side:
         self._client = client
         self._append = Cost(0, 0)
         self._readings = 0
+        self._read_max_entries = _AT_ONCE
 
     def fill(self, scenario: Scenario) -> None:
         """Write the readings of a scenario to an empty server."""
@@ -73,6 +77,8 @@ class Side:
             self._readings = commit_fill.send(address, batches)
             after = redis_server.usage(self._client)
         self._append = redis_server.cost(before, after, self._readings)
+        is_wide = scenario.series > _AT_ONCE
+        self._read_max_entries = _AT_ONCE // scenario.per_frame if is_wide else _AT_ONCE
         for key in self._keys("tributary:*"):
             self._client.copy(key, f"{_SAVED}{key}")
 
@@ -82,7 +88,8 @@ class Side:
             self._client.delete(*stale)
         for key in self._keys(f"{_SAVED}*"):
             self._client.copy(key, key.removeprefix(_SAVED))
-        with commit_fill.role(self._tree, self._url, "aggregator") as pid:
+        reads = {"read_max_entries": self._read_max_entries}
+        with commit_fill.role(self._tree, self._url, "aggregator", **reads) as pid:
             first = commit_fill.wait_applied(self._client, 1)
             before, began_s = redis_server.usage(self._client), time.perf_counter()
             used_s = machine.cpu_s(pid)
@@ -102,17 +109,23 @@ class Side:
         return [key.decode() for key in found]
 
 
+def cases(readings: int | None, *, short: bool) -> list[Scenario]:
+    """All cases, with at most this many readings; the short run is of the first."""
+    if short:
+        return [CASES[0].cut(readings or _SHORT_READINGS)]
+    return [case.cut(readings or case.readings) for case in CASES]
+
+
 def measure(
-    trees: Sequence[Tree], rounds: int, tick: Callable[[str], None], *, short: bool = False
+    trees: Sequence[Tree], scenarios: Sequence[Scenario], rounds: int, tick: Callable[[str], None]
 ) -> list[Figure]:
-    """Run every case `rounds` times on both commits alternately; `short`: only the first case."""
+    """Run every case `rounds` times on both commits alternately."""
     figures: list[Figure] = []
     with _sides(trees) as sides:
-        for case in CASES[:1] if short else CASES:
-            scenario = case.cut(SHORT_READINGS) if short else case
+        for case in scenarios:
             for name, side in sides.items():
                 tick(f"fold: {case.name}: writing the readings of {name}")
-                side.fill(scenario)
+                side.fill(case)
             runs: dict[str, list[Fold]] = {name: [] for name in sides}
             for number in range(rounds):
                 for name in sorted(sides, reverse=bool(number % 2)):
