@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from aggregator import decode
-from aggregator.decode import Columns, Entry
+from aggregator.decode import Columns, Entry, Scan
 from tributary.errors import BadFrame
 from tributary.model import frame
 from tributary.store import tombstone
@@ -125,20 +125,20 @@ class Sorted(NamedTuple):
     forget: Tombstone | None = None  # then it is the only entry
 
 
-def sort_out(entries: list[Entry], counts: Counts) -> Sorted:
+def sort_out(entries: list[Entry], counts: Counts, scan: Scan | None = None) -> Sorted:
     """Decode and count entries of one read, which follow those in `counts`.
 
     Returns all of them; or those before the first tombstone, or that one alone.
     """
     try:
-        found = _in_sequence(entries, decode.decode(entries), counts)
+        found = _in_sequence(entries, decode.decode(entries, scan), counts)
     except (BadFrame, LookupError, TypeError, ValueError):
         found = None
     if found is not None:
         return found
     first = tombstone.position(entries)  # its text is not a frame
     if first and first < len(entries):
-        return sort_out(entries[:first], counts)
+        return sort_out(entries[:first], counts, scan)
     return _one_by_one(entries if first else entries[:1], counts)
 
 

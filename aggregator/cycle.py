@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 import numpy as np
 from loguru import logger
@@ -147,16 +148,18 @@ class Cycle:
         None: a large entry must wait for another of its partition, or for the next turn.
         """
         bytes_max, decoded_bytes = share.size_bytes, 0
+        partition = work.tenure.partition
+        scan = partial(self._table.scan, partition)
         while True:
-            sorted_ = work.next(bytes_max, may_begin=may_begin)
+            sorted_ = work.next(bytes_max, may_begin=may_begin, scan=scan)
             if sorted_ is None:
                 return None
             decoded_bytes = max(decoded_bytes, work.decoded_bytes)
             batch = PartitionBatch(work, sorted_, decoded_bytes)
             if batch.columns is None:
                 return batch
-            partition = work.tenure.partition
-            batch.rows, batch.unseen = self._table.find(partition, batch.columns.series)
+            if batch.columns.rows is None:
+                batch.rows, batch.unseen = self._table.find(partition, batch.columns.series)
             unseen = len(batch.unseen.series)
             if share.excess(0, int(unseen * work.slices(batch.columns.readings))) > 1:
                 return PartitionBatch(work, work.step_aside(sorted_), decoded_bytes)
@@ -238,7 +241,7 @@ class Cycle:
     def _assign_rows(self, batch: PartitionBatch) -> None:
         """Assign every value of the batch the row of its series."""
         columns, partition = batch.columns, batch.tenure.partition
-        if columns is None:
+        if columns is None or columns.rows is not None:
             return
         if batch.unseen.series:
             batch.new_devices = self._table.load(partition, batch.unseen, *batch.loaded)

@@ -6,6 +6,7 @@ Fast code: most frames hold plain readings, and for those every step over readin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain, groupby, repeat
 from operator import itemgetter
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from tributary.model.groups import Floats, Ints
 
 Entry = tuple[bytes, list[bytes]]  # id, and fields and values as they are in the stream
 _FRAME = 5  # position of the frame among the fields: e, number, n, number, r, frame
+_NONE: Ints = np.empty(0, np.int64)
 _TIME_MAX_MS = 253_402_300_800_000  # the year 10000, beyond RFC 3339
 
 
@@ -34,16 +36,24 @@ class Columns(NamedTuple):
     values: Floats
     reading: Ints  # number of the reading each value belongs to
     readings: int
+    rows: Ints | None = None  # of the table, by value; then `series` and `repeats` are empty
 
 
-def decode(entries: list[Entry]) -> Columns:
+Scan = Callable[[list[bytes]], Columns | None]
+
+
+def decode(entries: list[Entry], scan: Scan | None = None) -> Columns:
     """The readings of entries as columns, decoded in one call.
+
+    `scan`: the readings of frames of known series, or None if they must be decoded.
 
     Raises:
         BadFrame: a frame is not valid.
         LookupError, TypeError: an entry has other fields than append writes.
     """
     frames = [fields[_FRAME] for _, fields in entries]
+    if scan is not None and (found := scan(frames)) is not None:
+        return found
     return columns(list(chain.from_iterable(frame.unpack_all(frames))))
 
 
@@ -68,13 +78,29 @@ def columns(blocks: list[RawBlock]) -> Columns:
         part = parts[0] if len(parts) == 1 else _joined(parts)
     except (ValueError, TypeError, OverflowError) as error:
         raise BadFrame(f"not the readings of a frame: {error}") from error
+    _check(part)
+    return part
+
+
+def once(times_ms: Ints, values: Floats, rows: Ints) -> Columns:
+    """Readings of one value each of known series.
+
+    Raises:
+        BadFrame: a time or a number is not valid.
+    """
+    count = len(values)
+    part = Columns([], _NONE, times_ms, values, np.arange(count), count, rows)
+    _check(part)
+    return part
+
+
+def _check(part: Columns) -> None:
     if len(part.values) == 0:
         raise BadFrame("the frame contains no readings")
     if not np.isfinite(part.values).all():
         raise BadFrame("a value is not finite")
     if not 0 <= part.times_ms.min() <= part.times_ms.max() < _TIME_MAX_MS:
         raise BadFrame("a time is out of range")
-    return part
 
 
 def _parts(blocks: list[RawBlock]) -> list[Columns]:
@@ -125,7 +151,7 @@ def _column(block: RawBlock) -> Columns:
 
 
 def _joined(parts: list[Columns]) -> Columns:
-    series, repeats, times, values, reading, readings = zip(*parts, strict=True)
+    series, repeats, times, values, reading, readings, _ = zip(*parts, strict=True)
     first = np.cumsum([0, *readings])
     return Columns(
         list(chain.from_iterable(series)),

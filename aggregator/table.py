@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.decode import Columns, once
 from aggregator.documents import Documents
 from aggregator.overflow import Overflow
+from aggregator.scan import name, scan
 from tributary.model.aggregate import Layout, Records, take
 from tributary.model.groups import Ints
 
@@ -42,6 +44,7 @@ class Table:
         self.series: list[Series] = [_UNUSED] * rows_max
         self.documents = Documents(rows_max)
         self._rows: dict[int, dict[Series, int]] = {}
+        self._named: dict[int, dict[bytes, int]] = {}  # the same, by name in frames
         self._partition = np.full(rows_max, -1, np.int32)
         self._used = np.zeros(rows_max, np.int64)
         self._free = list(range(rows_max - 1, -1, -1))
@@ -77,6 +80,18 @@ class Table:
         self._used[rows] = self._batch
         return rows, Unseen([], [])
 
+    def scan(self, partition: int, frames: list[bytes]) -> Columns | None:
+        """The readings of frames, with their rows; None if they must be decoded to find those."""
+        named, found = self._named.get(partition), scan(frames)
+        if found is None or named is None:
+            return None
+        try:
+            rows = np.fromiter(map(named.__getitem__, found.names), np.int64, len(found.names))
+        except KeyError:
+            return None
+        self._used[rows] = self._batch
+        return once(found.times_ms, found.values, rows)
+
     def load(
         self,
         partition: int,
@@ -89,6 +104,8 @@ class Table:
         rows = self.rows(partition)
         allocated = [self._allocate(partition, series) for series in unseen.series]
         rows.update(zip(unseen.series, allocated, strict=True))
+        names = [name(device, metric) for device, metric in unseen.series]
+        self._named.setdefault(partition, {}).update(zip(names, allocated, strict=True))
         _fill(self.state, allocated, states, self.layout.no_state)
         size = self.layout.rings.itemsize
         if any(ring is not None and len(ring) > size for ring in rings):
@@ -102,6 +119,7 @@ class Table:
 
     def drop(self, partition: int) -> None:
         """Drop all rows of a partition."""
+        self._named.pop(partition, None)
         for series, row in self._rows.pop(partition, {}).items():
             self._release(series, row)
 
@@ -109,7 +127,7 @@ class Table:
         """Drop the rows of devices; those that Redis still has are loaded again when needed."""
         known, gone = self.rows(partition), set(devices)
         for series in [series for series in known if series[0] in gone]:
-            self._release(series, known.pop(series))
+            self._remove(partition, series)
 
     def packed_rings(self, rows: Ints) -> list[bytes]:
         """The closed slots of each row, as they are stored."""
@@ -143,8 +161,7 @@ class Table:
         for row in oldest.tolist():
             series = self.series[row]
             if series is not _UNUSED:
-                del self._rows[int(self._partition[row])][series]
-                self._release(series, row)
+                self._remove(int(self._partition[row]), series)
 
     def _grow(self) -> None:
         more = min(len(self.series), _GROWTH_MAX_ROWS)
@@ -155,6 +172,10 @@ class Table:
         self.series += [_UNUSED] * more
         self.documents.grow(more)
         self._free = list(range(len(self.series) - 1, len(self.series) - more - 1, -1))
+
+    def _remove(self, partition: int, series: Series) -> None:
+        del self._named[partition][name(*series)]
+        self._release(series, self._rows[partition].pop(series))
 
     def _release(self, series: Series, row: int) -> None:
         self.series[row] = _UNUSED

@@ -22,6 +22,7 @@ from tributary import failpoints
 from tributary.errors import ConnectionGone, Superseded, TributaryError
 from tributary.store import keys, scripts
 from tributary.store.pipe import Pipe, Reply, checked, pack
+from tributary.store.resp import pack_long
 
 BLOCK_MS = 1_000
 # About what one read returns: one large batch at a time, not a thousand. Each partition of a
@@ -181,7 +182,7 @@ class Tenure:
             **changes.lists(),
         )
         self._unconfirmed.append(self._over.get_loop().create_future())
-        self.pipe.send(pack(command), self._on_commit)
+        self.pipe.send(pack_long(command), self._on_commit)
         self._epoch, self.counts = epoch, changes.counts
         if self._is_read_due:
             self._read()

@@ -12,7 +12,7 @@ import numpy as np
 from aggregator.account import Progress, Sorted, bury, bury_rest, sort_out
 from aggregator.attempts import Attempt
 from aggregator.changes import Changes
-from aggregator.decode import Entry
+from aggregator.decode import Entry, Scan
 from aggregator.large import Large
 from aggregator.parts import Parts, size_bytes
 from aggregator.table import Unseen
@@ -70,7 +70,9 @@ class Work:
             return 1.0 if may_begin else 0.0
         return self._large.readings / readings
 
-    def next(self, bytes_max: int, *, may_begin: bool = True) -> Sorted | None:
+    def next(
+        self, bytes_max: int, *, may_begin: bool = True, scan: Scan | None = None
+    ) -> Sorted | None:
         """The oldest entries that fit, at least one, or the next slice of a large one.
 
         None: a large one may not begin yet, or has to wait for another one; so has a tombstone.
@@ -92,13 +94,13 @@ class Work:
                     return None
                 self._large = _sliceable(part[0], sort_out(part, counts))
         if self._large is None:
-            return self._sorted(part)
+            return self._sorted(part, scan)
         self.parts.take(1)
         self.taken_bytes = min(self.parts.next_bytes, bytes_max)
         return self._large.next(bytes_max, counts)
 
-    def _sorted(self, part: list[Entry]) -> Sorted | None:
-        sorted_ = sort_out(part, self.tenure.counts)
+    def _sorted(self, part: list[Entry], scan: Scan | None) -> Sorted | None:
+        sorted_ = sort_out(part, self.tenure.counts, scan)
         if len(sorted_.ids) < len(part):  # up to a tombstone
             self.parts.take(len(sorted_.ids))
             self.taken_bytes = self.decoded_bytes = self.parts.next_bytes
@@ -178,7 +180,8 @@ class PartitionBatch:
         self.unseen = Unseen([], [])
         self.loaded: list[list[bytes | None]] = [[], [], []]  # the stored values of `unseen`
         self.new_devices: list[str] = []  # without a stored document
-        self.rows = _NO_ROWS  # of the table, one per value
+        known = None if self.columns is None else self.columns.rows
+        self.rows = _NO_ROWS if known is None else known  # of the table, one per value
 
 
 def _sliceable(entry: Entry, whole: Sorted) -> Large | None:
