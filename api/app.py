@@ -8,6 +8,7 @@ from api import dashboard
 from api.exports import handlers as exports
 from api.live import asgi
 from api.openapi import documentation
+from api.prometheus import routes as prometheus
 from api.read import handlers
 from tributary.auth.guard import Guard
 from tributary.errors import Refused
@@ -17,16 +18,18 @@ from tributary.store import redis_client
 
 
 def blueprint(settings: Settings, guard: Guard) -> Blueprint:
-    """`/collect`, the read API, exports, live updates, the dashboard and the OpenAPI document.
+    """`/collect`, the read API, the Prometheus API, exports, live updates, the dashboard and the OpenAPI document.
 
     Raises:
         Misconfigured: the catalogue of metrics is invalid.
     """
     client = redis_client.connect(settings)
     routes = Blueprint("api", __name__)
-    guarded = handlers.blueprint(settings, client)
+    reader = handlers.make_reader(settings, client)
+    guarded = handlers.blueprint(settings, client, reader)
     guarded.before_request(flask_app.require_scope(guard, "collect"))
     routes.register_blueprint(guarded)
+    routes.register_blueprint(prometheus.blueprint(settings, guard, reader))
     routes.register_blueprint(exports.blueprint(settings, client, guard))
     routes.register_blueprint(documentation.blueprint(settings))
     routes.register_blueprint(dashboard.blueprint(settings, client, guard))

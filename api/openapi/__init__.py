@@ -21,7 +21,8 @@ Every reading acknowledged with 200 is counted exactly once.
 
 Times are UTC, RFC 3339 with milliseconds. Fields ending in `_ms` are whole milliseconds.
 Undefined statistics are null.
-All errors have the same body; programs should use its `code`."""
+All errors have the same body, whose `code` programs should use; those of `/prometheus` have that of
+Prometheus."""
 
 _SECURITY = {
     scheme: {"type": "http", "scheme": scheme, "description": description}

@@ -1,6 +1,7 @@
 """The example requests and responses of the document.
 
-Those of a door are in `doors/NAME.json`, all others in `examples.json`. A test sends the requests in
+Those of a door are in `doors/NAME.json`, those of the Prometheus API in `prometheus.json`, all
+others in `examples.json`. A test sends the requests in
 this order to an empty deployment, with their times moved to the present, and compares the
 responses.
 """
@@ -50,7 +51,10 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _FOLDER = Path(__file__).parent
-_FILES = (_FOLDER / "examples.json", *sorted(_FOLDER.glob("doors/*.json")))
+_FILES = (
+    *(_FOLDER / f"{name}.json" for name in ("examples", "prometheus")),
+    *sorted(_FOLDER.glob("doors/*.json")),
+)
 EXAMPLES = tuple(
     example
     for path in _FILES

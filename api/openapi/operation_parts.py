@@ -24,7 +24,7 @@ ERRORS = {
     501: "The server runs with `--no-lane`, which does not support live updates, or without jobs",
     503: "Redis is unavailable or the backlog is full; retry later",
 }
-_RETRY = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
+RETRY = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
 _WITH_RETRY = {"429", "503"}
 _CACHED = {
     "ETag": {
@@ -101,7 +101,7 @@ def errors(*statuses: int) -> Part:
     """The error responses of an operation."""
     found = {str(status): response(ERRORS[status], ref("ErrorBody")) for status in statuses}
     for status in _WITH_RETRY & found.keys():
-        found[status]["headers"] = _RETRY
+        found[status]["headers"] = RETRY
     return found
 
 

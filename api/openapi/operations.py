@@ -9,7 +9,7 @@ from typing import Any
 
 from api.live.subscription import DEVICES_MAX
 from api.live.subscription import PAGE_DEFAULT as LIVE_PAGE_DEFAULT
-from api.openapi import doors, exports, fleet
+from api.openapi import doors, exports, fleet, prometheus
 from api.openapi import operation_parts as parts
 from api.openapi.doors import senml
 from api.openapi.operation_parts import JSON, Part, header, operation, query, ref, response, schema
@@ -74,6 +74,7 @@ def paths(settings: Settings) -> dict[str, Any]:
         "/collect": {"get": _collect("collect"), "post": _collect("collectByPost")},
         **{path: {"get": one} for path, one in _reading(settings).items()},
         **exports.paths(),
+        **prometheus.paths(),
         "/api/v1/live": {"get": _live()},
         **{path: {"get": one} for path, one in _operating().items()},
     }

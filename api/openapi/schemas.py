@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from api.exports import bodies as exports
+from api.openapi import prometheus
 from api.openapi.operation_parts import REF, Part, closed, ref, schema
 from api.read import bodies
 from tributary.http.error_body import ErrorBody
@@ -44,6 +45,7 @@ def schemas(settings: Settings) -> dict[str, Part]:
         **_recorded(settings),
         "Collected": _collected(generated["ListedDevice"]["properties"]),
         **generated,
+        **prometheus.schemas(),
         "Healthy": closed({"healthy": {"const": True}}),
         "Ready": closed({"ready": {"const": True}}),
         "NotReady": closed(

@@ -29,19 +29,22 @@ from tributary.model.clock import utc_ms
 from tributary.settings import Settings
 
 
-def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
-    """`/collect` and everything under `/api/v1/devices`.
+def make_reader(settings: Settings, client: redis.Redis) -> SeriesReader:
+    """The reader of all routes.
 
     Raises:
         Misconfigured: the catalogue of metrics is invalid.
     """
     layout = Layout(settings.parsed_windows, settings.average_over)
     view = View(layout, catalogue.load(settings.metrics_file), settings.stale_after_ms)
+    return SeriesReader(AggregateStore(client, settings), HistoryStore(settings), view)
+
+
+def blueprint(settings: Settings, client: redis.Redis, reader: SeriesReader) -> Blueprint:
+    """`/collect` and everything under `/api/v1/devices`."""
     lists = flask_app.ConcurrencyLimit(max(1, settings.http_threads // 2))
-    store = AggregateStore(client, settings)
-    reader = SeriesReader(store, HistoryStore(settings), view)
-    fleet = FleetStore(client, settings, view.catalogue.ranges)
-    handlers = _Handlers(store, reader, view, lists, fleet)
+    fleet = FleetStore(client, settings, reader.view.catalogue.ranges)
+    handlers = _Handlers(reader.store, reader, reader.view, lists, fleet)
     routes = Blueprint("read", __name__)
     routes.add_url_rule("/collect", view_func=handlers.collect, methods=["GET", "POST"])
     devices = "/api/v1/devices"

@@ -1,0 +1,43 @@
+"""Compare the results of each expression with those of Prometheus, and print the differences."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from support.processes import HOSTS, Server
+from support.prometheus import Prometheus
+from support.webs import Web
+
+from promql import fleet
+from promql.expressions import EXPRESSIONS
+from tributary.model.clock import utc_ms
+from tributary.settings import Settings
+
+
+def main() -> int:
+    """One line per expression; returns 1 if any differs."""
+    now_ms = utc_ms()
+    readings = fleet.rows(now_ms)
+    with tempfile.TemporaryDirectory(prefix="tributary-promql-") as folder:
+        server, other = Server(Path(folder) / "redis"), Prometheus(Path(folder), readings)
+        data_dir = str(Path(folder) / "history")
+        web = Web(Settings(redis_url=server.url, data_dir=data_dir, public_hosts=HOSTS))
+        try:
+            fleet.record(web, server.client, readings)
+            found = [fleet.compare(web, other, each, now_ms) for each in EXPRESSIONS]
+        finally:
+            web.close()
+            other.close()
+            server.close()
+    for each in found:
+        print(f"{each.points:6} points  {each.relative:8.1e}  {each.expression}  {each.reason}")
+    different = sum(bool(each.reason) for each in found)
+    points = sum(each.points for each in found)
+    print(f"{len(found)} expressions, {points} points, {different} expressions differ")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
