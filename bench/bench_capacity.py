@@ -7,9 +7,11 @@ import time
 from typing import Any
 
 import click
+import msgspec
 import redis
 
 from bench import capacity_fit, launch, machine, openloop, redis_server, report
+from bench.bench_sustained import drain
 from bench.capacity_fit import Run
 from bench.http_request import NUMBER, Request
 from tributary.operate import capacity
@@ -18,9 +20,8 @@ from tributary.operate.capacity_costs import COSTS
 
 _CONNECTIONS = 64
 _WARM_UP_S = 2.0
+_COMPARED = ("ingest_cores", "redis_cores", "aggregator_cores", "file_bytes_per_s")
 _METRICS = ("engine_temperature", "engine_rpm", "speed")
-# The job of the history has its own costs, and reads the stream in bursts.
-_ENVIRON = {"TRIBUTARY_HISTORY": "off"}
 
 
 @click.command("capacity", epilog="Example: scripts/bench capacity --sizes 1000,8000 --seconds 20")
@@ -29,12 +30,19 @@ _ENVIRON = {"TRIBUTARY_HISTORY": "off"}
 )
 @click.option("--metrics", default=3, show_default=True, type=click.IntRange(1, len(_METRICS)))
 @click.option("--seconds", default=20.0, show_default=True, help="length of each run")
+@click.option(
+    "--history/--no-history",
+    default=False,
+    show_default=True,
+    help="also fill the history, whose job reads the streams every few seconds",
+)
 @click.option("--calibrate", is_flag=True, help="print constants fitted to other loads")
-def command(sizes: str, metrics: int, seconds: float, *, calibrate: bool) -> None:
+def command(sizes: str, metrics: int, seconds: float, *, history: bool, calibrate: bool) -> None:
     """Predicted and measured use of each role at several sizes, or new constants of the model."""
     devices = _numbers(sizes)
     warning = machine.load_warning()
-    with launch.deployment(environ=_ENVIRON) as (url, redis_url, _):
+    environ = {"TRIBUTARY_HISTORY": "on" if history else "off"}
+    with launch.deployment(environ=environ) as (url, redis_url, _):
         client = redis.Redis.from_url(redis_url)
         client.config_set("auto-aof-rewrite-percentage", 0)  # the file only grows
         partitions = redis_server.partitions(client)
@@ -50,23 +58,25 @@ def command(sizes: str, metrics: int, seconds: float, *, calibrate: bool) -> Non
         click.echo(line)
     if calibrate:
         click.echo(capacity_fit.constants(runs))
-    click.echo(_compared(runs))
+    click.echo(_compared(runs, (*_COMPARED, "jobs_cores") if history else _COMPARED))
 
 
 def _run(url: str, client: redis.Redis, load: Load, seconds: float) -> Run:
     request, rate = _request(load), load.readings_per_s / load.batch
     warm_up_s = min(_WARM_UP_S, seconds)
     openloop.run(url, request, rate=rate, seconds=warm_up_s, connections=_CONNECTIONS)
+    drain(client)
     pids = launch.role_pid("web"), launch.role_pid("aggregator"), launch.role_pid("jobs")
     before, began_s = redis_server.usage(client), time.monotonic()
-    appended, used_s = _appended(client), [machine.cpu_s(pid) for pid in pids]
+    counted, used_s = _counted(client), [machine.cpu_s(pid) for pid in pids]
     result = openloop.run(url, request, rate=rate, seconds=seconds, connections=_CONNECTIONS)
+    drain(client)
     took_s = time.monotonic() - began_s
     after = redis_server.usage(client)
     cores = [(machine.cpu_s(pid) - s) / took_s for pid, s in zip(pids, used_s, strict=True)]
     if result.rejected or result.errors:
         raise SystemExit(f"bench: {result.rejected} requests rejected, {result.errors} errors")
-    # What was sent in the time measured, which includes the start of the generator.
+    # Per second of the time measured, which includes the start of the generator.
     reached = result.succeeded * load.batch / took_s / load.devices
     use = Use(
         ingest_cores=cores[0],
@@ -75,14 +85,8 @@ def _run(url: str, client: redis.Redis, load: Load, seconds: float) -> Run:
         jobs_cores=cores[2],
         file_bytes_per_s=(after.file_bytes - before.file_bytes) / took_s,
     )
-    return Run(_at(load, reached), use, (_appended(client) - appended) / took_s)
-
-
-def _at(load: Load, rate: float) -> Load:
-    return Load(
-        devices=load.devices, rate=rate, metrics=load.metrics, batch=load.batch,
-        partitions=load.partitions,
-    )  # fmt: skip
+    counts = [(now - then) / took_s for now, then in zip(_counted(client), counted, strict=True)]
+    return Run(msgspec.structs.replace(load, rate=reached), use, *counts)
 
 
 def _request(load: Load) -> Request:
@@ -94,13 +98,16 @@ def _request(load: Load) -> Request:
     return Request("POST", "/record", body, numbers=max(1, load.devices // load.batch))
 
 
-def _appended(client: redis.Redis) -> int:
-    """Frames added to the streams since the server started."""
-    found: Any = client.info("commandstats").get("cmdstat_xadd", {})
-    return int(found.get("calls", 0))
+def _counted(client: redis.Redis) -> list[int]:
+    """Frames added to the streams, and reads of an aggregator, each of which is committed."""
+    found: Any = client.info("commandstats")
+    return [
+        int(found.get(f"cmdstat_{command}", {}).get("calls", 0))
+        for command in ("xadd", "xreadgroup")
+    ]
 
 
-def _compared(runs: list[Run]) -> str:
+def _compared(runs: list[Run], names: tuple[str, ...]) -> str:
     rows = []
     for run in runs:
         costs = capacity_fit.arriving(COSTS)
@@ -110,8 +117,9 @@ def _compared(runs: list[Run]) -> str:
             f"{run.load.readings_per_s:,.0f}/s, {run.load.metrics} metrics, batch {run.load.batch}"
         )
         pairs = [
-            *((name, getattr(predicted, name), getattr(run.use, name)) for name in _COMPARED),
+            *((name, getattr(predicted, name), getattr(run.use, name)) for name in names),
             ("frames_per_s", flows.frames, run.frames_per_s),
+            ("commits_per_s", flows.commits, run.commits_per_s),
         ]
         rows += [
             (size, name, f"{expected:,.3g}", f"{found:,.3g}", f"{expected / (found or 1e-9):.2f}")
@@ -119,9 +127,6 @@ def _compared(runs: list[Run]) -> str:
         ]
     titles = ("load", "figure", "predicted", "measured", "predicted / measured")
     return report.section("Prediction", report.table(titles, rows))
-
-
-_COMPARED = ("ingest_cores", "redis_cores", "aggregator_cores", "file_bytes_per_s")
 
 
 def _numbers(text: str) -> list[int]:

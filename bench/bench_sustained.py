@@ -86,7 +86,7 @@ def command(rate: int, seconds: int, connections: int) -> None:
         found = openloop.run(url, _REQUEST, rate=rate, seconds=seconds, connections=connections)
         lag.ended.set()
         lag.join()
-        final = _drain(client)
+        final = drain(client)
         after = _used(client)
         client.close()
     click.echo(f"machine    {machine.description()}")
@@ -109,7 +109,7 @@ def _trial(url: str, client: redis.Redis, seconds: float, connections: int) -> i
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         wrk.load(url, _REQUEST, Path(folder), connections=connections, seconds=seconds)
-    applied = _drain(client).applied
+    applied = drain(client).applied
     return max(1, round(_SHARE * applied / (time.monotonic() - began_s)))
 
 
@@ -130,7 +130,8 @@ def _cost(before: _Used, after: _Used, readings: int) -> str:
     )
 
 
-def _drain(client: redis.Redis) -> Status:
+def drain(client: redis.Redis) -> Status:
+    """Wait until every accepted reading is applied, at most a minute; returns the status then."""
     deadline_s = time.monotonic() + _DRAIN_TIMEOUT_S
     while True:
         found = status.read(client, Settings())

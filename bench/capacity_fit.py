@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from bench import openloop
 from tributary.operate import capacity
-from tributary.operate.capacity import Load, Processes, Use
+from tributary.operate.capacity import Flows, Load, Processes, Use
 from tributary.operate.capacity_costs import COSTS, Costs
-
-_TURNS_PER_S = (50, 100, 200, 400, 800, 1_600)
 
 # Figure of a use → for each constant the flow that it is multiplied with, and the unit.
 _TERMS: dict[str, tuple[dict[str, str], float]] = {
@@ -58,11 +56,12 @@ _TERMS: dict[str, tuple[dict[str, str], float]] = {
 
 
 class Run(NamedTuple):
-    """A load at the rate that it reached, and what it used."""
+    """A load at the rate that it reached, what it used, and what Redis has counted."""
 
     load: Load
     use: Use
     frames_per_s: float
+    commits_per_s: float
 
 
 def loads(partitions: int) -> list[Load]:
@@ -77,26 +76,44 @@ def loads(partitions: int) -> list[Load]:
 
 
 def constants(runs: list[Run]) -> str:
-    """Lines for `Costs`; `flushes_per_s` remains as it is."""
-    costs = min((_costs(runs, turns_per_s) for turns_per_s in _TURNS_PER_S), key=lambda c: c[0])[1]
-    return "\n".join(
-        f"    {name}: float = {value:.1f}  # was {getattr(COSTS, name):g}"
-        for name, value in costs.items()
-    )
-
-
-def _costs(runs: list[Run], turns_per_s: float) -> tuple[float, dict[str, float]]:
-    """The sum of the squared relative errors with this highest rate of turns, and the constants."""
-    assumed = msgspec.structs.replace(arriving(COSTS), turns_per_s=turns_per_s)
-    flows = [capacity.flows(run.load, Processes(), assumed) for run in runs]
-    error, found = 0.0, {"turns_per_s": turns_per_s}
+    """Lines for `Costs`; of the highest rates of a process, only what was reached is known."""
+    flows = [observed(run) for run in runs]
+    lines = [
+        f"    # turns_per_s: {max(f.turns for f in flows):.0f} were reached",
+        f"    # flushes_per_s: {max(f.flushes for f in flows):.0f} were reached",
+    ]
     for figure, (terms, scale) in _TERMS.items():
         features = np.array([[getattr(f, flow) for flow in terms.values()] for f in flows])
         used = np.array([getattr(run.use, figure) for run in runs]) * scale
-        values = fitted(features, used)
-        error += float(np.square(features @ values / used - 1).sum())
-        found.update(zip(terms, values.tolist(), strict=True))
-    return error, found
+        for name, value in zip(terms, fitted(features, used), strict=True):
+            lines.append(f"    {name}: float = {value:.1f}  # was {getattr(COSTS, name):g}")
+    return "\n".join(lines)
+
+
+def observed(run: Run) -> Flows:
+    """The flows of a run, from the frames and commits that Redis has counted.
+
+    Programs that run beside it change how much is done at once, but not what each costs.
+    """
+    load = run.load
+    flows = capacity.flows(load, Processes())
+    flushes = _together(flows.readings, run.frames_per_s, load.partitions)
+    turns = _together(run.frames_per_s, run.commits_per_s, load.partitions)
+    return msgspec.structs.replace(
+        flows,
+        flushes=flushes, wakes=flushes, frames=run.frames_per_s,
+        turns=turns, commits=run.commits_per_s,
+    )  # fmt: skip
+
+
+def _together(things: float, groups: float, partitions: int) -> float:
+    """How often things were done together, if that made this number of groups by partition."""
+    low, high = 0.0, things
+    for _ in range(60):
+        middle = (low + high) / 2
+        made = middle * capacity.distinct(partitions, things / middle)
+        low, high = (middle, high) if made < groups else (low, middle)
+    return high
 
 
 def arriving(costs: Costs) -> Costs:

@@ -12,7 +12,7 @@ from tributary.settings import Settings
 from tributary.store import keys
 
 SERIES, SHORT_SERIES = 10_000, 500
-LIMIT_BYTES = 2_600
+LIMIT_BYTES = 2_662  # 2.6 KB
 _BATCH = 1_000
 
 

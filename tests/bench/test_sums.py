@@ -93,10 +93,14 @@ def test_constants_are_fitted_and_never_negative():
 def test_a_fit_returns_the_constants_that_caused_the_use():
     loads = capacity_fit.loads(16)
     costs = capacity_fit.arriving(COSTS)
-    uses = [capacity.use(load, capacity.flows(load, Processes(), costs), costs) for load in loads]
-    runs = [capacity_fit.Run(load, use, 0) for load, use in zip(loads, uses, strict=True)]
+    flows = [capacity.flows(load, Processes(), costs) for load in loads]
+    runs = [
+        capacity_fit.Run(load, capacity.use(load, each, costs), each.frames, each.commits)
+        for load, each in zip(loads, flows, strict=True)
+    ]
     lines = capacity_fit.constants(runs).splitlines()
-    for line in lines:
+    assert "turns_per_s: 400 were reached" in lines[0]
+    for line in lines[2:]:
         value, was = re.findall(r"[\d.]+", line.partition("=")[2])
         assert float(value) == pytest.approx(float(was), rel=0.01, abs=0.1), line
 

@@ -157,7 +157,7 @@ def flows(load: Load, processes: Processes, costs: Costs = COSTS) -> Flows:
     readings = load.readings_per_s
     requests = readings / load.batch
     flushes = min(requests, ingest * costs.flushes_per_s)
-    frames = flushes * _distinct(load.partitions, readings / flushes)
+    frames = flushes * distinct(load.partitions, readings / flushes)
     turns = min(frames, aggregators * costs.turns_per_s)
     owned = max(1.0, load.partitions / aggregators)
     return Flows(
@@ -166,10 +166,10 @@ def flows(load: Load, processes: Processes, costs: Costs = COSTS) -> Flows:
         readings=readings,
         values=readings * load.metrics,
         flushes=flushes,
-        wakes=flushes * _distinct(primaries, frames / flushes),
+        wakes=flushes * distinct(primaries, frames / flushes),
         frames=frames,
         turns=turns,
-        commits=turns * _distinct(owned, frames / turns),
+        commits=turns * distinct(owned, frames / turns),
     )
 
 
@@ -263,7 +263,7 @@ def warnings(found: Plan, settings: Settings) -> list[str]:
     return [text for text, is_exceeded in checks.items() if is_exceeded]
 
 
-def _distinct(boxes: float, balls: float) -> float:
+def distinct(boxes: float, balls: float) -> float:
     """The expected number of boxes that are hit, each ball hitting one at random."""
     return float(boxes * (1 - (1 - 1 / boxes) ** balls))
 
