@@ -1,14 +1,23 @@
-// A uPlot chart in the colours of the page.
+// A uPlot chart in the colours of the page. Dragging zooms, with Shift it moves, and the cursor is
+// that of all charts.
 
 import { clock, day, isToday, moment, steady, tickLabels } from "./format.js";
 
 const HEIGHT = 206;
+const SYNC = "tributary";
+const DRAG_PX = 6;
+const BASE = 6; // columns of the device itself: time, current, average, mean, max, min
+const DASHES = [[], [8, 3], [3, 3], [10, 3, 2, 3]];
 const uplot = (...given) => new globalThis.uPlot(...given);
+const has = (value) => value !== null && value !== undefined;
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(name).trim();
-  return { line: of("--line"), mean: of("--mean"), band: of("--band"), text: of("--quiet"), grid: of("--grid") };
+  return {
+    line: of("--line"), mean: of("--mean"), band: of("--band"), text: of("--quiet"), grid: of("--grid"),
+    bad: of("--bad"), outside: of("--outside"), others: [0, 1, 2, 3].map((i) => of(`--other-${i}`)),
+  };
 }
 
 function axis({ text, grid }, size, rest) {
@@ -21,33 +30,57 @@ function axis({ text, grid }, size, rest) {
 /** A value without neighbours has no line, so it is drawn as a point. */
 const dots = (colour, size) => ({ show: true, size, width: 0, stroke: colour, fill: colour, filter: isolated });
 
+/** Values between gaps; undefined is the time of another device, and no gap. */
 function isolated(plot, column) {
   const values = plot.data[column];
-  const has = (i) => values[i] !== null && values[i] !== undefined;
-  return values.flatMap((_, i) => (has(i) && !has(i - 1) && !has(i + 1) ? [i] : []));
+  const found = [];
+  let [length, last] = [0, 0]; // of the run of values
+  for (let i = 0; i <= values.length; i += 1) {
+    if (has(values[i])) {
+      length += 1;
+      last = i;
+    } else if (values[i] === null || i === values.length) {
+      if (length === 1) found.push(last);
+      length = 0;
+    }
+  }
+  return found;
 }
 
-function options(width) {
-  const colour = colours();
+function lines(colour, others) {
   const spanGaps = false;
+  const edge = { stroke: "transparent", spanGaps, points: { show: false } };
+  return [
+    {},
+    { label: "current", stroke: colour.line, width: 2, spanGaps, points: dots(colour.line, 7) },
+    { label: "average", stroke: colour.mean, width: 1.5, dash: [6, 4], spanGaps, points: dots(colour.mean, 4) },
+    { label: "mean", stroke: colour.line, width: 1.25, spanGaps, points: dots(colour.line, 4) },
+    { label: "max", ...edge },
+    { label: "min", ...edge },
+    ...others.map((label, i) => ({
+      label, stroke: colour.others[i], width: 1.75, dash: DASHES[i], spanGaps, points: dots(colour.others[i], 5),
+    })),
+  ];
+}
+
+function options(width, others, hooks, onMove) {
+  const colour = colours();
   return {
     width, height: HEIGHT, legend: { show: false },
-    cursor: { points: { size: 7 }, drag: { x: false, y: false } },
+    cursor: {
+      points: { size: 7 }, drag: { x: true, y: false, setScale: false, dist: DRAG_PX },
+      sync: { key: SYNC, setSeries: false },
+      bind: { mousedown: (plot, _, zoom) => (event) => (event.shiftKey ? move(plot, event, onMove) : zoom(event)), dblclick: () => null },
+    },
     padding: [8, 26, 0, 0],
     scales: { x: { time: true, auto: false }, y: { range: yRange } },
     axes: [
       axis(colour, 42, { space: 74, values: (plot, splits) => timeLabels(splits, plot) }),
       axis(colour, widthOf, { space: 36, values: (_, splits) => (splits.length ? tickLabels(splits) : []) }),
     ],
-    series: [
-      {},
-      { label: "current", stroke: colour.line, width: 2, spanGaps, points: dots(colour.line, 7) },
-      { label: "average", stroke: colour.mean, width: 1.5, dash: [6, 4], spanGaps, points: dots(colour.mean, 4) },
-      { label: "mean", stroke: colour.line, width: 1.25, spanGaps, points: dots(colour.line, 4) },
-      { label: "max", stroke: "transparent", spanGaps, points: { show: false } },
-      { label: "min", stroke: "transparent", spanGaps, points: { show: false } },
-    ],
+    series: lines(colour, others),
     bands: [{ series: [4, 5], fill: colour.band }],
+    hooks: { ...hooks, drawClear: [(plot) => hooks.drawClear(plot, colour)] },
   };
 }
 
@@ -72,10 +105,51 @@ function yRange(_, low, high) {
   return [low - margin, high + margin];
 }
 
+/** Move the time with the pointer; `onMove` gets the share of the width. */
+function move(plot, event, onMove) {
+  const end = ({ clientX }) => {
+    const px = clientX - event.clientX;
+    if (Math.abs(px) > DRAG_PX) onMove(-px / plot.over.clientWidth);
+  };
+  addEventListener("mouseup", end, { once: true });
+}
+
+/** Colour what is not plausible, and draw the limits. */
+function drawLimits(plot, [low, high], colour) {
+  const { ctx: context, bbox: { left, top, width, height } } = plot;
+  const y = (value) => Math.min(top + height, Math.max(top, plot.valToPos(value, "y", true)));
+  context.save();
+  context.fillStyle = colour.outside;
+  context.strokeStyle = colour.bad;
+  context.setLineDash([2, 4]);
+  for (const [value, edge] of [[high, top], [low, top + height]]) {
+    if (!has(value)) continue;
+    const at = y(value);
+    if (at === edge) continue;
+    context.fillRect(left, Math.min(at, edge), width, Math.abs(edge - at));
+    context.beginPath();
+    context.moveTo(left, at);
+    context.lineTo(left + width, at);
+    context.stroke();
+  }
+  context.restore();
+}
+
 export class Chart {
-  constructor(host) {
+  /** `limits()`: the plausible range or null; `onZoom(from, to)`, `onMove(share)`, `onReset()`. */
+  constructor(host, others, { limits, onZoom, onMove, onReset }) {
     this.host = host;
-    this.plot = uplot(options(host.clientWidth), [[], [], [], [], [], []], host);
+    this.others = others;
+    const select = (plot) => {
+      const { left, width } = plot.select;
+      if (width < DRAG_PX) return;
+      plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+      onZoom(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+    };
+    const drawClear = (plot, colour) => limits() && plot.data[0].length && drawLimits(plot, limits(), colour);
+    const columns = Array.from({ length: BASE + others.length }, () => []);
+    this.plot = uplot(options(host.clientWidth, others, { setSelect: [select], drawClear }, onMove), columns, host);
+    this.plot.over.addEventListener("dblclick", onReset);
     this.tip = document.createElement("output");
     this.tip.className = "tip";
     host.append(this.tip);
@@ -86,9 +160,11 @@ export class Chart {
     this.resized.observe(host);
   }
 
-  draw(columns, nowS, lengthS) {
+  /** `columns` of the device; `others`: times and values of each compared device. */
+  draw(columns, others, nowS, lengthS) {
+    const data = others.length ? globalThis.uPlot.join([columns, ...others]) : columns;
     this.plot.batch(() => {
-      this.plot.setData(columns, true);
+      this.plot.setData(data, true);
       this.plot.setScale("x", { min: nowS - lengthS, max: nowS });
     });
   }
@@ -96,16 +172,12 @@ export class Chart {
   /** Show the values under the cursor. */
   showTip() {
     const { idx } = this.plot.cursor;
-    const [t, current, average, mean, high, low] = this.plot.data.map((column) => column[idx ?? -1]);
-    const has = (value) => value !== null && value !== undefined;
-    const time = has(t) && (isToday(t) ? clock(t, true) : moment(t));
-    if (has(current)) {
-      this.tip.textContent = `${time}   ${steady(current, average)}   average ${steady(average, current)}`;
-    } else if (has(mean)) {
-      this.tip.textContent = `${time}   mean ${steady(mean)}   ${steady(low, mean)} to ${steady(high, mean)}`;
-    } else {
-      this.tip.textContent = "";
-    }
+    const [t, current, average, mean, high, low, ...others] = this.plot.data.map((column) => column[idx ?? -1]);
+    const parts = has(t) ? [isToday(t) ? clock(t, true) : moment(t)] : [];
+    if (has(current)) parts.push(`${steady(current, average)}`, `average ${steady(average, current)}`);
+    else if (has(mean)) parts.push(`mean ${steady(mean)}`, `${steady(low, mean)} to ${steady(high, mean)}`);
+    others.forEach((value, i) => has(value) && parts.push(`${this.others[i]} ${steady(value)}`));
+    this.tip.textContent = parts.length > 1 ? parts.join("   ") : "";
   }
 
   end() {

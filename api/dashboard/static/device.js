@@ -1,14 +1,17 @@
-// The view of one device: a card with a chart per metric.
+// The view of one device: a card with a chart per metric, all over the same time.
 
 import { device as fetchDevice } from "./api.js";
 import { loadCatalogue } from "./catalogue.js";
+import { Compare, OTHERS_MAX } from "./compare.js";
+import { csv, download } from "./csv.js";
 import { el, setText, prefersReducedMotion } from "./dom.js";
-import { age, seconds } from "./format.js";
+import { age } from "./format.js";
 import { mayHaveMissed, listen } from "./live.js";
 import { Metric } from "./metric.js";
-import { Period, ranges } from "./period.js";
-import { lastList } from "./route.js";
+import { changed, isSame, lengthOf, parseRange, rangeFields, RangePicker, ranges } from "./range.js";
+import { deviceHash, isDevice, lastList } from "./route.js";
 import { metricsOf } from "./row.js";
+import { choose, onUnits, system, unitField } from "./units.js";
 
 const DRAW_MS = 200;
 const REDUCED_DRAW_MS = 1_000;
@@ -17,11 +20,11 @@ const WINDOWS = ["1m", "15m", "1h", "24h"];
 const CHOSEN = "tributary-window";
 
 export class Device {
-  constructor(main, device, onState) {
-    this.device = device;
+  constructor(main, wanted, onState) {
+    this.device = wanted.device;
+    this.onState = onState;
     this.metrics = new Map();
     this.windows = ranges(WINDOWS);
-    this.chosen = sessionStorage.getItem(CHOSEN) ?? WINDOWS[0];
     this.build(main);
     this.timers = [
       setInterval(() => this.draw(), prefersReducedMotion() ? REDUCED_DRAW_MS : DRAW_MS),
@@ -30,68 +33,101 @@ export class Device {
     this.onColours = () => this.metrics.forEach((metric) => metric.recolour());
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.scheme.addEventListener("change", this.onColours);
-    this.close = listen({ device }, {
-      onReading: (reading) => this.update(reading),
-      onState: (state, error) => {
-        if (state === "live" && mayHaveMissed(this.state)) this.metrics.forEach((each) => each.resume());
-        this.state = state;
-        onState(state, error);
-      },
-      devices: () => [device],
-    });
+    const showUnits = () => this.metrics.forEach((metric) => metric.showUnits());
+    this.endUnits = onUnits(showUnits);
+    this.apply(wanted);
     this.loadDetails();
-    loadCatalogue();
+    loadCatalogue().then(showUnits);
   }
 
   build(main) {
     document.title = `${this.device} · Tributary`;
     this.badge = el("p", { class: "badge", role: "status" });
     this.updated = el("p", { class: "updated" });
-    this.choices = el("fieldset", { class: "windows" });
-    this.period = new Period({
-      lengthS: () => seconds(this.chosen),
+    this.picker = new RangePicker({
+      onChange: (range) => this.go(range, this.others),
       newestS: () => this.newestS,
-      onChange: () => this.reload(),
+      nowS: () => this.nowS(),
     });
+    this.compare = new Compare(this.device, (others) => this.go(this.range, others));
+    this.link = el("a", { class: "button" }, "Link to this view");
+    this.link.addEventListener("click", (event) => this.copy(event));
+    this.drive = el("a", { class: "button" }, "Driver view");
+    const file = el("button", { class: "button", type: "button" }, "CSV");
+    file.addEventListener("click", () => this.save());
     this.cards = el("div", { class: "cards" });
     this.hint = el("p", { class: "hint" }, "Loading …");
     main.replaceChildren(
       el("a", { class: "back", href: lastList() }, "‹ All devices"),
       el("div", { class: "title" }, el("h1", {}, this.device), this.badge, this.updated),
-      el("div", { class: "time" }, this.choices, this.period.element), this.hint, this.cards);
-    this.showWindows(this.windows);
+      this.picker.element,
+      el("div", { class: "tools" }, this.compare.element, unitField(), file, this.link, this.drive),
+      this.hint, this.cards);
+    this.picker.showWindows(this.windows);
   }
 
-  /** Show the windows of the server as radio buttons. */
-  showWindows(windows) {
-    this.windows = windows;
-    if (!windows.includes(this.chosen)) this.chosen = windows[0];
-    this.choices.replaceChildren(el("legend", { class: "visually-hidden" }, "Window of the charts"),
-      ...windows.map((name) => {
-        const input = el("input", { type: "radio", name: "window", value: name, checked: name === this.chosen });
-        input.addEventListener("change", () => {
-          this.chosen = name;
-          sessionStorage.setItem(CHOSEN, name);
-          this.reload();
-        });
-        return el("label", {}, input, el("span", {}, name));
-      }));
+  /** The time at the server, in seconds; the clock of the browser may be wrong. */
+  nowS() {
+    return (this.serverS ?? Date.now() / 1000 - performance.now() / 1000) + performance.now() / 1000;
   }
 
-  /** Show another range or time. */
-  reload() {
-    this.metrics.forEach((metric) => metric.showWindow(this.chosen, this.period.endS));
+  hash(range, others, units = "") {
+    return deviceHash(this.device, { ...rangeFields(range), with: others.join(), units });
+  }
+
+  go(range, others) {
+    location.hash = this.hash(range, others);
+  }
+
+  /** Show what a URL says. */
+  apply({ fields }) {
+    choose(fields.get("units") ?? system());
+    const stored = sessionStorage.getItem(CHOSEN) ?? "";
+    const usual = this.windows.includes(stored) ? stored : this.windows[0];
+    const range = parseRange(fields) ?? { window: usual, from: null, to: null };
+    if (range.window) sessionStorage.setItem(CHOSEN, range.window);
+    const others = [...new Set((fields.get("with") ?? "").split(","))]
+      .filter((name) => isDevice(name) && name !== this.device).slice(0, OTHERS_MAX);
+    const isOther = !this.others || others.join() !== this.others.join();
+    if (!isOther && isSame(range, this.range)) return;
+    [this.range, this.others] = [range, others];
+    this.picker.show(range);
+    this.compare.show(others);
+    this.drive.href = deviceHash(this.device, {}, "drive");
+    this.metrics.forEach((metric) => metric.showRange(range, others));
+    if (isOther) this.watch();
     this.draw();
   }
 
+  /** Subscribe to the device and those that it is compared with. */
+  watch() {
+    this.close?.();
+    const names = [this.device, ...this.others];
+    this.close = listen(names.map((name) => ["device", name]), {
+      onReading: (reading) => this.update(reading),
+      onState: (state, error) => {
+        if (state === "live" && mayHaveMissed(this.state)) this.metrics.forEach((each) => each.fetch());
+        this.state = state;
+        this.onState(state, error);
+      },
+      devices: () => names,
+    });
+  }
+
   update(reading) {
-    this.hint.hidden = true;
     const now = performance.now();
+    const recordedS = Date.parse(reading.recorded_at) / 1000;
+    if (reading.device !== this.device) {
+      this.metrics.forEach((metric, name) => {
+        const value = reading[`current_${name}`];
+        if (value !== undefined) metric.updateOther(reading.device, recordedS, value);
+      });
+      return;
+    }
+    this.hint.hidden = true;
     this.recordedAt = now - reading.age_ms;
     this.stale = reading.stale;
-    const recordedS = Date.parse(reading.recorded_at) / 1000;
     this.newestS = recordedS + 1; // a second later, so that a chart that ends there includes it
-    // The server time as derived from a reading; the browser clock may be wrong.
     this.serverS = recordedS + reading.age_ms / 1000 - now / 1000;
     for (const name of metricsOf(reading)) {
       this.metric(name).update(recordedS, reading[`current_${name}`], reading[`average_${name}`]);
@@ -101,9 +137,19 @@ export class Device {
 
   metric(name) {
     if (!this.metrics.has(name)) {
-      const metric = new Metric(this.device, name, this.chosen, this.period.endS);
+      const change = (by) => this.go(changed(this.range, by, this.nowS()), this.others);
+      const metric = new Metric(this.device, name, {
+        onZoom: (from, to) => {
+          const zoom = (to - from) / lengthOf(this.range);
+          const begin = (this.range.window ? this.nowS() : this.range.to) - lengthOf(this.range);
+          change({ zoom, move: ((from + to) / 2 - begin) / lengthOf(this.range) - 0.5 });
+        },
+        onMove: (share) => change({ move: share }),
+        onReset: () => change({ zoom: 2 }),
+      });
       this.metrics.set(name, metric);
       this.cards.append(metric.element);
+      metric.showRange(this.range, this.others);
     }
     return this.metrics.get(name);
   }
@@ -122,7 +168,11 @@ export class Device {
     }
     for (const [name, metric] of Object.entries(found.metrics)) {
       const windows = ranges(Object.keys(metric.windows));
-      if (windows.join() !== this.windows.join()) this.showWindows(windows);
+      if (windows.join() !== this.windows.join()) {
+        this.windows = windows;
+        this.picker.showWindows(windows);
+        if (this.range.window === WINDOWS[0] && !windows.includes(WINDOWS[0])) this.go({ window: windows[0] }, this.others);
+      }
       this.metric(name).showDetails(metric);
     }
   }
@@ -133,14 +183,35 @@ export class Device {
     this.badge.className = this.stale ? "badge stale" : "badge fresh";
     setText(this.badge, this.stale ? "Stale" : "Reporting");
     setText(this.updated, this.stale ? `no readings for ${text}` : `updated ${text} ago`);
-    this.period.offer((performance.now() - this.recordedAt) / 1000);
-    const nowS = this.period.endS ?? this.serverS + performance.now() / 1000;
-    this.metrics.forEach((metric) => metric.draw(nowS));
+    this.picker.offer((performance.now() - this.recordedAt) / 1000);
+    this.link.href = this.hash(this.fixed(), this.others, system());
+    this.metrics.forEach((metric) => metric.draw(this.nowS()));
+  }
+
+  /** The time span that is seen, which a window is not after a while. */
+  fixed() {
+    return changed(this.range, {}, this.nowS());
+  }
+
+  copy(event) {
+    if (!navigator.clipboard) return; // the link is followed, and the URL can be copied
+    event.preventDefault();
+    navigator.clipboard.writeText(this.link.href).then(() => {
+      setText(this.link, "Link copied");
+      setTimeout(() => setText(this.link, "Link to this view"), 2_000);
+    }, () => { location.href = this.link.href; });
+  }
+
+  save() {
+    const lines = [...this.metrics.values()].flatMap((metric) => metric.csvLines(this.nowS()));
+    download(`${this.device}.csv`, csv(lines));
   }
 
   end() {
     this.hasEnded = true;
-    this.close();
+    this.close?.();
+    this.endUnits();
+    this.compare.end();
     this.timers.forEach(clearInterval);
     this.scheme.removeEventListener("change", this.onColours);
     this.metrics.forEach((metric) => metric.end());

@@ -6,7 +6,7 @@ import { el, setText, prefersReducedMotion } from "./dom.js";
 import { empty } from "./empty.js";
 import { count } from "./format.js";
 import { mayHaveMissed, listen } from "./live.js";
-import { keepList, listHash } from "./route.js";
+import { isDevice, keepList, listHash } from "./route.js";
 import { Row } from "./row.js";
 import { Toolbar } from "./toolbar.js";
 import { onUnits } from "./units.js";
@@ -19,7 +19,6 @@ const BY_NAME_MS = 2_000; // until the list is loaded again
 const BY_VALUE_MS = 5_000; // in an order that changes
 const FIELDS_MAX = 10_000; // characters; a server accepts 16,384 bytes of header
 const FINAL = new Set([400, 422]);
-const DEVICE = /^(?!\.{1,2}$)[\w.:/-]{1,128}$/; // the server rejects other names
 
 export class Fleet {
   constructor(main, wanted, onState) {
@@ -58,7 +57,7 @@ export class Fleet {
     this.range = el("span", { class: "range" });
     this.pager = el("nav", { class: "pager", "aria-label": "Pages", hidden: true },
       this.previous, this.range, this.following);
-    this.place = el("div", { class: "place" });
+    this.place = el("div", { class: "place" }, el("p", { class: "hint" }, "Loading …"));
     this.main.replaceChildren(
       el("h1", { class: "visually-hidden" }, "Devices"), this.tools.element, this.place, this.pager);
   }
@@ -143,7 +142,7 @@ export class Fleet {
     if (this.watched?.length && names.length && names.every((name) => this.watched.includes(name))) return;
     this.watched = names;
     let size = 0;
-    const fields = names.filter((name) => DEVICE.test(name)).map((name) => ["device", name])
+    const fields = names.filter(isDevice).map((name) => ["device", name])
       .filter(([, name]) => (size += encodeURIComponent(name).length + 8) < FIELDS_MAX);
     this.close?.();
     this.close = listen(fields.length ? fields : { prefix: this.wanted.q, limit: LIMIT }, {

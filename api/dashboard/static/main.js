@@ -2,10 +2,11 @@
 
 import { el, setText } from "./dom.js";
 import { Device } from "./device.js";
+import { Drive } from "./drive.js";
 import { Fleet } from "./fleet.js";
 import { clock } from "./format.js";
 import { Health } from "./health.js";
-import { lastList, parse } from "./route.js";
+import { deviceHash, lastList, parse } from "./route.js";
 import { promptForToken, takeFromUrl } from "./token.js";
 
 const main = document.getElementById("content");
@@ -46,10 +47,12 @@ function onState(state, error) {
 function show() {
   const wanted = parse(location.hash);
   if (view instanceof Fleet && wanted.name === "list") return view.showPage(wanted);
+  const Other = { device: Device, drive: Drive }[wanted.name];
+  if (Other && view instanceof Other && view.device === wanted.device) return view.apply(wanted);
   view?.end();
+  view = null;
   onState("connecting");
-  view = wanted.name === "list"
-    ? new Fleet(main, wanted, onState) : new Device(main, wanted.device, onState);
+  view = Other ? new Other(main, wanted, onState) : new Fleet(main, wanted, onState);
   scrollTo(0, 0);
   return view;
 }
@@ -65,12 +68,13 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 addEventListener("keydown", (event) => {
   const search = document.getElementById("search");
-  const isTyping = event.target.matches?.("input, textarea");
+  const isTyping = event.target.matches?.("input:not([type=radio], [type=checkbox]), textarea");
   if (event.key === "/" && search && !isTyping) {
     event.preventDefault();
     search.focus();
   }
-  if (event.key === "Escape" && view instanceof Device) location.hash = lastList();
+  if (event.key === "Escape" && view instanceof Device && !isTyping) location.hash = lastList();
+  if (event.key === "Escape" && view instanceof Drive) location.hash = deviceHash(view.device);
 });
 takeFromUrl();
 show();

@@ -1,10 +1,11 @@
 // The card of a metric: its value, its chart, its windows.
 
 import { history, statistics } from "./api.js";
-import { implausible } from "./catalogue.js";
+import { implausible, rangeOf, shown } from "./catalogue.js";
 import { Chart } from "./chart.js";
 import { el, setText } from "./dom.js";
-import { brief, compact, count, duration, moment, number, seconds, spaced, steady, unit } from "./format.js";
+import { brief, compact, count, duration, moment, number, spaced, steady, unit } from "./format.js";
+import { isSame, lengthOf } from "./range.js";
 import { Series } from "./series.js";
 
 const COLUMNS = { mean: "mean", min: "min", max: "max", stddev: "s.d.", count: "readings" };
@@ -17,11 +18,13 @@ let queue = Promise.resolve();
 const inTurn = (load) => (queue = queue.then(load, load));
 
 export class Metric {
-  constructor(device, name, window, endS) {
+  /** `actions`: what the user does in the chart, see `Chart`. */
+  constructor(device, name, actions) {
     this.device = device;
     this.name = name;
-    this.window = window;
+    this.actions = actions;
     this.series = new Series();
+    this.others = new Map(); // by device
     this.current = el("span", { class: "current" }, "–");
     this.unit = el("span", { class: "unit" });
     this.average = el("span", { class: "average" });
@@ -29,22 +32,15 @@ export class Metric {
     this.warning = el("p", { class: "odd", role: "status" });
     this.note = el("p", { class: "note", role: "status" });
     this.host = el("div", { class: "chart", role: "img" });
+    this.legend = el("ul", { class: "legend", "aria-hidden": "true" });
+    this.windows = new Map(); // as received
     this.rows = new Map();
     this.body = el("tbody");
-    const title = el("h2", { title: name }, spaced(name));
     this.element = el("section", { class: "card metric", "aria-label": name },
-      el("header", {}, title, el("p", { class: "now" }, this.current, this.unit),
+      el("header", {}, el("h2", { title: name }, spaced(name)),
+        el("p", { class: "now" }, this.current, this.unit),
         el("p", { class: "against" }, this.average, this.difference), this.warning),
-      this.host, this.legend(), this.note, this.table());
-    this.showWindow(window, endS);
-  }
-
-  legend() {
-    const entry = (kind, text) => el("li", { class: kind }, text);
-    this.slotText = entry("mean", "");
-    this.band = entry("band", "min to max");
-    return el("ul", { class: "legend", "aria-hidden": "true" },
-      entry("line", "current"), entry("dashes", "average of the newest readings"), this.slotText, this.band);
+      this.host, this.legend, this.note, this.table());
   }
 
   table() {
@@ -55,9 +51,43 @@ export class Metric {
       this.body);
   }
 
+  showLegend() {
+    const entry = (kind, text) => text && el("li", { class: kind }, text);
+    const [low, high] = this.limits() ?? [];
+    this.legend.replaceChildren(...[
+      entry("line", "current"), entry("dashes", "average of the newest readings"),
+      entry("mean", this.series.slotS && `mean of ${duration(this.series.slotS)}`), entry("band", "min to max"),
+      entry("limit", this.limits() && `plausible ${number(low)} to ${number(high)}`),
+      ...[...this.others.keys()].map((name, i) => entry(`other other-${i}`, name)),
+    ].filter(Boolean));
+  }
+
+  /** How values are shown; the unit of the server comes with the details. */
+  get conversion() {
+    return shown(this.name, this.unitName);
+  }
+
+  /** The plausible range in the unit that is shown, or null. */
+  limits() {
+    const range = rangeOf(this.name);
+    return range && range.map(this.conversion.of);
+  }
+
   update(atS, current, average) {
     this.series.add(atS, current, average);
-    this.value = current;
+    [this.value, this.averageValue] = [current, average];
+    this.showValue();
+  }
+
+  updateOther(device, atS, current) {
+    this.others.get(device)?.add(atS, current, null);
+  }
+
+  showValue() {
+    const { of, unit: name } = this.conversion;
+    setText(this.unit, unit(name));
+    if (this.value === undefined) return;
+    const [current, average] = [of(this.value), of(this.averageValue)];
     setText(this.current, steady(current, average));
     setText(this.average, `average ${steady(average, current)}`);
     const away = current - average;
@@ -66,17 +96,25 @@ export class Metric {
   }
 
   showDetails(metric) {
-    setText(this.unit, unit(metric.unit));
+    this.unitName = metric.unit;
     this.element.classList.toggle("stale", metric.stale);
     for (const [name, window] of Object.entries(metric.windows)) this.showRow(name, window);
+    this.showValue();
   }
 
   showRow(name, window) {
+    this.windows.set(name, window);
     if (!this.rows.has(name)) this.addRow(name);
     const cells = this.rows.get(name);
+    const { of, factor } = this.conversion;
     for (const column of Object.keys(COLUMNS)) {
-      setText(cells[column], column === "count" ? compact(window.count) : brief(window[column]));
-      cells[column].title = number(window[column]);
+      const value = window[column];
+      if (column === "count") setText(cells[column], compact(value));
+      else {
+        const converted = column === "stddev" && value !== null ? value * factor : of(value);
+        setText(cells[column], brief(converted));
+        cells[column].title = number(converted);
+      }
     }
   }
 
@@ -91,31 +129,36 @@ export class Metric {
 
   /** The rows are all up to now. */
   rowClass(name) {
-    return name === this.window && this.endS === null ? "chosen" : "";
+    return name === this.range?.window ? "chosen" : "";
   }
 
-  /** Show another window, up to now or to `endS`. */
-  showWindow(window, endS) {
-    this.window = window;
-    this.endS = endS;
+  /** Show everything in the units that are chosen now. */
+  showUnits() {
+    this.showValue();
+    for (const [name, window] of this.windows) this.showRow(name, window);
+    this.showLegend();
+  }
+
+  /** Show another time span, and compare with other devices. */
+  showRange(range, others) {
+    this.range = range;
     for (const [name, { row }] of this.rows) row.className = this.rowClass(name);
-    const until = endS === null ? "the last" : `until ${moment(endS)}:`;
-    this.host.setAttribute("aria-label", `Chart of ${this.name} over ${until} ${window}; the table below has the numbers`);
+    const text = range.window ? `the last ${range.window}` : `${moment(range.from)} to ${moment(range.to)}`;
+    this.host.setAttribute("aria-label", `Chart of ${this.name} over ${text}; the table below has the numbers`);
     this.series.seed(0, []);
+    this.others = new Map(others.map((name) => [name, this.others.get(name) ?? new Series()]));
+    this.others.forEach((series) => series.seed(0, []));
+    this.recolour();
     setText(this.note, "");
+    this.showLegend();
     this.fetch();
   }
 
-  /** After a reconnect: readings in between are only in the history. */
-  resume() {
-    this.fetch();
-  }
-
-  /** Fetch the history of the window, and again after half of a slot. */
+  /** Fetch the history of the time span, and again after half of a slot. */
   fetch() {
-    const { window, endS } = this;
+    const { range } = this;
     clearTimeout(this.timer);
-    const isCurrent = () => !this.hasEnded && window === this.window && endS === this.endS;
+    const isCurrent = () => !this.hasEnded && isSame(range, this.range);
     const again = (ms) => {
       clearTimeout(this.timer);
       if (isCurrent()) this.timer = setTimeout(() => this.fetch(), ms);
@@ -123,8 +166,8 @@ export class Metric {
     inTurn(async () => {
       if (!isCurrent()) return;
       try {
-        await this.load(window, endS, isCurrent);
-        if (endS === null) again(Math.max(HISTORY_MIN_MS, this.series.slotS * 500));
+        await this.load(range, isCurrent);
+        if (range.window) again(Math.max(HISTORY_MIN_MS, this.series.slotS * 500));
       } catch (error) {
         if (!isCurrent()) return;
         setText(this.note, error.message);
@@ -133,14 +176,23 @@ export class Metric {
     });
   }
 
-  async load(window, endS, isCurrent) {
-    const span = endS === null ? { window } : { from: endS - seconds(window), to: endS };
+  async load(range, isCurrent) {
+    const { window, from, to } = range;
+    const span = window ? { window } : { from, to };
     const found = await history(this.device, this.name, span);
     if (!isCurrent()) return;
     this.series.seed(found.slot_ms, found.slots);
-    setText(this.slotText, `mean of ${duration(found.slot_ms / 1000)}`);
     this.showGaps(found);
-    if (endS !== null || found.complete_until === undefined) return;
+    this.showLegend();
+    for (const [device, series] of this.others) {
+      const other = await history(device, this.name, span).catch((error) => {
+        if (error.status !== 404) throw error;
+        return found; // it has no such metric
+      });
+      if (!isCurrent()) return;
+      series.seed(other.slot_ms, other === found ? [] : other.slots);
+    }
+    if (!window || found.complete_until === undefined) return;
     const statistic = await statistics(this.device, this.name, window);
     if (isCurrent()) this.showRow(window, statistic);
   }
@@ -160,10 +212,29 @@ export class Metric {
     const range = implausible(this.name, this.value);
     this.element.classList.toggle("implausible", range !== "");
     setText(this.warning, range ? `Not plausible: ${range}` : "");
-    if (!this.chart && globalThis.uPlot && this.host.clientWidth) this.chart = new Chart(this.host);
-    const lengthS = seconds(this.window);
-    const columns = this.series.columns(nowS - lengthS, this.endS === null ? Infinity : nowS);
-    this.chart?.draw(columns, nowS, lengthS);
+    if (!this.chart && globalThis.uPlot && this.host.clientWidth) {
+      this.chart = new Chart(this.host, [...this.others.keys()], { limits: () => this.limits(), ...this.actions });
+    }
+    const end = this.range.window ? nowS : this.range.to;
+    const [own, ...others] = this.columns(end);
+    this.chart?.draw(own, others.map(([times, current, , mean]) => [times, current.map((value, i) => value ?? mean[i])]), end, lengthOf(this.range));
+  }
+
+  /** The columns of the device, then those of the compared ones, in the units that are shown. */
+  columns(end) {
+    const { of, factor, offset } = this.conversion;
+    const isSameUnit = factor === 1 && offset === 0;
+    return [this.series, ...this.others.values()].map((series) => {
+      const [times, ...values] = series.columns(end - lengthOf(this.range), this.range.window ? Infinity : end);
+      return [times, ...(isSameUnit ? values : values.map((column) => column.map(of)))];
+    });
+  }
+
+  /** What a CSV file has of this metric. */
+  csvLines(nowS) {
+    const columns = this.columns(this.range.window ? nowS : this.range.to);
+    return [this.device, ...this.others.keys()].map((device, i) => (
+      { device, metric: this.name, unit: this.conversion.unit, columns: columns[i] }));
   }
 
   recolour() {

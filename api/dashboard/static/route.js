@@ -3,6 +3,11 @@
 const LIST = "tributary-list";
 const DEFAULTS = { q: "", state: "all", sort: "name", page: 1 };
 
+const DEVICE = /^(?!\.{1,2}$)[\w.:/-]{1,128}$/;
+
+/** Whether the server accepts the name; stored ones may be older than the rule. */
+export const isDevice = (name) => DEVICE.test(name);
+
 /** The view of a hash: `{ name: "list" | "device" | "drive", … }`. */
 export function parse(hash) {
   const [path, query] = hash.replace(/^#/, "").split("?");

@@ -3,6 +3,7 @@
 import { el } from "./dom.js";
 
 const CHOSEN = "tributary-units";
+const FIELD = "units"; // its id
 const linear = (unit, factor, offset = 0) => ({ unit, factor, offset, of: (value) => (value === null || value === undefined ? value : value * factor + offset) });
 const MILES = 1 / 1.609344;
 const CUSTOMARY = {
@@ -27,6 +28,8 @@ export const conversion = (unit) => (system() === "us" && CUSTOMARY[unit]) || li
 export function choose(name) {
   if (!SYSTEMS[name] || name === system()) return;
   localStorage.setItem(CHOSEN, name);
+  const field = document.getElementById(FIELD);
+  if (field) field.value = name;
   listeners.forEach((listener) => listener());
 }
 
@@ -38,7 +41,7 @@ export function onUnits(listener) {
 
 /** The choice, as a field of a toolbar. */
 export function unitField() {
-  const field = el("select", { id: "units" }, ...Object.entries(SYSTEMS)
+  const field = el("select", { id: FIELD }, ...Object.entries(SYSTEMS)
     .map(([name, title]) => el("option", { value: name, selected: name === system() }, title)));
   field.addEventListener("change", () => choose(field.value));
   return el("label", { class: "field" }, el("span", {}, "Units"), field);
