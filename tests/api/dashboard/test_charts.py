@@ -234,15 +234,6 @@ def test_a_chart_shows_the_history(site: Site, pages: Pages):
     wait_until(lambda: "mean 81   80 to 82" in tip_text(), "the oldest slot")
 
 
-def test_the_decimals_of_a_value_depend_on_its_magnitude(site: Site, pages: Pages):
-    page = pages.open(f"{site.url}/#/?q=size-")
-    for name, value, text in (("zero", 0, "0"), ("small", 0.25, "0.25"), ("tiny", 0.012, "0.012")):
-        site.post({"device": f"size-{name}", "speed": value})
-        line = page.locator("table.fleet tbody tr").filter(has_text=f"size-{name}")
-        expect(line.locator(".current")).to_have_text(text)
-        expect(line.locator(".average")).to_have_text(f"avg {text}")
-
-
 def set_hidden(page: Page, *, hidden: bool) -> None:
     """Simulate switching tabs: a headless browser considers all tabs visible."""
     page.evaluate(
