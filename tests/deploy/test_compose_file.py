@@ -149,7 +149,7 @@ def test_the_roles_run_as_the_user_of_their_image():
 
 
 def test_every_service_has_a_health_check():
-    for service in ("redis", "postgres", "jobs"):
+    for service in ("redis", "postgres", "jobs", "grafana"):
         assert SERVICES[service]["healthcheck"]["test"][0] == "CMD"
     (of_image,) = image("jobs")["HEALTHCHECK"]
     assert "aggregator" in of_image
@@ -166,10 +166,11 @@ def test_ports_are_published_on_loopback_only():
         for port in service.get("ports", []):
             address, outer, inner = port.split(":")
             assert address == "127.0.0.1"
-            assert [inner] == image(name)["EXPOSE"]
-            assert inner == image_environ(name)["TRIBUTARY_PORT"]
             published[name] = outer
-    assert published == {"ingest": "8000", "api": "8001"}
+            if name != "grafana":
+                assert [inner] == image(name)["EXPOSE"]
+                assert inner == image_environ(name)["TRIBUTARY_PORT"]
+    assert published == {"ingest": "8000", "api": "8001", "grafana": "3000"}
 
 
 def test_redis_is_on_an_internal_network_only():
@@ -208,9 +209,9 @@ def test_jobs_have_time_to_finish():
     assert watchdog.GRACE_S < watchdog.KILL_AFTER_S < supervise.STOP_S < grace_s
 
 
-def test_postgres_runs_only_with_its_profile():
-    assert [name for name, each in SERVICES.items() if "profiles" in each] == ["postgres"]
-    assert SERVICES["postgres"]["profiles"] == ["postgres"]
+def test_postgres_and_grafana_run_only_with_their_profiles():
+    optional = {name: each["profiles"] for name, each in SERVICES.items() if "profiles" in each}
+    assert optional == {"postgres": ["postgres"], "grafana": ["grafana"]}
 
 
 def test_mounted_files_and_volumes_exist():
@@ -231,4 +232,6 @@ def test_the_server_version_is_the_embedded_one():
 def test_the_files_contain_no_password():
     assert composefile.defaults()["REDIS_PASSWORD"] == ""
     assert composefile.defaults()["POSTGRES_PASSWORD"] == ""
+    assert composefile.defaults()["GRAFANA_PASSWORD"] == ""
+    assert composefile.defaults()["GRAFANA_TOKEN"] == ""
     assert "requirepass" not in (composefile.FOLDER / "redis.conf").read_text()

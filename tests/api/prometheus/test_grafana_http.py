@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 import statistics
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import yaml
 from support.folding import aggregate
 from support.history import archive
 from support.processes import HOSTS, Reply, Server
@@ -227,6 +231,40 @@ def test_all_panels_of_a_dashboard_at_once(fleet: Fleet):
     with ThreadPoolExecutor(16) as pool:
         replies = list(pool.map(lambda _: fleet.result("count(speed) by (device)"), range(16)))
     assert replies == [replies[0]] * 16
+
+
+GRAFANA = Path(__file__).resolve().parents[3] / "compose" / "grafana"
+
+
+def test_the_dashboard_of_compose_shows_the_fleet(fleet: Fleet):
+    board = json.loads((GRAFANA / "fleet.json").read_text())
+    (source,) = yaml.safe_load((GRAFANA / "datasource.yaml").read_text())["datasources"]
+    assert source["url"].endswith(":8000/prometheus")
+    ids = {panel["id"] for panel in board["panels"]}
+    assert len(ids) == len(board["panels"])
+    for variable in board["templating"]["list"]:
+        match = re.fullmatch(r"label_values\((?:(.+), )?(\w+)\)", variable["query"]["query"])
+        assert match is not None
+        selector = {"match[]": filled(match[1])} if match[1] else {}
+        assert "speed" in (
+            found := fleet.get(f"label/{match[2]}/values", selector).json["data"]
+        ) or (found == ["car-7", "car-8"])
+    for panel in board["panels"]:
+        assert panel["datasource"] == {"type": source["type"], "uid": source["uid"]}
+        for target in panel["targets"]:
+            end_s = fleet.now_ms // MINUTE_MS * 60
+            path, times = "query", {"time": fleet.now_ms / 1000}
+            if target["range"]:
+                path, times = "query_range", {"start": end_s - 3600, "end": end_s, "step": 60}
+            reply = fleet.post(path, query=filled(target["expr"]), **times)
+            assert reply.status == 200, (target["expr"], reply)
+            assert reply.json["data"]["result"], target["expr"]
+
+
+def filled(query: str) -> str:
+    """A query with its variables replaced, as Grafana does."""
+    values = {"metric": "speed", "device": "(car-7|car-8)", "__interval": "1m", "__range": "3600s"}
+    return re.sub(r"\$(\w+)", lambda match: values[match[1]], query)
 
 
 def test_tokens_limit_what_is_found(fleet: Fleet):
