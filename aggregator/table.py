@@ -22,6 +22,7 @@ from tributary.model.groups import Ints
 Series = tuple[str, str]  # device, metric
 _UNUSED: Series = ("", "")
 _NO_ROWS: Ints = np.empty(0, np.int64)
+_EVICTED_MAX_ROWS = 8_192  # at once, 20 ms
 _GROWTH_MAX_ROWS = 8_192  # at once, 20 MB: only for a turn that needs more than the limit
 
 
@@ -151,12 +152,12 @@ class Table:
         return row
 
     def _evict(self) -> None:
-        """Free the least recently used eighth of the rows; grow if all are in use."""
+        """Free up to an eighth of the rows, the least recently used; grow if all are in use."""
         idle = np.flatnonzero(self._used < self._batch)
         if len(idle) == 0:
             self._grow()
             return
-        count = min(len(idle), max(1, len(self.series) // 8))
+        count = min(len(idle), max(1, len(self.series) // 8), _EVICTED_MAX_ROWS)
         oldest = idle[np.argpartition(self._used[idle], count - 1)[:count]]
         for row in oldest.tolist():
             series = self.series[row]

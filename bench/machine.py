@@ -95,6 +95,14 @@ def resident_bytes(pid: int) -> int:
     )
 
 
+def peak_bytes(pid: int) -> int:
+    """The most memory that one process has had resident."""
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    return 0
+
+
 def family(pid: int) -> list[int]:
     """A process and its descendants."""
     parents = {}

@@ -11,7 +11,9 @@ import pytest
 import redis
 from support import folding
 
+from aggregator import table
 from aggregator.cycle import Cycle
+from tributary.model.aggregate import Layout
 from tributary.model.frame import Block
 from tributary.settings import Settings
 
@@ -67,3 +69,17 @@ def test_the_table_shrinks_again_after_a_large_batch(
     assert max(sizes) >= 500
     assert sizes[-1] == 10
     assert folding.state(client, settings, "d0", "m")["count"] == 202
+
+
+@pytest.mark.parametrize(("limit", "evicted"), [(4, 4), (8_192, 12)])
+def test_a_full_table_evicts_a_bounded_number_of_series(
+    monkeypatch: pytest.MonkeyPatch, limit: int, evicted: int
+):
+    monkeypatch.setattr(table, "_EVICTED_MAX_ROWS", limit)
+    full = table.Table(Layout((), 3), 100)
+    for devices in (range(100), range(100, 101)):
+        series = [(f"d{number}", "m") for number in devices]
+        nothing: list[bytes | None] = [None] * len(series)
+        full.begin_batch()
+        full.load(0, table.Unseen(series, [d for d, _ in series]), nothing, nothing, nothing)
+    assert len(full.rows(0)) == 101 - evicted

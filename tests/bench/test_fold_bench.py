@@ -10,6 +10,7 @@ from typing import Any
 from support.processes import ROOT
 
 from bench.bench_memory import STREAM_MAX_BYTES, TOTAL_MAX_BYTES
+from bench.bench_restart import PEAK_MAX_MIB
 
 
 def bench(*arguments: str) -> dict[str, Any]:
@@ -38,3 +39,10 @@ def test_a_series_and_a_reading_stay_within_their_memory_limits():
     found = bench("memory", "--series", "2000")
     assert found["series_bytes"]["total"] <= TOTAL_MAX_BYTES
     assert found["reading_bytes"] <= STREAM_MAX_BYTES
+
+
+def test_a_restart_applies_everything_and_is_bounded():
+    found = bench("restart", "--devices", "2000", "--metrics", "2", "--per-frame", "4")
+    assert found["counted"] == found["recorded"] == 12_000
+    assert 0 < found["first commit, s"] <= found["drained, s"]
+    assert 0 < found["peak memory, MiB"] <= PEAK_MAX_MIB
