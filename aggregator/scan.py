@@ -7,7 +7,7 @@ series. Anything else is left to decode.py, which also decides whether it is val
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,10 +17,17 @@ from tributary.model.groups import Floats, Ints
 
 _ARRAY, _ARRAY_16, _READING, _MAP_1 = 0x90, 0xDC, 0x93, 0x81
 _STRING, _STRING_8, _TIME, _VALUE = 0xA0, 0xD9, 0xCF, 0xCB
-_PADDING = bytes(600)  # more than a reading, so that no position is beyond the end
-_EIGHT = np.arange(8)
-_PER_STEP = 200  # with fewer readings per step, unpacking takes less time
+_STRING_MAX = 31  # bytes, if the length is part of the first byte
+_PER_STEP = 48  # with fewer readings per step, unpacking takes less time
 _packed = msgspec.msgpack.Encoder().encode
+
+# By first byte of a string its size with that byte; -1: the length is the second byte.
+_SIZES = np.ones(256, np.int64)  # of anything else, which is found out in the end
+_SIZES[_STRING : _STRING + _STRING_MAX + 1] = np.arange(1, _STRING_MAX + 2)
+_SIZES[_STRING_8] = -1
+_IS_STRING = (_SIZES != 1) | (np.arange(256) == _STRING)
+
+Bytes = NDArray[np.uint8]
 
 
 class Scanned(NamedTuple):
@@ -42,65 +49,68 @@ def name(device: str, metric: str) -> bytes:
 
 def scan(frames: list[bytes]) -> Scanned | None:
     """The readings of frames; None unless all are of one value, and there are enough frames."""
-    packed = np.frombuffer(bytearray(b"".join((*frames, _PADDING))), np.uint8)
+    joined = bytearray(b"".join(frames))
     ends = np.cumsum(np.fromiter(map(len, frames), np.int64, len(frames)))
     try:
-        begins, name_ends, times_at = _positions(packed, ends)
+        begins, name_ends, times_at = _positions(np.frombuffer(joined, np.uint8), ends)
     except _NotPlainError:
         return None
-    time_bytes, value_bytes = times_at[:, None] + _EIGHT, name_ends[:, None] + 1 + _EIGHT
-    times_ms = packed[time_bytes].view(">i8")[:, 0].astype(np.int64)
-    values = packed[value_bytes].view(">f8")[:, 0].astype(np.float64)
-    packed[time_bytes] = 0
-    named = packed.tobytes()
+    integers, doubles = _at_any(joined, ">i8"), _at_any(joined, ">f8")
+    times_ms = integers[times_at].astype(np.int64)
+    values = doubles[name_ends + 1].astype(np.float64)
+    integers[times_at] = 0
+    named = bytes(joined)
     names = [named[a:b] for a, b in zip(begins.tolist(), name_ends.tolist(), strict=True)]
     return Scanned(names, times_ms, values)
 
 
-def _positions(packed: NDArray[np.uint8], ends: Ints) -> tuple[Ints, Ints, Ints]:
+def _at_any(joined: bytearray, number: str) -> NDArray[Any]:
+    """The numbers of 8 bytes that begin at each position."""
+    return np.ndarray((len(joined) - 7,), number, joined, strides=(1,))
+
+
+def _positions(packed: Bytes, ends: Ints) -> tuple[Ints, Ints, Ints]:
     """Where the name of each reading begins and ends, and where its time is.
 
-    All frames are read side by side, one reading of each per step.
+    All frames are read side by side, one reading of each per step, and checked in the end.
     """
     at, counts = _counts(packed, np.concatenate([[0], ends[:-1]]))
-    total, steps = int(counts.sum()), int(counts.max())
-    if counts.min() == 0 or total < _PER_STEP * steps:
+    frames, steps = len(counts), int(counts.max())
+    if counts.min() == 0 or counts.sum() < _PER_STEP * steps:
         raise _NotPlainError
-    firsts = np.cumsum(counts) - counts
-    begins, name_ends, times_at = np.empty((3, total), np.int64)
+    positions = np.empty((3, steps, frames), np.int64)
     for step in range(steps):
-        active = np.flatnonzero(counts > step)
-        begin = at[active]
-        time_at = _after_string(packed, begin + 1)
-        map_at = time_at + 9
-        end = _after_string(packed, map_at + 1)
-        _require(packed[begin] == _READING)
-        _require((packed[time_at] == _TIME) & (packed[map_at] == _MAP_1) & (packed[end] == _VALUE))
-        number = firsts[active] + step
-        begins[number], name_ends[number], times_at[number] = begin + 1, end, time_at + 1
-        at[active] = end + 9
-        _require(at[active] <= ends[active])
-    _require(at == ends)
-    return begins, name_ends, times_at
+        time_at = at + 1 + _size(packed, at + 1)
+        name_end = time_at + 10 + _size(packed, time_at + 10)
+        positions[0, step], positions[1, step], positions[2, step] = at, time_at, name_end
+        at = name_end + 9
+    _require(positions[2, counts - 1, np.arange(frames)] + 9 == ends)
+    is_reading = (np.arange(steps) < counts[:, None]) if steps > 1 else np.ones((frames, 1), bool)
+    begins, times_at, name_ends = (each.T[is_reading] for each in positions)
+    _require(packed[begins] == _READING)
+    _require(_IS_STRING[packed[begins + 1]] & _IS_STRING[packed[times_at + 10]])
+    _require((packed[times_at] == _TIME) & (packed[times_at + 9] == _MAP_1))
+    _require(packed[name_ends] == _VALUE)
+    return begins + 1, name_ends, times_at + 1
 
 
-def _counts(packed: NDArray[np.uint8], at: Ints) -> tuple[Ints, Ints]:
+def _counts(packed: Bytes, at: Ints) -> tuple[Ints, Ints]:
     """Where the first reading of each frame is, and how many it has."""
-    head = packed[at]
-    is_short, is_long = (head & 0xF0) == _ARRAY, head == _ARRAY_16
-    _require(is_short | is_long)
-    long = packed[at + 1].astype(np.int64) << 8 | packed[at + 2]
-    return at + np.where(is_short, 1, 3), np.where(is_short, head & 0x0F, long)
-
-
-def _after_string(packed: NDArray[np.uint8], at: Ints) -> Ints:
-    """The positions behind strings of up to 255 bytes."""
-    head = packed[at]
-    is_short = (head & 0xE0) == _STRING
+    head = packed.take(at, mode="clip")
+    is_short = (head & 0xF0) == _ARRAY
     if is_short.all():
-        return at + 1 + (head & 0x1F)
-    _require(is_short | (head == _STRING_8))
-    return at + np.where(is_short, 1 + (head & 0x1F), 2 + packed[at + 1].astype(np.int64))
+        return at + 1, (head & 0x0F).astype(np.int64)
+    _require(is_short | (head == _ARRAY_16))
+    high, low = (packed.take(at + n, mode="clip").astype(np.int64) for n in (1, 2))
+    return at + np.where(is_short, 1, 3), np.where(is_short, head & 0x0F, high << 8 | low)
+
+
+def _size(packed: Bytes, at: Ints) -> Ints:
+    """The sizes of the strings at positions, which may lie beyond the end."""
+    sizes = _SIZES.take(packed.take(at, mode="clip"))
+    if sizes.min() < 0:
+        return np.where(sizes < 0, 2 + packed.take(at + 1, mode="clip").astype(np.int64), sizes)
+    return sizes
 
 
 def _require(is_plain: NDArray[np.bool_]) -> None:
