@@ -15,8 +15,9 @@ from bench.bench_sustained import drain
 from bench.capacity_fit import Run
 from bench.http_request import NUMBER, Request
 from tributary.operate import capacity
-from tributary.operate.capacity import Load, Processes, Use
+from tributary.operate.capacity import Processes, Use
 from tributary.operate.capacity_costs import COSTS
+from tributary.operate.capacity_load import Load
 
 _CONNECTIONS = 64
 _WARM_UP_S = 2.0

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from bench import openloop
 from tributary.operate import capacity
-from tributary.operate.capacity import Flows, Load, Processes, Use
+from tributary.operate.capacity import Flows, Processes, Use
 from tributary.operate.capacity_costs import COSTS, Costs
+from tributary.operate.capacity_load import Load
 
 # Figure of a use → for each constant the flow that it is multiplied with, and the unit.
 _TERMS: dict[str, tuple[dict[str, str], float]] = {

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from tributary.errors import Misconfigured
-from tributary.operate import capacity
-from tributary.operate.capacity import Load, Plan, Processes
+from tributary.operate import capacity, capacity_load
+from tributary.operate.capacity import Plan, Processes
 from tributary.operate.capacity_costs import COSTS, Costs
+from tributary.operate.capacity_load import Load
 from tributary.settings import Settings
 
 FLEET = Load(devices=20_000, rate=1, metrics=3, partitions=16)
@@ -25,11 +26,11 @@ def costs(**given: float) -> Costs:
 
 
 def test_parses_a_fleet_with_its_defaults():
-    assert capacity.parse(["devices=20000", "rate=0.5"], 16) == Load(
+    assert capacity_load.parse(["devices=20000", "rate=0.5"], 16) == Load(
         devices=20_000, rate=0.5, metrics=1, batch=1, partitions=16
     )
     words = ["metrics=3", "devices=5", "batch=10", "rate=1e3", "partitions=64"]
-    assert capacity.parse(words, 16) == Load(
+    assert capacity_load.parse(words, 16) == Load(
         devices=5, rate=1_000, metrics=3, batch=10, partitions=64
     )
 
@@ -59,7 +60,7 @@ def test_parses_a_fleet_with_its_defaults():
 )
 def test_rejects_an_invalid_fleet_with_the_remedy(words: list[str], message: str):
     with pytest.raises(Misconfigured, match=message.replace("+", r"\+")):
-        capacity.parse(words, 16)
+        capacity_load.parse(words, 16)
 
 
 def test_every_reading_is_a_frame_until_flushes_are_limited():
@@ -117,6 +118,9 @@ def test_memory_has_every_series_and_full_streams():
     found = planned(costs=sizes, stream_max_entries=1_000)
     assert found.aggregates_bytes == 60_000 * 2_000 + 20_000 * 100
     assert found.stream_bytes == pytest.approx(16 * 1_000 * (70 + 2 * 20))
+    kept = costs(ingest_process_bytes=100, aggregator_process_bytes=50, aggregator_series_bytes=1)
+    assert planned(costs=kept).process_bytes == 100 + 50 + 60_000
+    assert planned(costs=kept, series_cached_max=1_000).process_bytes == 100 + 50 + 1_000
     assert found.memory_bytes == found.aggregates_bytes + found.stream_bytes
 
 
@@ -138,9 +142,10 @@ def test_the_history_grows_until_its_slots_are_deleted():
     [
         (
             {"devices": 400_000},
-            {"history": "off"},
+            {"history": "off", "series_cached_max": 2_000_000},
             "1,200,000 series exceed series_max=1,000,000; raise it",
         ),
+        ({}, {"series_cached_max": 1_000}, "60,000 series per aggregator exceed series_cached_max"),
         ({}, {"devices_max": 100}, "20,000 devices exceed devices_max=100; raise it"),
         ({"rate": 100}, {"history": "off"}, "16 partitions are fewer than"),
         ({"rate": 30, "partitions": 4_096}, {}, "does not keep up with the history"),

@@ -9,7 +9,7 @@ import click
 
 from tributary.cli import options, plan_text, target
 from tributary.errors import Misconfigured
-from tributary.operate import capacity, diagnostics
+from tributary.operate import capacity, capacity_load, diagnostics
 from tributary.operate.diagnostics import Finding
 from tributary.store import acl, redis_client
 
@@ -67,7 +67,7 @@ def command(
 
 def _plan(words: tuple[str, ...]) -> None:
     settings = options.load({})
-    found = capacity.plan(capacity.parse(words, settings.partitions), settings)
+    found = capacity.plan(capacity_load.parse(words, settings.partitions), settings)
     for line in plan_text.lines(found):
         click.echo(line)
     for warning in capacity.warnings(found, settings):

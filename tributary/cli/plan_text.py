@@ -23,7 +23,8 @@ def lines(found: Plan) -> list[str]:
         + (" of a Redis Cluster" if primaries > 1 else ""),
         "jobs": f"{use.jobs_cores:.2f} cores, if the history is kept",
         "memory": f"{size(found.memory_bytes)} of Redis, {size(found.memory_bytes / primaries)} "
-        f"per primary: aggregates {aggregates} with all windows full, full streams {streams}",
+        f"per primary: aggregates {aggregates} with all windows full, full streams {streams}; "
+        f"{size(found.process_bytes)} of HTTP processes and aggregators",
         "file": f"{size(use.file_bytes_per_s * _DAY_S)} per day written to append-only files, "
         f"{size(use.file_bytes_per_s / load.readings_per_s)} per reading; "
         f"rewritten at {size(found.file_max_bytes)}",

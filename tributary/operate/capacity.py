@@ -8,48 +8,19 @@ partition and turn of an aggregator). So a reading costs less the more there are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
-from tributary.errors import Misconfigured, did_you_mean
 from tributary.model.window import parse_duration_ms
 from tributary.operate.capacity_costs import COSTS, Costs
+from tributary.operate.capacity_load import Load
 from tributary.settings import Settings
 
 UTILISATION = 0.7  # of a core, at which another process is planned
 _DAY_S, _DAY_MS = 86_400, 86_400_000
 _REWRITE = 2.0  # the append-only file is rewritten when it has doubled
 _MICRO = 1e-6
-# Name of a figure → its default (None: it must be given), least and greatest value.
-_KEYS: dict[str, tuple[float | None, float, float]] = {
-    "devices": (None, 1, 1e9),
-    "rate": (None, 1e-6, 1e6),
-    "metrics": (1, 1, 64),
-    "batch": (1, 1, 10_000),
-    "partitions": (1, 1, 4_096),
-}
-
-
-class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """A fleet: `rate` readings per second of each device, `batch` readings per request."""
-
-    devices: int
-    rate: float
-    metrics: int = 1
-    batch: int = 1
-    partitions: int
-
-    @property
-    def readings_per_s(self) -> float:
-        """Of all devices."""
-        return self.devices * self.rate
-
-    @property
-    def series(self) -> int:
-        """One per metric and device."""
-        return self.devices * self.metrics
 
 
 class Processes(NamedTuple):
@@ -95,6 +66,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     processes: Processes
     aggregates_bytes: float
     stream_bytes: float
+    process_bytes: float  # of ingest and aggregators
     file_max_bytes: float
     history_bytes_per_day: float
     history_max_bytes: float
@@ -103,52 +75,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def memory_bytes(self) -> float:
         """Of all primaries."""
         return self.aggregates_bytes + self.stream_bytes
-
-
-def parse(words: Iterable[str], partitions: int) -> Load:
-    """A fleet from words such as `devices=20000`, with the default number of partitions.
-
-    Raises:
-        Misconfigured: a word is unknown, missing, repeated, or its value is invalid.
-    """
-    given: dict[str, float] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise Misconfigured(f"--plan: {word!r} has no value; write NAME=NUMBER")
-        if name not in _KEYS:
-            names = ", ".join(_KEYS)
-            hint = did_you_mean(name, _KEYS)
-            raise Misconfigured(f"--plan: unknown name {name!r}; {hint} The names are {names}")
-        if name in given:
-            raise Misconfigured(f"--plan: {name} is given twice; give it once")
-        given[name] = _number(name, text)
-    missing = [
-        name for name, (default, *_) in _KEYS.items() if default is None and name not in given
-    ]
-    if missing:
-        raise Misconfigured(
-            f"--plan: {' and '.join(missing)} missing; write, for example, "
-            "devices=20000 rate=1 metrics=3"
-        )
-    rate = given.pop("rate")
-    whole = {name: int(value) for name, value in given.items()}
-    return Load(rate=rate, **{"partitions": partitions, **whole})
-
-
-def _number(name: str, text: str) -> float:
-    _, least, greatest = _KEYS[name]
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    is_whole = name == "rate" or value == value // 1
-    if not (least <= value <= greatest and is_whole):
-        kind = "a number" if name == "rate" else "an integer"
-        raise Misconfigured(
-            f"--plan: {name}={text} is not {kind} from {least:g} to {greatest:g}, without separators"
-        )
-    return value
 
 
 def flows(load: Load, processes: Processes, costs: Costs = COSTS) -> Flows:
@@ -237,6 +163,7 @@ def plan(load: Load, settings: Settings, costs: Costs = COSTS) -> Plan:
         processes=processes,
         aggregates_bytes=aggregates_bytes,
         stream_bytes=load.partitions * settings.stream_max_entries * entry_bytes,
+        process_bytes=_process_bytes(load, processes, settings, costs),
         file_max_bytes=_REWRITE * aggregates_bytes,
         history_bytes_per_day=per_day * costs.history_slot_bytes,
         history_max_bytes=kept * costs.history_slot_bytes,
@@ -246,6 +173,7 @@ def plan(load: Load, settings: Settings, costs: Costs = COSTS) -> Plan:
 def warnings(found: Plan, settings: Settings) -> list[str]:
     """Limits that the fleet would exceed, each with its remedy."""
     load, most = found.load, max(found.processes.aggregators, found.processes.primaries)
+    cached = math.ceil(load.series / found.processes.aggregators)
     partitions = 2 ** math.ceil(math.log2(4 * most))
     checks = {
         f"{load.series:,} series exceed series_max={settings.series_max:,}; raise it": (
@@ -253,6 +181,10 @@ def warnings(found: Plan, settings: Settings) -> list[str]:
         ),
         f"{load.devices:,} devices exceed devices_max={settings.devices_max:,}; raise it": (
             0 < settings.devices_max < load.devices
+        ),
+        f"{cached:,} series per aggregator exceed series_cached_max={settings.series_cached_max:,}; "
+        "raise it, or start more aggregators: others are loaded again for each reading": (
+            cached > settings.series_cached_max
         ),
         f"{load.partitions} partitions are fewer than {most} aggregators or primaries; plan with "
         f"partitions={partitions}, which is fixed once data exists": load.partitions < most,
@@ -266,6 +198,15 @@ def warnings(found: Plan, settings: Settings) -> list[str]:
 def distinct(boxes: float, balls: float) -> float:
     """The expected number of boxes that are hit, each ball hitting one at random."""
     return float(boxes * (1 - (1 - 1 / boxes) ** balls))
+
+
+def _process_bytes(load: Load, processes: Processes, settings: Settings, costs: Costs) -> float:
+    kept = min(load.series, processes.aggregators * settings.series_cached_max)
+    return (
+        processes.ingest * costs.ingest_process_bytes
+        + processes.aggregators * costs.aggregator_process_bytes
+        + kept * costs.aggregator_series_bytes
+    )
 
 
 def _processes(cores: float) -> int:

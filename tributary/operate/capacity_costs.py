@@ -46,6 +46,11 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     entry_reading_bytes: float = 45.0  # of each further reading in it
     entry_value_bytes: float = 22.0  # of each further metric of a reading
 
+    # Memory of the other processes.
+    ingest_process_bytes: float = 120e6
+    aggregator_process_bytes: float = 65e6
+    aggregator_series_bytes: float = 3_000.0  # of a series that it keeps
+
     # The history in SQLite, by the role jobs.
     history_slot_bytes: float = 57.0
     jobs_slot_us: float = 62.0
