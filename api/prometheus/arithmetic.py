@@ -105,22 +105,30 @@ def _with_scalar(
 
 def _of_vectors(operator: str, left: Vector, right: Vector, modifier: Modifier) -> Vector:
     is_filter = operator in COMPARISONS and not modifier.is_bool
-    others = _by_key(right, modifier)
+    is_any = np.any([element.points.is_present for element in left], axis=0)
+    others = _by_key(
+        [
+            Element(labels, points._replace(is_present=points.is_present & is_any))
+            for labels, points in right
+        ],
+        modifier,
+    )
     matched = [
         (element, others[key])
         for element in left
         if (key := modifier.key(element.labels)) in others
     ]
-    _by_key([element for element, _ in matched], modifier)
     found = []
     for (labels, (values, is_present)), other in matched:
         result = _computed(operator, values, other.values)
         are_present = is_present & other.is_present
         if is_filter:
             are_present, result = are_present & (result != 0), values
-        shown = modifier.result(labels, keeps_name=is_filter)
-        found.append(Element(shown, Points(result, are_present)))
-    return merged(found)
+        found.append(Element(labels, Points(result, are_present)))
+    _by_key(found, modifier)
+    return merged(
+        [Element(modifier.result(each.labels, keeps_name=is_filter), each.points) for each in found]
+    )
 
 
 def _set(operator: str, left: Vector, right: Vector, modifier: Modifier) -> Vector:

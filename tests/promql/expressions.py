@@ -33,6 +33,7 @@ EXPRESSIONS = (
     'sum(speed) / on() count(speed{device=~".+"})',
     "speed > depth",
     "speed and depth > 0",
+    "speed == on() max(speed)",
     "speed unless on(device) depth < 0",
     'speed{device="car-1"} or depth{device=~"car-[12]"}',
     "avg(speed)",

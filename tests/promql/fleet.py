@@ -81,6 +81,8 @@ def compare(web: Web, other: Prometheus, expression: str, now_ms: int) -> Differ
 def _compared(web: Web, other: Prometheus, path: str) -> tuple[int, float, str]:
     mine = web.get(f"/prometheus/api/v1/{path}")
     theirs = exchange(other.url, "GET", f"/api/v1/{path}")
+    if mine.status == theirs.status == 422:  # as ambiguous for both
+        return 0, 0.0, ""
     if mine.status != 200 or theirs.status != 200:
         return 0, math.inf, f"{mine.status} {mine.content!r} and {theirs.status} {theirs.content!r}"
     if "infos" in mine.json:
