@@ -121,3 +121,7 @@ def _parsed(text: str, field: str) -> syntax.Expr:
         return syntax.parse(text)
     except ValueError as error:
         raise bad_data(f"{field} is not valid PromQL: {error}", field) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of Rust; it is not an `Exception`
+            raise
+        raise bad_data(f"{field} cannot be parsed: {error}", field) from None

@@ -20,16 +20,13 @@ from tributary.errors import Refused
         ("sum(" * 150 + "x" + ")" * 150 + "+1" * 100, "250 operators"),
         ("speed{" + ",".join(["device!='a'"] * 300) + "}", "operators"),
         ("speed{", "not valid PromQL"),
-        ("speed @ 5", ""),
+        ("speed[5m:1" + "0" * 30 + "]", "cannot be parsed"),  # the parser panics
         ("foo(speed)", "unknown function"),
         ("1 > 2", "not valid PromQL"),
     ],
 )
 def test_queries_are_bounded_before_they_are_parsed(text: str, message: str):
     began_s = time.process_time()
-    if not message:
-        assert promql.parse(text)
-        return
     with pytest.raises(Refused, match=message) as refused:
         promql.parse(text)
     assert (refused.value.status, refused.value.code) == (400, "bad_data")
