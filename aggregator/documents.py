@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from aggregator import latest
-from aggregator.latest import Document, Metric, Place
+from aggregator.latest import Document, Label, Metric, Place
 from tributary.model.aggregate import NO_TIME, Records
 from tributary.model.groups import Ints
 
-_NO_METRIC = latest.metric("")
+_NO_LABEL = latest.metric("")
 
 
 class Documents:
@@ -15,13 +15,13 @@ class Documents:
 
     def __init__(self, rows: int) -> None:
         self._places: list[Place] = [b""] * rows
-        self._metrics: list[Metric] = [_NO_METRIC] * rows
+        self._labels: list[Label] = [_NO_LABEL] * rows
         self._found: dict[str, int | Document] = {}  # by device; its row, if it has one metric
 
     def grow(self, more: int) -> None:
         """Add rows."""
         self._places += [b""] * more
-        self._metrics += [_NO_METRIC] * more
+        self._labels += [_NO_LABEL] * more
 
     def load(
         self,
@@ -38,31 +38,32 @@ class Documents:
         added = {device: Document(device, stored[device]) for device in missing}
         self._found |= added
         for row, (device, name) in zip(rows, series, strict=True):
-            self._metrics[row] = latest.metric(name)
             found = self._found[device]
             document = found if isinstance(found, Document) else self._split(device, found, state)
-            document.add(self._metrics[row])
-            self._places[row] = document
+            self._places[row], self._labels[row] = document, document.add(latest.metric(name))
         times_ms = state["times_ms"][rows, -1].tolist()
-        for row, (device, _), time_ms in zip(rows, series, times_ms, strict=True):
-            head = added[device].head(self._metrics[row]) if device in added else None
-            if head is not None and added[device].newest_ms <= time_ms:
-                self._places[row], self._found[device] = head, row
+        for row, (device, name), time_ms in zip(rows, series, times_ms, strict=True):
+            if device in added and added[device].newest_ms <= time_ms:
+                metric = latest.metric(name)
+                if (head := added[device].head(metric)) is not None:
+                    self._places[row], self._labels[row] = head, metric
+                    self._found[device] = row
         return [device for device in missing if stored[device] is None]
 
     def _split(self, device: str, row: int, state: Records) -> Document:
         """The document of a device that had one metric until now."""
-        part, text = state[row : row + 1], None
+        part, metric, text = state[row : row + 1], self._labels[row], None
+        assert isinstance(metric, Metric)
         if part["times_ms"][0, -1] != NO_TIME:
-            _, text = latest.update([self._places[row]], [self._metrics[row]], part)
+            _, text = latest.update([self._places[row]], [metric], part)
         document = Document(device, text)
         self._found[device] = self._places[row] = document
-        document.add(self._metrics[row])
+        self._labels[row] = document.add(metric)
         return document
 
     def release(self, row: int, device: str) -> None:
         """Remove a row, and a document with its last one."""
-        self._places[row], self._metrics[row] = b"", _NO_METRIC
+        self._places[row], self._labels[row] = b"", _NO_LABEL
         document = self._found.get(device)  # none if loading it failed
         if isinstance(document, Document):
             document.rows -= 1
@@ -77,4 +78,4 @@ class Documents:
         """
         numbers: list[int] = rows.tolist()
         places = [self._places[row] for row in numbers]
-        return latest.update(places, [self._metrics[row] for row in numbers], part)
+        return latest.update(places, [self._labels[row] for row in numbers], part)

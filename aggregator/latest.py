@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain, compress, repeat
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,7 +25,7 @@ encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, str | float]).decode
 _HEAD = b'{"device":"', b'","recorded_at":"'
 _DEVICE = slice(len(_HEAD[0]), -len(_HEAD[1]))  # of a head
-_TIME = slice(1, 3)  # pieces with the time of the newest reading: up to the second, and the rest
+_SECOND, _MS = 1, 2  # pieces with the time of the newest reading: up to the second, and the rest
 _SECOND_LENGTH = len("2026-11-22T10:00:00")
 _MS_TEXTS = [b'.%03dZ"' % ms for ms in range(1000)]
 _METRICS_MAX = 4_096  # whose keys are shared by the documents
@@ -48,6 +48,13 @@ def _key(name: str) -> bytes:
     return b",%b:" % encode(name)
 
 
+class Numbers(NamedTuple):
+    """Of the pieces of a document with the values of a metric."""
+
+    current: int
+    average: int
+
+
 class Document:
     """The response for one device without age and stale flag, as pieces of JSON."""
 
@@ -66,7 +73,7 @@ class Document:
         body = _decode(text)
         recorded_at = str(body["recorded_at"])
         self.newest_ms, time = reading.time_ms(recorded_at), encode(recorded_at)[1:]
-        self.pieces[_TIME] = time[:_SECOND_LENGTH], time[_SECOND_LENGTH:]
+        self.pieces[_SECOND], self.pieces[_MS] = time[:_SECOND_LENGTH], time[_SECOND_LENGTH:]
         for name, value in body.items():
             if name not in ("device", "recorded_at"):
                 self.pieces[self._number(_key(name))] = encode(value)
@@ -74,24 +81,14 @@ class Document:
     def head(self, only: Metric) -> bytes | None:
         """The JSON up to the time, if only the values of this metric follow it."""
         head = self.pieces[0]
-        is_plain = head[_DEVICE] == self.device  # without escapes
-        return head if is_plain and list(self._numbers) == list(only) else None
+        if len(self._numbers) > len(only) or head[_DEVICE] != self.device:  # it has escapes
+            return None
+        return head if list(self._numbers) == list(only) else None
 
-    def add(self, added: Metric) -> None:
-        """Add a metric unless it is there."""
+    def add(self, added: Metric) -> Numbers:
+        """Add a row, and its metric unless it is there."""
         self.rows += 1
-        for key in added:
-            self._number(key)
-
-    def write(
-        self, changed: Metric, values: tuple[bytes, bytes], time_ms: int, time: tuple[bytes, bytes]
-    ) -> None:
-        """Replace the values of a metric, and the time unless it is older."""
-        for key, value in zip(changed, values, strict=True):
-            self.pieces[self._numbers[key]] = value
-        if time_ms >= self.newest_ms:
-            self.newest_ms = time_ms
-            self.pieces[_TIME] = time
+        return Numbers(self._number(added.current), self._number(added.average))
 
     def _number(self, key: bytes) -> int:
         """Number of the piece with the value behind a key, which is added if there is none."""
@@ -101,13 +98,14 @@ class Document:
         return self._numbers[key]
 
 
+Label = Metric | Numbers
 Place = bytes | Document  # where the values of a series are; bytes: the head, for one metric
 
 
 class Values(NamedTuple):
     """What a batch writes into documents, by series."""
 
-    metrics: Sequence[Metric]
+    labels: Sequence[Any]  # a metric in a document of which there is the head; else numbers
     currents: Sequence[bytes]
     averages: Sequence[bytes]
     seconds: Sequence[bytes]
@@ -115,17 +113,17 @@ class Values(NamedTuple):
     newest_ms: Sequence[int]
 
     @classmethod
-    def of(cls, metrics: Sequence[Metric], part: Records) -> Values:
+    def of(cls, labels: Sequence[Label], part: Records) -> Values:
         """The values of the states of some series."""
         times_ms, count = part["times_ms"][:, -1], len(part)
         numbers = encode(part["values"][:, -1].tolist() + averages(part))[1:-1].split(b",")
         seconds, ms = _times(times_ms)
-        return cls(metrics, numbers[:count], numbers[count:], seconds, ms, times_ms.tolist())
+        return cls(labels, numbers[:count], numbers[count:], seconds, ms, times_ms.tolist())
 
     def at(self, chosen: Sequence[bool]) -> Values:
         """Of some of the series."""
         return Values(
-            list(compress(self.metrics, chosen)),
+            list(compress(self.labels, chosen)),
             list(compress(self.currents, chosen)),
             list(compress(self.averages, chosen)),
             list(compress(self.seconds, chosen)),
@@ -147,12 +145,12 @@ def averages(part: Records) -> list[float]:
     return means
 
 
-def update(places: Sequence[Place], metrics: Sequence[Metric], part: Records) -> list[bytes]:
+def update(places: Sequence[Place], labels: Sequence[Label], part: Records) -> list[bytes]:
     """Write current and average of each series of `part` into the document of its device.
 
     Returns device and JSON of each document that changed, alternating.
     """
-    values = Values.of(metrics, part)
+    values = Values.of(labels, part)
     heads = [place for place in places if type(place) is bytes]
     if len(heads) == len(places):
         return _joined(heads, values)
@@ -164,8 +162,8 @@ def update(places: Sequence[Place], metrics: Sequence[Metric], part: Records) ->
 
 def _joined(heads: list[bytes], values: Values) -> list[bytes]:
     """The documents of devices with one metric."""
-    currents = map(itemgetter(0), values.metrics), values.currents
-    means = map(itemgetter(1), values.metrics), values.averages
+    currents = map(itemgetter(0), values.labels), values.currents
+    means = map(itemgetter(1), values.labels), values.averages
     pieces = zip(heads, values.seconds, values.ms, *currents, *means, repeat(b"}"))
     devices = [head[_DEVICE] for head in heads]
     return list(chain.from_iterable(zip(devices, map(b"".join, pieces), strict=True)))
@@ -173,10 +171,13 @@ def _joined(heads: list[bytes], values: Values) -> list[bytes]:
 
 def _written(documents: list[Document], values: Values) -> list[bytes]:
     """The documents of devices with several metrics."""
-    for document, changed, current, average, second, ms, time_ms in zip(
+    for document, (at, average_at), current, average, second, ms, time_ms in zip(
         documents, *values, strict=True
     ):
-        document.write(changed, (current, average), time_ms, (second, ms))
+        pieces = document.pieces
+        pieces[at], pieces[average_at] = current, average
+        if time_ms >= document.newest_ms:
+            document.newest_ms, pieces[_SECOND], pieces[_MS] = time_ms, second, ms
     distinct = dict.fromkeys(documents)
     return list(chain.from_iterable((d.device, b"".join(d.pieces)) for d in distinct))
 
