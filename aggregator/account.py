@@ -44,6 +44,11 @@ class Counts(msgspec.Struct, frozen=True):
         given = {name: meta[name.encode()].decode() for name in COUNTS if name.encode() in meta}
         return msgspec.convert(given, cls, strict=False)
 
+    def since(self, before: Counts) -> list[str | bytes]:
+        """The fields of `meta` that differ from those before, alternating with their values."""
+        pairs = zip(COUNTS, _values(self), _values(before), strict=True)
+        return [part for name, now, then in pairs if now != then for part in (name, str(now))]
+
     def plus(self, **more: int) -> Counts:
         """The counts with these fields increased."""
         return msgspec.structs.replace(
@@ -75,6 +80,7 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 COUNTS = Counts.__struct_fields__
+_values = msgspec.structs.astuple
 _FRAME_FIELDS = [b"e", b"n", b"r"]
 _packed = msgspec.msgpack.Encoder().encode
 
@@ -92,12 +98,6 @@ class Progress(NamedTuple):
             return None
         id_, readings = field.split()
         return cls(id_, int(readings))
-
-    @property
-    def following_id(self) -> str:
-        """The smallest id that an entry behind it can have."""
-        ms, _, number = self.id.decode().partition("-")
-        return f"{ms}-{int(number) + 1}"
 
     def packed(self) -> bytes:
         """The field `progress` of `meta`."""
@@ -121,7 +121,7 @@ class Sorted(NamedTuple):
     columns: Columns | None
     counts: Counts  # as if no reading were late
     dead: list[Dead]
-    progress: Progress | None = None  # of an entry that stays pending until its last slice
+    progress: Progress | None = None  # of an entry that is not finished before its last slice
     forget: Tombstone | None = None  # then it is the only entry
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aggregator.account import COUNTS, Counts, Dead, Progress, Sorted
+from aggregator.account import Counts, Dead, Progress, Sorted
 from aggregator.fold import Folded
 from aggregator.table import Table, packed_records
 from tributary.model.aggregate import take
@@ -28,10 +28,6 @@ class Changes(NamedTuple):
     devices: Sequence[str] = ()  # new
     forget: Tombstone | None = None  # behind everything else
 
-    def meta(self) -> list[str | bytes]:
-        """The counts as fields and values of `meta`."""
-        return [part for name in COUNTS for part in (name, str(getattr(self.counts, name)))]
-
     def lists(self) -> dict[str, Sequence[str | bytes]]:
         """The arguments of `scripts.commit` that do not depend on the tenure."""
         dead: list[str | bytes] = []
@@ -41,7 +37,6 @@ class Changes(NamedTuple):
         if self.forget is not None:
             forget += (self.ids[0], self.forget.request, self.forget.before, *self.forget.devices)
         return {
-            "ids": self.ids,
             "state": self.state,
             "windows": self.windows,
             "latest": self.latest,
@@ -52,7 +47,7 @@ class Changes(NamedTuple):
 
 
 def counts_only(sorted_: Sorted, late: int = 0) -> Changes:
-    """Counts, and entries to acknowledge or bury; `late` of the readings were late."""
+    """Counts, and entries to bury; `late` of the readings were late."""
     counts = sorted_.counts.with_late(late)
     return Changes(sorted_.ids, counts, sorted_.dead, sorted_.progress, forget=sorted_.forget)
 

@@ -55,10 +55,10 @@ class Cycle:
         self._pace = Pace()
         self._report_at_s = 0.0
 
-    def arrive(self, tenure: Tenure, entries: list[Entry]) -> None:
-        """Queue the entries of a read."""
+    def arrive(self, tenure: Tenure, entries: list[Entry], recovered: int) -> None:
+        """Queue the entries of a read; an earlier owner has read the first ones, too."""
         tenure.on_committed = self._is_due.set
-        self._works.append(Work(tenure, entries, is_recovered=tenure.is_recovering))
+        self._works.append(Work(tenure, entries, recovered))
         self._is_due.set()
 
     def void(self, partition: int) -> None:

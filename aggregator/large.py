@@ -2,7 +2,7 @@
 
 One frame can hold 10,000 readings of 64 metrics. Applied at once it would delay every other
 partition, in the aggregator and, because its commit is long, in Redis. So each slice is
-committed by itself, together with the number of readings applied; the last one acknowledges
+committed by itself, together with the number of readings applied; the last one finishes
 the entry. A worker that reads the entry again, after a crash or as the next owner, continues
 from there.
 """

@@ -1,14 +1,16 @@
-"""One worker's time as owner of a partition: from reading its epoch to the first doubt.
+"""One worker's time as owner of a partition: from setting its epoch to the first doubt.
 
-The order of steps is the proof of exactly-once (docs/decisions): the epoch is read before any
-entry; entries are read, loaded for and committed on one connection; a rejection, an error or a
-lost connection ends the tenure, and everything in memory under it is void.
+The rules are the proof of exactly-once (docs/decisions): a tenure begins with a new epoch, which
+ends every other one, and with the position of the consumer group at `hwm`; entries follow each
+other without a hole; they are read, loaded for and committed on one connection; a rejection, an
+error or a lost connection ends the tenure, and everything in memory under it is void.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -18,6 +20,7 @@ from aggregator.account import Counts, Progress
 from aggregator.attempts import Attempt, following
 from aggregator.changes import Changes
 from aggregator.decode import Entry
+from aggregator.position import Position
 from tributary import failpoints
 from tributary.errors import ConnectionGone, Superseded, TributaryError
 from tributary.store import keys, scripts
@@ -33,9 +36,8 @@ _READ_GROWTH = 8  # entries are as large as their senders make them, so reads gr
 _READ_LATE_REPLIES_S = 0.05
 _COMMITS_MAX = 2  # unconfirmed: a slow server is not sent more and more
 DEAD_MAX_ENTRIES = 10_000
-_REMOVE_CONSUMERS_EVERY_S = 10.0
 HasEnded = Callable[[str], Awaitable[bool]]
-_numbers = itertools.count(1)
+OnEntries = Callable[["Tenure", list[Entry], int], None]
 
 
 class Tenure:
@@ -46,16 +48,16 @@ class Tenure:
         partition: int,
         pipe: Pipe,
         worker: str,
-        arrived: Callable[[Tenure, list[Entry]], None],
+        arrived: OnEntries,
         read_max_entries: int,
     ) -> None:
+        """`arrived`: called with entries, and how many of the first were delivered before."""
         self.partition = partition
         self.pipe = pipe
         self.counts = Counts()
         self.has_committed = False
         self.was_slow = False
         self.progress: Progress | None = None  # of the entry that is applied in slices
-        self._has_begun_entry = False  # whether this tenure has read the entry of `progress`
         self._is_read_due = False  # behind its next slice
         self.on_committed: Callable[[], None] = lambda: None
         self._attempt: Attempt | None = None
@@ -65,31 +67,35 @@ class Tenure:
         self._arrived = arrived
         self._read_max_entries = read_max_entries
         self._read_entries = min(_FIRST_READ_ENTRIES, read_max_entries)
-        self._epoch = ""
-        self.is_recovering = True  # what is read was delivered before, and not committed
-        self._remove_consumers_at_s = 0.0  # of the loop
+        self._token = secrets.token_hex(8)  # no epoch is used twice
+        self._epochs = itertools.count(1)
+        self._epoch = self._new_epoch()
+        self._position = Position(self.counts)
         self._readings = keys.readings(partition)
 
     async def begin(self, has_ended: HasEnded | None = None) -> None:
-        """Ensure that the group exists, read the epoch and the counts, and start reading.
+        """End every other tenure, read the counts, and start reading behind `hwm`.
 
         `has_ended`: whether another worker has ended; if not, its attempt is ignored.
 
         Raises:
             TributaryError: the server did not reply, or rejected a command.
         """
-        command = scripts.ensure_group(self.partition, new_epoch=self._new_epoch())
-        _, fields = await self.pipe.call(*command)
+        command = scripts.begin_tenure(self.partition, new_epoch=self._epoch)
+        delivered, begun, fields = await self.pipe.call(*command)
         meta = dict(zip(fields[::2], fields[1::2], strict=True))
-        self._epoch = meta.get(b"epoch", b"").decode()
         self.counts = Counts.parse(meta)
+        self._position = Position(self.counts, delivered)
         self.progress = Progress.parse(meta.get(b"progress"))
         found = Attempt.parse(meta.get(b"attempt"))
         if found is not None and not (has_ended and await has_ended(found.worker.decode())):
             found = found._replace(worker=self._worker.encode())
         self._attempt = found
         failpoints.reach("after_begin")
-        self._read()
+        if begun:
+            self._arrived(self, [begun], 1)
+        else:
+            self._read()
 
     @property
     def begun_id(self) -> bytes | None:
@@ -117,7 +123,7 @@ class Tenure:
         return self._over.result()
 
     def end(self, reason: TributaryError) -> None:
-        """Release the partition; entries read and not committed stay pending for the next owner."""
+        """Release the partition; the next owner reads again what is not committed."""
         if not self.is_over:
             self._over.set_result(reason)
         self.pipe.close()
@@ -168,8 +174,7 @@ class Tenure:
     def commit_part(self, changes: Changes) -> None:
         """Send the changes of the first entries of a batch; the rest of it follows."""
         epoch = self._new_epoch()
-        meta = ["epoch", epoch, *changes.meta(), *self._advance(changes)]
-        begun = () if self.begun_id is None else (self.begun_id,)
+        meta = ["epoch", epoch, *changes.counts.since(self.counts), *self._advance(changes)]
         for entry in changes.dead:
             buried = {"partition": self.partition, "entry": entry.id.decode()}
             logger.bind(action="buried", **buried, reason=entry.reason).warning("entry buried")
@@ -177,7 +182,6 @@ class Tenure:
             self.partition,
             epoch=self._epoch,
             dead_max_entries=DEAD_MAX_ENTRIES,
-            begun=begun,
             meta=meta,
             **changes.lists(),
         )
@@ -192,7 +196,6 @@ class Tenure:
         fields: list[str | bytes] = []
         if changes.progress is not None or self.begun_id in changes.ids:
             self.progress = changes.progress
-            self._has_begun_entry = changes.progress is not None
             fields += ("progress", b"" if self.progress is None else self.progress.packed())
         if self._attempt is not None:
             self._attempt = None
@@ -210,52 +213,44 @@ class Tenure:
             self._end_with(reply)
 
     def _read(self) -> None:
-        """Request entries: first all that are pending with any consumer, then new ones."""
+        """Request the entries behind the last one; Redis keeps no list of what it delivers."""
         self._is_read_due = False
-        count = str(self._read_entries)
-        if self.is_recovering:
-            # The entry begun here stays here; everything behind it may belong to another consumer.
-            begun = self.progress if self._has_begun_entry else None
-            first = "0-0" if begun is None else begun.following_id
-            claim = ("XAUTOCLAIM", self._readings, keys.GROUP, self._worker, "0", first)
-            self.pipe.send(pack((*claim, "COUNT", count)), self._on_claimed)
-        else:
-            self._remove_idle_consumers()
-            group = ("XREADGROUP", "GROUP", keys.GROUP, self._worker, "COUNT", count)
-            # The slices of an entry that has stepped aside must not wait behind a read.
-            block = () if self._has_begun_entry else ("BLOCK", str(BLOCK_MS))
-            command = (*group, *block, "STREAMS", self._readings, ">")
-            self.pipe.send(pack(command), self._on_entries)
-
-    def _on_claimed(self, reply: Reply) -> None:
-        if not isinstance(reply, list):
-            self._end_with(reply)
-        elif reply[1]:
-            self._arrive(reply[1])
-        else:  # unless at 0-0 there are more: these were trimmed, and are no longer pending
-            self.is_recovering = reply[0] != b"0-0"
-            self._read()
+        group = ("XREADGROUP", "GROUP", keys.GROUP, keys.CONSUMER, "NOACK")
+        # The slices of an entry that has stepped aside must not wait behind a read.
+        block = ("BLOCK", str(BLOCK_MS)) if self.progress is None else ()
+        count = ("COUNT", str(self._read_entries))
+        command = (*group, *count, *block, "STREAMS", self._readings, ">")
+        self.pipe.send(pack(command), self._on_entries)
 
     def _on_entries(self, reply: Reply) -> None:
         if isinstance(reply, list):
-            self._arrive(reply[0][1])
-        elif reply is None and self._has_begun_entry:
-            self._is_read_due = True
-        elif reply is None:
+            self._check_order(reply[0][1])
+        elif reply is not None:
+            self._end_with(reply)
+        elif self.progress is None:
             self._on_idle()
         else:
-            self._end_with(reply)
+            self._is_read_due = True
 
-    def _remove_idle_consumers(self) -> None:
-        """Now and then remove the consumers that ended workers have left."""
-        now_s = self._over.get_loop().time()
-        if now_s < self._remove_consumers_at_s:
-            return
-        self._remove_consumers_at_s = now_s + _REMOVE_CONSUMERS_EVERY_S
-        command = scripts.remove_idle_consumers(self.partition, worker=self._worker)
-        self.pipe.send(
-            pack(command), lambda reply: None if type(reply) is int else self._end_with(reply)
-        )
+    def _check_order(self, entries: list[Entry]) -> None:
+        """Pass entries on, unless another reader has moved the position of the group.
+
+        If they do not follow the last ones by number, the stream must have nothing in between.
+        """
+        if self._position.is_followed_by(entries[0]):
+            self._arrive(entries)
+        elif self._position.is_behind(entries[0]):
+            self._end_with(b"moved back")
+        else:
+            between = (b"(" + self._position.id, b"(" + entries[0][0], "COUNT", "1")
+            command = ("XRANGE", self._readings, *between)
+            self.pipe.send(pack(command), lambda reply: self._on_between(reply, entries))
+
+    def _on_between(self, reply: Reply, entries: list[Entry]) -> None:
+        if reply == []:
+            self._arrive(entries)
+        else:
+            self._end_with(b"moved" if isinstance(reply, list) else reply)
 
     def _arrive(self, entries: list[Entry]) -> None:
         """Pass entries on, and adapt the size of the next read to `READ_BYTES`."""
@@ -263,15 +258,13 @@ class Tenure:
         fitting = max(1, READ_BYTES * len(entries) // max(1, size_bytes))
         few_more = _READ_GROWTH * (len(entries) + _FIRST_READ_ENTRIES)
         self._read_entries = min(self._read_max_entries, fitting, few_more)
-        self._has_begun_entry |= entries[0][0] == self.begun_id
-        self._arrived(self, entries)
+        self._arrived(self, entries, self._position.move(entries))
 
     def _on_idle(self) -> None:
-        """Nothing new for a while: look for entries of other consumers, and for lost ones."""
+        """Nothing new for a while: count what was lost behind the last entry."""
         epoch = self._new_epoch()
         command = scripts.count_lost(self.partition, epoch=self._epoch, new_epoch=epoch)
         self.pipe.send(pack(command), lambda reply: self._on_lost_counted(reply, epoch))
-        self.is_recovering = True
 
     def _on_lost_counted(self, reply: Reply, epoch: str) -> None:
         if not isinstance(reply, list):
@@ -281,18 +274,18 @@ class Tenure:
         if entries:
             self._epoch = epoch
             self.counts = self.counts.with_lost(entries, readings)
+            self._position.number = self.counts.done_entries
         self._read()
 
     def _end_with(self, reply: Reply) -> None:
         try:
             checked(reply)
-            self.end(Superseded(f"partition {self.partition} has another owner ({reply!r})"))
+            self.end(Superseded(f"another worker reads partition {self.partition} ({reply!r})"))
         except TributaryError as error:
             self.end(error)
 
     def _new_epoch(self) -> str:
-        """An epoch never used before: the worker id is random per start."""
-        return f"{self._worker}:{next(_numbers)}"
+        return f"{self._token}:{next(self._epochs)}"
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

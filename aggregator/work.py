@@ -29,21 +29,21 @@ class Work:
         self,
         tenure: Tenure,
         entries: list[Entry],
+        recovered: int = 0,
         *,
-        is_recovered: bool = False,
         aside: Large | None = None,
     ) -> None:
-        """`is_recovered`: another process read these entries and did not commit them."""
+        """`recovered`: how many of the first entries were read before and not committed."""
         self.tenure = tenure
         self.parts = Parts(entries)
-        self.is_recovered = is_recovered
+        self.is_recovered = recovered > 0
         self.is_aside = aside is not None
-        self.alone = len(entries) if is_recovered else 0  # entries to apply apart from the rest
+        self.alone = recovered  # entries to apply apart from the rest
         self.taken_bytes = 0  # by the last `next`
         self.decoded_bytes = 0  # to take them: all of a large entry that is begun
         self._large: Large | None = aside
         self._is_stepping_aside = False
-        self._attempted = len(entries)  # limit per attempt, of recovered entries
+        self._attempted = recovered  # limit per attempt
 
     @property
     def is_left(self) -> bool:

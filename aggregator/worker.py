@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import secrets
 import socket
 
@@ -134,13 +135,15 @@ class Worker:
                 failures += 1
             if isinstance(error, Misconfigured):
                 raise error
+            delay_s = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
             if isinstance(error, Superseded):
-                failures = 0
+                # At random, so that two workers do not end each other's tenures all the time.
+                delay_s *= random.random()  # noqa: S311 (not a secret)
                 log = logger.bind(action="superseded", partition=partition, reason=str(error))
                 log.debug("tenure ended")
             else:
                 self._outage.begin(error)
-            await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+            await asyncio.sleep(delay_s)
 
     async def _run_tenure(self, partition: int) -> Tenure:
         """Run one tenure, from its connection to its end."""

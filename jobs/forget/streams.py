@@ -103,7 +103,7 @@ class _Copy:
             if names:
                 epoch = f"forget:{secrets.token_hex(8)}"
                 counts = (str(self.removed), str(self.others))
-                readings = (keys.GROUP, epoch, self._first_out, *counts)
+                readings = (epoch, self._first_out, *counts)
             command = scripts.swap_stream(
                 (self._stream, self._copy, *names),
                 entries=self._entries, top=self._top, after=self._after,

@@ -107,32 +107,3 @@ def test_a_released_partition_is_void_even_if_the_task_is_cancelled_again(
         return worker._cycle._void
 
     assert asyncio.run(give_up()) == {0}
-
-
-def test_a_new_owner_removes_the_consumers_of_dead_workers(
-    change: Callable[..., Settings], client: redis.Redis
-):
-    settings = change(partitions=1)
-    redis_client.prepare(client, settings)
-    append(client, 0, 0)
-    client.xgroup_create(keys.readings(0), keys.GROUP, "0")
-    client.xreadgroup(keys.GROUP, "dead with an entry", {keys.readings(0): ">"})
-    client.xgroup_createconsumer(keys.readings(0), keys.GROUP, "dead")
-
-    async def take_over() -> set[bytes]:
-        worker = Worker(settings)
-        tasks = [asyncio.create_task(worker._cycle.run()), asyncio.create_task(worker._own(0))]
-        async with asyncio.timeout(60):
-            while left := names() - {worker.id.encode()}:
-                await asyncio.sleep(0.01)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return left
-
-    def names() -> set[bytes]:
-        consumers = client.xinfo_consumers(keys.readings(0), keys.GROUP)
-        return {consumer["name"] for consumer in consumers}
-
-    assert asyncio.run(take_over()) == set()
-    assert counted(client, settings, 0) == 1

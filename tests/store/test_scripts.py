@@ -30,23 +30,24 @@ def append(
     return scripts.run(client, command)
 
 
-def ensure_group(client: redis.Redis, epoch: str = "e1") -> int:
-    is_created, meta = scripts.run(client, scripts.ensure_group(0, new_epoch=epoch))
+def begin(client: redis.Redis, epoch: str = "e1") -> tuple[bytes, bytes]:
+    """Begin a tenure; the last entry delivered before, and the one that is begun."""
+    delivered, begun, meta = scripts.run(client, scripts.begin_tenure(0, new_epoch=epoch))
     assert dict(zip(meta[::2], meta[1::2], strict=True)) == client.hgetall(META)
-    return is_created
+    assert client.hget(META, "epoch") == epoch.encode()
+    return delivered, begun[0] if begun else b""
 
 
-def read(client: redis.Redis, worker: str = "w", count: int = 100) -> list[bytes]:
-    reply = client.xreadgroup(keys.GROUP, worker, {STREAM: ">"}, count)
+def read(client: redis.Redis, group: str = keys.GROUP, count: int = 100) -> list[bytes]:
+    is_former = group == keys.FORMER_GROUP
+    reply = client.xreadgroup(group, "w", {STREAM: ">"}, count, noack=not is_former)
     return [id_ for id_, _ in reply[0][1]] if reply else []
 
 
-def commit(client: redis.Redis, ids: list[bytes], epoch: str, new: str, **lists: list) -> bytes:
+def commit(client: redis.Redis, epoch: str, new: str, **lists: list) -> bytes:
     meta = ["epoch", new, *lists.pop("meta", [])]
-    empty = dict.fromkeys(("begun", "state", "windows", "latest", "devices", "dead"), ())
-    command = scripts.commit(
-        0, epoch=epoch, dead_max_entries=100, ids=ids, meta=meta, **{**empty, **lists}
-    )
+    empty = dict.fromkeys(("state", "windows", "latest", "devices", "dead"), ())
+    command = scripts.commit(0, epoch=epoch, dead_max_entries=100, meta=meta, **{**empty, **lists})
     return scripts.run(client, command)
 
 
@@ -70,14 +71,13 @@ def test_append_keeps_the_stream_near_its_cap(client: redis.Redis):
 
 def test_commit_applies_everything_at_once(client: redis.Redis):
     append(client)
-    ensure_group(client)
+    begin(client)
     ids = read(client)
     lists = {
         "meta": ["hwm", ids[0]], "state": ["s", b"1"], "windows": ["s", b"2"],
         "latest": ["d", b"{}"], "devices": ["0", "d"], "dead": [b"1-1", "why", "3", b"x", "2"],
     }  # fmt: skip
-    assert commit(client, ids, "e1", "e2", **lists) == b"ok"
-    assert client.xpending(STREAM, keys.GROUP)["pending"] == 0
+    assert commit(client, "e1", "e2", **lists) == b"ok"
     assert client.hget(META, "epoch") == b"e2"
     assert client.hget(META, "hwm") == ids[0]
     assert client.hget(keys.state(0), "s") == b"1"
@@ -91,17 +91,17 @@ def test_commit_applies_everything_at_once(client: redis.Redis):
 def test_buried_entries_are_remembered_while_the_stream_has_them(client: redis.Redis):
     append(client)
     append(client)
-    ensure_group(client)
+    begin(client)
     ids = read(client)
     dead = [part for id_ in ids for part in (id_, "why", "1", b"x", "3")]
-    assert commit(client, ids, "e1", "e2", dead=dead) == b"ok"
+    assert commit(client, "e1", "e2", dead=dead) == b"ok"
     assert client.zrange(keys.buried(0), 0, -1) == [id_ + b" 3" for id_ in ids]
     later = f"{int(ids[1].split(b'-')[0]) + 1}-0"
     client.xtrim(STREAM, maxlen=0, approximate=False)
     client.xadd(STREAM, {"e": 3, "n": 3, "r": "f"}, id=later)
     assert read(client) == [later.encode()]
     dead = [later, "why", "1", b"x", "0"]
-    assert commit(client, [later.encode()], "e2", "e3", dead=dead) == b"ok"
+    assert commit(client, "e2", "e3", dead=dead) == b"ok"
     assert client.zrange(keys.buried(0), 0, -1) == [f"{later} 0".encode()]
 
 
@@ -124,76 +124,88 @@ def test_entries_that_are_not_in_the_history_count_as_backlog_if_required(
 
 def test_commit_is_rejected_after_another_owner_has_committed(client: redis.Redis):
     append(client)
-    ensure_group(client)
-    ids = read(client)
-    assert commit(client, ids, "e1", "e2", state=["s", b"1"]) == b"ok"
-    assert commit(client, ids, "e1", "e3", state=["s", b"2"]) == b"epoch"
+    begin(client)
+    assert commit(client, "e1", "e2", state=["s", b"1"]) == b"ok"
+    assert commit(client, "e1", "e3", state=["s", b"2"]) == b"epoch"
     assert client.hget(keys.state(0), "s") == b"1"
 
 
-def test_commit_is_rejected_while_an_older_entry_is_pending(client: redis.Redis):
-    append(client)
-    append(client)
-    ensure_group(client)
-    read(client, "somebody", 1)
-    ids = read(client)
-    assert commit(client, ids, "e1", "e2", state=["s", b"1"]) == b"order"
-    assert not client.exists(keys.state(0))
-
-
 def test_commit_takes_more_arguments_than_lua_can_spread(client: redis.Redis):
-    for _ in range(9000):
-        append(client, cap=100_000)
-    ensure_group(client)
-    ids = read(client, count=9000)
+    begin(client)
     state = [part for n in range(9000) for part in (f"s{n}", b"x")]
-    assert commit(client, ids, "e1", "e2", state=state) == b"ok"
+    assert commit(client, "e1", "e2", state=state) == b"ok"
     assert client.hlen(keys.state(0)) == 9000
-    assert client.xpending(STREAM, keys.GROUP)["pending"] == 0
 
 
 def test_commit_writes_nothing_when_a_key_is_of_another_type(client: redis.Redis):
     append(client)
-    ensure_group(client)
-    ids = read(client)
+    begin(client)
     client.set(keys.latest(0), "x")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        commit(client, ids, "e1", "e2", state=["s", b"1"], latest=["d", b"{}"])
+        commit(client, "e1", "e2", state=["s", b"1"], latest=["d", b"{}"])
     assert client.hget(META, "epoch") == b"e1"
     assert not client.exists(keys.state(0))
-    assert client.xpending(STREAM, keys.GROUP)["pending"] == 1
 
 
 def test_a_full_server_rejects_appends_and_still_commits(client: redis.Redis):
     append(client)
-    ensure_group(client)
-    ids = read(client)
+    begin(client)
     client.config_set("maxmemory", "1")
     with pytest.raises(redis.exceptions.OutOfMemoryError):
         append(client)
-    assert commit(client, ids, "e1", "e2", state=["s", b"1"]) == b"ok"
+    assert commit(client, "e1", "e2", state=["s", b"1"]) == b"ok"
     client.config_set("maxmemory", "0")
     assert client.hget(META, "entries") == b"1"
 
 
-def test_a_new_group_starts_behind_the_last_entry_applied(client: redis.Redis):
-    for _ in range(3):
+@pytest.mark.parametrize("group", ["", keys.GROUP, keys.FORMER_GROUP])
+def test_a_tenure_begins_behind_the_last_entry_applied(client: redis.Redis, group: str):
+    """Whichever group there is, and wherever it is."""
+    for _ in range(4):
         append(client)
     ids = [id_ for id_, _ in client.xrange(STREAM)]
     client.hset(META, "hwm", ids[1])
-    assert ensure_group(client) == 1
-    assert read(client) == [ids[2]]
+    if group:
+        client.xgroup_create(STREAM, group, "0")
+        assert read(client, group, 3) == ids[:3]
+    assert begin(client) == (ids[2] if group else b"", b"")
+    assert read(client) == ids[2:]
+    assert [each["name"] for each in client.xinfo_groups(STREAM)] == [keys.GROUP.encode()]
+    assert begin(client, "e2") == (ids[3], b"")
 
 
-def test_an_existing_group_keeps_its_epoch(client: redis.Redis):
-    assert ensure_group(client, "e1") == 1
-    assert ensure_group(client, "e2") == 0
-    assert client.hget(META, "epoch") == b"e1"
+def test_an_owner_that_reads_and_commits_leaves_nothing_in_the_group(client: redis.Redis):
+    append(client)
+    begin(client)
+    (id_,) = read(client)
+    assert client.xinfo_groups(STREAM)[0]["pending"] == 0
+    assert count_lost(client, "e1", "e2") == b"moved"
+    assert commit(client, "e1", "e2", meta=["hwm", id_, "done_entries", 1, "done", 1]) == b"ok"
+    assert count_lost(client, "e2", "e3") == [0, 0]
+
+
+def test_a_tenure_returns_the_entry_that_is_begun_or_counts_its_rest_as_lost(client: redis.Redis):
+    append(client, 5)
+    append(client)
+    first, second = (id_ for id_, _ in client.xrange(STREAM))
+    begun = {"hwm": second, "begun": 3, "begun_entry": 1, "progress": first + b" 2"}
+    client.hset(META, mapping=begun)
+    assert begin(client)[1] == first
+    assert read(client) == []
+    client.xdel(STREAM, first)
+    assert begin(client, "e2")[1] == b""
+    assert client.hmget(META, "begun", "progress", "lost", "lost_entries") == [
+        b"0",
+        b"",
+        b"3",
+        b"1",
+    ]
+    assert client.zrange(keys.buried(0), 0, -1) == [first + b" 2"]
 
 
 def test_after_a_deleted_stream_no_id_is_issued_twice(client: redis.Redis):
     client.hset(META, "hwm", "99999999999999-7")
-    ensure_group(client)
+    begin(client)
     append(client)
     ((id_, _),) = client.xrange(STREAM)
     assert id_ == b"99999999999999-8"
@@ -203,7 +215,7 @@ def test_after_a_deleted_stream_no_id_is_issued_twice(client: redis.Redis):
 def test_entries_trimmed_unread_are_counted_as_lost(client: redis.Redis):
     for _ in range(5):
         append(client, 2)
-    ensure_group(client)
+    begin(client)
     client.xtrim(STREAM, maxlen=0, approximate=False)
     assert count_lost(client, "e1", "e2") == [5, 10]
     assert client.hmget(META, "lost_entries", "lost", "done", "epoch") == [
@@ -219,21 +231,9 @@ def test_entries_trimmed_unread_are_counted_as_lost(client: redis.Redis):
 def test_nothing_is_counted_as_lost_while_an_entry_can_be_read(client: redis.Redis):
     append(client)
     append(client)
-    ensure_group(client)
+    begin(client)
     client.xtrim(STREAM, maxlen=1, approximate=False)
     assert count_lost(client, "e1", "e2") == [0, 0]
-
-
-def test_removes_only_consumers_without_pending_entries(client: redis.Redis):
-    ensure_group(client)
-    append(client)
-    held = read(client, "holds one")
-    for name in ("caller", "gone", "gone before"):
-        client.xgroup_createconsumer(STREAM, keys.GROUP, name)
-    assert scripts.run(client, scripts.remove_idle_consumers(0, worker="caller")) == 2
-    left = {c["name"]: c["pending"] for c in client.xinfo_consumers(STREAM, keys.GROUP)}
-    assert left == {b"caller": 0, b"holds one": 1}
-    assert client.xpending_range(STREAM, keys.GROUP, "-", "+", 9)[0]["message_id"] == held[0]
 
 
 def test_heartbeats_use_the_clock_of_the_server(client: redis.Redis):

@@ -62,8 +62,6 @@ def behind(client: redis.Redis, settings: Settings) -> bool:
         entries, done, begun = (int(count or 0) for count in counts)
         if entries > done or begun:
             return True
-        if entries and client.xpending(keys.readings(partition), keys.GROUP)["pending"]:
-            return True
     return False
 
 

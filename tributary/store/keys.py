@@ -11,7 +11,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-GROUP = "aggregator"
+GROUP = "aggregators"
+CONSUMER = "owner"  # of every aggregator: nothing is pending, so none leaves anything behind
+FORMER_GROUP = "aggregator"  # of releases that acknowledged entries
 WORKERS = "tributary:workers"
 CONFIG = "tributary:config"
 TOKENS = "tributary:tokens"
@@ -103,7 +105,7 @@ CATALOGUE = (
         "until it replaces the stream",
     ),
     Key(
-        "tributary:{p}:buried", "sorted set", "aggregator (commit, ensure_group)", "jobs, operators",
+        "tributary:{p}:buried", "sorted set", "aggregator (commit, begin_tenure)", "jobs, operators",
         "id of an entry that is not applied, or not all of it, and how many of its readings are; "
         "the score is the time in the id",
         "permanent; of entries in the stream",

@@ -35,9 +35,9 @@ class Script:
 SCRIPTS = {
     name: Script(name)
     for name in (
-        "account", "alive", "append", "attempt", "commit", "copy_entries", "count_lost", "enqueue_job",
-        "ensure_group", "forget", "heartbeat", "hold_lease", "release_lease",
-        "remove_idle_consumers", "replay", "report_tail", "requeue_job", "swap_stream",
+        "account", "alive", "append", "attempt", "begin_tenure", "commit", "copy_entries",
+        "count_lost", "enqueue_job", "forget", "heartbeat", "hold_lease", "release_lease", "replay",
+        "report_tail", "requeue_job", "swap_stream",
     )
 }  # fmt: skip
 _APPEND_SHA = SCRIPTS["append"].sha
@@ -48,7 +48,7 @@ def account(partition: int, *, fields: Sequence[str]) -> Command:
     """Read all counts of a partition as of one moment."""
     p = partition
     names = (keys.readings(p), keys.meta(p), keys.devices(p), keys.state(p))
-    return _call("account", names, keys.GROUP, *fields)
+    return _call("account", names, *fields)
 
 
 def alive(members: str = keys.WORKERS) -> Command:
@@ -104,13 +104,17 @@ def attempt(partition: int, *, epoch: str, packed: bytes) -> Command:
     return _call("attempt", (keys.meta(partition),), epoch, packed)
 
 
+def begin_tenure(partition: int, *, new_epoch: str) -> Command:
+    """End every other tenure, and deliver everything behind `hwm` again; see the script."""
+    names = (keys.readings(partition), keys.meta(partition), keys.buried(partition))
+    return _call("begin_tenure", names, keys.GROUP, keys.FORMER_GROUP, new_epoch)
+
+
 def commit(
     partition: int,
     *,
     epoch: str,  # expected; another one means another owner, and nothing is written
     dead_max_entries: int,  # the dead entries are trimmed to about this number
-    begun: Values,  # id of the entry that is applied in slices and stays pending, if there is one
-    ids: Values,  # to acknowledge
     meta: Values,  # fields and values, alternating, as in the next three
     state: Values,
     windows: Values,
@@ -119,14 +123,14 @@ def commit(
     dead: Values,  # id, reason, readings, packed fields and applied readings of each to bury
     forget: Values = (),  # of the tombstone that is the entry: id, request, before, devices
 ) -> Command:
-    """Apply a batch of entries and acknowledge them."""
+    """Apply a batch of entries."""
     p = partition
     names = (
         keys.readings(p), keys.meta(p), keys.state(p), keys.windows(p), keys.latest(p),
         keys.devices(p), keys.dead(p), keys.buried(p), *([keys.forgets(p)] if forget else ()),
     )  # fmt: skip
-    lists = (begun, ids, meta, state, windows, latest, devices, dead)
-    values = (keys.GROUP, epoch, str(dead_max_entries), *[str(len(each)) for each in lists])
+    lists = (meta, state, windows, latest, devices, dead)
+    values = (epoch, str(dead_max_entries), *[str(len(each)) for each in lists])
     return _call("commit", names, *values, *chain.from_iterable(lists), *forget)
 
 
@@ -160,12 +164,6 @@ def enqueue_job(id_: str, *, max_queued: int, fields: Values) -> Command:
     return _call("enqueue_job", names, id_, str(max_queued), keys.QUEUED, *fields)
 
 
-def ensure_group(partition: int, *, new_epoch: str) -> Command:
-    """Create the consumer group unless it exists, and read the hash `meta`."""
-    names = (keys.readings(partition), keys.meta(partition), keys.buried(partition))
-    return _call("ensure_group", names, keys.GROUP, new_epoch)
-
-
 def forget(
     partition: int, *, max_entries: str, unread_max: str, records_max: int, text: bytes
 ) -> Command:
@@ -187,11 +185,6 @@ def hold_lease(token: str, *, lease_ms: int) -> Command:
 def release_lease(token: str) -> Command:
     """End the lease of the schedule."""
     return _call("release_lease", (keys.SCHEDULER,), token)
-
-
-def remove_idle_consumers(partition: int, *, worker: str) -> Command:
-    """Remove the consumers other than `worker` that have no pending entry."""
-    return _call("remove_idle_consumers", (keys.readings(partition),), keys.GROUP, worker)
 
 
 def replay(
@@ -229,7 +222,7 @@ def swap_stream(
     after: str,
     tail_max: int,
     deleted: str,  # the greatest id that was left out; 0-0: none
-    readings: Values = (),  # group, epoch, first id left out, how many, readings of others
+    readings: Values = (),  # epoch, first id left out, how many, readings of others
 ) -> Command:
     """Replace a stream by its copy, after copying what follows `after`."""
     values = (str(entries), top, after, str(tail_max), deleted, *readings)

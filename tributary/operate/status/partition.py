@@ -85,10 +85,10 @@ def request(pipeline: redis.client.Pipeline, partition: int) -> None:
 
 def parse(partition: int, reply: list[Any], setting: str) -> Partition:
     """Build the counts of a partition from the reply of the script; the setting is `history`."""
-    values, stream_entries, devices, series, now_ms, unread, held, unarchived = reply
+    values, stream_entries, devices, series, now_ms, unread, begun, unarchived = reply
     meta = {name: int(value or 0) for name, value in zip(_FIELDS, values, strict=True)}
     missing, missing_entries = _missing(meta, unread)
-    waiting = [int(id_.partition(b"-")[0]) for id_ in (held, *unread[:1]) if id_]
+    waiting = [int(id_.partition(b"-")[0]) for id_ in (begun, *unread[:1]) if id_]
     return Partition(
         partition=partition,
         accepted=meta["accepted"] + meta["foreign"] - meta["replayed"],

@@ -2,12 +2,12 @@
 -- account: all counts of a partition as of one moment.
 --
 -- KEYS[1] readings, KEYS[2] meta, KEYS[3] devices, KEYS[4] state
--- ARGV[1] group, then the fields of meta to return
--- returns {values of the fields, entries in the stream, devices, series, ms now, unread, held,
+-- ARGV[1] and further: the fields of meta to return
+-- returns {values of the fields, entries in the stream, devices, series, ms now, unread, begun,
 -- unarchived}
 --   unread: the oldest entry behind hwm that append wrote, as {id, e, n, r}; r is '' unless
 --     entries before it are gone (then its readings show how many those had); {} if none
---   held: id of the oldest entry that was delivered to an aggregator and not committed, or ''
+--   begun: id of the entry that is begun, or ''; every other one that is not applied is behind hwm
 --   unarchived: id of the oldest entry behind those in the history, or ''
 -- atomic: counts read one after the other would not add up while readings arrive.
 local readings, meta = KEYS[1], KEYS[2]
@@ -36,16 +36,15 @@ local function unread(after, done)
 end
 
 local time = redis.call('TIME')
-local where = redis.call('HMGET', meta, 'hwm', 'done_entries', 'archived_id')
+local where = redis.call('HMGET', meta, 'hwm', 'done_entries', 'archived_id', 'progress')
 local unarchived = redis.call('XRANGE', readings, '(' .. (where[3] or '0-0'), '+', 'COUNT', 1)[1]
-local held = redis.pcall('XPENDING', readings, ARGV[1], '-', '+', 1) -- an error: no group yet
 return {
-  redis.call('HMGET', meta, unpack(ARGV, 2)),
+  redis.call('HMGET', meta, unpack(ARGV)),
   redis.call('XLEN', readings),
   redis.call('ZCARD', KEYS[3]),
   redis.call('HLEN', KEYS[4]),
   time[1] * 1000 + math.floor(time[2] / 1000),
   unread(where[1] or '0-0', tonumber(where[2] or 0)),
-  (not held.err and held[1]) and held[1][1] or '',
+  string.match(where[4] or '', '^%S*'),
   unarchived and unarchived[1] or '',
 }

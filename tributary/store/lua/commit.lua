@@ -1,39 +1,33 @@
 #!lua flags=allow-oom
 -- commit: apply one batch of entries to a partition, completely or not at all.
--- Rejected unless the epoch is still the worker's (no one has committed since it read it) and
--- the batch begins with the oldest pending entry, not counting one that is begun and stays
--- pending. So entries are applied in the order of the stream, each once, and everything up to
--- hwm is always applied, except for the rest of the entry that is begun (progress).
+-- Rejected unless the epoch is still the worker's: no one has committed or begun a tenure since.
+-- The batch follows hwm without a hole, which the worker ensures (aggregator/tenure.py). So
+-- entries are applied in the order of the stream, each once, and everything up to hwm is always
+-- applied, except for the rest of the entry that is begun (progress).
 --
 -- KEYS[1] readings, [2] meta, [3] state, [4] windows, [5] latest, [6] devices, [7] dead,
 -- [8] buried, [9] forgets (only with the entry of a tombstone)
--- ARGV[1] group, [2] epoch expected, [3] maximum dead entries,
--- ARGV[4..11] length of each list, then the lists:
---   the id of the entry that is begun and stays pending (at most one); ids to
---   acknowledge; meta, state, windows and latest as field, value; devices as score, name; dead
---   entries as id, reason, readings, fields packed, how many of its readings are applied
+-- ARGV[1] epoch expected, [2] maximum dead entries,
+-- ARGV[3..8] length of each list, then the lists:
+--   meta, state, windows and latest as field, value; devices as score, name; dead entries as id,
+--   reason, readings, fields packed, how many of its readings are applied
 -- with KEYS[9], behind the lists: id of the tombstone, request, before, then its devices
--- returns 'ok', 'epoch' (another worker has committed) or 'order' (an older entry is pending)
--- atomic: a crash between acknowledging and counting would lose or double the batch.
+-- returns 'ok' or 'epoch' (another worker owns the partition)
+-- atomic: a crash between raising hwm and counting would lose or double the batch.
 -- allow-oom: committing is how a full server drains.
 local readings, meta = KEYS[1], KEYS[2]
-if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[2] then return 'epoch' end
-local begun, ids = tonumber(ARGV[4]), tonumber(ARGV[5])
-local at = 12
-if begun + ids > 0 then
-  local oldest = redis.call('XPENDING', readings, ARGV[1], '-', '+', 2)
-  for i = 1, math.min(2, begun + ids) do
-    if not oldest[i] or oldest[i][1] ~= ARGV[at + i - 1] then return 'order' end
-  end
-end
+if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[1] then return 'epoch' end
+local at = 9
 -- A key of another type must fail here, before the first write: scripts do not roll back.
-for k = 3, 5 do redis.call('HLEN', KEYS[k]) end
-redis.call('ZCARD', KEYS[6])
+for k = 3, 5 do
+  if ARGV[k + 1] ~= '0' then redis.call('HLEN', KEYS[k]) end
+end
+if ARGV[7] ~= '0' then redis.call('ZCARD', KEYS[6]) end
 if KEYS[9] then -- nor must a missing permission
   for _, k in ipairs({3, 4, 5, 9}) do redis.call('HDEL', KEYS[k], '') end
   redis.call('ZREM', KEYS[6], '')
 end
-if tonumber(ARGV[11]) > 0 then
+if ARGV[8] ~= '0' then
   redis.call('ZADD', KEYS[8], 'XX', 0, '')
   -- What the stream no longer has need not be remembered.
   local first = redis.call('XRANGE', readings, '-', '+', 'COUNT', 1)[1]
@@ -42,27 +36,20 @@ if tonumber(ARGV[11]) > 0 then
 end
 
 -- In chunks, because Lua can unpack only about 8,000 arguments into one call.
-local function each(count, command, key, group)
+local function each(count, command, key)
   local last = at + count - 1
   for first = at, last, 4000 do
-    local upto = math.min(first + 3999, last)
-    if group then
-      redis.call(command, key, group, unpack(ARGV, first, upto))
-    else
-      redis.call(command, key, unpack(ARGV, first, upto))
-    end
+    redis.call(command, key, unpack(ARGV, first, math.min(first + 3999, last)))
   end
   at = last + 1
 end
-at = at + begun
-each(ids, 'XACK', readings, ARGV[1])
-each(tonumber(ARGV[6]), 'HSET', meta)
-each(tonumber(ARGV[7]), 'HSET', KEYS[3])
-each(tonumber(ARGV[8]), 'HSET', KEYS[4])
-each(tonumber(ARGV[9]), 'HSET', KEYS[5])
-each(tonumber(ARGV[10]), 'ZADD', KEYS[6])
-for i = at, at + tonumber(ARGV[11]) - 1, 5 do
-  redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[3], '*',
+each(tonumber(ARGV[3]), 'HSET', meta)
+each(tonumber(ARGV[4]), 'HSET', KEYS[3])
+each(tonumber(ARGV[5]), 'HSET', KEYS[4])
+each(tonumber(ARGV[6]), 'HSET', KEYS[5])
+each(tonumber(ARGV[7]), 'ZADD', KEYS[6])
+for i = at, at + tonumber(ARGV[8]) - 1, 5 do
+  redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[2], '*',
     'id', ARGV[i], 'reason', ARGV[i + 1], 'readings', ARGV[i + 2], 'fields', ARGV[i + 3])
   redis.call('ZADD', KEYS[8], string.match(ARGV[i], '^%d+'), ARGV[i] .. ' ' .. ARGV[i + 4])
 end
@@ -85,7 +72,7 @@ local function series(device, document)
   return found
 end
 
-at = at + tonumber(ARGV[11])
+at = at + tonumber(ARGV[8])
 local id, before, forgotten = ARGV[at], ARGV[at + 2], {'applied', ARGV[at + 1], ARGV[at + 2]}
 for i = at + 3, #ARGV do
   local device = ARGV[i]

@@ -1,13 +1,13 @@
 #!lua
 -- swap_stream: copy the last entries of a stream, and replace it by its copy.
--- For a stream of readings, the group begins behind what is applied, and every aggregator must
--- begin a new tenure: what it has read and not committed is delivered again.
+-- For a stream of readings, every aggregator must begin a new tenure, which creates the group again:
+-- what it has read and not committed is delivered again.
 --
 -- KEYS[1] stream, KEYS[2] copy; of readings: KEYS[3] meta, KEYS[4] holes
 -- ARGV[1] number of entries that the copy has, [2] id of the last one ('' if none),
 -- [3] id behind which nothing is copied yet, [4] maximum entries to copy now,
--- [5] greatest id that was left out ('0-0' if none); of readings: [6] group, [7] new epoch,
--- [8] smallest id that was left out, [9] how many, [10] readings of other devices in them
+-- [5] greatest id that was left out ('0-0' if none); of readings: [6] new epoch,
+-- [7] smallest id that was left out, [8] how many, [9] readings of other devices in them
 -- returns 'ok'; 'more' if too many entries are not copied yet; 'changed' as copy_entries
 -- atomic: an entry appended between the two would be lost.
 local stream, copy, meta, holes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -39,16 +39,12 @@ redis.call('UNLINK', stream)
 redis.call('RENAME', copy, stream)
 if not meta then return 'ok' end
 
-local applied = redis.call('HMGET', meta, 'hwm', 'progress')
-if (applied[2] or '') == '' then
-  redis.call('XGROUP', 'CREATE', stream, ARGV[6], applied[1] or '0-0')
-end -- else an entry is begun, and must be delivered again: ensure_group creates the group
-redis.call('HSET', meta, 'epoch', ARGV[7])
-if tonumber(ARGV[9]) > 0 then
+redis.call('HSET', meta, 'epoch', ARGV[6])
+if tonumber(ARGV[8]) > 0 then
   local found = redis.call('HMGET', holes, 'first', 'last')
-  if not found[1] or before(ARGV[8], found[1]) then redis.call('HSET', holes, 'first', ARGV[8]) end
+  if not found[1] or before(ARGV[7], found[1]) then redis.call('HSET', holes, 'first', ARGV[7]) end
   if not found[2] or before(found[2], ARGV[5]) then redis.call('HSET', holes, 'last', ARGV[5]) end
-  redis.call('HINCRBY', holes, 'entries', ARGV[9])
-  redis.call('HINCRBY', holes, 'readings', ARGV[10])
+  redis.call('HINCRBY', holes, 'entries', ARGV[8])
+  redis.call('HINCRBY', holes, 'readings', ARGV[9])
 end
 return 'ok'
