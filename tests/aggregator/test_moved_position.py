@@ -47,7 +47,7 @@ def test_each_entry_is_applied_once_when_the_position_is_moved(
     async def work() -> None:
         stop, worker = asyncio.Event(), Worker(settings)
         running = asyncio.create_task(worker.run(stop))
-        client.xadd(STREAM, {"not": "ours"})
+        client.xadd(STREAM, {"somebody": "else"})
         append_and_read_elsewhere(client, 1, readers=0)
         await applied(1)
         if move == "back":
