@@ -99,7 +99,7 @@ CATALOGUE = (
         RigOptions(settings={"stream_max_entries": 100}, pause_s=0.002), checks.refused_but_not_lost,
     ),
     Fault("F29", "XTRIM of unread entries", stream_faults.trim_unread, 3, check=checks.all_losses_reported),
-    Fault("F30", "something else reads from the group", stream_faults.read_from_outside, 200, storm_times=20),
+    Fault("F30", "something else reads from the group", stream_faults.read_from_outside, 20),
     Fault("F31", "entries that cannot be applied", stream_faults.append_invalid_entries, 20, storm_times=3),
     Fault("F32", "a fleet joins: thousands of new devices, 100,000 per minute",
           fleet_faults.join_fleet, 100, _EVERYSEC),

@@ -117,14 +117,18 @@ def create_groups_concurrently(rig: Rig, times: int) -> None:
 
 
 def read_from_outside(rig: Rig, times: int) -> None:
-    """Deliver entries to other consumers of the group, which apply nothing."""
+    """Deliver entries to another consumer of the group, which applies nothing."""
     delivered = 0
-    for number in rig.repeat(times):
-        partition = rig.random.choice(_partitions(rig))
-        streams: Any = {keys.readings(partition): ">"}
-        reply: Any = rig.client.xreadgroup(keys.GROUP, f"other-{number}", streams, 5)
-        delivered += sum(len(entries) for _, entries in reply)
-    rig.wait_for_recovery()
+
+    def read() -> None:
+        nonlocal delivered
+        for partition in _partitions(rig):
+            streams: Any = {keys.readings(partition): ">"}
+            reply: Any = rig.client.xreadgroup(keys.GROUP, "other", streams, 5)
+            delivered += sum(len(entries) for _, entries in reply)
+
+    for _ in rig.repeat(times):
+        _while_suspended(rig, read)
     rig.notes.append(f"{delivered} entries delivered elsewhere")
 
 
