@@ -60,22 +60,16 @@ export function tickLabels(values) {
   });
 }
 
-export function clock(s, withSeconds) {
-  return new Date(s * 1000).toLocaleTimeString("en-GB", {
-    hour: "2-digit", minute: "2-digit", second: withSeconds ? "2-digit" : undefined,
-  });
-}
+// A formatter is expensive to create, and a chart has many labels.
+const dates = (options) => new Intl.DateTimeFormat("en-GB", options);
+const TIME = { hour: "2-digit", minute: "2-digit" };
+const [minutes, withSeconds] = [dates(TIME), dates({ ...TIME, second: "2-digit" })];
+const days = dates({ month: "short", day: "numeric" });
+const moments = dates({ year: "numeric", month: "short", day: "numeric", ...TIME });
 
-/** Date and time. */
-export function moment(s) {
-  return new Date(s * 1000).toLocaleString("en-GB", {
-    year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
-  });
-}
-
-export function day(s) {
-  return new Date(s * 1000).toLocaleDateString("en-GB", { month: "short", day: "numeric" });
-}
+export const clock = (s, hasSeconds) => (hasSeconds ? withSeconds : minutes).format(s * 1000);
+export const moment = (s) => moments.format(s * 1000); // date and time
+export const day = (s) => days.format(s * 1000);
 
 export const isToday = (s) => new Date(s * 1000).toDateString() === new Date().toDateString();
 

@@ -102,7 +102,7 @@ def test_charts_of_a_week_and_a_month_come_from_the_history(past: Site, pages: P
     for window, readings in (("7d", 34), ("30d", 96)):
         page.get_by_role("radio", name=window).check()
         chosen = page.get_by_role("region", name="speed").locator("tr.chosen")
-        expect(chosen.locator("th")).to_have_text(window)
+        expect(chosen.locator("th")).to_have_text(window, timeout=15_000)
         expect(chosen.locator("td").last).to_have_text(str(readings))
         wait_until(lambda: coloured(page), f"points in the chart of {window}")
     expect(page.locator(".note").first).to_have_text("")
@@ -166,12 +166,7 @@ def test_a_time_is_chosen_then_zoomed_and_moved(past: Site, pages: Pages):
     page.go_back()
     page.go_back()
     wait_until(lambda: span(page) == (begin, end), "what was zoomed first")
-
-
-def test_times_in_the_wrong_order_are_rejected(past: Site, pages: Pages):
-    page = open_device(pages, past, "recent")
-    now_s = time.time() // 60 * 60
-    set_span(page, now_s, now_s - DAY_S)
+    set_span(page, day_s, day_s - DAY_S)
     expect(page.get_by_text("From must be before To")).to_be_visible()
 
 
@@ -184,17 +179,21 @@ def test_devices_are_compared_with_one_cursor_over_all_charts(past: Site, pages:
     expect(page).to_have_url(re.compile("with=second"))
     speed, oil = (page.get_by_role("region", name=name) for name in ("speed", "oil_temperature"))
 
-    def tips() -> list[str]:
-        area = speed.locator(".u-over")
-        box = area.bounding_box()
-        assert box is not None
-        area.hover(position={"x": box["width"] * 0.4, "y": 20})
-        area.hover(position={"x": box["width"] * 0.5, "y": 20})
-        return [card.locator(".tip").inner_text() for card in (speed, oil)]
+    area = speed.locator(".u-over")
+    box = area.bounding_box()
+    assert box is not None
 
-    wait_until(lambda: all("second" in tip for tip in tips()), "both devices in both charts")
-    times = {tip.partition("   ")[0] for tip in tips()}
-    assert len(times) == 1
+    def tips() -> list[str]:
+        """Between the readings there is nothing to show."""
+        for share in range(40, 60, 2):
+            area.hover(position={"x": box["width"] * share / 100, "y": 20})
+            found = [card.locator(".tip").inner_text() for card in (speed, oil)]
+            if all("second" in tip for tip in found):
+                return found
+        return []
+
+    wait_until(tips, "both devices in both charts")
+    assert len({tip.partition("   ")[0] for tip in tips()}) == 1
     page.get_by_role("button", name="Remove second").click()
     expect(page.locator(".legend .other")).to_have_count(0)
 

@@ -251,7 +251,7 @@ def test_pages_ten_thousand_devices_with_one_subscription_per_page(own_site: Any
     page.get_by_role("button", name="Previous").click()
     expect(row(page, "fleet-00000")).to_be_visible()
     page.get_by_role("searchbox").fill("LEET-0777")
-    expect(page.locator("table.fleet tbody tr")).to_have_count(10)
+    expect(page.locator("table.fleet tbody tr")).to_have_count(10, timeout=30_000)
     site.post({"device": "fleet-07777", "n": 1})
     expect(row(page, "fleet-07777")).to_contain_text("avg 3,889", timeout=5_000)
 
