@@ -18,6 +18,7 @@ const AGE_MS = 1_000;
 const BY_NAME_MS = 2_000; // until the list is loaded again
 const BY_VALUE_MS = 5_000; // in an order that changes
 const FIELDS_MAX = 10_000; // characters; a server accepts 16,384 bytes of header
+const JOINED_MS = 30_000;
 const FINAL = new Set([400, 422]);
 
 export class Fleet {
@@ -79,6 +80,7 @@ export class Fleet {
     keepList(wanted);
     this.tools.show(wanted);
     this.found = null;
+    this.joinedAt = -Infinity;
     this.load();
   }
 
@@ -117,6 +119,8 @@ export class Fleet {
       history.replaceState(null, "", listHash({ ...this.wanted, page: pages }));
       return this.showPage({ ...this.wanted, page: pages });
     }
+    const hasJoined = this.rows.size && performance.now() - this.joinedAt < JOINED_MS;
+    if (!found.devices.length && hasJoined) return undefined; // it is older than what has joined
     this.found = found;
     const now = performance.now();
     const metric = /^-?metric:(.+)$/.exec(this.wanted.sort)?.[1];
@@ -164,16 +168,18 @@ export class Fleet {
     this.dirty.add(row);
   }
 
-  /** Show the first device at once; the list may be some seconds old. */
+  /** Show the first devices at once; the list may be some seconds old. */
   join(reading) {
     const { found } = this;
-    if (!found || this.rows.size || this.wanted.state !== "all") return;
+    if (!found || this.rows.size >= LIMIT || this.wanted.state !== "all") return;
+    this.joinedAt = performance.now();
     const row = new Row(reading.device);
     this.rows.set(reading.device, row);
     row.update(reading, performance.now());
     this.dirty.add(row);
-    this.found = { ...found, matched: 1, counts: { ...found.counts, all: 1 } };
-    this.layOut([reading.device], 1);
+    const all = this.rows.size;
+    this.found = { ...found, matched: all, counts: { ...found.counts, all } };
+    this.layOut([...this.rows.keys()].sort(), 1);
     this.draw();
     this.updateAges();
   }
