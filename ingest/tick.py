@@ -36,15 +36,12 @@ Shared = tuple[Frame, list[Sent]]
 Keyed = tuple[Frame, Sent, Idempotency, bool]
 
 
-class _Open:
+class _Open(msgspec.Struct, gc=False, eq=False):
     """A frame that grows until it is sent."""
 
-    __slots__ = ("blocks", "readings", "sent")
-
-    def __init__(self) -> None:
-        self.blocks: list[Block | Raw] = []
-        self.readings = 0
-        self.sent: list[Sent] = []
+    blocks: list[Block | Raw]
+    readings: int
+    sent: list[Sent]
 
 
 class Tick:
@@ -59,19 +56,19 @@ class Tick:
 
     def share(self, sent: Sent, batch: Batch) -> None:
         """Add a batch to the shared frames."""
-        for partition, blocks in batch.blocks.items():
+        for partition, added in batch.blocks.items():
+            # Packed at once, so that its objects are freed for the next request of the tick.
+            blocks: list[Block | Raw] = (
+                [Raw(frame.pack(block)) for block in added] if batch.is_batch else [*added]
+            )
+            readings = batch.readings if len(batch.blocks) == 1 else frame.readings_in(added)
             shared = self._open.get(partition)
             if shared is None:
-                shared = self._open[partition] = _Open()
-            if batch.is_batch:
-                # Packed at once, so that its objects are freed for the next request of the tick.
-                shared.blocks += [Raw(frame.pack(block)) for block in blocks]
+                shared = self._open[partition] = _Open(blocks, readings, [sent])
             else:
                 shared.blocks += blocks
-            shared.readings += (
-                batch.readings if len(batch.blocks) == 1 else frame.readings_in(blocks)
-            )
-            shared.sent.append(sent)
+                shared.readings += readings
+                shared.sent.append(sent)
             sent.pending += 1
             if shared.readings >= _SHARED_MAX_READINGS:
                 del self._open[partition]
