@@ -15,7 +15,7 @@ import msgspec
 from ingest.admission import Admission, Admitted, query_parser
 from ingest.doors import DOORS
 from ingest.doors.door import Door
-from ingest.pace import Pace
+from ingest.pace import Flush, Pace
 from ingest.tick import Sent, Shared, Tick
 from tributary import failpoints
 from tributary.auth.guard import Guard
@@ -160,6 +160,7 @@ class Recorder:
         """Send the frames that have gathered."""
         failpoints.reach("before_append")
         appender, links = self._appender, self.links
+        requests = self._tick.requests
         shared, keyed = self._tick.end()
         calls: list[tuple[list[Shared], Command]] = []
         for call in stream.calls(shared, is_cluster=links.is_cluster):
@@ -168,7 +169,7 @@ class Recorder:
             command = appender.idempotent_command(frame, idempotency, claims=claims)
             calls.append(([(frame, [sent])], command))
         waves = self._waves(calls) if appender.is_replicated else {}
-        flush = self._pace.sent(len(calls))
+        flush = self._pace.sent(requests, len(calls))
         commands: list[tuple[int, bytes, OnReply]] = []
         for call, command in calls:
             partition = call[0][0][0]
@@ -191,7 +192,7 @@ class Recorder:
                 sent.pending += 1
         return waves
 
-    def _when_appended(self, call: list[Shared], wave: _Wave | None, flush: int) -> OnReply:
+    def _when_appended(self, call: list[Shared], wave: _Wave | None, flush: Flush) -> OnReply:
         acknowledged = self._appender.tail.numbers if wave is None else wave.numbers
         pace, render = self._pace, self._render
 

@@ -9,20 +9,21 @@ from typing import Any
 import pytest
 
 from ingest import pace
-from ingest.pace import Pace
+from ingest.pace import Flush, Pace
 
 NEVER_S = 3600.0
 
 
 class Flushes:
-    """Counts flushes; each sends one command."""
+    """Counts flushes; each sends one command for `requests` requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: int = 2) -> None:
         self.pace = Pace(self._flush)
-        self.numbers: list[int] = []
+        self.sent: list[Flush] = []
+        self._requests = requests
 
     def _flush(self) -> None:
-        self.numbers.append(self.pace.sent(1))
+        self.sent.append(self.pace.sent(self._requests, 1))
 
 
 async def ticks() -> None:
@@ -47,26 +48,27 @@ def test_an_idle_server_does_not_wait(monkeypatch: pytest.MonkeyPatch):
             flushes.pace.plan()
             flushes.pace.plan()  # another request of the same tick
             await ticks()
-            assert flushes.numbers == list(range(1, number + 1))
-            flushes.pace.replied(number)
+            assert len(flushes.sent) == number
+            flushes.pace.replied(flushes.sent[-1])
 
     run(check())
 
 
-def test_requests_gather_until_the_last_flush_has_its_reply(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("requests", "in_flight"), [(2, 1), (1, 2)])
+def test_requests_gather_until_redis_has_replied(
+    monkeypatch: pytest.MonkeyPatch, requests: int, in_flight: int
+):
     monkeypatch.setattr(pace, "GATHER_MAX_S", NEVER_S)
 
     async def check() -> None:
-        flushes = Flushes()
-        flushes.pace.plan()
-        await ticks()
-        for _ in range(3):
+        flushes = Flushes(requests)
+        for _ in range(in_flight + 3):
             flushes.pace.plan()
             await ticks()
-        assert flushes.numbers == [1]
-        flushes.pace.replied(1)
+        assert len(flushes.sent) == in_flight
+        flushes.pace.replied(flushes.sent[-1])
         await ticks()
-        assert flushes.numbers == [1, 2]
+        assert len(flushes.sent) == in_flight + 1
         assert not flushes.pace.is_due
 
     run(check())
@@ -77,9 +79,9 @@ def test_requests_do_not_wait_for_a_server_that_does_not_reply():
         flushes = Flushes()
         for number in range(1, 4):
             flushes.pace.plan()
-            while len(flushes.numbers) < number:
+            while len(flushes.sent) < number:
                 await asyncio.sleep(0.001)
-        flushes.pace.replied(1)  # late, and of no importance: the last flush is pending
+        flushes.pace.replied(flushes.sent[0])  # two are still in flight
         flushes.pace.plan()
         await asyncio.sleep(0)
         assert flushes.pace.is_due
@@ -87,7 +89,10 @@ def test_requests_do_not_wait_for_a_server_that_does_not_reply():
     run(check())
 
 
-def test_a_flush_that_fails_at_once_does_not_make_the_next_wait(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("commands", [1, 2])
+def test_a_flush_that_fails_at_once_does_not_make_the_next_wait(
+    monkeypatch: pytest.MonkeyPatch, commands: int
+):
     monkeypatch.setattr(pace, "GATHER_MAX_S", NEVER_S)
 
     async def check() -> None:
@@ -96,9 +101,9 @@ def test_a_flush_that_fails_at_once_does_not_make_the_next_wait(monkeypatch: pyt
         def flush() -> None:
             nonlocal flushed
             flushed += 1
-            flush_number = subject.sent(2)
-            subject.replied(flush_number)  # the connection is closed: both have an error
-            subject.replied(flush_number)
+            sent = subject.sent(2, commands)
+            for _ in range(commands):  # the connection is closed: each has an error
+                subject.replied(sent)
 
         subject = Pace(flush)
         for expected in (1, 2, 3):
