@@ -49,6 +49,8 @@ def name(device: str, metric: str) -> bytes:
 
 def scan(frames: list[bytes]) -> Scanned | None:
     """The readings of frames; None unless all are of one value, and there are enough frames."""
+    if len(frames) < _PER_STEP:
+        return None
     joined = bytearray(b"".join(frames))
     ends = np.cumsum(np.fromiter(map(len, frames), np.int64, len(frames)))
     try:
