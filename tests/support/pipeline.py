@@ -21,7 +21,7 @@ from tributary.store import redis_client
 
 SENDERS = 4
 DEVICES = 12
-_OTHERS = ("_append", "_forget_")
+_OTHERS = ("_append", "_forget_", "_archive", "_raw_", "_compact_")  # of ingest and jobs
 AGGREGATOR_POINTS = [p for p in failpoints.POINTS if not any(name in p for name in _OTHERS)]
 SERVING = re.compile(r"at=(http://\S+)")
 Run = Callable[..., Process]
