@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from aggregator import writes
 from aggregator.account import Counts, Dead, Progress, Sorted
+from aggregator.addresses import Addresses
 from aggregator.fold import Folded
-from aggregator.table import Table, packed_records
+from aggregator.rings import NO_CELLS
+from aggregator.table import Table
+from aggregator.writes import NO_WRITES, Writes
 from tributary.model.aggregate import take
-from tributary.store import keys
+from tributary.model.groups import Ints
 from tributary.store.tombstone import Tombstone
 
 
@@ -22,13 +26,12 @@ class Changes(NamedTuple):
     counts: Counts
     dead: list[Dead]
     progress: Progress | None  # after a slice that is not the last one of its entry
-    state: Sequence[str | bytes] = ()
-    windows: Sequence[str | bytes] = ()
+    writes: Writes = NO_WRITES
     latest: Sequence[str | bytes] = ()
     devices: Sequence[str] = ()  # new
     forget: Tombstone | None = None  # behind everything else
 
-    def lists(self) -> dict[str, Sequence[str | bytes]]:
+    def lists(self) -> dict[str, Any]:
         """The arguments of `scripts.commit` that do not depend on the tenure."""
         dead: list[str | bytes] = []
         for entry in self.dead:
@@ -37,8 +40,7 @@ class Changes(NamedTuple):
         if self.forget is not None:
             forget += (self.ids[0], self.forget.request, self.forget.before, *self.forget.devices)
         return {
-            "state": self.state,
-            "windows": self.windows,
+            **self.writes._asdict(),
             "latest": self.latest,
             "devices": [part for device in self.devices for part in ("0", device)],
             "dead": dead,
@@ -53,20 +55,22 @@ def counts_only(sorted_: Sorted, late: int = 0) -> Changes:
 
 
 def from_fold(
-    counted: Changes, table: Table, partition: int, folded: Folded, new_devices: list[str]
+    counted: Changes,
+    table: Table,
+    folded: Folded,
+    addresses: Addresses,
+    new_devices: list[str],
 ) -> Changes:
     """The same, and the series and devices of the partition that the fold touched."""
-    mine = table.partitions(folded.rows) == partition
-    rows = folded.rows[mine]
-    part = take(table.state, rows)
-    series = [table.series[row] for row in rows.tolist()]
-    names = [keys.series(device, metric) for device, metric in series]
-    state: list[str | bytes] = []
-    for name, packed in zip(names, packed_records(part), strict=True):
-        state += (name, packed)
-    windows: list[str | bytes] = []
-    changed = np.flatnonzero(folded.rings_changed[mine])
-    for position, packed in zip(changed.tolist(), table.packed_rings(rows[changed]), strict=True):
-        windows += (names[position], packed)
-    documents = table.documents.update(rows, part)
-    return counted._replace(state=state, windows=windows, latest=documents, devices=new_devices)
+    mine = folded.at(table.partitions(folded.rows) == addresses.partition)
+    documents = table.documents.update(mine.rows, take(table.state, mine.rows))
+    written = writes.of(table, mine, addresses)
+    return counted._replace(writes=written, latest=documents, devices=new_devices)
+
+
+def moved(counts: Counts, table: Table, rows: Ints, addresses: Addresses) -> Changes:
+    """Series that are stored in format 2 and were loaded: they are moved to rows."""
+    nothing = np.zeros(len(rows), np.bool_)
+    counts_of = np.zeros(len(rows), np.int64)
+    folded = Folded(rows, NO_CELLS[0], counts_of, nothing, nothing, NO_CELLS)
+    return Changes([], counts, [], None, writes=writes.of(table, folded, addresses))

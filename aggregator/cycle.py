@@ -20,6 +20,7 @@ from aggregator import changes
 from aggregator.changes import Changes
 from aggregator.decode import Entry
 from aggregator.fold import Folded, fold
+from aggregator.mover import Mover
 from aggregator.overflow import Horizon
 from aggregator.pace import Pace, Share
 from aggregator.parts import ATTEMPTS, FAILURES
@@ -28,11 +29,10 @@ from aggregator.tenure import Tenure
 from aggregator.work import PartitionBatch, Work
 from tributary import failpoints
 from tributary.errors import ConnectionGone, TributaryError
-from tributary.model.aggregate import Layout
 from tributary.model.clock import utc_ms
 from tributary.model.groups import Readings
+from tributary.model.rows import Shape
 from tributary.settings import Settings
-from tributary.store import keys
 
 _PARTS_PER_TURN = 8  # of entries that are applied alone
 _ASIDE_PART = 4  # one part in 4 of a turn is for entries that stepped aside
@@ -45,10 +45,11 @@ _CONFIRM_TIMEOUT_S = 5.0
 class Cycle:
     """The entries that wait to be applied, the table, and the turns that apply them to it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shape: Shape) -> None:
         self._settings = settings
-        self._layout = Layout(settings.parsed_windows, settings.average_over)
-        self._table = Table(self._layout, settings.series_cached_max)
+        self._shape = shape
+        self._table = Table(shape, settings.series_cached_max)
+        self._movers: list[Mover] = []
         self._works: list[Work] = []  # one read per partition, and what stepped aside
         self._is_due = asyncio.Event()
         self._void: set[int] = set()
@@ -59,6 +60,12 @@ class Cycle:
         """Queue the entries of a read; an earlier owner has read the first ones, too."""
         tenure.on_committed = self._is_due.set
         self._works.append(Work(tenure, entries, recovered))
+        self._is_due.set()
+
+    def move(self, tenure: Tenure) -> None:
+        """Move the series of a partition that are stored in format 2, some in each turn."""
+        tenure.on_committed = self._is_due.set
+        self._movers.append(Mover(tenure))
         self._is_due.set()
 
     def void(self, partition: int) -> None:
@@ -85,8 +92,9 @@ class Cycle:
         while self._void:
             self._table.drop(self._void.pop())
         if self._table.is_outgrown:  # everything in it is in Redis
-            self._table = Table(self._layout, self._settings.series_cached_max)
+            self._table = Table(self._shape, self._settings.series_cached_max)
         works, self._works = [work for work in self._works if work.is_left], []
+        movers, self._movers = self._movers, []
         if works:
             failpoints.reach("after_read")
         ready = [work for work in works if work.tenure.is_ready]
@@ -102,6 +110,7 @@ class Cycle:
         for work in ready:
             if work.alone:
                 await self._apply_alone(work)
+        self._movers += [mover for mover in movers if await mover.turn(self._table)]
         # Those that had their turn go to the end of the queue.
         had_turn = {id(work) for work in (*together, *aside)}
         works.sort(key=lambda work: id(work) in had_turn)
@@ -226,15 +235,8 @@ class Cycle:
         """Load the series of the batch that are not in memory, in one round trip."""
         if not batch.unseen.series:
             return
-        partition = batch.tenure.partition
-        fields = [keys.series(device, metric) for device, metric in batch.unseen.series]
-        wanted = [
-            (keys.state(partition), fields),
-            (keys.windows(partition), fields),
-            (keys.latest(partition), batch.unseen.devices),
-        ]
         try:
-            batch.loaded = await batch.tenure.load(wanted)
+            batch.loaded = await batch.tenure.rows.load(*batch.unseen)
         except TributaryError as error:
             batch.tenure.end(error)
 
@@ -259,7 +261,7 @@ class Cycle:
         )
         table = self._table
         horizon = Horizon(table.overflow, utc_ms(), self._settings.future_max_ms)
-        return fold(self._layout, table.state, table.rings, readings, horizon)
+        return fold(self._shape.layout, table.state, table.rings, readings, horizon)
 
     def _changes(self, batch: PartitionBatch, folded: Folded | None, first: int) -> Changes:
         columns = batch.columns
@@ -271,8 +273,8 @@ class Cycle:
         # The readings that have a value which the fold found late.
         readings = len(np.unique(columns.reading[late - first])) if len(late) else 0
         counted = changes.counts_only(batch.sorted, readings)
-        partition = batch.tenure.partition
-        return changes.from_fold(counted, self._table, partition, folded, batch.new_devices)
+        addresses, new = batch.tenure.rows.addresses, batch.new_devices
+        return changes.from_fold(counted, self._table, folded, addresses, new)
 
     def _report(self, took_s: float, batches: list[PartitionBatch]) -> None:
         """Log a slow turn, at most every `_REPORT_EVERY_S`."""

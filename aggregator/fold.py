@@ -16,13 +16,25 @@ from aggregator.overflow import Horizon
 from tributary.model.aggregate import NO_TIME, Layout, Records, Summary, merge, put, take
 from tributary.model.groups import Groups, Ints, Readings, grouped, summary
 
+_NO_READINGS: Ints = np.empty(0, np.int64)
+
 
 class Folded(NamedTuple):
     """What a fold changed."""
 
     rows: Ints  # the rows of the table, each once
-    rings_changed: NDArray[np.bool_]  # by row: whether closed slots must be written
     late: Ints  # positions in the batch of readings that no window keeps
+    counts: Ints  # by row: readings in the batch
+    is_newer: NDArray[np.bool_]  # by row: whether their times increase, from the newest before
+    is_open: NDArray[np.bool_]  # by row: whether every slot that was open is open
+    cells: tuple[Ints, Ints]  # of rings that changed: positions in `rows`, numbers of cells
+
+    def at(self, rows: NDArray[np.bool_]) -> Folded:
+        """Of some of the rows; `late` stays as it is."""
+        is_of = rows[self.cells[0]]
+        cells = (np.cumsum(rows) - 1)[self.cells[0][is_of]], self.cells[1][is_of]
+        flags = self.is_newer[rows], self.is_open[rows]
+        return Folded(self.rows[rows], self.late, self.counts[rows], *flags, cells)
 
 
 def fold(
@@ -49,8 +61,7 @@ def fold(
     whole = summary(groups.values, groups.starts, groups.counts)
     merge(part, whole)
     _remember(part, groups)
-    changed = np.zeros(len(touched), np.bool_)
-    late = np.empty(0, np.int64)
+    late, cells, is_open = _NO_READINGS, rings.NO_CELLS, np.ones(len(touched), np.bool_)
     if layout.windows:
         moves = rings.Moves.of(layout, part, newest_before, groups, horizon)
         changed = moves.close(ring_state, touched)
@@ -63,8 +74,18 @@ def fold(
             if number == len(layout.windows) - 1 and dropped.any():
                 late = moves.late(newest_before, groups, order, dropped)
         moves.prune(touched, changed)
+        is_open, cells = np.all(moves.before == moves.after, axis=1), moves.changed.distinct()
     put(state, touched, part)
-    return Folded(touched, changed, late)
+    return Folded(touched, late, groups.counts, _increases(newest_before, groups), is_open, cells)
+
+
+def _increases(newest_before: Ints, groups: Groups) -> NDArray[np.bool_]:
+    """By series whether its readings are newer than all before, and none is as old as another."""
+    before = np.empty_like(groups.times_ms)
+    before[1:] = groups.times_ms[:-1]
+    before[groups.starts] = newest_before
+    found: NDArray[np.bool_] = np.logical_and.reduceat(groups.times_ms > before, groups.starts)
+    return found
 
 
 def _merge_open(part: Records, windows: NDArray[np.bool_], whole: Summary) -> None:

@@ -22,15 +22,26 @@ class Overflow:
 
     def __init__(self) -> None:
         self._cells: dict[int, Records] = {}
+        self._changed: set[int] = set()  # rows whose cells are to be written
 
     def __len__(self) -> int:
         """How many rows have cells."""
         return len(self._cells)
 
-    def load(self, row: int, packed: bytes) -> None:
-        """Add the stored cells of a row."""
+    def load(self, row: int, packed: bytes, *, is_changed: bool = False) -> None:
+        """Add the stored cells of a row; `is_changed`: they are to be written elsewhere."""
         if packed:
             self._cells[row] = np.frombuffer(packed, OVERFLOW_CELL)
+            if is_changed:
+                self._changed.add(row)
+
+    def take_changed(self, rows: Ints) -> list[int]:
+        """Those of the rows whose cells have changed since they were last returned here."""
+        if not self._changed:
+            return []
+        taken = sorted(self._changed.intersection(rows.tolist()))
+        self._changed.difference_update(taken)
+        return taken
 
     def packed(self, row: int) -> bytes:
         """The cells of a row as they are stored: `OVERFLOW_CELL` records; empty if it has none."""
@@ -40,6 +51,7 @@ class Overflow:
     def drop(self, row: int) -> None:
         """Drop the cells of a row."""
         self._cells.pop(row, None)
+        self._changed.discard(row)
 
     def move(self, number: int, rows: Ints, slots: Ints, cells: Records) -> None:
         """Add closed slots of a window that leave the rings, one cell per element of `rows`."""
@@ -52,6 +64,7 @@ class Overflow:
         for row, more in zip(distinct.tolist(), np.split(moved[order], starts[1:]), strict=True):
             held = self._cells.get(row)
             self._cells[row] = more if held is None else np.concatenate([held, more])
+            self._changed.add(row)
 
     def merge(self, number: int, rows: Ints, slots: Ints, more: Summary) -> None:
         """Merge summaries into slots of a window; missing slots are added."""
@@ -78,6 +91,8 @@ class Overflow:
             if held is None:
                 continue
             kept = held[held["slot"] >= oldest[held["window"]]]
+            if len(kept) < len(held):
+                self._changed.add(row)
             if len(kept):
                 self._cells[row] = kept
             else:

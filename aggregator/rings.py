@@ -17,6 +17,32 @@ from tributary.model.window import Window
 
 Flags = NDArray[np.bool_]
 
+NO_CELLS = (np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+class Changed:
+    """Cells of rings that a batch has changed, as positions among its series and cell numbers.
+
+    The cells of all windows of a series are numbered through, in the order of `Layout.rings`.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._first = np.cumsum([0, *(window.slots for window in layout.windows)])
+        self._parts: list[tuple[Ints, Ints]] = []
+
+    def add(self, number: int, series: Ints, cells: Ints) -> None:
+        """Cells of a window, by number."""
+        if len(series):
+            self._parts.append((series, cells + self._first[number]))
+
+    def distinct(self) -> tuple[Ints, Ints]:
+        """All of them, each once."""
+        if not self._parts:
+            return NO_CELLS
+        series, cells = map(np.concatenate, zip(*self._parts, strict=True))
+        total = int(self._first[-1])
+        return np.divmod(np.unique(series * total + cells), total)
+
 
 class Moves(NamedTuple):
     """How a batch moves the open slots: one row per series, one column per window."""
@@ -27,6 +53,7 @@ class Moves(NamedTuple):
     after: Ints
     in_open_slot: Flags  # whether all readings of the series belong to the open slot
     horizon: Horizon | None  # None: nothing is kept beyond the rings
+    changed: Changed
 
     @classmethod
     def of(
@@ -42,7 +69,8 @@ class Moves(NamedTuple):
         before = newest_before[:, None] // slots_ms
         after = part["times_ms"][:, -1:] // slots_ms
         oldest = groups.times_ms[groups.starts][:, None] // slots_ms
-        return cls(layout, part["open"], before, after, oldest == after, horizon)
+        changed = Changed(layout)
+        return cls(layout, part["open"], before, after, oldest == after, horizon, changed)
 
     def close(self, ring_state: Records, rows: Ints) -> Flags:
         """Move open slots that are over into the rings, and clear the slots in between.
@@ -71,6 +99,8 @@ class Moves(NamedTuple):
         series, column = np.nonzero(held == before)
         part[series, column] = closed(left[series])
         ring[rows[moved]] = part
+        series, column = np.nonzero(held >= before)
+        self.changed.add(number, np.flatnonzero(moved)[series], column)
         clear(left)
         self.open[moved, number] = left
 
@@ -121,6 +151,7 @@ class Moves(NamedTuple):
         cells = opened(ring_state[window.name][at])
         merge(cells, merged.at(kept))
         ring_state[window.name][at] = closed(cells)
+        self.changed.add(number, series[kept], at[1])
         changed = np.zeros(len(rows), np.bool_)
         changed[series[kept]] = True
         gone = ~is_open & ~kept

@@ -7,7 +7,7 @@ no longer be its owner, everything in memory about it is void.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,17 @@ from aggregator.decode import Columns, once
 from aggregator.documents import Documents
 from aggregator.overflow import Overflow
 from aggregator.scan import name, scan
-from tributary.model.aggregate import Layout, Records, take
+from tributary.model.aggregate import CLOSED_CELL, Records, put
 from tributary.model.groups import Ints
+from tributary.model.rows import NOWHERE, Shape, StoredSeries
 
 Series = tuple[str, str]  # device, metric
 _UNUSED: Series = ("", "")
 _NO_ROWS: Ints = np.empty(0, np.int64)
 _EVICTED_MAX_ROWS = 8_192  # at once, 20 ms
+_COLUMNS = (
+    "state", "rings", "state_rows", "ring_rows", "pending", "is_format_2", "_partition", "_used",
+)  # fmt: skip
 _GROWTH_MAX_ROWS = 8_192  # at once, 20 MB: only for a turn that needs more than the limit
 
 
@@ -36,11 +40,15 @@ class Unseen(NamedTuple):
 class Table:
     """Rows of series by partition, with the state of each, and the documents of their devices."""
 
-    def __init__(self, layout: Layout, rows_max: int) -> None:
-        self.layout = layout
+    def __init__(self, shape: Shape, rows_max: int) -> None:
+        self.shape = shape
         self._rows_max = rows_max
-        self.state = np.zeros(rows_max, layout.state)
-        self.rings = np.zeros(rows_max, layout.rings)
+        self.state = np.zeros(rows_max, shape.layout.state)
+        self.rings = np.zeros(rows_max, shape.layout.rings)
+        self.state_rows = np.full(rows_max, -1)  # of its place; -1: none
+        self.ring_rows = np.full(rows_max, -1)
+        self.pending = np.zeros(rows_max, np.int64)  # readings that its stored base lacks
+        self.is_format_2 = np.zeros(rows_max, np.bool_)  # stored as such, to be moved
         self.overflow = Overflow()
         self.series: list[Series] = [_UNUSED] * rows_max
         self.documents = Documents(rows_max)
@@ -97,26 +105,33 @@ class Table:
         self,
         partition: int,
         unseen: Unseen,
-        states: list[bytes | None],
-        rings: list[bytes | None],
+        stored: StoredSeries,
         documents: list[bytes | None],
     ) -> list[str]:
-        """Give rows to unseen series, with their stored values; returns the new devices."""
-        rows = self.rows(partition)
-        allocated = [self._allocate(partition, series) for series in unseen.series]
-        rows.update(zip(unseen.series, allocated, strict=True))
+        """Give rows to unseen series, with their stored values; returns the new devices.
+
+        Raises:
+            ValueError: a value has another length.
+        """
+        if not unseen.series:
+            return []
+        unpacked = self.shape.unpack(stored)
+        rows = [self._allocate(partition, series) for series in unseen.series]
+        self.rows(partition).update(zip(unseen.series, rows, strict=True))
         names = [name(device, metric) for device, metric in unseen.series]
-        self._named.setdefault(partition, {}).update(zip(names, allocated, strict=True))
-        _fill(self.state, allocated, states, self.layout.no_state)
-        size = self.layout.rings.itemsize
-        if any(ring is not None and len(ring) > size for ring in rings):
-            for row, ring in zip(allocated, rings, strict=True):
-                self.overflow.load(row, b"" if ring is None else ring[size:])
-            rings = [ring and ring[:size] for ring in rings]
-        _fill(self.rings, allocated, rings, self.layout.no_rings)
+        self._named.setdefault(partition, {}).update(zip(names, rows, strict=True))
+        put(self.state, np.array(rows), unpacked.state)
+        put(self.rings, np.array(rows), unpacked.rings)
+        self.pending[rows] = unpacked.pending
+        addresses = [NOWHERE if one.address is None else one.address for one in stored.each]
+        self.state_rows[rows], self.ring_rows[rows] = np.array(addresses).T
+        is_format_2 = [one.address is None and one.state is not None for one in stored.each]
+        self.is_format_2[rows] = is_format_2
+        for row, one, is_old in zip(rows, stored.each, is_format_2, strict=True):
+            self.overflow.load(row, self.shape.beyond(one), is_changed=is_old)
         # After the rows, since allocating them may have evicted the last row of a device.
-        stored = dict(zip(unseen.devices, documents, strict=True))
-        return self.documents.load(stored, unseen.series, allocated, self.state)
+        texts = dict(zip(unseen.devices, documents, strict=True))
+        return self.documents.load(texts, unseen.series, rows, self.state)
 
     def drop(self, partition: int) -> None:
         """Drop all rows of a partition."""
@@ -130,13 +145,12 @@ class Table:
         for series in [series for series in known if series[0] in gone]:
             self._remove(partition, series)
 
-    def packed_rings(self, rows: Ints) -> list[bytes]:
-        """The closed slots of each row, as they are stored."""
-        found = packed_records(take(self.rings, rows))
-        if not self.overflow:
-            return found
-        more = map(self.overflow.packed, rows.tolist())
-        return [each + behind for each, behind in zip(found, more, strict=True)]
+    @property
+    def ring_cells(self) -> Records:
+        """The cells of the rings: one row per row, one column per `Layout.rings` cell."""
+        if not self.shape.ring_cells:
+            return np.zeros((len(self.rings), 0), CLOSED_CELL)
+        return self.rings.view(CLOSED_CELL).reshape(len(self.rings), -1)
 
     def partitions(self, rows: Ints) -> NDArray[np.int32]:
         """The partition of each row."""
@@ -166,10 +180,8 @@ class Table:
 
     def _grow(self) -> None:
         more = min(len(self.series), _GROWTH_MAX_ROWS)
-        self.state = np.concatenate([self.state, np.zeros(more, self.layout.state)])
-        self.rings = np.concatenate([self.rings, np.zeros(more, self.layout.rings)])
-        self._partition = np.concatenate([self._partition, np.full(more, -1, np.int32)])
-        self._used = np.concatenate([self._used, np.zeros(more, np.int64)])
+        for column in _COLUMNS:
+            setattr(self, column, _longer(getattr(self, column), more))
         self.series += [_UNUSED] * more
         self.documents.grow(more)
         self._free = list(range(len(self.series) - 1, len(self.series) - more - 1, -1))
@@ -186,22 +198,6 @@ class Table:
         self._free.append(row)
 
 
-def packed_records(records: Records) -> list[bytes]:
-    """The bytes of each record."""
-    size, packed = records.itemsize, records.tobytes()
-    step = size or 1  # without windows, there are no bytes
-    return [packed[i : i + size] for i in range(0, len(packed), step)]
-
-
-def _fill(records: Records, rows: list[int], packed: list[bytes | None], empty: Records) -> None:
-    """Set rows of a table to their stored values, and to `empty` where nothing is stored."""
-    if not rows:
-        return
-    stored = [each for each in packed if each is not None]
-    if len(stored) == len(rows):
-        records[rows] = np.frombuffer(b"".join(stored), records.dtype)
-        return
-    records[rows] = empty
-    if stored:
-        held = [row for row, each in zip(rows, packed, strict=True) if each is not None]
-        records[held] = np.frombuffer(b"".join(stored), records.dtype)
+def _longer(column: NDArray[Any], more: int) -> NDArray[Any]:
+    """A column with more rows, which are loaded before they are used."""
+    return np.concatenate([column, np.zeros(more, column.dtype)])

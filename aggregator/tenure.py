@@ -20,6 +20,7 @@ from aggregator.account import Counts, Progress
 from aggregator.attempts import Attempt, following
 from aggregator.changes import Changes
 from aggregator.decode import Entry
+from aggregator.owned_rows import OwnedRows
 from aggregator.position import Position
 from tributary import failpoints
 from tributary.errors import ConnectionGone, Superseded, TributaryError
@@ -43,13 +44,15 @@ OnEntries = Callable[["Tenure", list[Entry], int], None]
 class Tenure:
     """A partition owned by one worker, until it is over."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what it owns, who owns it, and how)
         self,
         partition: int,
         pipe: Pipe,
         worker: str,
         arrived: OnEntries,
+        *,
         read_max_entries: int,
+        rows: OwnedRows,
     ) -> None:
         """`arrived`: called with entries, and how many of the first were delivered before."""
         self.partition = partition
@@ -63,6 +66,7 @@ class Tenure:
         self._attempt: Attempt | None = None
         self._unconfirmed: deque[asyncio.Future[None]] = deque()
         self._over: asyncio.Future[TributaryError] = asyncio.get_running_loop().create_future()
+        self.rows = rows
         self._worker = worker
         self._arrived = arrived
         self._read_max_entries = read_max_entries
@@ -91,6 +95,7 @@ class Tenure:
         if found is not None and not (has_ended and await has_ended(found.worker.decode())):
             found = found._replace(worker=self._worker.encode())
         self._attempt = found
+        await self.rows.begin(self._epoch)
         failpoints.reach("after_begin")
         if begun:
             self._arrived(self, [begun], 1)
@@ -154,16 +159,6 @@ class Tenure:
         self._attempt = attempt
         return attempt
 
-    async def load(self, field_lists: list[tuple[str, list[str]]]) -> list[list[bytes | None]]:
-        """The values of hash fields, for several keys in one round trip.
-
-        Raises:
-            TributaryError: the server did not reply, or rejected a command.
-        """
-        calls = [self.pipe.call("HMGET", key, *fields) for key, fields in field_lists if fields]
-        replies = iter(await asyncio.gather(*calls))
-        return [next(replies) if fields else [] for _, fields in field_lists]
-
     def commit(self, changes: Changes) -> None:
         """Send the changes of a batch, and behind them the next read on the same connection."""
         self.commit_part(changes)
@@ -174,7 +169,9 @@ class Tenure:
     def commit_part(self, changes: Changes) -> None:
         """Send the changes of the first entries of a batch; the rest of it follows."""
         epoch = self._new_epoch()
-        meta = ["epoch", epoch, *changes.counts.since(self.counts), *self._advance(changes)]
+        numbered, used = self.rows.addresses.commit()
+        changed = (*changes.counts.since(self.counts), *self._advance(changes), *numbered)
+        meta = ["epoch", epoch, *changed]
         for entry in changes.dead:
             buried = {"partition": self.partition, "entry": entry.id.decode()}
             logger.bind(action="buried", **buried, reason=entry.reason).warning("entry buried")
@@ -183,11 +180,15 @@ class Tenure:
             epoch=self._epoch,
             dead_max_entries=DEAD_MAX_ENTRIES,
             meta=meta,
+            used=used,
+            shape=self.rows.shape.row_arguments,
             **changes.lists(),
         )
         self._unconfirmed.append(self._over.get_loop().create_future())
         self.pipe.send(pack_long(command), self._on_commit)
         self._epoch, self.counts = epoch, changes.counts
+        if changes.forget is not None:
+            self.rows.learn_free(self._end_with)
         if self._is_read_due:
             self._read()
 

@@ -18,6 +18,7 @@ from aggregator.parts import Parts, size_bytes
 from aggregator.table import Unseen
 from aggregator.tenure import Tenure
 from tributary.model.groups import Ints
+from tributary.model.rows import StoredSeries
 
 _NO_ROWS: Ints = np.empty(0, np.int64)
 
@@ -178,7 +179,8 @@ class PartitionBatch:
         self.columns = sorted_.columns  # the values to fold, if any
         self.values = 0 if self.columns is None else len(self.columns.values)
         self.unseen = Unseen([], [])
-        self.loaded: list[list[bytes | None]] = [[], [], []]  # the stored values of `unseen`
+        self.loaded: tuple[StoredSeries, list[bytes | None]]  # of `unseen`
+        self.loaded = StoredSeries([], {}), []
         self.new_devices: list[str] = []  # without a stored document
         known = None if self.columns is None else self.columns.rows
         self.rows = _NO_ROWS if known is None else known  # of the table, one per value

@@ -11,13 +11,17 @@ import socket
 from loguru import logger
 
 from aggregator.cycle import Cycle
+from aggregator.owned_rows import OwnedRows
 from aggregator.tenure import Tenure
 from tributary.errors import ConnectionGone, Misconfigured, Superseded, TributaryError
+from tributary.model.aggregate import Layout
+from tributary.model.rows import Shape
 from tributary.settings import Settings
 from tributary.store import keys, scripts
 from tributary.store.membership import MISSED_HEARTBEATS, owned
 from tributary.store.outage import Outage
 from tributary.store.pipe import Pipe
+from tributary.store.redis_client import FORMAT, FORMAT_BEFORE
 from tributary.store.topology import Nodes
 
 FORGET_WORKER_MS = 60_000
@@ -31,10 +35,12 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.id = f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
         self._settings = settings
-        self._cycle = Cycle(settings)
+        self._shape = Shape(Layout(settings.parsed_windows, settings.average_over))
+        self._cycle = Cycle(settings, self._shape)
         self._owners: dict[int, asyncio.Task[None]] = {}
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage("redis")
+        self._is_format_raised = False
         self._ages_ms: dict[str, int] = {}  # since the last heartbeat of each worker
         self._beaten_at_s = 0.0  # when `_ages_ms` was read, time of the loop
         self._silent_ms = MISSED_HEARTBEATS * settings.heartbeat_ms  # of a dead worker
@@ -148,12 +154,21 @@ class Worker:
     async def _run_tenure(self, partition: int) -> Tenure:
         """Run one tenure, from its connection to its end."""
         pipe = await self._nodes.open(keys.meta(partition))
-        read_max = self._settings.read_max_entries
-        tenure = Tenure(partition, pipe, self.id, self._cycle.arrive, read_max)
+        tenure = Tenure(
+            partition,
+            pipe,
+            self.id,
+            self._cycle.arrive,
+            read_max_entries=self._settings.read_max_entries,
+            rows=OwnedRows(partition, pipe, self._shape),
+        )
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT_S + self._doubt_s):
+                await self._raise_format()
                 await tenure.begin(self._has_ended)
             self._outage.end()
+            if tenure.rows.series_in_format_2:
+                self._cycle.move(tenure)
             await tenure.reason()
         except TimeoutError:
             raise ConnectionGone(f"no reply from Redis in {_REPLY_TIMEOUT_S} s") from None
@@ -161,6 +176,14 @@ class Worker:
             tenure.end(Superseded("released"))
             self._cycle.void(partition)
         return tenure
+
+    async def _raise_format(self) -> None:
+        """Keep older releases from starting, before anything is written that they cannot read."""
+        if self._is_format_raised:
+            return
+        with contextlib.closing(await self._nodes.open(keys.CONFIG)) as pipe:
+            await pipe.call(*scripts.raise_format(before=FORMAT_BEFORE, after=FORMAT))
+        self._is_format_raised = True
 
     async def _deregister(self) -> None:
         """Remove the heartbeat, so that others need not wait until it is too old."""

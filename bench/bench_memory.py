@@ -22,8 +22,9 @@ from tributary.settings import Settings
 from tributary.store import keys
 
 _KINDS = {
-    "state": keys.state,
-    "windows": keys.windows,
+    "rows": keys.rows,
+    "state": keys.state_chunks,
+    "rings": keys.ring_chunks,
     "latest": keys.latest,
     "devices": keys.devices,
 }
@@ -102,8 +103,11 @@ def _rounds(series: int, times_ms: list[int]) -> Iterator[tuple[int, int, bytes]
 
 
 def _freed_bytes(client: redis.Redis, key: Any) -> int:
+    kinds: Any = (client.keys(f"{key(n)}*") for n in range(PARTITIONS))
+    names = [name for found in kinds for name in found]
     before = int(client.info("memory")["used_memory"])
-    client.delete(*(key(n) for n in range(PARTITIONS)))
+    if names:
+        client.delete(*names)
     return before - int(client.info("memory")["used_memory"])
 
 

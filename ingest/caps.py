@@ -35,6 +35,7 @@ from tributary.store import keys
 from tributary.store.redis_client import failures
 
 _NEAR = 0.9  # of a cap
+_TOTALS = 4  # replies per partition
 _EXISTING_MAX = 200_000  # series, about 100 bytes each
 
 
@@ -81,13 +82,14 @@ class Caps:
             for name, count in used.items():
                 self._not_counted[name] -= count
             self._not_counted = {n: count for n, count in self._not_counted.items() if count}
-            self._series, self._devices = sum(totals[1::3]), sum(totals[2::3])
-            forgets = sum(int(counts[3] or 0) for counts in totals[0::3])
+            in_format_2, in_rows, devices = (sum(totals[n::_TOTALS]) for n in (1, 2, 3))
+            self._series, self._devices = in_format_2 + in_rows, devices
+            forgets = sum(int(counts[3] or 0) for counts in totals[0::_TOTALS])
             if forgets != self._forgets:
                 self._forgets = forgets
                 self._existing.clear()
             self._unapplied.subtract(existing)
-            self._unapplied.end_second([_applied(counts) for counts in totals[0::3]])
+            self._unapplied.end_second([_applied(counts) for counts in totals[0::_TOTALS]])
             self.is_near = self._is_near(0, 0)
 
     def _read(self, client: redis.Redis, used: dict[str, int]) -> tuple[list[Any], dict[Any, Any]]:
@@ -100,12 +102,13 @@ class Caps:
                     keys.meta(partition), "entries", "done_entries", "begun_entry", "forgets"
                 )
                 pipeline.hlen(keys.state(partition))
+                pipeline.hlen(keys.rows(partition))
                 pipeline.zcard(keys.devices(partition))
             for name, count in used.items():
                 pipeline.hincrby(keys.TOKEN_USE, name, count)
             pipeline.hgetall(keys.TOKEN_USE)
             *totals, use = pipeline.execute()
-        return totals[: partitions * 3], use
+        return totals[: partitions * _TOTALS], use
 
     def _is_near(self, series: int, devices: int) -> bool:
         """Whether a cap is near if these are added."""
@@ -165,11 +168,11 @@ class Caps:
         new_series: list[tuple[str, str]] = []
         new_devices: set[str] = set()
         for number, (partition, series) in enumerate(lookup.series.items()):
-            scores, states = replies[2 * number], replies[2 * number + 1]
+            scores, states, rows = replies[3 * number : 3 * number + 3]
             devices = lookup.devices[partition]
             new_devices |= {d for d, score in zip(devices, scores, strict=True) if score is None}
-            for each, state in zip(series, states, strict=True):
-                if state is None:
+            for each, state, row in zip(series, states, rows, strict=True):
+                if state is None and row is None:
                     new_series.append(each)
                 else:
                     self._cache(each)

@@ -23,15 +23,19 @@ class Lookup(msgspec.Struct):
     token: Token | None
 
     def commands(self) -> list[tuple[int, tuple[str, ...]]]:
-        """Commands with their partitions; `Caps.settle` takes the replies in this order."""
-        return [
-            command
-            for p, series in self.series.items()
-            for command in (
+        """Commands with their partitions; `Caps.settle` takes the replies in this order.
+
+        `state` has series of format 2, and before `rows`: a series may be moved meanwhile.
+        """
+        commands: list[tuple[int, tuple[str, ...]]] = []
+        for p, series in self.series.items():
+            names = [keys.series(*each) for each in series]
+            commands += [
                 (p, ("ZMSCORE", keys.devices(p), *self.devices[p])),
-                (p, ("HMGET", keys.state(p), *(keys.series(*each) for each in series))),
-            )
-        ]
+                (p, ("HMGET", keys.state(p), *names)),
+                (p, ("HMGET", keys.rows(p), *names)),
+            ]
+        return commands
 
 
 def devices_of(block: Block) -> list[str]:

@@ -9,7 +9,7 @@ finds them, so that they can be subtracted.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -106,8 +106,8 @@ def check(
     return [
         (
             second,
-            _existing(client, "HMGET", keys.state, _series(several, partitions)),
-            _existing(client, "ZMSCORE", keys.devices, _devices(several, partitions)),
+            _existing(client, "HMGET", (keys.state, keys.rows), _series(several, partitions)),
+            _existing(client, "ZMSCORE", (keys.devices,), _devices(several, partitions)),
         )
         for second, several in unchecked
     ]
@@ -127,7 +127,13 @@ def _devices(several: list[NewSeries], partitions: int) -> Iterator[tuple[int, s
             yield keys.partition_of(device, partitions), device
 
 
-def _existing(client: redis.Redis, command: str, key: Any, names: Iterator[tuple[int, str]]) -> int:
+def _existing(
+    client: redis.Redis,
+    command: str,
+    of_partition: tuple[Callable[[int], str], ...],
+    names: Iterator[tuple[int, str]],
+) -> int:
+    """How many names are in one of the keys of their partition."""
     by_partition: dict[int, list[str]] = {}
     for partition, name in names:
         by_partition.setdefault(partition, []).append(name)
@@ -135,7 +141,10 @@ def _existing(client: redis.Redis, command: str, key: Any, names: Iterator[tuple
     for partition, several in by_partition.items():
         for first in range(0, len(several), _PER_COMMAND_MAX):
             some = several[first : first + _PER_COMMAND_MAX]
+            pipeline = client.pipeline(transaction=False)
+            for key in of_partition:
+                pipeline.execute_command(command, key(partition), *some)  # type: ignore[no-untyped-call]
             with failures():
-                replies: Any = client.execute_command(command, key(partition), *some)  # type: ignore[no-untyped-call]
-            existing += sum(reply is not None for reply in replies)
+                replies: Any = zip(*pipeline.execute(), strict=True)
+            existing += sum(any(reply is not None for reply in each) for each in replies)
     return existing

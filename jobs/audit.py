@@ -55,7 +55,9 @@ def run(settings: Settings, partition: int) -> dict[str, Any]:
     ):
         settings = status.with_stored_settings(client, settings)
         with failures():
-            series = int(client.hlen(keys.state(partition)))
+            series = int(client.hlen(keys.rows(partition))) + int(
+                client.hlen(keys.state(partition))
+            )
         share = share_of_night(clock.utc_ms(), settings.partitions, series)
         for hours in HOURS:
             auditor = Auditor(client, settings, history=history, hours=hours, share=share)

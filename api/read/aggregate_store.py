@@ -9,13 +9,16 @@ from typing import NamedTuple
 import redis
 
 from tributary.history.position import Position
+from tributary.model.aggregate import Layout
 from tributary.model.clock import utc_ms
+from tributary.model.rows import Shape
 from tributary.settings import Settings
 from tributary.store import keys
+from tributary.store import series as stored_series
 from tributary.store.redis_client import failures
+from tributary.store.series import Packed
 from tributary.store.tombstone import parts_of
 
-Packed = tuple[bytes | None, bytes | None]  # state and closed slots of a series, as stored
 _PAGE_MIN = 100
 _META = ("hwm", "entries", "done_entries", "begun_entry")
 
@@ -69,6 +72,7 @@ class AggregateStore:
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._partitions = settings.partitions
+        self._shape = Shape(Layout(settings.parsed_windows, settings.average_over))
 
     def latest(self, device: str) -> bytes | None:
         """The body stored for `/collect`, or None."""
@@ -104,34 +108,24 @@ class AggregateStore:
     def device(self, device: str, metrics: Sequence[str]) -> tuple[bytes | None, list[Packed]]:
         """Read the `/collect` body of a device and the aggregates of its metrics atomically.
 
-        Returns one pair of packed state and closed slots for each metric.
+        Returns the packed aggregates of each metric.
         """
         partition = keys.partition_of(device, self._partitions)
-        fields = [keys.series(device, metric) for metric in metrics]
-        with failures():
-            transaction = self._client.pipeline(transaction=True)
-            transaction.hget(keys.latest(partition), device)
-            if fields:
-                transaction.hmget(keys.state(partition), fields)
-                transaction.hmget(keys.windows(partition), fields)
-            latest, *both = transaction.execute()
-        return latest, list(zip(*both, strict=True)) if both else []
+        series = [(device, metric) for metric in metrics]
+        found = stored_series.read(self._client, self._shape, partition, series, devices=[device])
+        return found.documents[0], found.series
 
     def series(self, device: str, metric: str) -> StoredSeries:
         """Read the aggregates of a series, and which entries they contain, atomically."""
-        partition, field = keys.partition_of(device, self._partitions), keys.series(device, metric)
-        read_ms = utc_ms()
-        with failures():
-            transaction = self._client.pipeline(transaction=True)
-            transaction.hget(keys.latest(partition), device)
-            transaction.hget(keys.state(partition), field)
-            transaction.hget(keys.windows(partition), field)
-            transaction.hmget(keys.meta(partition), _META)
-            latest, state, windows, (hwm, *counts) = transaction.execute()
+        partition, read_ms = keys.partition_of(device, self._partitions), utc_ms()
+        found = stored_series.read(
+            self._client, self._shape, partition, [(device, metric)], devices=[device], fields=_META
+        )
+        hwm, *counts = found.fields
         entries, done, begun = (int(count or 0) for count in counts)
         pending = max(0, entries - done) + (begun > 0)
         applied = Applied((hwm or b"0-0").decode(), done, pending, read_ms)
-        return StoredSeries(latest, (state, windows), applied)
+        return StoredSeries(found.documents[0], found.series[0], applied)
 
     def _names(self, prefix: bytes, after: bytes, page: int) -> Iterator[str]:
         """Iterate over the names of devices in order, reading page by page."""

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from api import collect
 from api.read import bodies, query
-from api.read.aggregate_store import Packed, StoredDevice
+from api.read.aggregate_store import StoredDevice
 from api.read.fleet_snapshot import Selection
 from api.read.units import UnitPreference, converted
 from tributary.model import reading
 from tributary.model.aggregate import Layout
 from tributary.model.catalogue import Catalogue
+from tributary.store.series import Packed
 
 
 class View(NamedTuple):

@@ -18,12 +18,14 @@ import redis
 from bench import launch, machine, redis_server
 from bench.workers.scenario import PARTITIONS, Result, Scenario, clear, restore
 from tributary.model.aggregate import Layout
+from tributary.model.rows import Shape
 from tributary.settings import Settings
-from tributary.store import keys
+from tributary.store import keys, series
 
 _POLL_S = 0.02
 _SETTLE_S = 1.5  # three heartbeats, after which partitions have owners
 _TIMEOUT_S = 600.0
+_PER_READ = 1_000
 
 
 def run(url: str, client: redis.Redis, scenario: Scenario, aggregators: int = 1) -> Result:
@@ -78,9 +80,18 @@ def applied(client: redis.Redis) -> int:
 def counted(client: redis.Redis) -> int:
     """Readings in the totals of all series."""
     settings = Settings()
-    layout = Layout(settings.parsed_windows, settings.average_over)
-    packed: list[Any] = [p for n in range(PARTITIONS) for p in client.hvals(keys.state(n))]
-    return int(np.frombuffer(b"".join(packed), layout.state)["count"].sum())
+    shape = Shape(Layout(settings.parsed_windows, settings.average_over))
+    total = 0
+    for partition in range(PARTITIONS):
+        names: Any = client.hkeys(keys.rows(partition))
+        pairs = [
+            (device, metric) for device, _, metric in (n.decode().partition("|") for n in names)
+        ]
+        for first in range(0, len(pairs), _PER_READ):
+            found = series.read(client, shape, partition, pairs[first : first + _PER_READ]).series
+            packed = b"".join(each.state or b"" for each in found)
+            total += int(np.frombuffer(packed, shape.layout.state)["count"].sum())
+    return total
 
 
 def wait_for(client: redis.Redis, readings: int) -> int:

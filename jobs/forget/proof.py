@@ -104,8 +104,14 @@ def _search_streams(client: redis.Redis, partition: int, limits: Limits, places:
 
 
 def _search_aggregates(client: redis.Redis, partition: int, limits: Limits, places: Places) -> None:
-    """Look at every field of the hashes, and at every device in the list."""
-    hashes = {"state": keys.state, "windows": keys.windows, "latest": keys.latest}
+    """Look at every field of the hashes, and at every device in the list.
+
+    Chunks of rows contain no names: `rows` has them, and free rows are zero.
+    """
+    hashes = {
+        "rows": keys.rows, "beyond": keys.beyond, "latest": keys.latest,
+        "state": keys.state, "windows:2": keys.windows_2,
+    }  # fmt: skip
     for name, key in hashes.items():
         with failures():
             for field, _ in client.hscan_iter(key(partition), count=_SCAN_COUNT):
@@ -120,7 +126,8 @@ def _search_aggregates(client: redis.Redis, partition: int, limits: Limits, plac
 
 _PREFIXES = (b"tributary:", b"rq:")
 _OWN = re.compile(
-    rb"tributary:\{\d+\}:(readings|dead|state|windows|latest|devices|forgets|meta|holes)"
+    rb"tributary:\{\d+\}:(readings|dead|rows|(state|rings):\d+|beyond|free|state|windows(:2)?|"
+    rb"latest|devices|forgets|meta|holes)"
 )
 
 

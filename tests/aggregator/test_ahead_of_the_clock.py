@@ -12,16 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import brute
+from support.row_memory import RowMemory
 
+from aggregator import writes
 from aggregator.fold import fold
 from aggregator.overflow import Horizon
 from aggregator.table import Table, Unseen
 from api.read import query
 from tributary.model.aggregate import OVERFLOW_CELL, Layout
 from tributary.model.groups import Readings
+from tributary.model.rows import Shape
 from tributary.model.window import parse_windows
 
 LAYOUT = Layout(parse_windows("1m/5s,15m/1m,1h/5m,24h/1h"), 10)
+SHAPE = Shape(LAYOUT)
 START_MS = 1_700_000_003_210
 FUTURE_MAX_MS = 300_000
 SERIES = ("car-7", "speed")
@@ -39,32 +43,33 @@ class Aggregator:
     """One series, folded at the times of arrival, and stored and loaded between batches."""
 
     def __init__(self) -> None:
-        self.stored: list[bytes | None] = [None, None]
+        self.memory = RowMemory(SHAPE)
         self.late = 0
 
     def fold(self, now_ms: int, times_ms: list[int], values: list[float]) -> None:
-        table = Table(LAYOUT, 4)
+        table = Table(SHAPE, 4)
         unseen = Unseen([SERIES], [SERIES[0]])
-        table.load(0, unseen, [self.stored[0]], [self.stored[1]], [None])
+        table.load(0, unseen, self.memory.stored(SERIES), [None])
         row = table.rows(0)[SERIES]
         readings = Readings(np.full(len(values), row), np.array(times_ms), np.array(values))
         horizon = Horizon(table.overflow, now_ms, FUTURE_MAX_MS)
         folded = fold(LAYOUT, table.state, table.rings, readings, horizon)
         self.late += len(folded.late)
-        self.stored[0] = table.state[row].tobytes()
-        if folded.rings_changed[0]:
-            self.stored[1] = table.packed_rings(np.array([row]))[0]
+        self.memory.commit(writes.of(table, folded, self.memory.addresses))
+        state, rings, _ = SHAPE.unpack(self.memory.stored(SERIES))
+        np.testing.assert_array_equal(state["count"], table.state[[row]]["count"])
+        assert rings.tobytes() == table.rings[[row]].tobytes()
+        assert SHAPE.beyond(self.memory.stored(SERIES).each[0]) == table.overflow.packed(row)
 
     @property
     def series(self) -> query.Series:
-        assert self.stored[0] is not None
-        return query.unpack(LAYOUT, self.stored[0], self.stored[1])
+        stored = self.memory.stored(SERIES)
+        state, rings, _ = SHAPE.unpack(stored)
+        return query.unpack(LAYOUT, state.tobytes(), rings.tobytes() + SHAPE.beyond(stored.each[0]))
 
     @property
     def overflow_cells(self) -> int:
-        return (
-            len(self.stored[1] or b"x" * 2016) - LAYOUT.rings.itemsize
-        ) // OVERFLOW_CELL.itemsize
+        return len(SHAPE.beyond(self.memory.stored(SERIES).each[0])) // OVERFLOW_CELL.itemsize
 
 
 def check(series: query.Series, now_ms: int, readings: list[tuple[int, float]]) -> None:
@@ -173,4 +178,4 @@ def test_series_with_readings_on_time_have_no_additional_cells():
         now_ms = START_MS + step * 1_000
         aggregator.fold(now_ms + 7, [now_ms], [1.0])
     assert aggregator.overflow_cells == 0
-    assert len(aggregator.stored[1] or b"") == LAYOUT.rings.itemsize
+    assert aggregator.memory.beyond == {}

@@ -179,7 +179,7 @@ class History:
         """Every reading is counted once, was removed unread, or was forgotten."""
         meta = self.client.hgetall(keys.meta(0))
         counts = Counts.parse(meta)
-        counted = {k.decode(): int(v) for k, v in self.client.hgetall(keys.state(0)).items()}
+        counted = {k.decode(): int(v) for k, v in self.client.hgetall(keys.rows(0)).items()}
         for device in (KEPT, GONE):
             total = counted.pop(keys.series(device, "total"), 0)
             mine = [name for name in counted if device_of(name) == device]

@@ -18,6 +18,7 @@ from aggregator.table import Table, Unseen
 from tributary.model.aggregate import Layout
 from tributary.model.frame import Block, pack
 from tributary.model.reading import rfc3339
+from tributary.model.rows import UNKNOWN, Shape, StoredSeries
 from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import acl, keys, redis_client
@@ -37,7 +38,7 @@ def fields_with(client: redis.Redis, device: str) -> list[tuple[str, bytes]]:
     return [(name, field) for name, fields in held for field in fields if device.encode() in field]
 
 
-HASHES = {"state": keys.state, "windows": keys.windows, "latest": keys.latest}
+HASHES = {"rows": keys.rows, "latest": keys.latest}
 
 
 def test_what_was_recorded_before_is_gone_and_what_follows_counts_as_new(
@@ -47,7 +48,7 @@ def test_what_was_recorded_before_is_gone_and_what_follows_counts_as_new(
     for second in (0, 100):
         folding.append(client, settings, [block("gone", second, "m", "k.x"), block("kept", second)])
     folding.aggregate(settings, client)
-    assert len(fields_with(client, "gone")) == 6
+    assert len(fields_with(client, "gone")) == 4
     folding.append(client, settings, [block("gone", 101, "late_metric"), block("kept", 101)])
     forgetting.append(client, 0, ["gone", "unknown"])
     folding.append(client, settings, [block("kept", 102)])
@@ -109,7 +110,7 @@ def test_a_tombstone_may_name_many_devices_with_many_metrics(
     forgetting.append(client, 0, [*devices[1:], "kept"])
     folding.aggregate(settings, client)
     assert client.zrange(keys.devices(0), 0, -1) == [b"car-0"]
-    assert {field.partition(b"|")[0] for field in client.hkeys(keys.state(0))} == {b"car-0"}
+    assert {field.partition(b"|")[0] for field in client.hkeys(keys.rows(0))} == {b"car-0"}
 
 
 @pytest.mark.kills
@@ -127,7 +128,7 @@ def test_it_waits_for_an_entry_that_is_begun_also_after_a_crash(
     dying = run("aggregator", environ=environ(settings, point))
     wait_until(lambda: dying.popen.poll() is not None, "it to exit", 60)
     folding.aggregate(settings, client)
-    left = {field.decode() for field in client.hkeys(keys.state(0))}
+    left = {field.decode() for field in client.hkeys(keys.rows(0))}
     expected = {f"car-{n}|m{k}" for n in range(6000) if n % 20 for k in range(16)}
     assert left == {*expected, "car-0|m", "car-1|m"}
     assert_adds_up(status.read(client, settings))
@@ -224,17 +225,17 @@ def test_entries_are_sorted_out_up_to_a_tombstone():
 
 
 def test_the_rows_of_a_device_leave_the_table():
-    table = Table(Layout((), 3), 100)
+    table = Table(Shape(Layout((), 3)), 100)
     series = [("gone", "m"), ("gone", "k"), ("kept", "m")]
     unseen = Unseen(series, ["gone", "kept"])
     table.begin_batch()
-    nothing: list[bytes | None] = [None] * 3
-    table.load(0, unseen, nothing, nothing, [None, None])
+    new = StoredSeries([UNKNOWN], {})
+    table.load(0, unseen, StoredSeries([UNKNOWN] * 3, {}), [None, None])
     table.forget(0, ["gone", "unknown"])
     assert list(table.rows(0)) == [("kept", "m")]
     assert table.find(0, series)[1].series == series[:2]
-    assert table.load(0, Unseen([("kept", "k")], ["kept"]), [None], [None], [None]) == []
-    assert table.load(0, Unseen(series[:1], ["gone"]), [None], [None], [None]) == ["gone"]
+    assert table.load(0, Unseen([("kept", "k")], ["kept"]), new, [None]) == []
+    assert table.load(0, Unseen(series[:1], ["gone"]), new, [None]) == ["gone"]
 
 
 def test_packs_and_parses_a_tombstone():

@@ -15,6 +15,7 @@ from aggregator import table
 from aggregator.cycle import Cycle
 from tributary.model.aggregate import Layout
 from tributary.model.frame import Block
+from tributary.model.rows import UNKNOWN, Shape, StoredSeries
 from tributary.settings import Settings
 
 START_MS = 1_700_000_000_000
@@ -76,10 +77,11 @@ def test_a_full_table_evicts_a_bounded_number_of_series(
     monkeypatch: pytest.MonkeyPatch, limit: int, evicted: int
 ):
     monkeypatch.setattr(table, "_EVICTED_MAX_ROWS", limit)
-    full = table.Table(Layout((), 3), 100)
+    full = table.Table(Shape(Layout((), 3)), 100)
     for devices in (range(100), range(100, 101)):
         series = [(f"d{number}", "m") for number in devices]
-        nothing: list[bytes | None] = [None] * len(series)
+        new = StoredSeries([UNKNOWN] * len(series), {})
         full.begin_batch()
-        full.load(0, table.Unseen(series, [d for d, _ in series]), nothing, nothing, nothing)
+        unseen = table.Unseen(series, [device for device, _ in series])
+        full.load(0, unseen, new, [None] * len(series))
     assert len(full.rows(0)) == 101 - evicted

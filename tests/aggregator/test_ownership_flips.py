@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import redis
 from support import folding
 
-from aggregator.tenure import Tenure
+from aggregator.owned_rows import OwnedRows
 from aggregator.worker import Worker
 from tributary.model.aggregate import Layout
 from tributary.model.frame import Block, pack
@@ -26,13 +27,13 @@ FLIPS = 1000
 @pytest.fixture
 def slow_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make loads slow, so that much happens while a turn waits."""
-    load = Tenure.load
+    load = OwnedRows.load
 
-    async def slowly(self: Tenure, wanted: list[tuple[str, list[str]]]) -> list[list[bytes | None]]:
+    async def slowly(self: OwnedRows, *names: Any) -> Any:
         await asyncio.sleep(random.choice((0, 0.002, 0.01)))
-        return await load(self, wanted)
+        return await load(self, *names)
 
-    monkeypatch.setattr(Tenure, "load", slowly)
+    monkeypatch.setattr(OwnedRows, "load", slowly)
 
 
 def append(client: redis.Redis, partition: int, number: int) -> None:
@@ -42,8 +43,8 @@ def append(client: redis.Redis, partition: int, number: int) -> None:
 
 def counted(client: redis.Redis, settings: Settings, partition: int) -> int:
     layout = Layout(settings.parsed_windows, settings.average_over)
-    packed = client.hget(keys.state(partition), keys.series(f"d{partition}", "m"))
-    return int(np.frombuffer(packed, layout.state)[0]["count"]) if packed else 0
+    (found,) = folding.packed(client, settings, partition, [(f"d{partition}", "m")])
+    return int(np.frombuffer(found.state, layout.state)[0]["count"]) if found.state else 0
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import redis
 from support import folding
@@ -69,11 +68,9 @@ def assert_each_counted_once(client: redis.Redis, settings: Settings, readings: 
         assert meta.get(b"begun", b"0") == meta.get(b"begun_entry", b"0") == b"0"
 
 
-def counts_of(client: redis.Redis, settings: Settings, prefix: bytes) -> list[int]:
-    layout = Layout(settings.parsed_windows, settings.average_over)
-    found = client.hgetall(keys.state(0))
-    packed = [value for field, value in found.items() if field.startswith(prefix)]
-    return np.frombuffer(b"".join(packed), layout.state)["count"].tolist()  # type: ignore[no-any-return]
+def counts_of(client: redis.Redis, settings: Settings, prefix: str) -> list[int]:
+    found = folding.states(client, settings, 0).items()
+    return [int(state["count"]) for name, state in found if name.startswith(prefix)]
 
 
 @pytest.mark.usefixtures("narrow")
@@ -93,8 +90,8 @@ def test_entries_behind_a_wide_one_are_applied_before_it_is_finished(
     assert commits[behind][1] > 900, "what is behind the wide entry has waited for it"
     assert commits[-1] == (1, 0)
     assert_each_counted_once(client, settings, 1006)
-    assert set(counts_of(client, settings, b"car")) == {1}
-    assert counts_of(client, settings, b"known") == [6]
+    assert set(counts_of(client, settings, "car")) == {1}
+    assert counts_of(client, settings, "known") == [6]
 
 
 @pytest.mark.usefixtures("narrow")
@@ -137,12 +134,12 @@ def test_a_worker_killed_while_an_entry_is_aside_loses_nothing(
     folding.aggregate(settings, client)
     if disaster != "entry":
         assert_each_counted_once(client, settings, 6020)
-        assert set(counts_of(client, settings, b"car")) == {1}
+        assert set(counts_of(client, settings, "car")) == {1}
         return
     found = status.read(client, settings)
     assert (found.lost, found.pending) == (int(meta[b"begun"]), 0)
     assert found.applied + found.lost == 6021
-    assert counts_of(client, settings, b"known") == [21]
+    assert counts_of(client, settings, "known") == [21]
 
 
 @pytest.mark.usefixtures("narrow")
@@ -170,5 +167,5 @@ def test_buries_only_the_bad_rest_of_an_entry_that_stepped_aside(
     assert 100 <= found.dead < 800
     assert (found.pending, found.lost) == (0, 0)
     assert len(client.xrange(keys.dead(0))) == 1
-    assert counts_of(client, settings, b"known") == [50]
-    assert len(counts_of(client, settings, b"car")) == (800 - found.dead) * METRICS
+    assert counts_of(client, settings, "known") == [50]
+    assert len(counts_of(client, settings, "car")) == (800 - found.dead) * METRICS

@@ -37,9 +37,9 @@ class Recorded:
 
     def window(self, name: str, second: float) -> Window:
         """The statistics of a window at that time."""
-        partition, field = keys.partition_of("d", self.settings.partitions), keys.series("d", "m")
-        packed = self.client.hget(keys.state(partition), field)
-        series = query.unpack(self.layout, packed, self.client.hget(keys.windows(partition), field))
+        partition = keys.partition_of("d", self.settings.partitions)
+        (found,) = folding.packed(self.client, self.settings, partition, [("d", "m")])
+        series = query.unpack(self.layout, found.state or b"", found.windows)
         number = [w.name for w in self.layout.windows].index(name)
         return query.window(self.layout, series, number, START_MS + int(second * 1000))
 

@@ -33,6 +33,7 @@ from tributary.history.store import begin
 from tributary.model import catalogue, reading
 from tributary.model.aggregate import Layout
 from tributary.model.groups import Readings
+from tributary.model.rows import UNKNOWN, Shape, StoredSeries
 from tributary.model.units import SAME
 from tributary.settings import Settings
 from tributary.store import keys
@@ -76,8 +77,8 @@ class Rig:
 
     def aggregate(self, device: str, arrived: list[Arrival], batch: int) -> None:
         """Fold batches at their times of arrival, and store them."""
-        table = Table(self.layout, 4)
-        table.load(0, Unseen([(device, METRIC)], []), [None], [None], [])
+        table = Table(Shape(self.layout), 4)
+        table.load(0, Unseen([(device, METRIC)], [device]), StoredSeries([UNKNOWN], {}), [None])
         row = table.rows(0)[device, METRIC]
         for first in range(0, len(arrived), batch):
             part = arrived[first : first + batch]
@@ -87,7 +88,8 @@ class Rig:
             readings = Readings(np.full(len(part), row), times_ms, values)
             fold(self.layout, table.state, table.rings, readings, horizon)
         if arrived:
-            field, rings = keys.series(device, METRIC), table.packed_rings(np.array([row]))[0]
+            field = keys.series(device, METRIC)
+            rings = table.rings[row].tobytes() + table.overflow.packed(row)
             self.client.hset(keys.state(0), field, table.state[row].tobytes())
             self.client.hset(keys.windows(0), field, rings)
             self.client.hset(keys.latest(0), device, b"{}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from support import folding
 from support.ledger import METRIC, Ledger, Sent, stored, verify
 
 from faults.rig import Rig, direct_client
@@ -124,7 +125,8 @@ def _counted(rig: Rig, devices: set[str]) -> int:
     total = 0
     for device in devices:
         partition = keys.partition_of(device, rig.settings.partitions)
-        packed: Any = rig.client.hget(keys.state(partition), keys.series(device, METRIC))
+        (found,) = folding.packed(rig.client, rig.settings, partition, [(device, METRIC)])
+        packed = found.state
         if packed is not None:
             total += int(np.frombuffer(packed, layout.state)[0]["count"])
     return total

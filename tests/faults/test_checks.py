@@ -42,6 +42,6 @@ def test_detects_duplicates_deletions_and_unreported_losses(rig: Rig):
     assert findings.lost > 0
     assert any("not stored" in violation for violation in findings.violations)
 
-    rig.client.delete(keys.state(partition))
+    rig.client.delete(keys.rows(partition))
     findings = checks.all_losses_reported(rig)
     assert any("reported as lost" in violation for violation in findings.violations)

@@ -49,7 +49,7 @@ def start(
 
 
 def series_of(client: redis.Redis) -> int:
-    return sum(client.hlen(keys.state(p)) for p in range(4))
+    return sum(client.hlen(keys.rows(p)) for p in range(4))
 
 
 def is_rejected(reply: Reply) -> bool:
@@ -268,4 +268,4 @@ def admit(caps: Caps, device: str, token: Token | None) -> None:
     accepted = Batch({0: [Block(device, 1, {"m": 1.0})]}, 1, is_batch=False)
     lookup = caps.lookup(accepted, token)
     assert lookup is not None
-    caps.settle(accepted, lookup, [[None], [None]])
+    caps.settle(accepted, lookup, [[None], [None], [None]])

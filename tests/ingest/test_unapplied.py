@@ -29,12 +29,13 @@ def admit(caps: Caps, device: str) -> None:
     """Admit a reading of a device that does not exist in Redis."""
     lookup = caps.lookup(reading(device), None)
     assert lookup is not None
-    caps.settle(reading(device), lookup, [[None], [None]])
+    caps.settle(reading(device), lookup, [[None], [None], [None]])
 
 
 def store(client: redis.Redis, device: str) -> None:
     partition = keys.partition_of(device, PARTITIONS)
-    client.hset(keys.state(partition), keys.series(device, "m"), b"state")
+    key = keys.rows if device.endswith(("0", "2")) else keys.state  # of either format
+    client.hset(key(partition), keys.series(device, "m"), b"0")
     client.zadd(keys.devices(partition), {device: 1})
 
 

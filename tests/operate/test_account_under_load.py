@@ -6,15 +6,13 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import redis
-from support import pipeline
+from support import folding, pipeline
 from support.account import assert_adds_up
 from support.pipeline import Aggregators, Load
 from support.processes import Process
 from support.waiting import wait_until
 
-from tributary.model.aggregate import Layout
 from tributary.operate import status
 from tributary.operate.status import Status
 from tributary.settings import Settings
@@ -76,6 +74,5 @@ def snapshot(client: redis.Redis, settings: Settings, before: Status | None, see
 
 def counted(client: redis.Redis, settings: Settings) -> int:
     """The readings in the aggregates."""
-    layout = Layout(settings.parsed_windows, settings.average_over)
-    states = (v for p in range(settings.partitions) for v in client.hvals(keys.state(p)))
-    return sum(int(np.frombuffer(packed, layout.state)[0]["count"]) for packed in states)
+    found = (folding.states(client, settings, p).values() for p in range(settings.partitions))
+    return sum(int(state["count"]) for states in found for state in states)

@@ -16,8 +16,9 @@ from support import folding, forgetting
 
 from aggregator import pace
 from tributary.model import reading
-from tributary.model.aggregate import Layout
+from tributary.model.aggregate import CELL, CLOSED_CELL
 from tributary.model.frame import Block, pack, readings_in
+from tributary.model.rows import NEWEST, Address, Shape
 from tributary.operate.audit import Auditor, PartitionReport
 from tributary.settings import Settings
 from tributary.store import keys
@@ -87,20 +88,19 @@ def test_random_histories_have_no_differences(
         assert found.slots > 0 or seed % 2
 
 
-def corrupt(client: redis.Redis, key: str, device: str, offset: int, wrong: bytes) -> None:
-    """Overwrite bytes of the stored value of the series m0 of a device."""
-    field = keys.series(device, "m0")
-    packed = bytearray(client.hget(key, field) or b"")
-    packed[offset : offset + len(wrong)] = wrong
-    client.hset(key, field, bytes(packed))
-
-
-def offsets(settings: Settings) -> dict[str, int]:
-    """Where parts of a stored value begin."""
-    layout = Layout(settings.parsed_windows, settings.average_over)
-    at = {name: int(offset) for name, (_, offset, *_) in layout.state.fields.items()}
-    first = int(layout.state["open"].subdtype[0].fields["mean"][1])
-    return {**at, "open mean": at["open"] + first}
+def offsets(shape: Shape, address: Address) -> dict[str, int]:
+    """Where parts of a row begin in its chunk of state."""
+    fields = shape.base.fields
+    assert fields is not None
+    cells = shape.state_rows * shape.cells * NEWEST.itemsize
+    begin = cells + address.state % shape.state_rows * shape.base.itemsize
+    newest = 50 % shape.cells * shape.state_rows + address.state % shape.state_rows
+    mean = int(CELL.fields["mean"][1])  # type: ignore[index]
+    return {
+        **{name: begin + int(fields[name][1]) for name in ("count", "mean")},
+        "values": newest * NEWEST.itemsize + 8,
+        "open mean": begin + int(fields["open"][1]) + mean,
+    }
 
 
 WRONG = struct.pack("<d", 12345.0)
@@ -113,7 +113,7 @@ CORRUPTIONS: dict[str, tuple[str, str, str]] = {
     "ring": ("windows", "m0", "24h "),
     "no ring": ("windows", "m0", "24h "),
     "no state": ("state", "m0", ""),
-    "short state": ("state", "m0", ""),
+    "no chunk": ("state", "m0", ""),
     "current": ("latest", "m0", "current"),
     "average": ("latest", "m0", "average"),
     "recorded_at": ("latest", "", "recorded_at"),
@@ -136,23 +136,24 @@ def test_a_corrupted_value_is_reported(
     folding.aggregate(settings, client)
     assert audit(client, settings).differences == []
     field, document = keys.series("a", "m0"), folding.latest(client, settings, "a")
-    if what in offsets(settings):
-        corrupt(client, keys.state(0), "a", offsets(settings)[what], WRONG)
+    shape = folding.shape_of(settings)
+    address = Address.parse(client.hget(keys.rows(0), field) or b"")
+    ring = f"{keys.ring_chunks(0)}{address.ring // shape.ring_rows}"
+    if what in offsets(shape, address):
+        chunk = f"{keys.state_chunks(0)}{address.state // shape.state_rows}"
+        client.setrange(chunk, offsets(shape, address)[what], WRONG)
     elif what == "ring":
-        size = Layout(settings.parsed_windows, 10).rings.itemsize
-        cells = np.frombuffer(
-            client.hget(keys.windows(0), field), Layout(settings.parsed_windows, 10).rings
-        )
-        assert cells["24h"]["count"].any()
-        place = int(np.flatnonzero(cells["24h"][0]["count"])[0])
-        begin = size - 24 * 32 + place * 32
-        corrupt(client, keys.windows(0), "a", begin + 8, WRONG)
+        begin = address.ring % shape.ring_rows * shape.ring_bytes
+        packed = client.getrange(ring, begin, begin + shape.ring_bytes - 1)
+        (cells,) = np.frombuffer(packed, shape.layout.rings)["24h"]
+        place = int(shape.first_cell[-2]) + int(np.flatnonzero(cells["count"])[0])
+        client.setrange(ring, begin + place * CLOSED_CELL.itemsize + 8, WRONG)
     elif what == "no ring":
-        client.hdel(keys.windows(0), field)
+        client.hset(keys.rows(0), field, address._replace(ring=-1).packed())
     elif what == "no state":
-        client.hdel(keys.state(0), field)
-    elif what == "short state":
-        client.hset(keys.state(0), field, b"short")
+        client.hdel(keys.rows(0), field)
+    elif what == "no chunk":
+        client.hset(keys.rows(0), field, b"99999")
     elif what == "devices":
         client.zrem(keys.devices(0), "a")
     elif what == "no document":

@@ -98,8 +98,7 @@ def test_both_parts_are_compared_as_a_whole(where: Settings, client: redis.Redis
     assert (none.differences, none.raw_rows) == ([], 0)
     assert none.slots >= slots_in(db) >= 2 * (20 + 20 + 1)
     assert audit(client, where, history=db, hours=1e-9).slots == 2  # the newest readings
-    for key in (keys.state(0), keys.windows(0)):
-        client.hdel(key, keys.series("b", "m"))
+    client.hdel(keys.rows(0), keys.series("b", "m"))
     client.hdel(keys.latest(0), "b")
     client.zrem(keys.devices(0), "b")
     gone = audit(client, where, history=db)

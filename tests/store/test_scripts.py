@@ -46,8 +46,7 @@ def read(client: redis.Redis, group: str = keys.GROUP, count: int = 100) -> list
 
 def commit(client: redis.Redis, epoch: str, new: str, **lists: list) -> bytes:
     meta = ["epoch", new, *lists.pop("meta", [])]
-    empty = dict.fromkeys(("state", "windows", "latest", "devices", "dead"), ())
-    command = scripts.commit(0, epoch=epoch, dead_max_entries=100, meta=meta, **{**empty, **lists})
+    command = scripts.commit(0, epoch=epoch, dead_max_entries=100, meta=meta, **lists)
     return scripts.run(client, command)
 
 
@@ -74,14 +73,18 @@ def test_commit_applies_everything_at_once(client: redis.Redis):
     begin(client)
     ids = read(client)
     lists = {
-        "meta": ["hwm", ids[0]], "state": ["s", b"1"], "windows": ["s", b"2"],
+        "meta": ["hwm", ids[0]], "rows": ["s", b"1"], "beyond": ["s", b"2"],
+        "chunks": [("tributary:{0}:state:0", 4, b"ab"), ("tributary:{0}:rings:0", 1, b"c"),
+                   ("tributary:{0}:state:0", 1, b"d")],
         "latest": ["d", b"{}"], "devices": ["0", "d"], "dead": [b"1-1", "why", "3", b"x", "2"],
     }  # fmt: skip
     assert commit(client, "e1", "e2", **lists) == b"ok"
     assert client.hget(META, "epoch") == b"e2"
     assert client.hget(META, "hwm") == ids[0]
-    assert client.hget(keys.state(0), "s") == b"1"
-    assert client.hget(keys.windows(0), "s") == b"2"
+    assert client.hget(keys.rows(0), "s") == b"1"
+    assert client.hget(keys.beyond(0), "s") == b"2"
+    assert client.get("tributary:{0}:state:0") == b"\0d\0\0ab"
+    assert client.get("tributary:{0}:rings:0") == b"\0c"
     assert client.hget(keys.latest(0), "d") == b"{}"
     assert client.zrange(keys.devices(0), 0, -1) == [b"d"]
     ((_, dead),) = client.xrange(keys.dead(0))
@@ -125,16 +128,16 @@ def test_entries_that_are_not_in_the_history_count_as_backlog_if_required(
 def test_commit_is_rejected_after_another_owner_has_committed(client: redis.Redis):
     append(client)
     begin(client)
-    assert commit(client, "e1", "e2", state=["s", b"1"]) == b"ok"
-    assert commit(client, "e1", "e3", state=["s", b"2"]) == b"epoch"
-    assert client.hget(keys.state(0), "s") == b"1"
+    assert commit(client, "e1", "e2", rows=["s", b"1"]) == b"ok"
+    assert commit(client, "e1", "e3", rows=["s", b"2"]) == b"epoch"
+    assert client.hget(keys.rows(0), "s") == b"1"
 
 
 def test_commit_takes_more_arguments_than_lua_can_spread(client: redis.Redis):
     begin(client)
     state = [part for n in range(9000) for part in (f"s{n}", b"x")]
-    assert commit(client, "e1", "e2", state=state) == b"ok"
-    assert client.hlen(keys.state(0)) == 9000
+    assert commit(client, "e1", "e2", rows=state) == b"ok"
+    assert client.hlen(keys.rows(0)) == 9000
 
 
 def test_commit_writes_nothing_when_a_key_is_of_another_type(client: redis.Redis):
@@ -142,9 +145,9 @@ def test_commit_writes_nothing_when_a_key_is_of_another_type(client: redis.Redis
     begin(client)
     client.set(keys.latest(0), "x")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        commit(client, "e1", "e2", state=["s", b"1"], latest=["d", b"{}"])
+        commit(client, "e1", "e2", rows=["s", b"1"], latest=["d", b"{}"])
     assert client.hget(META, "epoch") == b"e1"
-    assert not client.exists(keys.state(0))
+    assert not client.exists(keys.rows(0))
 
 
 def test_a_full_server_rejects_appends_and_still_commits(client: redis.Redis):
@@ -153,7 +156,7 @@ def test_a_full_server_rejects_appends_and_still_commits(client: redis.Redis):
     client.config_set("maxmemory", "1")
     with pytest.raises(redis.exceptions.OutOfMemoryError):
         append(client)
-    assert commit(client, "e1", "e2", state=["s", b"1"]) == b"ok"
+    assert commit(client, "e1", "e2", rows=["s", b"1"]) == b"ok"
     client.config_set("maxmemory", "0")
     assert client.hget(META, "entries") == b"1"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -12,8 +13,10 @@ import redis
 from aggregator.worker import Worker
 from tributary.model.aggregate import Layout
 from tributary.model.frame import Block, pack, readings_in
+from tributary.model.rows import Shape
 from tributary.settings import Settings
-from tributary.store import keys, redis_client, scripts
+from tributary.store import keys, redis_client, scripts, series
+from tributary.store.series import Packed
 
 
 def append(client: redis.Redis, settings: Settings, blocks: list[Block]) -> bytes:
@@ -66,11 +69,40 @@ def behind(client: redis.Redis, settings: Settings) -> bool:
 
 
 def state(client: redis.Redis, settings: Settings, device: str, metric: str) -> np.void:
-    """The stored state of a series."""
-    layout = Layout(settings.parsed_windows, settings.average_over)
+    """The aggregates of a series, without its rings."""
     partition = keys.partition_of(device, settings.partitions)
-    packed = client.hget(keys.state(partition), keys.series(device, metric))
-    return np.frombuffer(packed, layout.state)[0]
+    (found,) = packed(client, settings, partition, [(device, metric)])
+    assert found.state is not None
+    return np.frombuffer(found.state, shape_of(settings).layout.state)[0]
+
+
+def shape_of(settings: Settings) -> Shape:
+    """The shape of the rows of a deployment."""
+    return Shape(Layout(settings.parsed_windows, settings.average_over))
+
+
+def packed(
+    client: redis.Redis, settings: Settings, partition: int, names: Iterable[tuple[str, str]]
+) -> list[Packed]:
+    """The aggregates of series of a partition."""
+    return series.read(client, shape_of(settings), partition, names).series
+
+
+def states(client: redis.Redis, settings: Settings, partition: int) -> dict[str, np.void]:
+    """The aggregates of all series of a partition, without their rings."""
+    names = sorted(name.decode() for name in client.hkeys(keys.rows(partition)))
+    found = packed(client, settings, partition, (split(name) for name in names))
+    record = shape_of(settings).layout.state
+    return {
+        name: np.frombuffer(each.state or b"", record)[0]
+        for name, each in zip(names, found, strict=True)
+    }
+
+
+def split(name: str) -> tuple[str, str]:
+    """Device and metric of a field."""
+    device, _, metric = name.partition("|")
+    return device, metric
 
 
 def latest(client: redis.Redis, settings: Settings, device: str) -> dict[str, Any]:

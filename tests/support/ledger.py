@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import redis
 
+from support import folding
 from tributary.errors import BadFrame
 from tributary.model import frame
 from tributary.model.aggregate import Layout
@@ -201,7 +202,7 @@ def miscounted(
     differences = []
     for device, values in held.items():
         partition = keys.partition_of(device, settings.partitions)
-        packed = client.hget(keys.state(partition), keys.series(device, METRIC))
+        packed = folding.packed(client, settings, partition, [(device, METRIC)])[0].state
         numbers = list(values.elements())
         if packed is None:
             differences.append((f"{device}: {len(numbers)} stored, none counted", -len(numbers)))

@@ -11,18 +11,23 @@ import redis
 from aggregator.account import Counts, Sorted, sort_out
 from aggregator.changes import Changes, counts_only
 from aggregator.decode import Columns, Entry
+from aggregator.owned_rows import OwnedRows
 from aggregator.tenure import Tenure
 from aggregator.work import Work
+from aggregator.writes import NO_WRITES
 from tributary.errors import Superseded, TributaryError
+from tributary.model.aggregate import Layout
+from tributary.model.rows import Shape
 from tributary.store import keys
 from tributary.store.pipe import Pipe
 
 STEPS_ASIDE = 0.7
 KEPT, GONE = "kept", "gone"  # devices
+SHAPE = Shape(Layout((), 10))
 
 
 def fields_of(columns: Columns) -> list[str]:
-    """A field of `state` for each reading."""
+    """A field of `rows` for each reading."""
     named = zip(columns.series, columns.values.tolist(), strict=True)
     return [keys.series(device, f"r{value:.0f}") for (device, _), value in named]
 
@@ -45,8 +50,12 @@ class Owner:
 
     async def begin(self) -> None:
         pipe = await Pipe.open(self._url)
-        self.tenure = Tenure(0, pipe, self._worker, self._arrive, 4)
-        await self.tenure.begin()
+        rows = OwnedRows(0, pipe, SHAPE)
+        self.tenure = Tenure(0, pipe, self._worker, self._arrive, read_max_entries=4, rows=rows)
+        try:
+            await self.tenure.begin()
+        except Superseded:
+            self.end()
 
     def end(self) -> None:
         if self.tenure is not None:
@@ -66,15 +75,18 @@ class Owner:
         wanted = [*fields, *(keys.series(device, "total") for device in devices)]
         unseen = [field for field in wanted if field not in self.cache]
         with contextlib.suppress(TributaryError):
-            ((*loaded,),) = await self.tenure.load([(keys.state(0), unseen)])
+            loaded = unseen and await self.tenure.pipe.call("HMGET", keys.rows(0), *unseen)
             for field, count in zip(unseen, loaded, strict=True):
                 self.cache[field] = int(count or 0)
             self.cache.update(fields)
             self.cache.update(keys.series(device_of(field), "total") for field in fields)
             state = [part for f in wanted for part in (f, str(self.cache[f]))]
-            # A document that cannot be parsed, so that forget searches all of `state`.
+            # A document that cannot be parsed, so that forget searches all of `rows`.
             latest = [part for device in devices for part in (device, "{")]
-            return counts_only(sorted_)._replace(state=state, latest=latest)
+            # The counts are in the place of rows.
+            return counts_only(sorted_)._replace(
+                writes=NO_WRITES._replace(rows=state), latest=latest
+            )
         return None
 
     def commit(self, changes: Changes) -> None:
@@ -139,7 +151,7 @@ class FormerOwner:
     def __init__(self, client: redis.Redis, chance: random.Random) -> None:
         self._client, self._random = client, chance
         self._worker = f"former-{chance.random()}"
-        self._names = (keys.readings(0), keys.meta(0), keys.state(0), keys.latest(0))
+        self._names = (keys.readings(0), keys.meta(0), keys.rows(0), keys.latest(0))
         self._epoch, self._number = "", 0
         self._counts = Counts()
         self._batch: list[Entry] = []

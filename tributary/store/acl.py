@@ -11,8 +11,10 @@ import redis
 
 from tributary.store import keys
 
-_READINGS, _META, _STATE = keys.readings(0), keys.meta(0), keys.state(0)
-_LATEST, _WINDOWS, _DEVICES = keys.latest(0), keys.windows(0), keys.devices(0)
+_READINGS, _META, _ROWS = keys.readings(0), keys.meta(0), keys.rows(0)
+_LATEST, _BEYOND, _DEVICES = keys.latest(0), keys.beyond(0), keys.devices(0)
+_STATE, _WINDOWS, _WINDOWS_2 = keys.state(0), keys.windows(0), keys.windows_2(0)  # of format 2
+_FREE, _CHUNK = keys.free(0), f"{keys.state_chunks(0)}0"
 _FORGETS, _BURIED = keys.forgets(0), keys.buried(0)
 _ONCE, _CLAIM = keys.once(0, "k"), keys.claim(0, "k")
 _START = (
@@ -32,11 +34,18 @@ _ACCOUNT = (
     ("EVAL", "return 1", "1", _META),
     *_HEARTBEATS,
     ("HMGET", _META, "f"),
+    ("HLEN", _ROWS),
     ("HLEN", _STATE),
     ("XLEN", _READINGS),
     ("XRANGE", _READINGS, "-", "+"),
     ("ZCARD", _DEVICES),
 )
+_READ_SERIES = (
+    ("EVALSHA", "0" * 40, "1", _META), ("EVAL", "return 1", "1", _META),
+    *(("HMGET", name, "f") for name in (_META, _LATEST, _ROWS)),
+    *(("HGET", name, "f") for name in (_BEYOND, _STATE, _WINDOWS_2)),
+    ("GETRANGE", _CHUNK, "0", "1"), ("GET", _CHUNK), ("EXISTS", _BEYOND, _STATE), ("TYPE", _WINDOWS),
+)  # fmt: skip
 _JOB, _RESULTS = keys.job("j"), keys.job_results("j")
 _COUNT_JOBS = (
     ("LLEN", keys.QUEUED),
@@ -118,7 +127,7 @@ _FORGET = (
     ("RENAME", _COPY, _READINGS),
     ("HGETALL", _FORGOTTEN), ("EXPIRE", _FORGOTTEN, "1"),
     ("SCAN", "0"), ("TYPE", _ONCE), ("GET", _ONCE),
-    *(("HSCAN", name, "0") for name in (_STATE, _WINDOWS, _LATEST, keys.CONFIG)),
+    *(("HSCAN", name, "0") for name in (_ROWS, _BEYOND, _STATE, _WINDOWS_2, _LATEST, keys.CONFIG)),
     ("ZSCAN", _DEVICES, "0"), ("SSCAN", "rq:workers", "0"), ("LRANGE", keys.QUEUED, "0", "-1"),
     ("BGREWRITEAOF",), ("BGSAVE",), ("CONFIG", "GET", "save"), ("SLOWLOG", "RESET"),
 )  # fmt: skip
@@ -127,15 +136,16 @@ _APPENDS = (
     ("GET", _CLAIM), ("SET", _CLAIM, "v"),
     ("HMGET", _META, "f"), ("HINCRBY", _META, "f", "1"), ("HSET", _META, "f", "v"),
     ("XADD", _READINGS, "*", "f", "v"), ("WAIT", "1", "1"),
-    ("HLEN", _STATE), ("HMGET", _STATE, "f"),
+    *((command, name, *field) for command, *field in (("HLEN",), ("HMGET", "f")) for name in (_ROWS, _STATE)),
     ("ZCARD", _DEVICES), ("ZMSCORE", _DEVICES, "m"), ("HGETALL", keys.TOKEN_USE),
 )  # fmt: skip
 
 _AUDIT = (
-    *(("HMGET", name, "f") for name in (_META, _STATE, _WINDOWS, _LATEST)), ("MULTI",), ("EXEC",),
+    *_READ_SERIES, ("MULTI",), ("EXEC",),
     ("HGET", _FORGETS, "f"), ("ZMSCORE", _DEVICES, "m"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
     ("XRANGE", _READINGS, "-", "+"), ("XLEN", _READINGS),
-    ("ZRANGE", keys.buried(0), "0", "-1"), ("HLEN", _STATE), ("HGETALL", keys.CONFIG),
+    ("ZRANGE", keys.buried(0), "0", "-1"), ("HLEN", _ROWS), ("HLEN", _STATE),
+    ("HGETALL", keys.CONFIG),
 )  # fmt: skip
 
 # Role → commands with arguments of the right shape: an ACL may restrict the keys among them.
@@ -160,11 +170,16 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("XADD", keys.dead(0), "*", "f", "v"),
         ("ZADD", _BURIED, "0", "m"), ("ZREMRANGEBYSCORE", _BURIED, "0", "0"),
         ("HGETALL", _META), ("HGET", _META, "f"), ("HINCRBY", _META, "f", "1"),
-        *(("HMGET", name, "f") for name in (_STATE, _WINDOWS, _LATEST)),
-        *(("HSET", name, "f", "v") for name in (_META, _STATE, _WINDOWS, _LATEST)),
-        *(("HDEL", name, "f") for name in (_STATE, _WINDOWS, _LATEST, _FORGETS)),
-        ("HKEYS", _STATE), ("HGET", _LATEST, "f"), ("HSET", _FORGETS, "f", "v"),
-        ("HLEN", _STATE), ("ZCARD", _DEVICES), ("ZADD", _DEVICES, "0", "m"),
+        *_READ_SERIES,
+        *(("HSET", name, "f", "v") for name in (_META, _ROWS, _BEYOND, _LATEST, keys.CONFIG)),
+        *(("HDEL", name, "f") for name in (_ROWS, _BEYOND, _LATEST, _FORGETS, _STATE, _WINDOWS_2)),
+        *(("HKEYS", name) for name in (_ROWS, _STATE)), ("HRANDFIELD", _STATE, "1"),
+        ("SETRANGE", _CHUNK, "0", "v"), ("RPUSH", _FREE, "v"), ("LTRIM", _FREE, "0", "1"),
+        ("LRANGE", _FREE, "0", "1"), ("RENAMENX", _WINDOWS, _WINDOWS_2), ("SET", _WINDOWS, "v"),
+        ("UNLINK", _WINDOWS_2), ("HGET", keys.CONFIG, "f"),
+        ("HGET", _LATEST, "f"), ("HSET", _FORGETS, "f", "v"),
+        *(("HLEN", name) for name in (_ROWS, _BEYOND, _LATEST, _STATE)),
+        ("ZCARD", _DEVICES), ("ZADD", _DEVICES, "0", "m"),
         ("ZREM", _DEVICES, "m"),
         ("ZADD", keys.WORKERS, "0", "m"), ("ZREM", keys.WORKERS, "m"),
         ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
@@ -176,7 +191,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
         *_COUNT_JOBS, *_QUEUE_JOB, *_EXPORTS, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
-        *(("HMGET", name, "f") for name in (_STATE, _WINDOWS, _LATEST)),
+        *_READ_SERIES,
     ),
     "operator": (
         *_READ_STREAMS, *_COUNT_JOBS, *_MOVE_JOB, ("XREVRANGE", _RESULTS, "+", "-"), ("LRANGE", keys.QUEUED, "0", "-1"),
@@ -198,7 +213,8 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
 # Redis checks the permission before the id, the number, the options or the script.
 _READ_PROBES = (
     ("HGET", _LATEST, ""),
-    ("HMGET", _STATE, ""),
+    ("HMGET", _ROWS, ""),
+    ("GETRANGE", _CHUNK, "0", "x"),
     ("ZRANGEBYLEX", _DEVICES, "-", "+", "LIMIT", "0", "0"),
 )
 _WRITE_PROBES = (

@@ -63,7 +63,8 @@ CATALOGUE = (
         "entry, entries, number and worker of an attempt to apply entries alone; "
         "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` "
         "(numbers that survived its start or were reported since), `restart_lost`, "
-        "`restart_lost_entries`; `forgets`: how many tombstones were applied; from jobs: `archived_id`, `archived_entries` (last entry in the "
+        "`restart_lost_entries`; `forgets`: how many tombstones were applied; `state_rows`, "
+        "`ring_rows`: how many rows have been numbered; from jobs: `archived_id`, `archived_entries` (last entry in the "
         "history, and its number), `gaps`, `gap_entries`, `gap_readings` of the history",
     ),
     Key(
@@ -75,12 +76,42 @@ CATALOGUE = (
         "devices in alphabetical order, every score 0",
     ),
     Key(
-        "tributary:{p}:state", "hash", "aggregator (commit)", "aggregator, api",
-        "series → packed totals, newest readings, open slot of each window",
+        "tributary:{p}:rows", "hash", "aggregator (commit)", "all",
+        "series → its row of state, and behind a comma its row of rings once a slot has closed",
     ),
     Key(
-        "tributary:{p}:windows", "hash", "aggregator (commit)", "aggregator, api",
-        "series → packed closed slots of each window",
+        "tributary:{p}:state:<key>", "string", "aggregator (commit)", "aggregator, api, jobs, operators",
+        "a chunk of rows of state: newest readings, totals, open slot of each window; see "
+        "`tributary/model/rows.py`",
+    ),
+    Key(
+        "tributary:{p}:rings:<key>", "string", "aggregator (commit)", "aggregator, api, jobs, operators",
+        "a chunk of rows of rings: the closed slots of each window",
+    ),
+    Key(
+        "tributary:{p}:beyond", "hash", "aggregator (commit)", "aggregator, api, jobs, operators",
+        "series → packed closed slots for which its rings have no cell",
+        "until no window includes them",
+    ),
+    Key(
+        "tributary:{p}:free", "list", "aggregator (commit)", "aggregator",
+        "the rows of forgotten series, as in `rows`, for other series",
+        "until they are used again",
+    ),
+    Key(
+        "tributary:{p}:state", "hash", "older releases", "all",
+        "format 2: series → packed totals, newest readings, open slot of each window",
+        "until the aggregator has moved its series to rows",
+    ),
+    Key(
+        "tributary:{p}:windows", "string", "aggregator (ensure_rows)", "nobody",
+        "why an aggregator of an older release must not write here: it expects a hash, which has "
+        "the closed slots of format 2",
+    ),
+    Key(
+        "tributary:{p}:windows:2", "hash", "older releases", "aggregator, api, jobs, operators",
+        "format 2: series → packed closed slots of each window",
+        "as `state`",
     ),
     Key(
         "tributary:{p}:dead", "stream", "aggregator (commit)", "operators",
@@ -235,8 +266,12 @@ readings = _of_partition("readings")
 meta = _of_partition("meta")
 latest = _of_partition("latest")
 devices = _of_partition("devices")
+rows = _of_partition("rows")
+beyond = _of_partition("beyond")
+free = _of_partition("free")
 state = _of_partition("state")
 windows = _of_partition("windows")
+windows_2 = _of_partition("windows:2")
 dead = _of_partition("dead")
 forgets = _of_partition("forgets")
 holes = _of_partition("holes")
@@ -251,6 +286,18 @@ def once(partition: int, key: str) -> str:
 def claim(partition: int, key: str) -> str:
     """Key of the digest of the body that has claimed this Idempotency-Key."""
     return f"tributary:{{{partition}}}:claim:{key}"
+
+
+@cache
+def state_chunks(partition: int) -> str:
+    """How the keys of the chunks of state begin; the number of the chunk follows."""
+    return f"tributary:{{{partition}}}:state:"
+
+
+@cache
+def ring_chunks(partition: int) -> str:
+    """How the keys of the chunks of rings begin."""
+    return f"tributary:{{{partition}}}:rings:"
 
 
 def job(id_: str) -> str:
@@ -275,5 +322,5 @@ def forgotten(request: str) -> str:
 
 
 def series(device: str, metric: str) -> str:
-    """Field of a series in `state` and `windows`; a device name cannot contain `|`."""
+    """Field of a series in `rows`; a device name cannot contain `|`."""
     return f"{device}|{metric}"

@@ -18,7 +18,8 @@ from tributary.store.redis_url import redacted
 from tributary.store.replies import error_of, not_permitted, unavailable
 from tributary.store.scripts import SCRIPTS
 
-FORMAT = "2"
+FORMAT = "3"
+FORMAT_BEFORE = "2"  # an aggregator moves such data, and all roles read it meanwhile
 _START_TIMEOUT_S = 10.0
 _START_PAUSE_S = 0.1
 
@@ -148,6 +149,8 @@ def wait_and_prepare(settings: Settings) -> None:
 def mismatches(settings: Settings, stored: dict[bytes, bytes]) -> list[str]:
     """The settings that cannot change and differ from those in `tributary:config`."""
     in_redis = {name.decode(): value.decode() for name, value in stored.items()}
+    if in_redis.get("format") == FORMAT_BEFORE:
+        in_redis["format"] = FORMAT
     return [
         f"{name} is {in_redis.get(name)} in Redis, {value} here"
         for name, value in _immutable(settings).items()

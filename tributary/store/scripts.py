@@ -36,8 +36,9 @@ SCRIPTS = {
     name: Script(name)
     for name in (
         "account", "alive", "append", "attempt", "begin_tenure", "commit", "copy_entries",
-        "count_lost", "enqueue_job", "forget", "heartbeat", "hold_lease", "release_lease", "replay",
-        "report_tail", "requeue_job", "swap_stream",
+        "count_lost", "enqueue_job", "ensure_rows", "forget", "heartbeat", "hold_lease",
+        "raise_format", "read_series", "release_lease", "replay", "report_tail", "requeue_job",
+        "swap_stream",
     )
 }  # fmt: skip
 _APPEND_SHA = SCRIPTS["append"].sha
@@ -47,7 +48,7 @@ _SOURCES = {script.sha: script.source for script in SCRIPTS.values()}
 def account(partition: int, *, fields: Sequence[str]) -> Command:
     """Read all counts of a partition as of one moment."""
     p = partition
-    names = (keys.readings(p), keys.meta(p), keys.devices(p), keys.state(p))
+    names = (keys.readings(p), keys.meta(p), keys.devices(p), keys.rows(p), keys.state(p))
     return _call("account", names, *fields)
 
 
@@ -116,22 +117,35 @@ def commit(
     epoch: str,  # expected; another one means another owner, and nothing is written
     dead_max_entries: int,  # the dead entries are trimmed to about this number
     meta: Values,  # fields and values, alternating, as in the next three
-    state: Values,
-    windows: Values,
-    latest: Values,
-    devices: Values,  # scores and names, alternating
-    dead: Values,  # id, reason, readings, packed fields and applied readings of each to bury
+    rows: Values = (),
+    latest: Values = (),
+    beyond: Values = (),
+    devices: Values = (),  # scores and names, alternating
+    dead: Values = (),  # id, reason, readings, packed fields and applied readings of each to bury
+    chunks: Sequence[tuple[str, int, bytes]] = (),  # keys, offsets and bytes of what is written
+    within: Values = (),  # series of which nothing is beyond the rings any more
+    moved: Values = (),  # series that are no longer in format 2
+    used: int = 0,  # free rows
     forget: Values = (),  # of the tombstone that is the entry: id, request, before, devices
+    shape: Values = (),  # `Shape.row_arguments`, with `forget`
 ) -> Command:
     """Apply a batch of entries."""
     p = partition
-    names = (
-        keys.readings(p), keys.meta(p), keys.state(p), keys.windows(p), keys.latest(p),
-        keys.devices(p), keys.dead(p), keys.buried(p), *([keys.forgets(p)] if forget else ()),
+    fixed = (
+        keys.readings(p), keys.meta(p), keys.rows(p), keys.latest(p), keys.beyond(p),
+        keys.devices(p), keys.dead(p), keys.buried(p), keys.free(p), keys.forgets(p),
+        keys.state(p), keys.windows_2(p),
     )  # fmt: skip
-    lists = (meta, state, windows, latest, devices, dead)
-    values = (epoch, str(dead_max_entries), *[str(len(each)) for each in lists])
-    return _call("commit", names, *values, *chain.from_iterable(lists), *forget)
+    numbers: dict[str, str] = {}
+    writes: list[str | bytes] = []
+    for key, offset, data in chunks:
+        number = numbers.get(key) or numbers.setdefault(key, str(len(fixed) + len(numbers) + 1))
+        writes += (number, str(offset), data)
+    if forget:
+        forget = (keys.state_chunks(p), keys.ring_chunks(p), *shape, *forget)
+    lists = (meta, rows, latest, beyond, devices, dead, writes, within, moved)
+    values = (epoch, str(dead_max_entries), str(used), *[str(len(x)) for x in lists])
+    return _call("commit", (*fixed, *numbers), *values, *chain.from_iterable(lists), *forget)
 
 
 def copy_entries(
@@ -164,6 +178,13 @@ def enqueue_job(id_: str, *, max_queued: int, fields: Values) -> Command:
     return _call("enqueue_job", names, id_, str(max_queued), keys.QUEUED, *fields)
 
 
+def ensure_rows(partition: int, *, epoch: str, free_max: int) -> Command:
+    """Prepare a partition for rows, and read what its owner needs to number them."""
+    p = partition
+    names = (keys.meta(p), keys.state(p), keys.windows(p), keys.windows_2(p), keys.free(p))
+    return _call("ensure_rows", names, epoch, str(free_max))
+
+
 def forget(
     partition: int, *, max_entries: str, unread_max: str, records_max: int, text: bytes
 ) -> Command:
@@ -180,6 +201,31 @@ def heartbeat(worker: str, *, forget_after_ms: int, members: str = keys.WORKERS)
 def hold_lease(token: str, *, lease_ms: int) -> Command:
     """Take or renew the lease of the schedule."""
     return _call("hold_lease", (keys.SCHEDULER,), token, str(lease_ms))
+
+
+def raise_format(*, before: str, after: str) -> Command:
+    """State that the data may be of another format from now on, unless it is already."""
+    return _call("raise_format", (keys.CONFIG,), before, after)
+
+
+def read_series(
+    partition: int,
+    series: Iterable[tuple[str, str]],  # device and metric
+    *,
+    shape: Values,  # `Shape.arguments`
+    devices: Sequence[str] = (),
+    fields: Sequence[str] = (),  # of meta
+) -> Command:
+    """Read aggregates, documents and counts as of one moment; `series.parse` takes the reply."""
+    p = partition
+    names = (
+        keys.meta(p), keys.latest(p), keys.rows(p), keys.beyond(p),
+        keys.state(p), keys.windows(p), keys.windows_2(p),
+    )  # fmt: skip
+    values = (keys.state_chunks(p), keys.ring_chunks(p), *shape)
+    counts = (str(len(fields)), str(len(devices)))
+    named = (keys.series(*each) for each in series)
+    return _call("read_series", names, *values, *counts, *fields, *devices, *named)
 
 
 def release_lease(token: str) -> Command:

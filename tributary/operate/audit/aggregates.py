@@ -21,6 +21,7 @@ from tributary.operate.audit.recompute import (
     from_cell,
     summarize,
 )
+from tributary.store.series import Packed
 
 SKEW_MS = 60_000  # allowed between the clocks of the machines
 
@@ -53,13 +54,6 @@ class Known(NamedTuple):
         return -(-(self.since_ms or 0) // slot_ms) * slot_ms
 
 
-class Stored(NamedTuple):
-    """The fields of a series, as stored."""
-
-    state: bytes | None
-    windows: bytes | None
-
-
 class Clock(NamedTuple):
     """The time, and how far ahead of it readings may be."""
 
@@ -68,7 +62,7 @@ class Clock(NamedTuple):
 
 
 def compare(
-    layout: Layout, stored: Stored, known: Known, clock: Clock
+    layout: Layout, stored: Packed, known: Known, clock: Clock
 ) -> tuple[list[Finding], int]:
     """The differences of one series, and how many summaries were compared."""
     if stored.state is None:

@@ -18,8 +18,9 @@ from tributary.history.raw_rows import RawRows
 from tributary.history.schema import RESOLUTIONS
 from tributary.model import reading
 from tributary.model.aggregate import Layout
+from tributary.model.rows import Shape
 from tributary.operate.audit import aggregates, history_rows
-from tributary.operate.audit.aggregates import SKEW_MS, Clock, Finding, Stored
+from tributary.operate.audit.aggregates import SKEW_MS, Clock, Finding
 from tributary.operate.audit.collection import Collection, Name
 from tributary.operate.audit.entries import NEVER_MS, Entries, parsed
 from tributary.operate.audit.history_rows import SERIES_PER_READ, HistoryReader, Span
@@ -27,8 +28,10 @@ from tributary.operate.audit.raw_readings import RawReadings
 from tributary.operate.audit.replay import META, Replay
 from tributary.operate.audit.report import PartitionReport
 from tributary.operate.forgetting import records
-from tributary.store import keys
+from tributary.store import keys, scripts
+from tributary.store import series as stored_series
 from tributary.store.redis_client import failures
+from tributary.store.series import Packed
 
 _PAGE_DEVICES = 100
 T = TypeVar("T")
@@ -52,7 +55,7 @@ class Page(NamedTuple):
     meta: list[bytes | None]
     documents: dict[str, bytes | None]
     listed: dict[str, bool]  # whether a device is in the list of devices
-    series: dict[Name, Stored]
+    series: dict[Name, Packed]
 
 
 class Share:
@@ -80,6 +83,7 @@ class Share:
         """
         self._source = source
         self._client = source.client
+        self._shape = Shape(source.layout)
         self._partition = partition
         self._covers = covers
         self._is_first = is_first
@@ -248,21 +252,20 @@ class Share:
             for metric in {**_metrics(text), **self._metrics_read(device)}
             if self._is_first or self._covers((device, metric))
         ]
-        fields = [keys.series(*name) for name in names]
+        command = scripts.read_series(
+            partition, names, shape=self._shape.arguments, devices=devices, fields=META
+        )
         with failures():
             transaction = self._client.pipeline(transaction=True)
-            transaction.hmget(keys.meta(partition), META)
-            transaction.hmget(keys.latest(partition), devices)
+            transaction.execute_command(*scripts.with_source(command))  # type: ignore[no-untyped-call]
             transaction.zmscore(keys.devices(partition), devices)
-            for key in (keys.state(partition), keys.windows(partition)) if fields else ():
-                transaction.hmget(key, fields)
-            meta, documents, scores, *both = transaction.execute()
-        stored = map(Stored, *both) if both else ()
+            reply, scores = transaction.execute()
+        found = stored_series.parse(self._shape, reply)
         return Page(
-            meta,
-            dict(zip(devices, documents, strict=True)),
+            found.fields,
+            dict(zip(devices, found.documents, strict=True)),
             {device: score is not None for device, score in zip(devices, scores, strict=True)},
-            dict(zip(names, stored, strict=True)),
+            dict(zip(names, found.series, strict=True)),
         )
 
 

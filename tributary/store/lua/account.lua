@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- account: all counts of a partition as of one moment.
 --
--- KEYS[1] readings, KEYS[2] meta, KEYS[3] devices, KEYS[4] state
+-- KEYS[1] readings, KEYS[2] meta, KEYS[3] devices, KEYS[4] rows, KEYS[5] state (format 2)
 -- ARGV[1] and further: the fields of meta to return
 -- returns {values of the fields, entries in the stream, devices, series, ms now, unread, begun,
 -- unarchived}
@@ -42,7 +42,7 @@ return {
   redis.call('HMGET', meta, unpack(ARGV)),
   redis.call('XLEN', readings),
   redis.call('ZCARD', KEYS[3]),
-  redis.call('HLEN', KEYS[4]),
+  redis.call('HLEN', KEYS[4]) + redis.call('HLEN', KEYS[5]),
   time[1] * 1000 + math.floor(time[2] / 1000),
   unread(where[1] or '0-0', tonumber(where[2] or 0)),
   string.match(where[4] or '', '^%S*'),

@@ -5,29 +5,37 @@
 -- entries are applied in the order of the stream, each once, and everything up to hwm is always
 -- applied, except for the rest of the entry that is begun (progress).
 --
--- KEYS[1] readings, [2] meta, [3] state, [4] windows, [5] latest, [6] devices, [7] dead,
--- [8] buried, [9] forgets (only with the entry of a tombstone)
--- ARGV[1] epoch expected, [2] maximum dead entries,
--- ARGV[3..8] length of each list, then the lists:
---   meta, state, windows and latest as field, value; devices as score, name; dead entries as id,
---   reason, readings, fields packed, how many of its readings are applied
--- with KEYS[9], behind the lists: id of the tombstone, request, before, then its devices
+-- KEYS[1] readings, [2] meta, [3] rows, [4] latest, [5] beyond, [6] devices, [7] dead,
+-- [8] buried, [9] free, [10] forgets; of format 2: [11] state, [12] windows:2;
+-- [13...] the chunks of state and rings that are written
+-- ARGV[1] epoch expected, [2] maximum dead entries, [3] free rows that are used,
+-- ARGV[4..12] length of each list, then the lists:
+--   meta, rows, latest and beyond as field, value; devices as score, name; dead entries as id,
+--   reason, readings, fields packed, how many of its readings are applied; what is written, as
+--   number of the chunk in KEYS, offset, bytes; series of which nothing is beyond the rings any
+--   more; series that are no longer in format 2
+-- behind the lists, with the entry of a tombstone: how the keys of the chunks of state and rings
+--   begin, rows in a chunk of state, rows in a chunk of rings, bytes of a row of rings, cells of a
+--   row, bytes of a base, id of the tombstone, request, before, then its devices
 -- returns 'ok' or 'epoch' (another worker owns the partition)
 -- atomic: a crash between raising hwm and counting would lose or double the batch.
 -- allow-oom: committing is how a full server drains.
 local readings, meta = KEYS[1], KEYS[2]
 if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[1] then return 'epoch' end
-local at = 9
--- A key of another type must fail here, before the first write: scripts do not roll back.
+local at, forgets = 13, 13
+for n = 4, 12 do forgets = forgets + ARGV[n] end
+-- A key of another type, or a missing permission, must fail here, before the first write: scripts
+-- do not roll back.
 for k = 3, 5 do
-  if ARGV[k + 1] ~= '0' then redis.call('HLEN', KEYS[k]) end
+  if ARGV[k + 2] ~= '0' then redis.call('HLEN', KEYS[k]) end
 end
-if ARGV[7] ~= '0' then redis.call('ZCARD', KEYS[6]) end
-if KEYS[9] then -- nor must a missing permission
-  for _, k in ipairs({3, 4, 5, 9}) do redis.call('HDEL', KEYS[k], '') end
+if ARGV[8] ~= '0' then redis.call('ZCARD', KEYS[6]) end
+for k = 13, #KEYS do redis.call('SETRANGE', KEYS[k], 0, '') end
+if ARGV[forgets] then
+  for _, k in ipairs({3, 4, 5, 10, 11, 12}) do redis.call('HDEL', KEYS[k], '') end
   redis.call('ZREM', KEYS[6], '')
 end
-if ARGV[8] ~= '0' then
+if ARGV[9] ~= '0' then
   redis.call('ZADD', KEYS[8], 'XX', 0, '')
   -- What the stream no longer has need not be remembered.
   local first = redis.call('XRANGE', readings, '-', '+', 'COUNT', 1)[1]
@@ -43,19 +51,37 @@ local function each(count, command, key)
   end
   at = last + 1
 end
-each(tonumber(ARGV[3]), 'HSET', meta)
-each(tonumber(ARGV[4]), 'HSET', KEYS[3])
-each(tonumber(ARGV[5]), 'HSET', KEYS[4])
-each(tonumber(ARGV[6]), 'HSET', KEYS[5])
-each(tonumber(ARGV[7]), 'ZADD', KEYS[6])
-for i = at, at + tonumber(ARGV[8]) - 1, 5 do
+each(tonumber(ARGV[4]), 'HSET', meta)
+each(tonumber(ARGV[5]), 'HSET', KEYS[3])
+each(tonumber(ARGV[6]), 'HSET', KEYS[4])
+each(tonumber(ARGV[7]), 'HSET', KEYS[5])
+each(tonumber(ARGV[8]), 'ZADD', KEYS[6])
+for i = at, at + tonumber(ARGV[9]) - 1, 5 do
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[2], '*',
     'id', ARGV[i], 'reason', ARGV[i + 1], 'readings', ARGV[i + 2], 'fields', ARGV[i + 3])
   redis.call('ZADD', KEYS[8], string.match(ARGV[i], '^%d+'), ARGV[i] .. ' ' .. ARGV[i + 4])
 end
-if not KEYS[9] then return 'ok' end
+at = at + tonumber(ARGV[9])
+for i = at, at + tonumber(ARGV[10]) - 1, 3 do
+  redis.call('SETRANGE', KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2])
+end
+at = at + tonumber(ARGV[10])
+each(tonumber(ARGV[11]), 'HDEL', KEYS[5])
+if ARGV[3] ~= '0' then redis.call('LTRIM', KEYS[9], ARGV[3], -1) end
 
--- The series of a device, as fields of state and windows: its document names every metric.
+local function end_format_2()
+  if redis.call('EXISTS', KEYS[11]) == 0 then redis.call('UNLINK', KEYS[12]) end
+end
+local moved = at
+if ARGV[12] ~= '0' then
+  each(tonumber(ARGV[12]), 'HDEL', KEYS[11])
+  at = moved
+  each(tonumber(ARGV[12]), 'HDEL', KEYS[12])
+  end_format_2()
+end
+if not ARGV[forgets] then return 'ok' end
+
+-- The series of a device: its document names every metric.
 local function series(device, document)
   local found, prefix = {}, device .. '|'
   local is_read, body = pcall(cjson.decode, document)
@@ -66,30 +92,70 @@ local function series(device, document)
     end
     return found, body.recorded_at
   end
-  for _, field in ipairs(redis.call('HKEYS', KEYS[3])) do
-    if string.sub(field, 1, #prefix) == prefix then found[#found + 1] = field end
+  for _, k in ipairs({3, 11}) do
+    for _, field in ipairs(redis.call('HKEYS', KEYS[k])) do
+      if string.sub(field, 1, #prefix) == prefix then found[#found + 1] = field end
+    end
   end
   return found
 end
 
-at = at + tonumber(ARGV[8])
+local freed, of_state, of_rings = {}, {}, {}
+local function free(address)
+  local state, rings = string.match(address, '^(%d+),?(%d*)$')
+  if not state then return end
+  freed[#freed + 1] = address
+  of_state[#of_state + 1] = tonumber(state)
+  of_rings[#of_rings + 1] = tonumber(rings) -- nil without rings
+end
+
+-- Zero columns of rows, so that nothing is left of them, neighbours at once.
+local function zero(rows, prefix, rows_max, columns)
+  table.sort(rows)
+  local first = 1
+  for i = 1, #rows do
+    local row = rows[i]
+    if rows[i + 1] ~= row + 1 or (row + 1) % rows_max == 0 then
+      local key, number = prefix .. math.floor(row / rows_max), rows[first] % rows_max
+      for _, column in ipairs(columns) do
+        local begin, bytes = column[1] + number * column[2], (i - first + 1) * column[2]
+        redis.call('SETRANGE', key, begin, string.rep('\0', bytes))
+      end
+      first = i + 1
+    end
+  end
+end
+
+at = forgets + 7
 local id, before, forgotten = ARGV[at], ARGV[at + 2], {'applied', ARGV[at + 1], ARGV[at + 2]}
 for i = at + 3, #ARGV do
   local device = ARGV[i]
-  local document = redis.call('HGET', KEYS[5], device)
+  local document = redis.call('HGET', KEYS[4], device)
   local fields, recorded_at = {}, nil
   if document then fields, recorded_at = series(device, document) end
   if before == '' or type(recorded_at) ~= 'string' or recorded_at < before then
     for n = 1, #fields, 1000 do
       local some = {unpack(fields, n, math.min(n + 999, #fields))}
-      redis.call('HDEL', KEYS[3], unpack(some))
-      redis.call('HDEL', KEYS[4], unpack(some))
+      for _, place in ipairs(redis.call('HMGET', KEYS[3], unpack(some))) do
+        if place then free(place) end
+      end
+      for _, k in ipairs({3, 5, 11, 12}) do redis.call('HDEL', KEYS[k], unpack(some)) end
     end
-    redis.call('HDEL', KEYS[5], device)
+    redis.call('HDEL', KEYS[4], device)
     redis.call('ZREM', KEYS[6], device)
     forgotten[#forgotten + 1] = device
   end
 end
-redis.call('HSET', KEYS[9], id, table.concat(forgotten, '\n'))
+local rows_max, cells = tonumber(ARGV[forgets + 2]), tonumber(ARGV[forgets + 5])
+local columns = {{rows_max * cells * 16, tonumber(ARGV[forgets + 6])}} -- bases, then cells
+for cell = 0, cells - 1 do columns[cell + 2] = {cell * rows_max * 16, 16} end
+zero(of_state, ARGV[forgets], rows_max, columns)
+local ring_bytes = tonumber(ARGV[forgets + 4])
+zero(of_rings, ARGV[forgets + 1], tonumber(ARGV[forgets + 3]), {{0, ring_bytes}})
+for n = 1, #freed, 1000 do
+  redis.call('RPUSH', KEYS[9], unpack(freed, n, math.min(n + 999, #freed)))
+end
+end_format_2()
+redis.call('HSET', KEYS[10], id, table.concat(forgotten, '\n'))
 redis.call('HINCRBY', meta, 'forgets', 1)
 return 'ok'

@@ -1,0 +1,74 @@
+"""The rows of a partition: what is read of them, and how its owner numbers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aggregator.addresses import FREE_MAX, Addresses
+from tributary.errors import Superseded
+from tributary.model.rows import Shape, StoredSeries
+from tributary.store import keys, scripts
+from tributary.store.pipe import Pipe, Reply, pack
+from tributary.store.series import stored
+
+
+class OwnedRows:
+    """The rows of one tenure, on its connection."""
+
+    def __init__(self, partition: int, pipe: Pipe, shape: Shape) -> None:
+        self.addresses = Addresses(partition, shape)
+        self.series_in_format_2 = 0  # when the tenure began
+        self.shape = shape
+        self._partition = partition
+        self._pipe = pipe
+
+    async def begin(self, epoch: str) -> None:
+        """Prepare the partition for rows, and read what is numbered and free.
+
+        Raises:
+            Superseded: the epoch is another one.
+            TributaryError: the server did not reply, or rejected the command.
+        """
+        command = scripts.ensure_rows(self._partition, epoch=epoch, free_max=FREE_MAX)
+        reply = await self._pipe.call(*command)
+        if not reply:
+            raise Superseded(f"partition {self._partition} has another owner")
+        state_rows, ring_rows, self.series_in_format_2, *free = reply
+        self.addresses = Addresses(self._partition, self.shape, (state_rows, ring_rows), free)
+
+    async def load(
+        self, series: list[tuple[str, str]], devices: list[str]
+    ) -> tuple[StoredSeries, list[bytes | None]]:
+        """What is stored of series, by device and metric, and the documents of devices.
+
+        Raises:
+            TributaryError: the server did not reply, or rejected the command.
+            ValueError: the rows of a series are not two numbers.
+        """
+        command = scripts.read_series(
+            self._partition, series, shape=self.shape.arguments, devices=devices
+        )
+        _, documents, found, chunks = await self._pipe.call(*command)
+        return stored(found, chunks), documents
+
+    async def names_in_format_2(self, count: int) -> list[str]:
+        """Some series that are stored in format 2, each once.
+
+        Raises:
+            TributaryError: the server did not reply, or rejected the command.
+        """
+        found = await self._pipe.call("HRANDFIELD", keys.state(self._partition), str(count))
+        return [name.decode() for name in found]
+
+    def learn_free(self, on_error: Callable[[Reply], None]) -> None:
+        """Read which rows the commits until now, with a tombstone, have left to others."""
+        mark = self.addresses.mark
+
+        def learn(reply: Reply) -> None:
+            if isinstance(reply, list):
+                self.addresses.learn(reply, mark)
+            else:
+                on_error(reply)
+
+        command = ("LRANGE", keys.free(self._partition), "0", str(FREE_MAX - 1))
+        self._pipe.send(pack(command), learn)

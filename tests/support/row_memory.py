@@ -1,0 +1,58 @@
+"""Rows in memory instead of Redis: what `commit.lua` writes, and what `read_series.lua` reads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from aggregator.addresses import Addresses
+from aggregator.writes import Writes
+from tributary.model.rows import UNKNOWN, Address, Shape, Stored, StoredSeries
+from tributary.store import keys
+
+
+class RowMemory:
+    """The strings and hashes of partition 0."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.addresses = Addresses(0, shape)
+        self.chunks: defaultdict[str, bytearray] = defaultdict(bytearray)
+        self.rows: dict[str, bytes] = {}
+        self.beyond: dict[str, bytes] = {}
+        self.written: list[int] = []  # bytes of each write
+
+    def commit(self, writes: Writes) -> None:
+        """Apply the writes of a commit."""
+        self.addresses.commit()
+        self.rows.update(_pairs(writes.rows))
+        for key, offset, data in writes.chunks:
+            chunk = self.chunks[key]
+            chunk.extend(bytes(max(0, offset + len(data) - len(chunk))))
+            chunk[offset : offset + len(data)] = data
+            self.written.append(len(data))
+        self.beyond.update(_pairs(writes.beyond))
+        for name in writes.within:
+            self.beyond.pop(name, None)
+
+    def stored(self, *series: tuple[str, str]) -> StoredSeries:
+        """What is stored of series, by device and metric."""
+        chunks = {int(key.rpartition(":")[2]): bytes(chunk) for key, chunk in self.chunks.items()
+                  if key.startswith(keys.state_chunks(0))}  # fmt: skip
+        return StoredSeries([self._stored(keys.series(*each)) for each in series], chunks)
+
+    def _stored(self, name: str) -> Stored:
+        text, shape = self.rows.get(name), self.shape
+        if text is None:
+            return UNKNOWN
+        address = Address.parse(text)
+        rings = None
+        if address.ring >= 0:
+            chunk, row = divmod(address.ring, shape.ring_rows)
+            held = self.chunks[f"{keys.ring_chunks(0)}{chunk}"]
+            rings = bytes(held[row * shape.ring_bytes :][: shape.ring_bytes])
+        return Stored(address, None, rings, self.beyond.get(name, b""))
+
+
+def _pairs(alternating: list[str | bytes]) -> dict[str, bytes]:
+    names, values = map(list, (alternating[::2], alternating[1::2]))
+    return {str(n): v for n, v in zip(names, values, strict=True) if isinstance(v, bytes)}
