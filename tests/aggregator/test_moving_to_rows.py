@@ -22,7 +22,7 @@ from support.pipeline import environ
 from support.processes import Process
 from support.waiting import wait_until
 
-from aggregator import mover
+from aggregator import mover, tenure
 from aggregator.worker import Worker
 from tributary.errors import Misconfigured
 from tributary.model.aggregate import Layout
@@ -96,6 +96,7 @@ def test_every_value_is_equal_at_every_moment(
     one: Settings, client: redis.Redis, release: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(mover, "SERIES_PER_TURN", 3)
+    monkeypatch.setattr(tenure, "BLOCK_MS", 50)  # a turn waits for the read that is under way
     expected = restore(client, release, 5)
     redis_client.prepare(client, one)
     assert client.hget(keys.CONFIG, "format") == b"2"
@@ -172,6 +173,7 @@ def test_devices_of_format_2_are_forgotten(
 ):
     """Before, while and after their series move; their rows become those of others."""
     monkeypatch.setattr(mover, "SERIES_PER_TURN", 1)
+    monkeypatch.setattr(tenure, "BLOCK_MS", 50)
     expected = restore(client, release, 3)
     gone = [f"{device}-{number}" for device in ("full", "late") for number in range(3)]
     forgetting.append(client, 0, gone[:2])

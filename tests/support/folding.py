@@ -59,11 +59,12 @@ def aggregate(settings: Settings, client: redis.Redis) -> None:
 
 
 def behind(client: redis.Redis, settings: Settings) -> bool:
-    """Whether an entry is pending or not accounted for."""
+    """Whether an entry is not accounted for, or one that append did not write lies ahead."""
     for partition in range(settings.partitions):
-        counts = client.hmget(keys.meta(partition), "entries", "done_entries", "begun_entry")
-        entries, done, begun = (int(count or 0) for count in counts)
-        if entries > done or begun:
+        fields = client.hmget(keys.meta(partition), "hwm", "entries", "done_entries", "begun_entry")
+        entries, done, begun = (int(count or 0) for count in fields[1:])
+        after = "(" + (fields[0] or b"0-0").decode()
+        if entries > done or begun or client.xrange(keys.readings(partition), after, count=1):
             return True
     return False
 
