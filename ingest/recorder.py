@@ -160,7 +160,6 @@ class Recorder:
         """Send the frames that have gathered."""
         failpoints.reach("before_append")
         appender, links = self._appender, self.links
-        requests = self._tick.requests
         shared, keyed = self._tick.end()
         calls: list[tuple[list[Shared], Command]] = []
         for call in stream.calls(shared, is_cluster=links.is_cluster):
@@ -169,7 +168,7 @@ class Recorder:
             command = appender.idempotent_command(frame, idempotency, claims=claims)
             calls.append(([(frame, [sent])], command))
         waves = self._waves(calls) if appender.is_replicated else {}
-        flush = self._pace.sent(requests, len(calls))
+        flush = self._pace.sent(len(calls))
         commands: list[tuple[int, bytes, OnReply]] = []
         for call, command in calls:
             partition = call[0][0][0]

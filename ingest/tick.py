@@ -47,17 +47,15 @@ class _Open(msgspec.Struct, gc=False, eq=False):
 class Tick:
     """The frames of the requests that have gathered: of one tick of the event loop, or of several."""
 
-    __slots__ = ("_closed", "_keyed", "_open", "requests")
+    __slots__ = ("_closed", "_keyed", "_open")
 
     def __init__(self) -> None:
-        self.requests = 0
         self._open: dict[int, _Open] = {}
         self._closed: list[Shared] = []
         self._keyed: list[Keyed] = []
 
     def share(self, sent: Sent, batch: Batch) -> None:
         """Add a batch to the shared frames."""
-        self.requests += 1
         for partition, added in batch.blocks.items():
             # Packed at once, so that its objects are freed for the next request of the tick.
             blocks: list[Block | Raw] = (
@@ -80,7 +78,6 @@ class Tick:
         self, sent: Sent, frames: list[Frame], idempotency: Idempotency, *, claims: bool
     ) -> None:
         """Add the frames of a request with a key, which are not shared."""
-        self.requests += 1
         sent.pending += len(frames)
         self._keyed += [(each, sent, idempotency, claims) for each in frames]
 
@@ -90,7 +87,7 @@ class Tick:
             self._close(partition, shared)
         self._open.clear()
         found = self._closed, self._keyed
-        self._closed, self._keyed, self.requests = [], [], 0
+        self._closed, self._keyed = [], []
         return found
 
     def _close(self, partition: int, shared: _Open) -> None:

@@ -15,15 +15,14 @@ NEVER_S = 3600.0
 
 
 class Flushes:
-    """Counts flushes; each sends one command for `requests` requests."""
+    """Counts flushes; each sends one command."""
 
-    def __init__(self, requests: int = 2) -> None:
+    def __init__(self) -> None:
         self.pace = Pace(self._flush)
         self.sent: list[Flush] = []
-        self._requests = requests
 
     def _flush(self) -> None:
-        self.sent.append(self.pace.sent(self._requests, 1))
+        self.sent.append(self.pace.sent(1))
 
 
 async def ticks() -> None:
@@ -54,21 +53,18 @@ def test_an_idle_server_does_not_wait(monkeypatch: pytest.MonkeyPatch):
     run(check())
 
 
-@pytest.mark.parametrize(("requests", "in_flight"), [(2, 1), (1, 2)])
-def test_requests_gather_until_redis_has_replied(
-    monkeypatch: pytest.MonkeyPatch, requests: int, in_flight: int
-):
+def test_requests_gather_until_redis_has_replied(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pace, "GATHER_MAX_S", NEVER_S)
 
     async def check() -> None:
-        flushes = Flushes(requests)
-        for _ in range(in_flight + 3):
+        flushes = Flushes()
+        for _ in range(5):
             flushes.pace.plan()
             await ticks()
-        assert len(flushes.sent) == in_flight
+        assert len(flushes.sent) == 2
         flushes.pace.replied(flushes.sent[-1])
         await ticks()
-        assert len(flushes.sent) == in_flight + 1
+        assert len(flushes.sent) == 3
         assert not flushes.pace.is_due
 
     run(check())
@@ -81,7 +77,7 @@ def test_requests_do_not_wait_for_a_server_that_does_not_reply():
             flushes.pace.plan()
             while len(flushes.sent) < number:
                 await asyncio.sleep(0.001)
-        flushes.pace.replied(flushes.sent[0])  # two are still in flight
+        flushes.pace.replied(flushes.sent[0])  # the others are still in flight
         flushes.pace.plan()
         await asyncio.sleep(0)
         assert flushes.pace.is_due
@@ -101,7 +97,7 @@ def test_a_flush_that_fails_at_once_does_not_make_the_next_wait(
         def flush() -> None:
             nonlocal flushed
             flushed += 1
-            sent = subject.sent(2, commands)
+            sent = subject.sent(commands)
             for _ in range(commands):  # the connection is closed: each has an error
                 subject.replied(sent)
 
