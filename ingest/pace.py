@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 GATHER_MAX_S = 0.001  # a server that is slow, or far away, does not delay requests for longer
-# With one, the lane idles during each round trip: a single POST of one device is 0.83 of the rate.
+# With one, the lane idles during each round trip; see docs/decisions/0004-the-lane.md.
 _IN_FLIGHT_MAX = 2  # flushes
 
 
