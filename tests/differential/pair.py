@@ -77,6 +77,7 @@ class Pair:
                 assert side.web.record(body).json == {"success": True}
             side.drain()
         self.tokens = self._make_tokens()
+        self.statuses: Counter[int] = Counter()  # of every request compared
 
     def compare(self, seed: int, requests: int) -> list[Difference]:
         """Send the same requests to both, and return the differences."""
@@ -102,7 +103,6 @@ class Pair:
         for thread in threads:
             thread.join()
         found: list[Difference] = []
-        self.statuses: Counter[int] = Counter()
         for number in range(CLIENTS):
             sent = [request for batch in played[number] for request in batch]
             both = zip(sent, responses[number, 0], responses[number, 1], strict=True)
