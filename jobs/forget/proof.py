@@ -17,6 +17,7 @@ from tributary.operate.forgetting import entries, history_rows
 from tributary.settings import Settings
 from tributary.store import jobs_server, keys
 from tributary.store.redis_client import failures
+from tributary.store.tombstone import parts_of
 from tributary.store.topology import servers
 
 _OF_NAME = "A-Za-z0-9._:/-"  # characters of device names
@@ -84,11 +85,34 @@ def search(
 
 
 def returned(client: redis.Redis, partition: int, limits: Limits, last: str = "+") -> Iterator[str]:
-    """The devices that an entry behind their last tombstone names, up to the entry `last`."""
+    """The devices that were recorded behind their last tombstone, up to the entry `last`.
+
+    Entries behind it name them. If these may be gone because the tombstone is, the aggregates do:
+    the tombstone was applied, so what they have was recorded behind it.
+    """
     first = "({}-{}".format(*min(limits.values()))
     for entry in entries.read(client, partition, first, last):
         if not entry.is_tombstone:
             yield from (entry.readings.keys() & limits.keys()) - named(entry, limits)
+    is_passed = {id_: last == "+" or id_ <= parts_of(last) for id_ in set(limits.values())}
+    trimmed = {id_ for id_ in is_passed if is_passed[id_] and not _is_held(client, partition, id_)}
+    yield from _recorded(client, partition, [d for d, id_ in limits.items() if id_ in trimmed])
+
+
+def _is_held(client: redis.Redis, partition: int, id_: tuple[int, int]) -> bool:
+    """Whether the stream has an entry; it loses its oldest ones first."""
+    text = "{}-{}".format(*id_)
+    with failures():
+        return bool(client.xrange(keys.readings(partition), text, text))
+
+
+def _recorded(client: redis.Redis, partition: int, names: list[str]) -> Iterator[str]:
+    """Those of the devices that have aggregates."""
+    for first in range(0, len(names), _SCAN_COUNT):
+        some = names[first : first + _SCAN_COUNT]
+        with failures():
+            documents: Any = client.hmget(keys.latest(partition), some)
+        yield from (name for name, text in zip(some, documents, strict=True) if text is not None)
 
 
 def _search_streams(client: redis.Redis, partition: int, limits: Limits, places: Places) -> None:

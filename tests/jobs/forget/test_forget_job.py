@@ -12,13 +12,14 @@ from support.account import assert_adds_up
 from support.forgetting import as_user, block, bury, column, files_with, texts
 from support.processes import Server
 
-from jobs import due
+from jobs import archive, due
 from jobs.forget import job, proof, streams
 from jobs.forget.proof import Names
 from tributary.errors import Unavailable
+from tributary.history.database import Database
 from tributary.model.frame import Block, pack, readings_in
 from tributary.operate import dead_letters, status
-from tributary.operate.forgetting import entries, requests, survey
+from tributary.operate.forgetting import entries, history_rows, requests, survey
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 
@@ -85,6 +86,47 @@ def test_a_device_that_returns_is_kept_and_counts_once(site: tuple[Server, Setti
     report = requests.report(client, request)
     assert report is not None
     assert report.left[0].where == "1 devices"
+
+
+def test_a_device_that_returns_is_kept_although_its_entries_were_trimmed(
+    site: tuple[Server, Settings],
+):
+    server, settings = site
+    settings = msgspec.structs.replace(settings, history="on")
+    client, partition = server.client, keys.partition_of("gone", 2)
+    other = next(d for d in (f"o-{n}" for n in range(9)) if keys.partition_of(d, 2) == partition)
+    for device in ("gone", other):
+        folding.append(client, settings, [block(device, 0)])
+    request = requests.ask(client, settings, ["gone", other])
+    folding.append(client, settings, [block("gone", 70)])
+    folding.aggregate(settings, client)
+    archive.run(settings, partition)
+    client.xtrim(keys.readings(partition), maxlen=0, approximate=False)
+    assert job.run(settings) == {"finished": 1, "waiting": 0}
+    assert int(folding.state(client, settings, "gone", "m")["count"]) == 1
+    with contextlib.closing(Database.open(settings, migrate=False)) as db:
+        assert history_rows.existing(db, ["gone", other]) == {"gone"}
+    report = requests.report(client, request)
+    assert report is not None
+    assert (report.devices, report.left[0].where) == (2, "1 devices")
+
+
+def test_a_device_that_returns_is_kept_if_a_later_tombstone_removes_its_entries(
+    site: tuple[Server, Settings],
+):
+    """An entry of two devices is deleted as a whole when the second one is forgotten."""
+    server, settings = site
+    client, partition = server.client, keys.partition_of("gone", 2)
+    other = next(d for d in (f"o-{n}" for n in range(9)) if keys.partition_of(d, 2) == partition)
+    folding.append(client, settings, [block("gone", 0)])
+    requests.ask(client, settings, ["gone"])
+    folding.append(client, settings, [block("gone", 10), block(other, 10)])
+    requests.ask(client, settings, [other])
+    folding.aggregate(settings, client)
+    assert job.run(settings) == {"finished": 2, "waiting": 0}
+    assert client.xlen(keys.readings(partition)) == 0
+    assert int(folding.state(client, settings, "gone", "m")["count"]) == 1
+    assert client.zrange(keys.devices(partition), 0, -1) == [b"gone"]
 
 
 def test_a_tombstone_that_was_lost_is_appended_again(site: tuple[Server, Settings]):
