@@ -30,6 +30,7 @@ from aggregator.work import PartitionBatch, Work
 from tributary import failpoints
 from tributary.errors import ConnectionGone, TributaryError
 from tributary.model.clock import utc_ms
+from tributary.model.counter import Clock
 from tributary.model.groups import Readings
 from tributary.model.rows import Shape
 from tributary.settings import Settings
@@ -260,7 +261,9 @@ class Cycle:
             np.concatenate([column.values for column in columns]),
         )
         table = self._table
-        horizon = Horizon(table.overflow, utc_ms(), self._settings.future_max_ms)
+        now_ms, future_max_ms = utc_ms(), self._settings.future_max_ms
+        table.counters.fold(readings, Clock(now_ms, future_max_ms))
+        horizon = Horizon(table.overflow, now_ms, future_max_ms)
         return fold(self._shape.layout, table.state, table.rings, readings, horizon)
 
     def _changes(self, batch: PartitionBatch, folded: Folded | None, first: int) -> Changes:

@@ -8,8 +8,8 @@ from aggregator.addresses import FREE_MAX, Addresses
 from tributary.errors import Superseded
 from tributary.model.rows import Shape, StoredSeries
 from tributary.store import keys, scripts
+from tributary.store import series as stored_series
 from tributary.store.pipe import Pipe, Reply, pack
-from tributary.store.series import stored
 
 
 class OwnedRows:
@@ -45,11 +45,9 @@ class OwnedRows:
             TributaryError: the server did not reply, or rejected the command.
             ValueError: the rows of a series are not two numbers.
         """
-        command = scripts.read_series(
-            self._partition, series, shape=self.shape.arguments, devices=devices
-        )
-        _, documents, found, chunks = await self._pipe.call(*command)
-        return stored(found, chunks), documents
+        command = stored_series.command(self.shape, self._partition, series, devices=devices)
+        reply = await self._pipe.call(*command)
+        return stored_series.stored(self.shape, series, reply), reply[1]
 
     async def names_in_format_2(self, count: int) -> list[str]:
         """Some series that are stored in format 2, each once.

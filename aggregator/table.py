@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.counters import Counters
 from aggregator.decode import Columns, once
 from aggregator.documents import Documents
 from aggregator.overflow import Overflow
@@ -50,6 +51,7 @@ class Table:
         self.pending = np.zeros(rows_max, np.int64)  # readings that its stored base lacks
         self.is_format_2 = np.zeros(rows_max, np.bool_)  # stored as such, to be moved
         self.overflow = Overflow()
+        self.counters = Counters(shape.declared, rows_max)
         self.series: list[Series] = [_UNUSED] * rows_max
         self.documents = Documents(rows_max)
         self._rows: dict[int, dict[Series, int]] = {}
@@ -129,6 +131,7 @@ class Table:
         self.is_format_2[rows] = is_format_2
         for row, one, is_old in zip(rows, stored.each, is_format_2, strict=True):
             self.overflow.load(row, self.shape.beyond(one), is_changed=is_old)
+        self.counters.load(rows, unseen.series, stored, unpacked.state, unpacked.pending)
         # After the rows, since allocating them may have evicted the last row of a device.
         texts = dict(zip(unseen.devices, documents, strict=True))
         return self.documents.load(texts, unseen.series, rows, self.state)
@@ -184,6 +187,7 @@ class Table:
             setattr(self, column, _longer(getattr(self, column), more))
         self.series += [_UNUSED] * more
         self.documents.grow(more)
+        self.counters.grow(more)
         self._free = list(range(len(self.series) - 1, len(self.series) - more - 1, -1))
 
     def _remove(self, partition: int, series: Series) -> None:
@@ -194,6 +198,7 @@ class Table:
         self.series[row] = _UNUSED
         self.documents.release(row, series[0])
         self.overflow.drop(row)
+        self.counters.drop(row)
         self._partition[row] = -1
         self._free.append(row)
 

@@ -14,7 +14,9 @@ from aggregator.cycle import Cycle
 from aggregator.owned_rows import OwnedRows
 from aggregator.tenure import Tenure
 from tributary.errors import ConnectionGone, Misconfigured, Superseded, TributaryError
+from tributary.model import catalogue
 from tributary.model.aggregate import Layout
+from tributary.model.declared import Declared
 from tributary.model.rows import Shape
 from tributary.settings import Settings
 from tributary.store import keys, scripts
@@ -35,7 +37,8 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.id = f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
         self._settings = settings
-        self._shape = Shape(Layout(settings.parsed_windows, settings.average_over))
+        layout = Layout(settings.parsed_windows, settings.average_over)
+        self._shape = Shape(layout, Declared(layout, catalogue.load(settings.metrics_file)))
         self._cycle = Cycle(settings, self._shape)
         self._owners: dict[int, asyncio.Task[None]] = {}
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)

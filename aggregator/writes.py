@@ -2,7 +2,7 @@
 
 A reading that is newer than all others of its series and closes no slot is one cell of the
 newest readings; the base of its row follows when a slot closes, or with the last cell. Anything
-else writes the base, and of the newest readings what has moved.
+else writes the base, and of the newest readings what has moved. A counter is written with the base.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class Writes(NamedTuple):
     beyond: list[str | bytes]
     within: list[str]
     moved: list[str]
+    counters: list[str | bytes]
 
 
-NO_WRITES = Writes([], [], [], [], [])
+NO_WRITES = Writes([], [], [], [], [], [])
 
 
 def of(table: Table, folded: Folded, addresses: Addresses) -> Writes:
@@ -46,7 +47,7 @@ def of(table: Table, folded: Folded, addresses: Addresses) -> Writes:
     of_cells, cells = _cells(table, folded, is_old)
     given = _give_addresses(table, rows, rows[np.unique(of_cells)], addresses)
     placed = table.state_rows[rows], table.ring_rows[rows]
-    is_next = folded.is_newer & ~is_new
+    is_next = folded.is_newer & ~is_new & ~table.counters.begun(rows)
     is_cell = is_next & folded.is_open & (table.pending[rows] + folded.counts < shape.cells)
     table.pending[rows] = np.where(is_cell, table.pending[rows] + folded.counts, 0)
     counts = np.where(is_next, np.minimum(folded.counts, shape.cells), shape.cells)
@@ -66,6 +67,7 @@ def of(table: Table, folded: Folded, addresses: Addresses) -> Writes:
          for head, runs in zip(heads, (states, rings), strict=True) for r in runs],
         *_beyond(table, rows, name),
         [name(row) for row in rows[is_old].tolist()],
+        [part for row, packed in table.counters.packed(rows[~is_cell]) for part in (name(row), packed)],
     )  # fmt: skip
 
 

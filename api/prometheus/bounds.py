@@ -22,7 +22,8 @@ WAIT_MAX_S = 2.0  # for other queries to end
 SUPPORTED = (
     "this subset of PromQL has selectors with = != =~ !~ and offset, + - * / % ^ atan2, "
     "comparisons, and or unless, on and ignoring, sum avg min max count group stddev stdvar topk "
-    "bottomk by and without, avg min max sum count last present stddev and stdvar _over_time, and "
+    "bottomk by and without, avg min max sum count last present stddev and stdvar _over_time, "
+    "increase and rate of counters, and "
     "abs absent ceil clamp clamp_max clamp_min exp floor ln log10 log2 round scalar sgn sort "
     "sort_desc sqrt time vector"
 )

@@ -19,7 +19,7 @@ from api.prometheus.series_index import SeriesIndex
 from api.prometheus.vectors import Element, Floats, Points, Scalar, Value, Vector
 from api.read.series_reader import SeriesSpan
 from api.read.sources import Sources
-from api.read.span import Span
+from api.read.span import Span, duration
 from tributary.model.groups import Ints
 
 _Sample = Callable[[SeriesSpan, Choice], Points]
@@ -106,7 +106,7 @@ class Evaluator:
         if name == "last_over_time" or name in sampling.OVER:
             return self._over(name, arguments[0])
         if name in functions.COUNTERS:
-            raise functions.not_a_counter(name, arguments[0])
+            return self._increase(name, arguments[0])
         if name == "absent":
             labels: dict[str, str] = {}
             if isinstance(arguments[0], syntax.VectorSelector):
@@ -131,8 +131,38 @@ class Evaluator:
             return sampling.over(read.cells, self._times(selector), range_ms, name)
 
         note = "begin in the range, whose ends are not those of slots"
-        found = self._read(selector, choose, sample, note)
+        found = self._read(self._names(selector), choose, sample, note)
         return functions.nameless(found)
+
+    def _increase(self, name: str, argument: syntax.Expr) -> Vector:
+        """`increase` or `rate`: from windows, since the history has no increases."""
+        counters = self._index.reader.view.declared.counters
+        if not isinstance(argument, syntax.MatrixSelector):
+            raise unsupported("a subquery")
+        selector, range_ms = argument.vector_selector, _milliseconds(argument.range)
+        names = self._names(selector)
+        wanted = {metric for _, metric in names} | ({selector.name} if selector.name else set())
+        for metric in sorted(wanted - counters.keys()):
+            raise functions.not_a_counter(name, metric)
+        if name not in ("increase", "rate"):
+            raise unsupported(f"the function {name}")
+        steps = self._shifted(selector)
+        within = sampling.Range(self._times(selector), range_ms)
+
+        def choose(sources: Sources) -> Choice:
+            longest = max((window.length_ms for window in sources.windows), default=0)
+            if steps.first_ms - range_ms < sources.now_ms - longest:
+                self.infos.add(f"{name}: known within the last {duration(longest)}")
+            return resolution.for_range(steps, range_ms, sources._replace(kept=()))
+
+        def sample(read: SeriesSpan, choice: Choice) -> Points:
+            series = None if read.series is None else read.series.unpacked
+            found = sampling.increase(series, read.cells, choice.span.parts, within)
+            per = 1.0 if name == "increase" else range_ms / 1000
+            return found._replace(values=found.values / per)
+
+        note = "begin in the range, whose ends are not those of slots"
+        return functions.nameless(self._read(names, choose, sample, note))
 
     def _latest(self, selector: syntax.VectorSelector, look_back_ms: int) -> Vector:
         steps = self._shifted(selector)
@@ -147,18 +177,19 @@ class Evaluator:
             reach_ms = look_back_ms, max(look_back_ms, choice.span.slot_ms)
             return sampling.latest(newest, read.cells, self._times(selector), reach_ms)
 
-        return self._read(selector, choose, sample, "are longer than the time looked back")
+        note = "are longer than the time looked back"
+        return self._read(self._names(selector), choose, sample, note)
 
     def _read(
         self,
-        selector: syntax.VectorSelector,
+        names: list[tuple[str, str]],
         choose: Callable[[Sources], Choice],
         sample: _Sample,
         note: str,
     ) -> Vector:
-        """Read and sample the series of a selector; `note` says what an inexact choice means."""
+        """Read and sample series; `note` says what an inexact choice means."""
         found = []
-        for device, metric in self._names(selector):
+        for device, metric in names:
             self._index.deadline.check()
             chosen: list[Choice] = []
 

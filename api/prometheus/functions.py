@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import promql_parser as syntax
 
 from api.prometheus import bounds
 from api.prometheus.vectors import Element, Floats, Points, Scalar, Value, Vector, merged
@@ -85,13 +84,11 @@ def absent(vector: Vector, labels: Mapping[str, str], times_ms: Ints) -> Vector:
     return [Element(tuple(sorted(labels.items())), Points(np.ones(len(times_ms)), is_absent))]
 
 
-def not_a_counter(name: str, argument: syntax.Expr) -> Refused:
+def not_a_counter(name: str, metric: str) -> Refused:
     """400 for a function of counters."""
-    selector = argument.vector_selector if isinstance(argument, syntax.MatrixSelector) else None
-    metric = "the metric" if selector is None or selector.name is None else repr(selector.name)
     return bounds.bad_data(
-        f"{name} is for counters, and {metric} is not a counter but a gauge; use avg_over_time, "
-        "max_over_time or the like"
+        f"{name} is for counters, and {metric!r} is not a counter but a gauge; use avg_over_time, "
+        'max_over_time or the like, or declare it in the catalogue with kind = "counter"'
     )
 
 

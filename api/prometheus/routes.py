@@ -105,7 +105,9 @@ class _Handlers(NamedTuple):
         entries_max = request_values.entries(request.values, "limit_per_metric")
         metrics = self.reader.view.catalogue.metrics
         found = {
-            metric: [{"type": "gauge", "help": entry.description or "", "unit": entry.unit or ""}]
+            metric: [
+                {"type": entry.kind, "help": entry.description or "", "unit": entry.unit or ""}
+            ]
             for metric, entry in metrics.items()
             if not name or name == metric
         }

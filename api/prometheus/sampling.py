@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from api.prometheus.vectors import Points
-from api.read import query
+from api.read import query, selected
 from api.read.query import Cells
+from api.read.sources import Part
 from tributary.model.aggregate import Records
 from tributary.model.groups import Ints
 
@@ -89,6 +90,35 @@ def over(cells: Cells, times_ms: Ints, range_ms: int, statistic: str) -> Points:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         values = OVER[statistic](ranges)
     return Points(values, ranges.high > ranges.low)
+
+
+class Range(NamedTuple):
+    """The same length before each of some times."""
+
+    times_ms: Ints
+    length_ms: int
+
+
+def increase(series: query.Series | None, cells: Cells, parts: Sequence[Part], of: Range) -> Points:
+    """What a counter has gained in the range before each time, from slots of windows.
+
+    Args:
+        series: with the counter; None: Redis does not know it.
+        cells: its slots, which say where it has readings.
+        parts: where these are from.
+        of: the times and the range.
+    """
+    if series is None or series.counter is None or not parts:
+        return Points(np.zeros(len(of.times_ms)), np.zeros(len(of.times_ms), np.bool_))
+    found = [selected.increases(series.counter, part) for part in parts]
+    begin_ms = np.concatenate([each.begin_ms for each in found])
+    gained = np.concatenate([each.increase for each in found])
+    order = np.argsort(begin_ms, kind="stable")
+    totals = np.concatenate([[0.0], np.cumsum(gained[order])])
+    bounds_ms = of.times_ms - of.length_ms, of.times_ms
+    first, last = (np.searchsorted(begin_ms[order], each) for each in bounds_ms)
+    ranges = Ranges.of(cells, of.times_ms, of.length_ms)
+    return Points(np.maximum(totals[last] - totals[first], 0.0), ranges.high > ranges.low)
 
 
 def _count(ranges: Ranges) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import redis
 from tributary.history.position import Position
 from tributary.model.aggregate import Layout
 from tributary.model.clock import utc_ms
+from tributary.model.declared import Declared
 from tributary.model.rows import Shape
 from tributary.settings import Settings
 from tributary.store import keys
@@ -69,10 +70,13 @@ class Page(NamedTuple):
 class AggregateStore:
     """Reads aggregates. Every method raises `Unavailable` if Redis cannot reply."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(
+        self, client: redis.Redis, settings: Settings, declared: Declared | None = None
+    ) -> None:
         self._client = client
         self._partitions = settings.partitions
-        self._shape = Shape(Layout(settings.parsed_windows, settings.average_over))
+        layout = Layout(settings.parsed_windows, settings.average_over)
+        self._shape = Shape(layout, declared)
 
     def latest(self, device: str) -> bytes | None:
         """The body stored for `/collect`, or None."""

@@ -42,6 +42,27 @@ Time = Annotated[
 ]
 Age = Annotated[int, Meta(ge=0, description="Milliseconds since its newest reading was recorded")]
 Stddev = Annotated[float | None, Meta(description="Sample standard deviation (n - 1)")]
+Increase = (
+    Annotated[
+        float | None,
+        Meta(
+            description="What a counter has gained, whether or not it was reset. Null if the series has no "
+            "reading here, or only its first one, and for slots of the history. Absent unless the "
+            "catalogue declares a counter"
+        ),
+    ]
+    | UnsetType
+)
+Rate = (
+    Annotated[
+        float | None,
+        Meta(
+            description="increase per second of the time from `from`, or from the first reading if "
+            "it is later, to `to`; null or absent like it"
+        ),
+    ]
+    | UnsetType
+)
 Unit = Annotated[str | None, Meta(description="Unit of the values")]
 Description = Annotated[str | None, Meta(description="From the catalogue of metrics")]
 
@@ -65,6 +86,8 @@ class Window(Statistics):
 
     from_: Time = msgspec.field(name="from")
     to: Time
+    increase: Increase = UNSET
+    rate: Rate = UNSET
 
 
 class Slot(_Body):
@@ -207,6 +230,8 @@ class MetricWindow(_Body):
     max: float | None
     from_: Time = msgspec.field(name="from")
     to: Time
+    increase: Increase = UNSET
+    rate: Rate = UNSET
     complete_until: CompleteUntil = UNSET
     gaps: Gaps = UNSET
 

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from api import collect
-from api.read import bodies, query
+from api.read import bodies, query, selected
 from api.read.aggregate_store import StoredDevice
 from api.read.fleet_snapshot import Selection
 from api.read.units import UnitPreference, converted
 from tributary.model import reading
 from tributary.model.aggregate import Layout
 from tributary.model.catalogue import Catalogue
+from tributary.model.declared import Declared
 from tributary.store.series import Packed
 
 
@@ -27,6 +28,7 @@ class View(NamedTuple):
     layout: Layout
     catalogue: Catalogue
     stale_after_ms: int
+    declared: Declared
 
     def metric_stale_after_ms(self, metric: str) -> int:
         """Age above which a value of a metric is stale."""
@@ -48,10 +50,16 @@ def unpack(
 ) -> list[Series]:
     """The series of those metrics that have stored aggregates."""
     return [
-        Series(device, metric, packed, query.unpack(view.layout, packed[0], packed[1]))
+        Series(device, metric, packed, _unpacked(view, metric, packed.state, packed))
         for metric, packed in zip(metrics, stored, strict=True)
-        if packed[0] is not None
+        if packed.state is not None
     ]
+
+
+def _unpacked(view: View, metric: str, state: bytes, packed: Packed) -> query.Series:
+    found = query.unpack(view.layout, state, packed.windows)
+    counter = view.declared.counter(metric, packed.counter, found.state, packed.pending)
+    return found._replace(counter=counter)
 
 
 def listed_device(view: View, stored: StoredDevice, now_ms: int) -> bodies.ListedDevice:
@@ -119,7 +127,7 @@ def parts_of(view: View, series: Iterable[Series], now_ms: int) -> Iterator[byte
     for one in series:
         age_ms = now_ms - one.unpacked.newest_ms
         yield b"%d" % (age_ms > view.metric_stale_after_ms(one.metric))
-        yield from (stored or b"-" for stored in one.packed)
+        yield from (stored or b"-" for stored in (one.packed.state, one.packed.windows))
 
 
 def _metric(view: View, one: Series, preference: UnitPreference, now_ms: int) -> bodies.Metric:
@@ -136,7 +144,7 @@ def _metric(view: View, one: Series, preference: UnitPreference, now_ms: int) ->
         converted(query.total(one.unpacked), conversion),
         {
             width.name: converted(
-                query.window(view.layout, one.unpacked, number, now_ms), conversion
+                selected.window(view.layout, one.unpacked, number, now_ms), conversion
             )
             for number, width in enumerate(view.layout.windows)
         },

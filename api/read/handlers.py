@@ -26,6 +26,7 @@ from tributary.http import flask_app
 from tributary.model import catalogue, pattern, reading
 from tributary.model.aggregate import Layout
 from tributary.model.clock import utc_ms
+from tributary.model.declared import Declared
 from tributary.settings import Settings
 
 
@@ -36,8 +37,11 @@ def make_reader(settings: Settings, client: redis.Redis) -> SeriesReader:
         Misconfigured: the catalogue of metrics is invalid.
     """
     layout = Layout(settings.parsed_windows, settings.average_over)
-    view = View(layout, catalogue.load(settings.metrics_file), settings.stale_after_ms)
-    return SeriesReader(AggregateStore(client, settings), HistoryStore(settings), view)
+    metrics = catalogue.load(settings.metrics_file)
+    declared = Declared(layout, metrics)
+    view = View(layout, metrics, settings.stale_after_ms, declared)
+    store = AggregateStore(client, settings, declared)
+    return SeriesReader(store, HistoryStore(settings), view)
 
 
 def blueprint(settings: Settings, client: redis.Redis, reader: SeriesReader) -> Blueprint:

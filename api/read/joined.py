@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from api.read import bodies, build, query
+from api.read import bodies, build, query, selected
 from api.read.build import View
 from api.read.history_store import Found
 from api.read.series_reader import SeriesSpan
@@ -30,7 +30,7 @@ class MetricRequest(NamedTuple):
 
 def metric_window(view: View, wanted: MetricRequest) -> bodies.MetricWindow:
     """The statistics of a metric over a window."""
-    window = converted(_statistics(wanted.read), wanted.conversion)
+    window = converted(_statistics(view, wanted), wanted.conversion)
     return bodies.MetricWindow(
         wanted.device,
         wanted.metric,
@@ -44,7 +44,7 @@ def metric_window(view: View, wanted: MetricRequest) -> bodies.MetricWindow:
 
 def room_average(read: SeriesSpan) -> bodies.RoomAverage:
     """The average of a room; without readings, null and a count of 0."""
-    window = _statistics(read)
+    window = query.over(read.cells.cells, read.span.begin_ms, read.span.to_ms)
     complete = _completeness(read.found)
     return bodies.RoomAverage(window.mean, window.count, window.from_, window.to, **complete)
 
@@ -83,8 +83,13 @@ def etag(view: View, read: SeriesSpan) -> str:
     return build.etag_of(view, parts, numbers)
 
 
-def _statistics(read: SeriesSpan) -> bodies.Window:
-    return query.over(read.cells.cells, read.span.begin_ms, read.span.to_ms)
+def _statistics(view: View, wanted: MetricRequest) -> bodies.Window:
+    read = wanted.read
+    found = query.over(read.cells.cells, read.span.begin_ms, read.span.to_ms)
+    if wanted.metric in view.declared.counters:
+        series = None if read.series is None else read.series.unpacked
+        return selected.counted(found, series, read.span)
+    return found
 
 
 def _completeness(found: Found | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tributary.model.aggregate import (
     opened,
     relative_m2,
 )
+from tributary.model.counter import Counter
 from tributary.model.groups import Ints
 from tributary.model.window import Window
 
@@ -33,6 +34,7 @@ class Series(NamedTuple):
     state: Records
     rings: Records
     overflow: Records  # slots for which the rings have no cell
+    counter: Counter | None = None  # if its metric is one
 
     @property
     def newest_ms(self) -> int:

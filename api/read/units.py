@@ -26,9 +26,10 @@ def converted(body: Body, by: Conversion) -> Body:
         name: None if (value := getattr(body, name)) is None else by.value(value)
         for name in _VALUES
     }
-    stddev = getattr(body, "stddev", None)
-    if stddev is not None:  # a difference: the zero of the unit does not matter
-        changes["stddev"] = stddev * by.slope
+    for name in ("stddev", "increase", "rate"):  # differences: the zero does not matter
+        value = getattr(body, name, None)
+        if isinstance(value, float):
+            changes[name] = value * by.slope
     return msgspec.structs.replace(body, **changes)
 
 

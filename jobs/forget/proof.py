@@ -134,7 +134,7 @@ def _search_aggregates(client: redis.Redis, partition: int, limits: Limits, plac
     """
     hashes = {
         "rows": keys.rows, "beyond": keys.beyond, "latest": keys.latest,
-        "state": keys.state, "windows:2": keys.windows_2,
+        "state": keys.state, "windows:2": keys.windows_2, "counters": keys.counters,
     }  # fmt: skip
     for name, key in hashes.items():
         with failures():
@@ -150,7 +150,7 @@ def _search_aggregates(client: redis.Redis, partition: int, limits: Limits, plac
 
 _PREFIXES = (b"tributary:", b"rq:")
 _OWN = re.compile(
-    rb"tributary:\{\d+\}:(readings|dead|rows|(state|rings):\d+|beyond|free|state|windows(:2)?|"
+    rb"tributary:\{\d+\}:(readings|dead|rows|(state|rings):\d+|beyond|counters|free|state|windows(:2)?|"
     rb"latest|devices|forgets|meta|holes)"
 )
 

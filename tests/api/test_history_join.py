@@ -32,6 +32,7 @@ from tributary.history.slots import MINUTE_MS, summarize
 from tributary.history.store import begin
 from tributary.model import catalogue, reading
 from tributary.model.aggregate import Layout
+from tributary.model.declared import Declared
 from tributary.model.groups import Readings
 from tributary.model.rows import UNKNOWN, Shape, StoredSeries
 from tributary.model.units import SAME
@@ -58,7 +59,7 @@ class Rig:
         self.client = client
         self.database = Database.open(settings, migrate=True)
         layout = Layout(settings.parsed_windows, settings.average_over)
-        view = View(layout, catalogue.load(""), settings.stale_after_ms)
+        view = View(layout, catalogue.load(""), settings.stale_after_ms, Declared(layout))
         self.layout = layout
         store = AggregateStore(client, settings)
         self.now_ms = 0

@@ -19,6 +19,7 @@ class RowMemory:
         self.chunks: defaultdict[str, bytearray] = defaultdict(bytearray)
         self.rows: dict[str, bytes] = {}
         self.beyond: dict[str, bytes] = {}
+        self.counters: dict[str, bytes] = {}
         self.written: list[int] = []  # bytes of each write
 
     def commit(self, writes: Writes) -> None:
@@ -31,6 +32,7 @@ class RowMemory:
             chunk[offset : offset + len(data)] = data
             self.written.append(len(data))
         self.beyond.update(_pairs(writes.beyond))
+        self.counters.update(_pairs(writes.counters))
         for name in writes.within:
             self.beyond.pop(name, None)
 
@@ -50,7 +52,8 @@ class RowMemory:
             chunk, row = divmod(address.ring, shape.ring_rows)
             held = self.chunks[f"{keys.ring_chunks(0)}{chunk}"]
             rings = bytes(held[row * shape.ring_bytes :][: shape.ring_bytes])
-        return Stored(address, None, rings, self.beyond.get(name, b""))
+        beyond, counter = self.beyond.get(name, b""), self.counters.get(name)
+        return Stored(address, None, rings, beyond, counter)
 
 
 def _pairs(alternating: list[str | bytes]) -> dict[str, bytes]:

@@ -7,10 +7,11 @@ unit.
 from __future__ import annotations
 
 import hashlib
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -39,6 +40,13 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     plausible: Range | None = None
     stale_after_ms: Annotated[int, Meta(ge=1)] | None = None
     description: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    kind: Literal["gauge", "counter"] = "gauge"
+    rolls_over_at: Annotated[float, Meta(gt=0)] | None = None  # of a counter
+
+    @property
+    def is_counter(self) -> bool:
+        """Whether its values only increase, except when it is reset or rolls over."""
+        return self.kind == "counter"
 
     def is_plausible(self, value: float) -> bool | None:
         """Whether a value is plausible; None without a range."""
@@ -71,6 +79,11 @@ class Catalogue:
     def units(self) -> dict[str, str]:
         """The unit of each metric that has one."""
         return {n: m.unit for n, m in self.metrics.items() if m.unit is not None}
+
+    @property
+    def counters(self) -> dict[str, float | None]:
+        """The counters, and the value that each never reaches if it rolls over."""
+        return {n: m.rolls_over_at for n, m in self.metrics.items() if m.is_counter}
 
 
 def load(path: str) -> Catalogue:
@@ -153,6 +166,9 @@ def _metric(name: str, table: Any, errors: list[str]) -> Metric:
         except ValueError as error:  # a ValidationError of msgspec is one, too
             errors.append(f"[{name}] {field} = {given!r}: {str(error).split(' - at ')[0]}")
     known = {field: value for field, value in values.items() if field in _TYPES}
+    if "rolls_over_at" in known and known.get("kind") != "counter":
+        given = known["rolls_over_at"]
+        errors.append(f'[{name}] rolls_over_at = {given!r}: only of counters; add kind = "counter"')
     return Metric(**known)
 
 
@@ -162,6 +178,8 @@ def _field(name: str, field: str, given: Any) -> Any:
             raise ValueError(f'a name with a dot is quoted, ["{name}.{field}"]')
         raise ValueError(f"unknown field; {did_you_mean(field, _TYPES)}")
     value = msgspec.convert(given, _TYPES[field])
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not a finite number")
     if isinstance(value, Range) and not value.low < value.high:
         raise ValueError("the first must be smaller than the second")
     return value

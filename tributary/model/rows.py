@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from tributary.model import aggregate
 from tributary.model.aggregate import CLOSED_CELL, NO_TIME, Layout, Records, Summary, merge
+from tributary.model.declared import Declared
 from tributary.model.groups import Ints
 
 # With their headers, chunks fit a block of the allocator. One of state is read as a whole.
@@ -70,6 +71,7 @@ class Stored(NamedTuple):
     state: bytes | None
     rings: bytes | None
     beyond: bytes
+    counter: bytes | None = None  # of a metric that is one; see `tributary/model/counter.py`
 
 
 class StoredSeries(NamedTuple):
@@ -101,8 +103,9 @@ class Run(NamedTuple):
 class Shape:
     """Where rows are in their chunks, for given windows and a given length of the average."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, declared: Declared | None = None) -> None:
         self.layout = layout
+        self.declared = declared or Declared(layout)  # what is stored beside the rows
         fields = layout.state.fields
         assert fields is not None
         self.base = np.dtype([(name, fields[name][0]) for name in _BASE])

@@ -14,7 +14,7 @@ from tributary.store import keys
 _READINGS, _META, _ROWS = keys.readings(0), keys.meta(0), keys.rows(0)
 _LATEST, _BEYOND, _DEVICES = keys.latest(0), keys.beyond(0), keys.devices(0)
 _STATE, _WINDOWS, _WINDOWS_2 = keys.state(0), keys.windows(0), keys.windows_2(0)  # of format 2
-_FREE, _CHUNK = keys.free(0), f"{keys.state_chunks(0)}0"
+_FREE, _COUNTERS, _CHUNK = keys.free(0), keys.counters(0), f"{keys.state_chunks(0)}0"
 _FORGETS, _BURIED = keys.forgets(0), keys.buried(0)
 _ONCE, _CLAIM = keys.once(0, "k"), keys.claim(0, "k")
 _START = (
@@ -42,7 +42,7 @@ _ACCOUNT = (
 )
 _READ_SERIES = (
     ("EVALSHA", "0" * 40, "1", _META), ("EVAL", "return 1", "1", _META),
-    *(("HMGET", name, "f") for name in (_META, _LATEST, _ROWS)),
+    *(("HMGET", name, "f") for name in (_META, _LATEST, _ROWS, _COUNTERS)),
     *(("HGET", name, "f") for name in (_BEYOND, _STATE, _WINDOWS_2)),
     ("GETRANGE", _CHUNK, "0", "1"), ("GET", _CHUNK), ("EXISTS", _BEYOND, _STATE), ("TYPE", _WINDOWS),
 )  # fmt: skip
@@ -127,7 +127,7 @@ _FORGET = (
     ("RENAME", _COPY, _READINGS),
     ("HGETALL", _FORGOTTEN), ("EXPIRE", _FORGOTTEN, "1"),
     ("SCAN", "0"), ("TYPE", _ONCE), ("GET", _ONCE),
-    *(("HSCAN", name, "0") for name in (_ROWS, _BEYOND, _STATE, _WINDOWS_2, _LATEST, keys.CONFIG)),
+    *(("HSCAN", name, "0") for name in (_ROWS, _BEYOND, _COUNTERS, _STATE, _WINDOWS_2, _LATEST, keys.CONFIG)),
     ("ZSCAN", _DEVICES, "0"), ("SSCAN", "rq:workers", "0"), ("LRANGE", keys.QUEUED, "0", "-1"),
     ("BGREWRITEAOF",), ("BGSAVE",), ("CONFIG", "GET", "save"), ("SLOWLOG", "RESET"),
 )  # fmt: skip
@@ -171,14 +171,14 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ZADD", _BURIED, "0", "m"), ("ZREMRANGEBYSCORE", _BURIED, "0", "0"),
         ("HGETALL", _META), ("HGET", _META, "f"), ("HINCRBY", _META, "f", "1"),
         *_READ_SERIES,
-        *(("HSET", name, "f", "v") for name in (_META, _ROWS, _BEYOND, _LATEST, keys.CONFIG)),
-        *(("HDEL", name, "f") for name in (_ROWS, _BEYOND, _LATEST, _FORGETS, _STATE, _WINDOWS_2)),
+        *(("HSET", name, "f", "v") for name in (_META, _ROWS, _BEYOND, _LATEST, _COUNTERS, keys.CONFIG)),
+        *(("HDEL", name, "f") for name in (_ROWS, _BEYOND, _LATEST, _FORGETS, _STATE, _WINDOWS_2, _COUNTERS)),
         *(("HKEYS", name) for name in (_ROWS, _STATE)), ("HRANDFIELD", _STATE, "1"),
         ("SETRANGE", _CHUNK, "0", "v"), ("RPUSH", _FREE, "v"), ("LTRIM", _FREE, "0", "1"),
         ("LRANGE", _FREE, "0", "1"), ("RENAMENX", _WINDOWS, _WINDOWS_2), ("SET", _WINDOWS, "v"),
         ("UNLINK", _WINDOWS_2), ("HGET", keys.CONFIG, "f"),
         ("HGET", _LATEST, "f"), ("HSET", _FORGETS, "f", "v"),
-        *(("HLEN", name) for name in (_ROWS, _BEYOND, _LATEST, _STATE)),
+        *(("HLEN", name) for name in (_ROWS, _BEYOND, _LATEST, _STATE, _COUNTERS)),
         ("ZCARD", _DEVICES), ("ZADD", _DEVICES, "0", "m"),
         ("ZREM", _DEVICES, "m"),
         ("ZADD", keys.WORKERS, "0", "m"), ("ZREM", keys.WORKERS, "m"),

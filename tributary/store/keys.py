@@ -94,6 +94,11 @@ CATALOGUE = (
         "until no window includes them",
     ),
     Key(
+        "tributary:{p}:counters", "hash", "aggregator (commit)", "aggregator, api, jobs, operators",
+        "series → packed increase of each slot, of metrics that are counters; see "
+        "`tributary/model/counter.py`",
+    ),
+    Key(
         "tributary:{p}:free", "list", "aggregator (commit)", "aggregator",
         "the rows of forgotten series, as in `rows`, for other series",
         "until they are used again",
@@ -268,6 +273,7 @@ latest = _of_partition("latest")
 devices = _of_partition("devices")
 rows = _of_partition("rows")
 beyond = _of_partition("beyond")
+counters = _of_partition("counters")
 free = _of_partition("free")
 state = _of_partition("state")
 windows = _of_partition("windows")

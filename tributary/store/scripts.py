@@ -125,6 +125,7 @@ def commit(
     chunks: Sequence[tuple[str, int, bytes]] = (),  # keys, offsets and bytes of what is written
     within: Values = (),  # series of which nothing is beyond the rings any more
     moved: Values = (),  # series that are no longer in format 2
+    counters: Values = (),  # series and packed counters, alternating
     used: int = 0,  # free rows
     forget: Values = (),  # of the tombstone that is the entry: id, request, before, devices
     shape: Values = (),  # `Shape.row_arguments`, with `forget`
@@ -134,7 +135,7 @@ def commit(
     fixed = (
         keys.readings(p), keys.meta(p), keys.rows(p), keys.latest(p), keys.beyond(p),
         keys.devices(p), keys.dead(p), keys.buried(p), keys.free(p), keys.forgets(p),
-        keys.state(p), keys.windows_2(p),
+        keys.state(p), keys.windows_2(p), keys.counters(p),
     )  # fmt: skip
     numbers: dict[str, str] = {}
     writes: list[str | bytes] = []
@@ -143,7 +144,7 @@ def commit(
         writes += (number, str(offset), data)
     if forget:
         forget = (keys.state_chunks(p), keys.ring_chunks(p), *shape, *forget)
-    lists = (meta, rows, latest, beyond, devices, dead, writes, within, moved)
+    lists = (meta, rows, latest, beyond, devices, dead, writes, within, moved, counters)
     values = (epoch, str(dead_max_entries), str(used), *[str(len(x)) for x in lists])
     return _call("commit", (*fixed, *numbers), *values, *chain.from_iterable(lists), *forget)
 
@@ -210,22 +211,24 @@ def raise_format(*, before: str, after: str) -> Command:
 
 def read_series(
     partition: int,
-    series: Iterable[tuple[str, str]],  # device and metric
+    series: Sequence[tuple[str, str]],  # device and metric
     *,
     shape: Values,  # `Shape.arguments`
     devices: Sequence[str] = (),
     fields: Sequence[str] = (),  # of meta
+    counters: Sequence[int] = (),  # which of the series are counters, by position
 ) -> Command:
     """Read aggregates, documents and counts as of one moment; `series.parse` takes the reply."""
     p = partition
     names = (
         keys.meta(p), keys.latest(p), keys.rows(p), keys.beyond(p),
-        keys.state(p), keys.windows(p), keys.windows_2(p),
+        keys.state(p), keys.windows(p), keys.windows_2(p), keys.counters(p),
     )  # fmt: skip
     values = (keys.state_chunks(p), keys.ring_chunks(p), *shape)
-    counts = (str(len(fields)), str(len(devices)))
-    named = (keys.series(*each) for each in series)
-    return _call("read_series", names, *values, *counts, *fields, *devices, *named)
+    named = [keys.series(*each) for each in series]
+    lists = (fields, devices, [named[n] for n in counters])
+    counts = [str(len(each)) for each in lists]
+    return _call("read_series", names, *values, *counts, *chain.from_iterable(lists), *named)
 
 
 def release_lease(token: str) -> Command:

@@ -7,21 +7,26 @@ from typing import Any, NamedTuple
 
 import redis
 
-from tributary.model.rows import UNKNOWN, Address, Shape, Stored, StoredSeries
+from tributary.model.rows import Address, Shape, Stored, StoredSeries
 from tributary.store import scripts
 from tributary.store.redis_client import failures
+from tributary.store.scripts import Command
 
 _PER_SERIES = 4  # values in the reply of the script
+Name = tuple[str, str]  # device, metric
 
 
 class Packed(NamedTuple):
     """The aggregates of a series: `Layout.state`, and its rings followed by `OVERFLOW_CELL`s.
 
-    An unknown series has no state, and one without closed slots no rings.
+    An unknown series has no state, and one without closed slots no rings. `pending`: how many of
+    the newest readings have arrived since `counter` was written, which only counters have.
     """
 
     state: bytes | None
     windows: bytes | None
+    pending: int = 0
+    counter: bytes | None = None
 
 
 class Found(NamedTuple):
@@ -32,43 +37,68 @@ class Found(NamedTuple):
     series: list[Packed]
 
 
-def stored(series: Sequence[Any], chunks: Sequence[Any]) -> StoredSeries:
-    """The series in the reply of `scripts.read_series`.
+def command(
+    shape: Shape,
+    partition: int,
+    series: Sequence[Name],
+    *,
+    devices: Sequence[str] = (),
+    fields: Sequence[str] = (),
+) -> Command:
+    """The command that reads series of a partition, with documents and fields of meta."""
+    return scripts.read_series(
+        partition,
+        series,
+        shape=shape.arguments,
+        devices=devices,
+        fields=fields,
+        counters=shape.declared.of_counters(series),
+    )
+
+
+def stored(shape: Shape, names: Sequence[Name], reply: Sequence[Any]) -> StoredSeries:
+    """The series in the reply of `command`.
 
     Raises:
         ValueError: the rows of one are not two numbers.
     """
+    _, _, series, chunks, packed = reply
     each = zip(*(series[n::_PER_SERIES] for n in range(_PER_SERIES)), strict=True)
+    counters = dict(zip(shape.declared.of_counters(names), packed, strict=True))
     return StoredSeries(
         [
-            Stored(None if address is None else Address.parse(address), state, rings, beyond or b"")
-            for address, state, rings, beyond in each
+            Stored(
+                None if address is None else Address.parse(address), state, rings, beyond or b"",
+                counters.get(n),
+            )
+            for n, (address, state, rings, beyond) in enumerate(each)
         ],
         {number: chunk or b"" for number, chunk in zip(chunks[::2], chunks[1::2], strict=True)},
-    )
+    )  # fmt: skip
 
 
-def parse(shape: Shape, reply: Sequence[Any]) -> Found:
-    """The reply of `scripts.read_series`.
+def parse(shape: Shape, names: Sequence[Name], reply: Sequence[Any]) -> Found:
+    """The reply of `command`.
 
     The state of a series whose value has a wrong length is not a `Layout.state` either.
     """
-    fields, documents, series, chunks = reply
+    fields, documents, series, chunks, _ = reply
     try:
-        found = _packed(shape, series, chunks)
+        found = _packed(shape, stored(shape, names, reply))
     except ValueError:
         each = (series[n : n + _PER_SERIES] for n in range(0, len(series), _PER_SERIES))
         found = [_packed_or_damaged(shape, one, chunks) for one in each]
     return Found(fields, documents, found)
 
 
-def _packed(shape: Shape, series: Sequence[Any], chunks: Sequence[Any]) -> list[Packed]:
-    found = stored(series, chunks)
-    state, rings, _ = shape.unpack(found)
+def _packed(shape: Shape, found: StoredSeries) -> list[Packed]:
+    state, rings, pending = shape.unpack(found)
     return [
         Packed(
-            None if one == UNKNOWN else state[n].tobytes(),
+            None if one.address is None and one.state is None else state[n].tobytes(),
             rings[n].tobytes() + shape.beyond(one) if one.rings or one.beyond else None,
+            int(pending[n]),
+            one.counter,
         )
         for n, one in enumerate(found.each)
     ]
@@ -76,7 +106,8 @@ def _packed(shape: Shape, series: Sequence[Any], chunks: Sequence[Any]) -> list[
 
 def _packed_or_damaged(shape: Shape, one: Sequence[Any], chunks: Sequence[Any]) -> Packed:
     try:
-        return _packed(shape, one, chunks)[0]
+        reply = ((), (), one, chunks, ())
+        return _packed(shape, stored(shape, (), reply))[0]
     except ValueError:
         return Packed(b"damaged", None)
 
@@ -85,7 +116,7 @@ def read(  # noqa: PLR0913 (what is read, and where)
     client: redis.Redis,
     shape: Shape,
     partition: int,
-    series: Iterable[tuple[str, str]],
+    series: Iterable[Name],
     *,
     devices: Sequence[str] = (),
     fields: Sequence[str] = (),
@@ -95,11 +126,10 @@ def read(  # noqa: PLR0913 (what is read, and where)
     Raises:
         Unavailable, ConnectionGone, NotPermitted: as `redis_client.failures`.
     """
-    command = scripts.read_series(
-        partition, series, shape=shape.arguments, devices=devices, fields=fields
-    )
+    names = list(series)
+    wanted = command(shape, partition, names, devices=devices, fields=fields)
     with failures():
-        (reply,) = scripts.execute(client, [command])
+        (reply,) = scripts.execute(client, [wanted])
         if isinstance(reply, Exception):
             raise reply
-    return parse(shape, reply)
+    return parse(shape, names, reply)

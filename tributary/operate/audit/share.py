@@ -252,15 +252,13 @@ class Share:
             for metric in {**_metrics(text), **self._metrics_read(device)}
             if self._is_first or self._covers((device, metric))
         ]
-        command = scripts.read_series(
-            partition, names, shape=self._shape.arguments, devices=devices, fields=META
-        )
+        command = stored_series.command(self._shape, partition, names, devices=devices, fields=META)
         with failures():
             transaction = self._client.pipeline(transaction=True)
             transaction.execute_command(*scripts.with_source(command))  # type: ignore[no-untyped-call]
             transaction.zmscore(keys.devices(partition), devices)
             reply, scores = transaction.execute()
-        found = stored_series.parse(self._shape, reply)
+        found = stored_series.parse(self._shape, names, reply)
         return Page(
             found.fields,
             dict(zip(devices, found.documents, strict=True)),

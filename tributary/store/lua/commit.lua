@@ -7,13 +7,13 @@
 --
 -- KEYS[1] readings, [2] meta, [3] rows, [4] latest, [5] beyond, [6] devices, [7] dead,
 -- [8] buried, [9] free, [10] forgets; of format 2: [11] state, [12] windows:2;
--- [13...] the chunks of state and rings that are written
+-- [13] counters; [14...] the chunks of state and rings that are written
 -- ARGV[1] epoch expected, [2] maximum dead entries, [3] free rows that are used,
--- ARGV[4..12] length of each list, then the lists:
+-- ARGV[4..13] length of each list, then the lists:
 --   meta, rows, latest and beyond as field, value; devices as score, name; dead entries as id,
 --   reason, readings, fields packed, how many of its readings are applied; what is written, as
 --   number of the chunk in KEYS, offset, bytes; series of which nothing is beyond the rings any
---   more; series that are no longer in format 2
+--   more; series that are no longer in format 2; counters as field, value
 -- behind the lists, with the entry of a tombstone: how the keys of the chunks of state and rings
 --   begin, rows in a chunk of state, rows in a chunk of rings, bytes of a row of rings, cells of a
 --   row, bytes of a base, id of the tombstone, request, before, then its devices
@@ -22,17 +22,18 @@
 -- allow-oom: committing is how a full server drains.
 local readings, meta = KEYS[1], KEYS[2]
 if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[1] then return 'epoch' end
-local at, forgets = 13, 13
-for n = 4, 12 do forgets = forgets + ARGV[n] end
+local at, forgets = 14, 14
+for n = 4, 13 do forgets = forgets + ARGV[n] end
 -- A key of another type, or a missing permission, must fail here, before the first write: scripts
 -- do not roll back.
 for k = 3, 5 do
   if ARGV[k + 2] ~= '0' then redis.call('HLEN', KEYS[k]) end
 end
 if ARGV[8] ~= '0' then redis.call('ZCARD', KEYS[6]) end
-for k = 13, #KEYS do redis.call('SETRANGE', KEYS[k], 0, '') end
+if ARGV[13] ~= '0' then redis.call('HLEN', KEYS[13]) end
+for k = 14, #KEYS do redis.call('SETRANGE', KEYS[k], 0, '') end
 if ARGV[forgets] then
-  for _, k in ipairs({3, 4, 5, 10, 11, 12}) do redis.call('HDEL', KEYS[k], '') end
+  for _, k in ipairs({3, 4, 5, 10, 11, 12, 13}) do redis.call('HDEL', KEYS[k], '') end
   redis.call('ZREM', KEYS[6], '')
 end
 if ARGV[9] ~= '0' then
@@ -79,6 +80,7 @@ if ARGV[12] ~= '0' then
   each(tonumber(ARGV[12]), 'HDEL', KEYS[12])
   end_format_2()
 end
+each(tonumber(ARGV[13]), 'HSET', KEYS[13])
 if not ARGV[forgets] then return 'ok' end
 
 -- The series of a device: its document names every metric.
@@ -139,7 +141,7 @@ for i = at + 3, #ARGV do
       for _, place in ipairs(redis.call('HMGET', KEYS[3], unpack(some))) do
         if place then free(place) end
       end
-      for _, k in ipairs({3, 5, 11, 12}) do redis.call('HDEL', KEYS[k], unpack(some)) end
+      for _, k in ipairs({3, 5, 11, 12, 13}) do redis.call('HDEL', KEYS[k], unpack(some)) end
     end
     redis.call('HDEL', KEYS[4], device)
     redis.call('ZREM', KEYS[6], device)
