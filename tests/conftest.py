@@ -45,6 +45,14 @@ hypothesis.settings.register_profile("long", max_examples=10_000, deadline=None)
 hypothesis.settings.load_profile("suite")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m browser` or `-m kills`, do not import the many files without such a test."""
+    marker = config.option.markexpr
+    if marker not in ("browser", "kills") or not collection_path.name.startswith("test_"):
+        return None
+    return f"mark.{marker}" not in collection_path.read_text() or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start files with slow tests first, so that no worker is busy long after the others."""
     folders = {"dashboard", "forget", "history", "jobs", "operate", "pipeline", "standalone"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from fractions import Fraction
 from typing import Any
@@ -26,7 +27,6 @@ _PINT = {
     "km/h": "km/hour", "mm/h": "mm/hour", "in/h": "inch/hour", "kg/h": "kg/hour", "A": "ampere",
     "nmi": "nautical_mile", "klx": "kilolux",
 }  # fmt: skip
-_REGISTRY: Any = UnitRegistry()
 _WITHOUT_PINT = {
     "%",
     "%RH",
@@ -42,6 +42,12 @@ _WITHOUT_PINT = {
     "ppb",
     "L/100km",
 }
+
+
+@functools.cache
+def _registry() -> Any:
+    """Made by the first test that needs it, because every worker of the suite imports this file."""
+    return UnitRegistry()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +88,7 @@ def test_a_factor_is_that_of_pint(name: str):
     first = next(n for n, unit in UNITS.items() if unit.kind == UNITS[name].kind)
     if first in _WITHOUT_PINT:
         return
-    quantity = _REGISTRY.Quantity(7.5, _PINT.get(name, name))
+    quantity = _registry().Quantity(7.5, _PINT.get(name, name))
     expected = quantity.to(_PINT.get(first, first)).magnitude
     assert math.isclose(units.convert(7.5, name, first), expected, rel_tol=1e-9)
 
