@@ -108,10 +108,33 @@ def _parts(blocks: list[RawBlock]) -> list[Columns]:
     if types == {int}:
         return [_plain(blocks)]
     parts: list[Columns] = []
-    for is_column, group in groupby(blocks, lambda block: type(block[1]) is bytes):
+    for kind, group in groupby(blocks, _kind):
         run = list(group)
-        parts += map(_column, run) if is_column else [_plain(run)]
+        if kind is None:
+            parts.append(_plain(run))
+        elif kind is True:
+            parts += map(_column, run)
+        else:
+            parts.append(_column(run[0] if len(run) == 1 else _one_block(run)))
     return parts
+
+
+def _kind(block: RawBlock) -> tuple[str, ...] | bool | None:
+    """None: a reading; True: a column of one device; else a column of several: its metrics."""
+    if type(block[1]) is int:
+        return None
+    return type(block[0]) is str or tuple(block[2])
+
+
+def _one_block(blocks: list[RawBlock]) -> RawBlock:
+    """Join columns of the same metrics, each of several devices: small ones cost as much as large."""
+    devices, packed_times, metrics = zip(*blocks, strict=True)
+    columns = [packed_times, *zip(*map(dict.values, metrics), strict=True)]
+    sizes = [8 * len(device) for device in devices]
+    if any(list(map(len, column)) != sizes for column in columns):
+        raise ValueError("columns of different lengths")
+    times, *values = map(b"".join, columns)
+    return list(chain.from_iterable(devices)), times, dict(zip(metrics[0], values, strict=True))
 
 
 def _plain(blocks: list[RawBlock]) -> Columns:
@@ -138,7 +161,7 @@ def _column(block: RawBlock) -> Columns:
         series = [(device, metric) for metric in metrics]
         repeats = np.full(len(series), len(times))
     else:
-        series = [(d, metric) for metric in metrics for d in device]
+        series = list(chain.from_iterable(zip(device, repeat(metric)) for metric in metrics))
         repeats = np.ones(len(series), np.int64)
         if len(device) != len(times):
             raise ValueError("devices and times differ in number")
