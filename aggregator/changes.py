@@ -10,6 +10,7 @@ import numpy as np
 from aggregator import writes
 from aggregator.account import Counts, Dead, Progress, Sorted
 from aggregator.addresses import Addresses
+from aggregator.alerts.stored import NO_ALERTS, AlertWrites
 from aggregator.fold import Folded
 from aggregator.rings import NO_CELLS
 from aggregator.table import Table
@@ -30,6 +31,7 @@ class Changes(NamedTuple):
     latest: Sequence[str | bytes] = ()
     devices: Sequence[str] = ()  # new
     forget: Tombstone | None = None  # behind everything else
+    alerts: AlertWrites = NO_ALERTS
 
     def lists(self) -> dict[str, Any]:
         """The arguments of `scripts.commit` that do not depend on the tenure."""
@@ -45,6 +47,7 @@ class Changes(NamedTuple):
             "devices": [part for device in self.devices for part in ("0", device)],
             "dead": dead,
             "forget": forget,
+            "alerts": self.alerts.arguments(),
         }
 
 

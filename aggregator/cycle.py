@@ -14,9 +14,12 @@ import time
 from functools import partial
 
 import numpy as np
-from loguru import logger
 
 from aggregator import changes
+from aggregator.alerts import stored
+from aggregator.alerts.evaluate import evaluate
+from aggregator.alerts.rules import Rules
+from aggregator.alerts.watch import Turns, Watch
 from aggregator.changes import Changes
 from aggregator.decode import Entry
 from aggregator.fold import Folded, fold
@@ -24,6 +27,7 @@ from aggregator.mover import Mover
 from aggregator.overflow import Horizon
 from aggregator.pace import Pace, Share
 from aggregator.parts import ATTEMPTS, FAILURES
+from aggregator.slow_turn import SlowTurns
 from aggregator.table import Table
 from aggregator.tenure import Tenure
 from aggregator.work import PartitionBatch, Work
@@ -38,24 +42,24 @@ from tributary.settings import Settings
 _PARTS_PER_TURN = 8  # of entries that are applied alone
 _ASIDE_PART = 4  # one part in 4 of a turn is for entries that stepped aside
 _SHARE_MIN_VALUES = 64  # per partition and turn; with too many partitions, some wait
-_SLOW_TURN_S = 1.0
-_REPORT_EVERY_S = 10.0
 _CONFIRM_TIMEOUT_S = 5.0
 
 
 class Cycle:
     """The entries that wait to be applied, the table, and the turns that apply them to it."""
 
-    def __init__(self, settings: Settings, shape: Shape) -> None:
+    def __init__(self, settings: Settings, shape: Shape, rules: Rules) -> None:
         self._settings = settings
         self._shape = shape
-        self._table = Table(shape, settings.series_cached_max)
+        self._rules = rules
+        self._table = Table(shape, settings.series_cached_max, rules)
         self._movers: list[Mover] = []
         self._works: list[Work] = []  # one read per partition, and what stepped aside
         self._is_due = asyncio.Event()
+        self._turns = Turns(asyncio.Lock(), lambda: self._table)
         self._void: set[int] = set()
         self._pace = Pace()
-        self._report_at_s = 0.0
+        self._slow_turns = SlowTurns()
 
     def arrive(self, tenure: Tenure, entries: list[Entry], recovered: int) -> None:
         """Queue the entries of a read; an earlier owner has read the first ones, too."""
@@ -68,6 +72,10 @@ class Cycle:
         tenure.on_committed = self._is_due.set
         self._movers.append(Mover(tenure))
         self._is_due.set()
+
+    async def watch(self, tenure: Tenure) -> None:
+        """Look for silent series of a partition, and apply the rules for alerts if they changed."""
+        await Watch(tenure, self._turns).run()
 
     def void(self, partition: int) -> None:
         """Drop a partition before the next turn; the current turn may still use its rows.
@@ -86,14 +94,15 @@ class Cycle:
         while True:
             await self._is_due.wait()
             self._is_due.clear()
-            await self._turn()
+            async with self._turns.lock:
+                await self._turn()
             await asyncio.sleep(0)  # let the loop handle everything else
 
     async def _turn(self) -> None:
         while self._void:
             self._table.drop(self._void.pop())
         if self._table.is_outgrown:  # everything in it is in Redis
-            self._table = Table(self._shape, self._settings.series_cached_max)
+            self._table = Table(self._shape, self._settings.series_cached_max, self._rules)
         works, self._works = [work for work in self._works if work.is_left], []
         movers, self._movers = self._movers, []
         if works:
@@ -134,7 +143,7 @@ class Cycle:
                 work.failed()
         values = sum(batch.values for batch in batches)
         self._pace.took(time.thread_time() - busy_s, values)
-        self._report(time.monotonic() - began_s, batches)
+        self._slow_turns.report(time.monotonic() - began_s, batches)
 
     def _decoded(self, works: list[Work], left: Share) -> list[PartitionBatch]:
         """Decode a share of the turn for each partition, and find the series not in memory."""
@@ -263,6 +272,8 @@ class Cycle:
         table = self._table
         now_ms, future_max_ms = utc_ms(), self._settings.future_max_ms
         table.counters.fold(readings, Clock(now_ms, future_max_ms))
+        if self._rules:
+            evaluate(table.alerts, table.state, readings, now_ms)
         horizon = Horizon(table.overflow, now_ms, future_max_ms)
         return fold(self._shape.layout, table.state, table.rings, readings, horizon)
 
@@ -277,21 +288,6 @@ class Cycle:
         readings = len(np.unique(columns.reading[late - first])) if len(late) else 0
         counted = changes.counts_only(batch.sorted, readings)
         addresses, new = batch.tenure.rows.addresses, batch.new_devices
-        return changes.from_fold(counted, self._table, folded, addresses, new)
-
-    def _report(self, took_s: float, batches: list[PartitionBatch]) -> None:
-        """Log a slow turn, at most every `_REPORT_EVERY_S`."""
-        now_s = time.monotonic()
-        if took_s < _SLOW_TURN_S or now_s < self._report_at_s:
-            return
-        self._report_at_s = now_s + _REPORT_EVERY_S
-        largest = max(batches, key=lambda b: len(b.unseen.series), default=None)
-        logger.bind(
-            action="slow_turn",
-            took_ms=round(took_s * 1000),
-            partitions=len(batches),
-            values=sum(batch.values for batch in batches),
-            new_series=sum(len(batch.unseen.series) for batch in batches),
-            partition=None if largest is None else largest.tenure.partition,
-            partition_new_series=None if largest is None else len(largest.unseen.series),
-        ).warning("slow turn")
+        alerts = stored.of(self._table, batch.tenure.partition, utc_ms())
+        applied = changes.from_fold(counted, self._table, folded, addresses, new)
+        return applied._replace(alerts=alerts)

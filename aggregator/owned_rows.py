@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from aggregator.addresses import FREE_MAX, Addresses
+from aggregator.alerts.rules import Rules
+from aggregator.alerts.states import with_states
 from tributary.errors import Superseded
 from tributary.model.rows import Shape, StoredSeries
 from tributary.store import keys, scripts
 from tributary.store import series as stored_series
 from tributary.store.pipe import Pipe, Reply, pack
 
+# Aggregates, documents, and states of alerts: empty if no series has a rule.
+Loaded = tuple[StoredSeries, list[bytes | None], list[bytes | None]]
+
 
 class OwnedRows:
     """The rows of one tenure, on its connection."""
 
-    def __init__(self, partition: int, pipe: Pipe, shape: Shape) -> None:
+    def __init__(
+        self, partition: int, pipe: Pipe, shape: Shape, rules: Rules | None = None
+    ) -> None:
+        """`rules`: for alerts; None: there are none."""
+        self.rules = rules or Rules()
         self.addresses = Addresses(partition, shape)
         self.series_in_format_2 = 0  # when the tenure began
         self.shape = shape
@@ -37,17 +47,31 @@ class OwnedRows:
         self.addresses = Addresses(self._partition, self.shape, (state_rows, ring_rows), free)
 
     async def load(
-        self, series: list[tuple[str, str]], devices: list[str]
-    ) -> tuple[StoredSeries, list[bytes | None]]:
-        """What is stored of series, by device and metric, and the documents of devices.
+        self, series: list[tuple[str, str]], devices: list[str], *, has_removed: bool = False
+    ) -> Loaded:
+        """What is stored of series, by device and metric, the documents of devices, and alerts.
+
+        `has_removed`: a rule of these series may have been removed.
 
         Raises:
             TributaryError: the server did not reply, or rejected the command.
             ValueError: the rows of a series are not two numbers.
         """
         command = stored_series.command(self.shape, self._partition, series, devices=devices)
-        reply = await self._pipe.call(*command)
-        return stored_series.stored(self.shape, series, reply), reply[1]
+        at = with_states(self.rules, series, is_forced=has_removed)
+        reply, states = await asyncio.gather(self._pipe.call(*command), self._states(series, at))
+        return stored_series.stored(self.shape, series, reply), reply[1], states
+
+    async def _states(self, series: list[tuple[str, str]], at: list[int]) -> list[bytes | None]:
+        """The states of the alerts of some of the series; empty if none are wanted."""
+        if not at:
+            return []
+        names = (keys.series(*series[number]) for number in at)
+        packed = await self._pipe.call("HMGET", keys.alerts(self._partition), *names)
+        states: list[bytes | None] = [None] * len(series)
+        for number, one in zip(at, packed, strict=True):
+            states[number] = one
+        return states
 
     async def names_in_format_2(self, count: int) -> list[str]:
         """Some series that are stored in format 2, each once.

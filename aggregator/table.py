@@ -6,12 +6,14 @@ no longer be its owner, everything in memory about it is void.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.alerts.rules import Rules
+from aggregator.alerts.states import States
 from aggregator.counters import Counters
 from aggregator.decode import Columns, once
 from aggregator.documents import Documents
@@ -41,7 +43,8 @@ class Unseen(NamedTuple):
 class Table:
     """Rows of series by partition, with the state of each, and the documents of their devices."""
 
-    def __init__(self, shape: Shape, rows_max: int) -> None:
+    def __init__(self, shape: Shape, rows_max: int, rules: Rules | None = None) -> None:
+        """`rules`: for alerts; None: there are none."""
         self.shape = shape
         self._rows_max = rows_max
         self.state = np.zeros(rows_max, shape.layout.state)
@@ -54,12 +57,14 @@ class Table:
         self.counters = Counters(shape.declared, rows_max)
         self.series: list[Series] = [_UNUSED] * rows_max
         self.documents = Documents(rows_max)
+        self.alerts = States(rules or Rules(), rows_max)
         self._rows: dict[int, dict[Series, int]] = {}
         self._named: dict[int, dict[bytes, int]] = {}  # the same, by name in frames
         self._partition = np.full(rows_max, -1, np.int32)
         self._used = np.zeros(rows_max, np.int64)
         self._free = list(range(rows_max - 1, -1, -1))
         self._batch = 0
+        self._removed: dict[int, set[Series]] = {}  # since then, by partition
 
     @property
     def is_outgrown(self) -> bool:
@@ -109,8 +114,11 @@ class Table:
         unseen: Unseen,
         stored: StoredSeries,
         documents: list[bytes | None],
+        states: Sequence[bytes | None] = (),
     ) -> list[str]:
         """Give rows to unseen series, with their stored values; returns the new devices.
+
+        `states`: of their alerts; empty: none of them has a rule.
 
         Raises:
             ValueError: a value has another length.
@@ -132,6 +140,8 @@ class Table:
         for row, one, is_old in zip(rows, stored.each, is_format_2, strict=True):
             self.overflow.load(row, self.shape.beyond(one), is_changed=is_old)
         self.counters.load(rows, unseen.series, stored, unpacked.state, unpacked.pending)
+        for row, series, packed in zip(rows, unseen.series, states, strict=bool(states)):
+            self.alerts.load(partition, row, series, packed)
         # After the rows, since allocating them may have evicted the last row of a device.
         texts = dict(zip(unseen.devices, documents, strict=True))
         return self.documents.load(texts, unseen.series, rows, self.state)
@@ -139,6 +149,7 @@ class Table:
     def drop(self, partition: int) -> None:
         """Drop all rows of a partition."""
         self._named.pop(partition, None)
+        self.alerts.drop(partition)
         for series, row in self._rows.pop(partition, {}).items():
             self._release(series, row)
 
@@ -147,6 +158,14 @@ class Table:
         known, gone = self.rows(partition), set(devices)
         for series in [series for series in known if series[0] in gone]:
             self._remove(partition, series)
+
+    def note_removed(self, partition: int) -> set[Series]:
+        """The series of a partition that are removed from now on, until `end_note`."""
+        return self._removed.setdefault(partition, set())
+
+    def end_note(self, partition: int) -> None:
+        """Note no more of them."""
+        self._removed.pop(partition, None)
 
     @property
     def ring_cells(self) -> Records:
@@ -188,9 +207,12 @@ class Table:
         self.series += [_UNUSED] * more
         self.documents.grow(more)
         self.counters.grow(more)
+        self.alerts.grow(more)
         self._free = list(range(len(self.series) - 1, len(self.series) - more - 1, -1))
 
     def _remove(self, partition: int, series: Series) -> None:
+        if partition in self._removed:
+            self._removed[partition].add(series)
         del self._named[partition][name(*series)]
         self._release(series, self._rows[partition].pop(series))
 
@@ -199,6 +221,7 @@ class Table:
         self.documents.release(row, series[0])
         self.overflow.drop(row)
         self.counters.drop(row)
+        self.alerts.release(row)
         self._partition[row] = -1
         self._free.append(row)
 

@@ -60,6 +60,7 @@ class Tenure:
         self.counts = Counts()
         self.has_committed = False
         self.was_slow = False
+        self.stored_rules = ""  # digest of the rules for alerts when it began
         self.progress: Progress | None = None  # of the entry that is applied in slices
         self._is_read_due = False  # behind its next slice
         self.on_committed: Callable[[], None] = lambda: None
@@ -95,6 +96,7 @@ class Tenure:
         if found is not None and not (has_ended and await has_ended(found.worker.decode())):
             found = found._replace(worker=self._worker.encode())
         self._attempt = found
+        self.stored_rules = meta.get(b"alert_rules", b"").decode()
         await self.rows.begin(self._epoch)
         failpoints.reach("after_begin")
         if begun:
@@ -171,7 +173,7 @@ class Tenure:
         epoch = self._new_epoch()
         numbered, used = self.rows.addresses.commit()
         changed = (*changes.counts.since(self.counts), *self._advance(changes), *numbered)
-        meta = ["epoch", epoch, *changed]
+        meta = ["epoch", epoch, *changed, *changes.alerts.meta()]
         for entry in changes.dead:
             buried = {"partition": self.partition, "entry": entry.id.decode()}
             logger.bind(action="buried", **buried, reason=entry.reason).warning("entry buried")
@@ -198,7 +200,8 @@ class Tenure:
         if changes.progress is not None or self.begun_id in changes.ids:
             self.progress = changes.progress
             fields += ("progress", b"" if self.progress is None else self.progress.packed())
-        if self._attempt is not None:
+        # A commit of no entry leaves the record of the attempt to apply some.
+        if self._attempt is not None and (changes.ids or changes.progress is not None):
             self._attempt = None
             fields += ("attempt", "")
         return fields

@@ -14,6 +14,7 @@ from aggregator.attempts import Attempt
 from aggregator.changes import Changes
 from aggregator.decode import Entry, Scan
 from aggregator.large import Large
+from aggregator.owned_rows import Loaded
 from aggregator.parts import Parts, size_bytes
 from aggregator.table import Unseen
 from aggregator.tenure import Tenure
@@ -179,8 +180,7 @@ class PartitionBatch:
         self.columns = sorted_.columns  # the values to fold, if any
         self.values = 0 if self.columns is None else len(self.columns.values)
         self.unseen = Unseen([], [])
-        self.loaded: tuple[StoredSeries, list[bytes | None]]  # of `unseen`
-        self.loaded = StoredSeries([], {}), []
+        self.loaded: Loaded = (StoredSeries([], {}), [], [])  # of `unseen`
         self.new_devices: list[str] = []  # without a stored document
         known = None if self.columns is None else self.columns.rows
         self.rows = _NO_ROWS if known is None else known  # of the table, one per value

@@ -7,9 +7,11 @@ import contextlib
 import random
 import secrets
 import socket
+from functools import partial
 
 from loguru import logger
 
+from aggregator.alerts.rules import Rules
 from aggregator.cycle import Cycle
 from aggregator.owned_rows import OwnedRows
 from aggregator.tenure import Tenure
@@ -37,9 +39,13 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.id = f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
         self._settings = settings
-        layout = Layout(settings.parsed_windows, settings.average_over)
-        self._shape = Shape(layout, Declared(layout, catalogue.load(settings.metrics_file)))
-        self._cycle = Cycle(settings, self._shape)
+        layout, metrics = (
+            Layout(settings.parsed_windows, settings.average_over),
+            catalogue.load(settings.metrics_file),
+        )
+        self._shape = Shape(layout, Declared(layout, metrics))
+        self._rules = Rules(metrics.rules)
+        self._cycle = Cycle(settings, self._shape, self._rules)
         self._owners: dict[int, asyncio.Task[None]] = {}
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage("redis")
@@ -163,7 +169,7 @@ class Worker:
             self.id,
             self._cycle.arrive,
             read_max_entries=self._settings.read_max_entries,
-            rows=OwnedRows(partition, pipe, self._shape),
+            rows=OwnedRows(partition, pipe, self._shape, self._rules),
         )
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT_S + self._doubt_s):
@@ -172,7 +178,14 @@ class Worker:
             self._outage.end()
             if tenure.rows.series_in_format_2:
                 self._cycle.move(tenure)
-            await tenure.reason()
+            watching = asyncio.create_task(self._cycle.watch(tenure))
+            watching.add_done_callback(partial(_end_if_failed, tenure))
+            try:
+                await tenure.reason()
+            finally:
+                watching.cancel()
+            if watching.done():
+                watching.result()
         except TimeoutError:
             raise ConnectionGone(f"no reply from Redis in {_REPLY_TIMEOUT_S} s") from None
         finally:
@@ -196,3 +209,9 @@ class Worker:
         except TributaryError as error:
             log = logger.bind(action="deregister_failed", reason=str(error))
             log.warning("could not deregister")
+
+
+def _end_if_failed(tenure: Tenure, watching: asyncio.Task[None]) -> None:
+    """End a tenure whose watch has a bug, so that the owner of the tenure raises it."""
+    if not watching.cancelled() and watching.exception() is not None:
+        tenure.end(Superseded("its watch for alerts failed"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from api.live.subscription import DEVICES_MAX
 from api.live.subscription import PAGE_DEFAULT as LIVE_PAGE_DEFAULT
-from api.openapi import doors, exports, fleet, prometheus
+from api.openapi import alerts, doors, exports, fleet, prometheus
 from api.openapi import operation_parts as parts
 from api.openapi.doors import senml
 from api.openapi.operation_parts import JSON, Part, header, operation, query, ref, response, schema
@@ -158,6 +158,7 @@ def _reading(settings: Settings) -> dict[str, Part]:
             parameters=_page(PAGE_DEFAULT, PAGE_MAX),
         ),
         "/api/v1/fleet": fleet.operation(),
+        "/api/v1/alerts": alerts.operation(),
         _DEVICE: operation(
             "getDevice",
             "collect",

@@ -29,6 +29,7 @@ _GENERATED = (
     bodies.MetricWindow,
     bodies.History,
     bodies.RoomAverage,
+    bodies.Alerts,
     exports.ExportRequest,
     exports.Exports,
     Status,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tributary.model import reading
+from tributary.model import alert_rule, reading
 
 Count = Annotated[int, Meta(ge=0)]
 Device = Annotated[
@@ -234,6 +234,25 @@ class MetricWindow(_Body):
     rate: Rate = UNSET
     complete_until: CompleteUntil = UNSET
     gaps: Gaps = UNSET
+
+
+class Alert(_Body):
+    """A rule for one series that is not ok."""
+
+    device: Device
+    metric: MetricName
+    rule: Annotated[str, Meta(pattern=f"^{alert_rule.NAME_PATTERN}$")]
+    severity: Annotated[str, Meta(extra_json_schema={"enum": [*alert_rule.SEVERITIES]})]
+    state: Literal["pending", "firing", "ok"]
+    since: Time
+    value: float
+
+
+class Alerts(_Body):
+    """A page of the alerts that are not ok."""
+
+    alerts: list[Alert]
+    next: Annotated[str | None, Meta(description="Pass as `after` for the next page; null at end")]
 
 
 class RoomAverage(_Body):

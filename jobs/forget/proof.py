@@ -13,6 +13,7 @@ import redis
 from jobs.forget import raw_rows
 from jobs.forget.streams import Limits, named
 from tributary.history.database import Database
+from tributary.model import alert
 from tributary.operate.forgetting import entries, history_rows
 from tributary.settings import Settings
 from tributary.store import jobs_server, keys
@@ -135,6 +136,7 @@ def _search_aggregates(client: redis.Redis, partition: int, limits: Limits, plac
     hashes = {
         "rows": keys.rows, "beyond": keys.beyond, "latest": keys.latest,
         "state": keys.state, "windows:2": keys.windows_2, "counters": keys.counters,
+        "alerts": keys.alerts,
     }  # fmt: skip
     for name, key in hashes.items():
         with failures():
@@ -146,12 +148,19 @@ def _search_aggregates(client: redis.Redis, partition: int, limits: Limits, plac
         for field, _ in client.zscan_iter(keys.devices(partition), count=_SCAN_COUNT):
             places.checked["aggregates"] += 1
             places.found["aggregates (devices)"] += field.decode() in limits
+        for field, _ in client.zscan_iter(keys.due(partition), count=_SCAN_COUNT):
+            places.checked["aggregates"] += 1
+            places.found["aggregates (due)"] += field.decode().partition("|")[0] in limits
+        for member, _ in client.zscan_iter(keys.transitions(partition), count=_SCAN_COUNT):
+            places.checked["transitions of alerts"] += 1
+            found = alert.parse_transition(member).device in limits
+            places.found["transitions of alerts"] += found
 
 
 _PREFIXES = (b"tributary:", b"rq:")
 _OWN = re.compile(
     rb"tributary:\{\d+\}:(readings|dead|rows|(state|rings):\d+|beyond|counters|free|state|windows(:2)?|"
-    rb"latest|devices|forgets|meta|holes)"
+    rb"latest|devices|alerts|due|transitions|forgets|meta|holes)"
 )
 
 

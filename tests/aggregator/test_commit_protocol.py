@@ -77,7 +77,6 @@ class History:
             kind()
         for owner in self.owners:
             owner.end()
-        self.former = FormerOwner(self.client, self.random)
         self.wait(self._drain())
         self.loop.close()
         self.compare()
@@ -190,12 +189,24 @@ class History:
         assert len(applied) == int(meta.get(b"forgets", 0))
         forgotten = {f"{GONE}|r{n}" for n in range(max(applied, default=0))} & self._all()
         assert not counted.keys() & forgotten
+        self._compare_log(int(meta.get(b"transitions", 0)), {*counted})
         missing = self._all() - counted.keys() - forgotten
         assert missing <= self.removed, f"readable, but never counted: {missing - self.removed}"
         assert 0 <= counts.lost - len(missing) <= len(forgotten & self.removed)
         assert counts.lost + counts.applied == self.appended
         assert counts.done == int(meta.get(b"accepted", 0)) == self.appended
         assert (counts.begun, counts.begun_entry) == (0, 0)
+
+    def _compare_log(self, logged: int, counted: set[str]) -> None:
+        """A transition per reading that is counted, each numbered once; none of a forgotten one."""
+        log = self.client.zrange(keys.transitions(0), 0, -1, withscores=True)
+        numbers = [int(number) for _, number in log]
+        named = {member.decode().split('"')[-2] for member, _ in log}
+        assert named <= counted
+        kept = {name for name in counted if device_of(name) == KEPT}
+        assert kept - named <= self.former.applied, "counted, but not in the log"
+        if not self.tombstones:  # else some are deleted
+            assert numbers == list(range(1, logged + 1)), "in the log twice"
 
     def _all(self) -> set[str]:
         numbered = enumerate(self.devices)

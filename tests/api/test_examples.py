@@ -23,10 +23,12 @@ from api.openapi.examples import EXAMPLES, Example
 from tributary.auth import tokens
 from tributary.auth.tokens import Token
 from tributary.model import reading
+from tributary.model.catalogue import DEFAULT_FILE
 from tributary.model.clock import utc_ms
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _VOLATILE = {"heartbeat_age_ms", "id", "link", "max_memory_bytes", "used_memory_bytes", "version"}
+_RULE = "[speed.alerts.too_fast]\nabove = 70\n"
 _NEWEST = datetime.fromisoformat("2026-11-22T10:00:00.250Z")
 
 
@@ -42,6 +44,9 @@ class ShiftedDeployment:
     def __init__(self, data_dir: Path) -> None:
         # A slow machine must not make the readings stale.
         environ = {"TRIBUTARY_STALE_AFTER_MS": "600000", "TRIBUTARY_PARTITIONS": "2"}
+        metrics = data_dir.with_name("metrics.toml")
+        metrics.write_text(DEFAULT_FILE.read_text() + _RULE)
+        environ["TRIBUTARY_METRICS_FILE"] = str(metrics)
         self.up = Deployment(data_dir, environ={**environ, **WITH_JOBS})
         # By whole seconds: readings of the same second must not be split by the end of a slot.
         self._offset_ms = (utc_ms() - round(_NEWEST.timestamp() * 1000)) // 1000 * 1000

@@ -9,6 +9,7 @@ from collections import Counter
 import redis
 
 from aggregator.account import Counts, Sorted, sort_out
+from aggregator.alerts.stored import NO_ALERTS
 from aggregator.changes import Changes, counts_only
 from aggregator.decode import Columns, Entry
 from aggregator.owned_rows import OwnedRows
@@ -83,9 +84,13 @@ class Owner:
             state = [part for f in wanted for part in (f, str(self.cache[f]))]
             # A document that cannot be parsed, so that forget searches all of `rows`.
             latest = [part for device in devices for part in (device, "{")]
+            logged = [b'{"device":"%b","reading":"%b"}' % (device_of(f).encode(), f.encode())
+                      for f in fields]  # fmt: skip
             # The counts are in the place of rows.
             return counts_only(sorted_)._replace(
-                writes=NO_WRITES._replace(rows=state), latest=latest
+                writes=NO_WRITES._replace(rows=state),
+                latest=latest,
+                alerts=NO_ALERTS._replace(transitions=logged),
             )
         return None
 
@@ -157,6 +162,7 @@ class FormerOwner:
         self._batch: list[Entry] = []
         self._state: dict[str, int] = {}
         self.commits = 0
+        self.applied: set[str] = set()  # fields of readings, whose alerts it does not know
 
     def step(self) -> None:
         """Begin, read or commit; after any error, begin again at the next step."""
@@ -200,7 +206,8 @@ class FormerOwner:
         if sorted_.forget or sorted_.dead or len(sorted_.ids) < len(self._batch):
             self._epoch, self._batch = "", []  # left to others
             return
-        count = Counter(fields_of(sorted_.columns) if sorted_.columns else [])
+        fields = fields_of(sorted_.columns) if sorted_.columns else []
+        count = Counter(fields)
         count.update(keys.series(device_of(field), "total") for field in [*count.elements()])
         state = [part for f, n in self._state.items() for part in (f, str(n + count[f]))]
         epoch = self._new_epoch()
@@ -210,6 +217,7 @@ class FormerOwner:
             _FORMER_COMMIT, 4, *self._names, *values, *sorted_.ids, *meta, *state
         )
         self.commits += reply == b"ok"
+        self.applied |= {*fields} if reply == b"ok" else set()
         self._epoch, self._counts = (epoch, sorted_.counts) if reply == b"ok" else ("", Counts())
         self._batch = []
 

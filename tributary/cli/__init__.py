@@ -28,6 +28,7 @@ def _summaries() -> dict[str, str]:
         "doctor": "check the server, the clock, settings and permissions",
         "health": "check a role on this machine, for container health checks",
         "audit": "recompute aggregates and history from the stream, and compare",
+        "alerts": "list the alerts that are pending or firing",
         "dead": "list, show, replay and drop entries that could not be applied",
         "forget": "delete everything about a device, or all that match a pattern",
     }

@@ -1,4 +1,4 @@
-"""The catalogue of metrics: unit, plausible range, maximum age and description by name.
+"""The catalogue of metrics: unit, plausible range, maximum age, description and alerts by name.
 
 It is a TOML file. A metric that is not in it is recorded and returned like any other, without a
 unit.
@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from tributary.errors import Misconfigured, Refused, did_you_mean
-from tributary.model import reading
+from tributary.model import alert_rule, reading
+from tributary.model.alert_rule import Rule
 
 if TYPE_CHECKING:  # every command loads the settings, but few need numpy
     import numpy as np
@@ -42,6 +43,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     description: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     kind: Literal["gauge", "counter"] = "gauge"
     rolls_over_at: Annotated[float, Meta(gt=0)] | None = None  # of a counter
+    alerts: tuple[Rule, ...] = ()
 
     @property
     def is_counter(self) -> bool:
@@ -85,6 +87,11 @@ class Catalogue:
         """The counters, and the value that each never reaches if it rolls over."""
         return {n: m.rolls_over_at for n, m in self.metrics.items() if m.is_counter}
 
+    @property
+    def rules(self) -> list[Rule]:
+        """The rules for alerts of all metrics."""
+        return [rule for metric in self.metrics.values() for rule in metric.alerts]
+
 
 def load(path: str) -> Catalogue:
     """Load a catalogue file; without a path, the bundled one.
@@ -113,6 +120,9 @@ def parse(text: str) -> Catalogue:
         raise Misconfigured(f"not TOML: {error}") from None
     errors: list[str] = []
     metrics = {name: _metric(name, table, errors) for name, table in tables.items()}
+    rules = sum(len(metric.alerts) for metric in metrics.values())
+    if rules > alert_rule.RULES_MAX:
+        errors.append(f"{rules} rules for alerts; at most {alert_rule.RULES_MAX} in all")
     if errors:
         raise Misconfigured("; ".join(errors))
     return Catalogue(metrics, hashlib.blake2b(text.encode(), digest_size=8).digest())
@@ -159,8 +169,11 @@ def _metric(name: str, table: Any, errors: list[str]) -> Metric:
     if not isinstance(table, dict):
         errors.append(f"{name} = {table!r}: is outside of a table; write [METRIC] above it")
         return _UNKNOWN
-    values = {}
+    values: dict[str, Any] = {}
     for field, given in table.items():
+        if field == "alerts":
+            values[field] = alert_rule.parse_all(name, given, errors)
+            continue
         try:
             values[field] = _field(name, field, given)
         except ValueError as error:  # a ValidationError of msgspec is one, too

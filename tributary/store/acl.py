@@ -15,6 +15,7 @@ _READINGS, _META, _ROWS = keys.readings(0), keys.meta(0), keys.rows(0)
 _LATEST, _BEYOND, _DEVICES = keys.latest(0), keys.beyond(0), keys.devices(0)
 _STATE, _WINDOWS, _WINDOWS_2 = keys.state(0), keys.windows(0), keys.windows_2(0)  # of format 2
 _FREE, _COUNTERS, _CHUNK = keys.free(0), keys.counters(0), f"{keys.state_chunks(0)}0"
+_ALERTS, _DUE, _TRANSITIONS = keys.alerts(0), keys.due(0), keys.transitions(0)
 _FORGETS, _BURIED = keys.forgets(0), keys.buried(0)
 _ONCE, _CLAIM = keys.once(0, "k"), keys.claim(0, "k")
 _START = (
@@ -127,8 +128,8 @@ _FORGET = (
     ("RENAME", _COPY, _READINGS),
     ("HGETALL", _FORGOTTEN), ("EXPIRE", _FORGOTTEN, "1"),
     ("SCAN", "0"), ("TYPE", _ONCE), ("GET", _ONCE),
-    *(("HSCAN", name, "0") for name in (_ROWS, _BEYOND, _COUNTERS, _STATE, _WINDOWS_2, _LATEST, keys.CONFIG)),
-    ("ZSCAN", _DEVICES, "0"), ("SSCAN", "rq:workers", "0"), ("LRANGE", keys.QUEUED, "0", "-1"),
+    *(("HSCAN", name, "0") for name in (_ROWS, _BEYOND, _COUNTERS, _STATE, _WINDOWS_2, _LATEST, _ALERTS, keys.CONFIG)),
+    *(("ZSCAN", name, "0") for name in (_DEVICES, _DUE, _TRANSITIONS)), ("SSCAN", "rq:workers", "0"), ("LRANGE", keys.QUEUED, "0", "-1"),
     ("BGREWRITEAOF",), ("BGSAVE",), ("CONFIG", "GET", "save"), ("SLOWLOG", "RESET"),
 )  # fmt: skip
 _APPENDS = (
@@ -178,6 +179,12 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("LRANGE", _FREE, "0", "1"), ("RENAMENX", _WINDOWS, _WINDOWS_2), ("SET", _WINDOWS, "v"),
         ("UNLINK", _WINDOWS_2), ("HGET", keys.CONFIG, "f"),
         ("HGET", _LATEST, "f"), ("HSET", _FORGETS, "f", "v"),
+        ("HSET", _ALERTS, "f", "v"), ("HDEL", _ALERTS, "f"), ("HMGET", _ALERTS, "f"),
+        *(("HSCAN", name, "0") for name in (_ALERTS, _ROWS)), ("EXISTS", _STATE),
+        *(("ZADD", name, "0", "m") for name in (_DUE, _TRANSITIONS)),
+        *(("ZREM", name, "m") for name in (_DUE, _TRANSITIONS)),
+        *(("ZRANGE", name, "0", "-1") for name in (_DUE, _TRANSITIONS)),
+        ("ZREMRANGEBYSCORE", _TRANSITIONS, "0", "0"),
         *(("HLEN", name) for name in (_ROWS, _BEYOND, _LATEST, _STATE, _COUNTERS)),
         ("ZCARD", _DEVICES), ("ZADD", _DEVICES, "0", "m"),
         ("ZREM", _DEVICES, "m"),
@@ -191,7 +198,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
         *_COUNT_JOBS, *_QUEUE_JOB, *_EXPORTS, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
-        *_READ_SERIES,
+        *_READ_SERIES, ("HSCAN", _ALERTS, "0"),
     ),
     "operator": (
         *_READ_STREAMS, *_COUNT_JOBS, *_MOVE_JOB, ("XREVRANGE", _RESULTS, "+", "-"), ("LRANGE", keys.QUEUED, "0", "-1"),
@@ -203,7 +210,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HLEN", _FORGETS), ("HDEL", _FORGETS, "f"), ("HSET", _FORGETS, "f", "v"),
         ("HGETALL", _FORGETS), ("ZRANGEBYLEX", _DEVICES, "-", "+"), ("HMGET", _LATEST, "f"),
         ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), _IGNORED,
-        ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"),
+        ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"), ("HSCAN", _ALERTS, "0"),
         *_AUDIT,
     ),
 }  # fmt: skip

@@ -64,7 +64,8 @@ CATALOGUE = (
         "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` "
         "(numbers that survived its start or were reported since), `restart_lost`, "
         "`restart_lost_entries`; `forgets`: how many tombstones were applied; `state_rows`, "
-        "`ring_rows`: how many rows have been numbered; from jobs: `archived_id`, `archived_entries` (last entry in the "
+        "`ring_rows`: how many rows have been numbered; `transitions`: number of the last one; "
+        "`alert_rules`: digest of the rules that every series was compared with; from jobs: `archived_id`, `archived_entries` (last entry in the "
         "history, and its number), `gaps`, `gap_entries`, `gap_readings` of the history",
     ),
     Key(
@@ -102,6 +103,19 @@ CATALOGUE = (
         "tributary:{p}:free", "list", "aggregator (commit)", "aggregator",
         "the rows of forgotten series, as in `rows`, for other series",
         "until they are used again",
+    ),
+    Key(
+        "tributary:{p}:alerts", "hash", "aggregator (commit)", "aggregator, api, operators",
+        "series → JSON: the states of its alerts other than ok, by rule",
+    ),
+    Key(
+        "tributary:{p}:due", "sorted set", "aggregator (commit)", "aggregator",
+        "series with a rule `stale_for` → when to look at it: not later than it becomes stale, UTC ms",
+    ),
+    Key(
+        "tributary:{p}:transitions", "sorted set", "aggregator (commit)", "api, jobs, operators",
+        "JSON: how the state of an alert has changed; the score is its number, 1, 2, …",
+        "permanent, the newest 10,000",
     ),
     Key(
         "tributary:{p}:state", "hash", "older releases", "all",
@@ -274,6 +288,9 @@ devices = _of_partition("devices")
 rows = _of_partition("rows")
 beyond = _of_partition("beyond")
 counters = _of_partition("counters")
+alerts = _of_partition("alerts")
+due = _of_partition("due")
+transitions = _of_partition("transitions")
 free = _of_partition("free")
 state = _of_partition("state")
 windows = _of_partition("windows")

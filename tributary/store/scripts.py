@@ -36,7 +36,7 @@ SCRIPTS = {
     name: Script(name)
     for name in (
         "account", "alive", "append", "attempt", "begin_tenure", "commit", "copy_entries",
-        "count_lost", "enqueue_job", "ensure_rows", "forget", "heartbeat", "hold_lease",
+        "count_lost", "due_series", "enqueue_job", "ensure_rows", "forget", "heartbeat", "hold_lease",
         "raise_format", "read_series", "release_lease", "replay", "report_tail", "requeue_job",
         "swap_stream",
     )
@@ -127,6 +127,7 @@ def commit(
     moved: Values = (),  # series that are no longer in format 2
     counters: Values = (),  # series and packed counters, alternating
     used: int = 0,  # free rows
+    alerts: Values = (),  # as `AlertWrites.arguments` of the aggregator
     forget: Values = (),  # of the tombstone that is the entry: id, request, before, devices
     shape: Values = (),  # `Shape.row_arguments`, with `forget`
 ) -> Command:
@@ -142,11 +143,14 @@ def commit(
     for key, offset, data in chunks:
         number = numbers.get(key) or numbers.setdefault(key, str(len(fixed) + len(numbers) + 1))
         writes += (number, str(offset), data)
+    names = (*fixed, *numbers)
+    if alerts or forget:
+        names = (*names, keys.alerts(p), keys.due(p), keys.transitions(p))
     if forget:
         forget = (keys.state_chunks(p), keys.ring_chunks(p), *shape, *forget)
-    lists = (meta, rows, latest, beyond, devices, dead, writes, within, moved, counters)
+    lists = (meta, rows, latest, beyond, devices, dead, writes, within, moved, counters, alerts)
     values = (epoch, str(dead_max_entries), str(used), *[str(len(x)) for x in lists])
-    return _call("commit", (*fixed, *numbers), *values, *chain.from_iterable(lists), *forget)
+    return _call("commit", names, *values, *chain.from_iterable(lists), *forget)
 
 
 def copy_entries(
@@ -169,6 +173,12 @@ def count_lost(partition: int, *, epoch: str, new_epoch: str) -> Command:
     """Count entries as lost that were appended and can no longer be read."""
     names = (keys.readings(partition), keys.meta(partition))
     return _call("count_lost", names, keys.GROUP, epoch, new_epoch)
+
+
+def due_series(partition: int, *, count: int) -> Command:
+    """The series to look at because they may have become stale."""
+    names = (keys.readings(partition), keys.meta(partition), keys.due(partition))
+    return _call("due_series", names, str(count))
 
 
 def enqueue_job(id_: str, *, max_queued: int, fields: Values) -> Command:

@@ -7,13 +7,16 @@
 --
 -- KEYS[1] readings, [2] meta, [3] rows, [4] latest, [5] beyond, [6] devices, [7] dead,
 -- [8] buried, [9] free, [10] forgets; of format 2: [11] state, [12] windows:2;
--- [13] counters; [14...] the chunks of state and rings that are written
+-- [13] counters; [14...] the chunks of state and rings that are written; then, with alerts or a
+-- tombstone: alerts, due, transitions
 -- ARGV[1] epoch expected, [2] maximum dead entries, [3] free rows that are used,
--- ARGV[4..13] length of each list, then the lists:
+-- ARGV[4..14] length of each list, then the lists:
 --   meta, rows, latest and beyond as field, value; devices as score, name; dead entries as id,
 --   reason, readings, fields packed, how many of its readings are applied; what is written, as
 --   number of the chunk in KEYS, offset, bytes; series of which nothing is beyond the rings any
---   more; series that are no longer in format 2; counters as field, value
+--   more; series that are no longer in format 2; counters as field, value; of alerts: maximum
+--   transitions to keep, and lengths of five lists, then these: states as field, value; series of
+--   which every alert is ok; series to look at as score, name; series not to look at; transitions
 -- behind the lists, with the entry of a tombstone: how the keys of the chunks of state and rings
 --   begin, rows in a chunk of state, rows in a chunk of rings, bytes of a row of rings, cells of a
 --   row, bytes of a base, id of the tombstone, request, before, then its devices
@@ -22,8 +25,10 @@
 -- allow-oom: committing is how a full server drains.
 local readings, meta = KEYS[1], KEYS[2]
 if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[1] then return 'epoch' end
-local at, forgets = 14, 14
-for n = 4, 13 do forgets = forgets + ARGV[n] end
+local at, forgets = 15, 15
+for n = 4, 14 do forgets = forgets + ARGV[n] end
+local last = #KEYS - ((ARGV[14] ~= '0' or ARGV[forgets]) and 3 or 0)
+local alerts, due, transitions = KEYS[last + 1], KEYS[last + 2], KEYS[last + 3]
 -- A key of another type, or a missing permission, must fail here, before the first write: scripts
 -- do not roll back.
 for k = 3, 5 do
@@ -31,7 +36,12 @@ for k = 3, 5 do
 end
 if ARGV[8] ~= '0' then redis.call('ZCARD', KEYS[6]) end
 if ARGV[13] ~= '0' then redis.call('HLEN', KEYS[13]) end
-for k = 14, #KEYS do redis.call('SETRANGE', KEYS[k], 0, '') end
+for k = 14, last do redis.call('SETRANGE', KEYS[k], 0, '') end
+if alerts then
+  redis.call('HDEL', alerts, '')
+  redis.call('ZREM', due, '')
+  redis.call('ZREM', transitions, '')
+end
 if ARGV[forgets] then
   for _, k in ipairs({3, 4, 5, 10, 11, 12, 13}) do redis.call('HDEL', KEYS[k], '') end
   redis.call('ZREM', KEYS[6], '')
@@ -81,6 +91,24 @@ if ARGV[12] ~= '0' then
   end_format_2()
 end
 each(tonumber(ARGV[13]), 'HSET', KEYS[13])
+at = forgets - ARGV[14]
+if ARGV[14] ~= '0' then
+  local max, lengths = ARGV[at], {unpack(ARGV, at + 1, at + 5)}
+  at = at + 6
+  each(lengths[1], 'HSET', alerts)
+  each(lengths[2], 'HDEL', alerts)
+  each(lengths[3], 'ZADD', due)
+  each(lengths[4], 'ZREM', due)
+  local number = tonumber(redis.call('HGET', meta, 'transitions') or 0)
+  for i = at, forgets - 1 do
+    number = number + 1
+    redis.call('ZADD', transitions, number, ARGV[i])
+  end
+  if at < forgets then
+    redis.call('HSET', meta, 'transitions', number)
+    redis.call('ZREMRANGEBYSCORE', transitions, '-inf', number - max)
+  end
+end
 if not ARGV[forgets] then return 'ok' end
 
 -- The series of a device: its document names every metric.
@@ -142,11 +170,18 @@ for i = at + 3, #ARGV do
         if place then free(place) end
       end
       for _, k in ipairs({3, 5, 11, 12, 13}) do redis.call('HDEL', KEYS[k], unpack(some)) end
+      redis.call('HDEL', alerts, unpack(some))
+      redis.call('ZREM', due, unpack(some))
     end
     redis.call('HDEL', KEYS[4], device)
     redis.call('ZREM', KEYS[6], device)
     forgotten[#forgotten + 1] = device
+    forgotten[device] = true
   end
+end
+for _, transition in ipairs(redis.call('ZRANGE', transitions, 0, -1)) do
+  local device = string.match(transition, '^{"device":"([^"]*)"')
+  if forgotten[device] then redis.call('ZREM', transitions, transition) end
 end
 local rows_max, cells = tonumber(ARGV[forgets + 2]), tonumber(ARGV[forgets + 5])
 local columns = {{rows_max * cells * 16, tonumber(ARGV[forgets + 6])}} -- bases, then cells

@@ -1,0 +1,1 @@
+"""Alerts: the rules of the catalogue, evaluated where values change."""
