@@ -11,10 +11,17 @@ import re
 import zlib
 from typing import NamedTuple, Self
 
+import msgspec
+
+from api.read import bodies
+from tributary.model import reading as reading_
+from tributary.model.alert import Transition
+
 # A client that reconnects may reach a server with another clock.
 _CLOCK_SKEW_MS = 1000
 _ID = re.compile(r"([0-9]{1,15})-([0-9a-f]{8})")
 
+_encode = msgspec.json.Encoder().encode
 HELLO = b"retry: 1000\n: tributary\n\n"
 
 
@@ -52,6 +59,16 @@ def reading(device: str, stamp: Stamp, body: bytes) -> Event:
     """The event `reading`; its data is the response of `/collect`."""
     id_ = f"{stamp.changed_ms}-{stamp.digest}".encode()
     return Event(device, stamp, b"event: reading\nid: %b\ndata: %b\n\n" % (id_, body))
+
+
+def alert(transition: Transition) -> bytes:
+    """The event `alert`, without an id: it does not change from where a client resumes."""
+    since = reading_.rfc3339(transition.since_ms)
+    body = bodies.Alert(
+        transition.device, transition.metric, transition.rule, transition.severity,
+        transition.state, since, transition.value,
+    )  # fmt: skip
+    return b"event: alert\ndata: %b\n\n" % _encode(body)
 
 
 def heartbeat(now_ms: int) -> bytes:

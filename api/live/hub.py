@@ -46,6 +46,7 @@ class Hub:
         self._reads = Reads(links, settings.partitions)
         self._roster = Roster(settings)
         self._epochs: list[bytes | None] = [None] * settings.partitions
+        self._logged: list[int] = []  # transitions by partition; empty: not read yet
         self._maintained_ms = 0
         self._is_wanted = asyncio.Event()
         self._outage = Outage("redis (live)")
@@ -111,12 +112,21 @@ class Hub:
             await asyncio.sleep(next_s - loop.time())
 
     async def _tick(self) -> None:
-        epochs = await self._reads.epochs()
+        epochs, logged = await self._reads.heads()
         await self._read_pages(epochs)
         changed = [p for p, epoch in enumerate(epochs) if epoch != self._epochs[p]]
         latest = await self._reads.latest(self._roster.to_read(changed))
         self._epochs = epochs
         self._roster.publish(latest, self._now_ms())
+        await self._read_transitions(logged)
+
+    async def _read_transitions(self, logged: list[int]) -> None:
+        """Send what alerts have logged since the last tick."""
+        before = dict(enumerate(self._logged))
+        after = {p: before[p] for p, now in enumerate(logged) if now > before.get(p, now)}
+        if after:
+            self._roster.publish_alerts(await self._reads.transitions(after), self._now_ms())
+        self._logged = logged
 
     async def _read_pages(self, epochs: list[bytes | None]) -> None:
         """Update which devices are on the pages: of a new page now, then about once per second."""
@@ -142,6 +152,7 @@ class Hub:
                 listener.send_heartbeat(event.heartbeat(now_ms), now_ms)
         if not self._roster.devices and not self._roster.listeners:
             self._is_wanted.clear()
+            self._logged = []  # what happens without listeners is sent to none
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
         self.close_streams()

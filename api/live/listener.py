@@ -1,12 +1,15 @@
-"""One listener, and the events that are waiting to be sent to it: one per device at most."""
+"""One listener, and the events that wait to be sent to it: one reading per device, and alerts."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from api.live.event import Event, Stamp
 from api.live.subscription import Subscription
+
+ALERTS_MAX = 1_000  # that wait to be sent to a listener
 
 
 def every_device(_device: str) -> bool:
@@ -27,7 +30,7 @@ class Listener:
     """
 
     __slots__ = (
-        "_heartbeat", "_pending", "_seen", "_sent_ms", "_wake",
+        "_alerts", "_heartbeat", "_pending", "_seen", "_sent_ms", "_wake",
         "covers", "is_allowed", "is_closed", "subscription",
     )  # fmt: skip
 
@@ -44,6 +47,7 @@ class Listener:
         self.is_closed = False
         self._seen = seen
         self._pending: dict[str, Event] = {}
+        self._alerts: deque[bytes] = deque(maxlen=ALERTS_MAX)
         self._heartbeat = b""
         self._sent_ms = 0
         self._wake = asyncio.Event()
@@ -59,6 +63,12 @@ class Listener:
         self._pending.pop(event.device, None)
         self._pending[event.device] = event
         self._sent_ms = event.stamp.changed_ms
+        self._wake.set()
+
+    def send_alert(self, wire: bytes, now_ms: int) -> None:
+        """Send the transition of an alert; of more than `ALERTS_MAX`, the oldest are dropped."""
+        self._alerts.append(wire)
+        self._sent_ms = now_ms
         self._wake.set()
 
     def discard(self, device: str) -> None:
@@ -91,7 +101,9 @@ class Listener:
 
     def drain(self) -> bytes:
         """Take everything there is to send now."""
-        chunk = b"".join([event.wire for event in self._pending.values()]) or self._heartbeat
+        events = [event.wire for event in self._pending.values()]
+        chunk = b"".join([*events, *self._alerts]) or self._heartbeat
         self._pending.clear()
+        self._alerts.clear()
         self._heartbeat = b""
         return chunk

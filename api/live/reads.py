@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 
 from api.live.listener import every_device
 from api.live.subscription import Page
+from tributary.model import alert
+from tributary.model.alert import Transition
 from tributary.store import keys
 from tributary.store.links import Links
 from tributary.store.pipe import checked
 
+TRANSITIONS_MAX = 1_000
 _STEP, _STEPS_MAX = 1000, 50  # names read per step for a token that covers few devices
 
 
@@ -20,10 +23,20 @@ class Reads:
         self._links = links
         self._partitions = range(partitions)
 
-    async def epochs(self) -> list[bytes | None]:
-        """A token per partition; every commit changes it."""
-        commands = [(p, ("HGET", keys.meta(p), "epoch")) for p in self._partitions]
-        return list(map(checked, await self._links.call(commands)))
+    async def heads(self) -> tuple[list[bytes | None], list[int]]:
+        """Of each partition a token that every commit changes, and how many transitions it logged."""
+        commands = [(p, ("HMGET", keys.meta(p), "epoch", "transitions")) for p in self._partitions]
+        replies = list(map(checked, await self._links.call(commands)))
+        return [epoch for epoch, _ in replies], [int(number or 0) for _, number in replies]
+
+    async def transitions(self, after: Mapping[int, int]) -> list[Transition]:
+        """The transitions of alerts behind a number, by partition; at most `TRANSITIONS_MAX` each."""
+        limited = ("+inf", "BYSCORE", "LIMIT", "0", str(TRANSITIONS_MAX))
+        commands = [
+            (p, ("ZRANGE", keys.transitions(p), f"({n}", *limited)) for p, n in after.items()
+        ]
+        replies = map(checked, await self._links.call(commands))
+        return [alert.parse_transition(member) for reply in replies for member in reply]
 
     async def latest(self, devices: Mapping[int, list[str]]) -> dict[str, bytes | None]:
         """The stored documents of devices, which are given by partition; one HMGET for each."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from api.live import event as event_
 from api.live.device_watch import DeviceWatch
 from api.live.event import Event
 from api.live.listener import Listener
 from api.live.subscription import Page
+from tributary.model.alert import Transition
 from tributary.settings import Settings
 from tributary.store import keys
 
@@ -98,6 +100,14 @@ class Roster:
             if (watch := self._watches.get(device)) is not None:
                 is_first = not watch.has_been_read
                 _send(watch, watch.update(value, now_ms), is_first=is_first)
+
+    def publish_alerts(self, transitions: Iterable[Transition], now_ms: int) -> None:
+        """Send the listeners the transitions of the alerts of their devices."""
+        for transition in transitions:
+            if (watch := self._watches.get(transition.device)) is not None and watch.listeners:
+                wire = event_.alert(transition)
+                for listener in watch.listeners:
+                    listener.send_alert(wire, now_ms)
 
     def maintain(self, now_ms: int) -> None:
         """Send which devices have become stale, and drop those without listeners."""

@@ -201,7 +201,7 @@ def _history(settings: Settings) -> Part:
 
 
 def _live() -> Part:
-    events = "Events `reading` with the `/collect` object as data, and comments"
+    events = "Events `reading` as `/collect`, `alert` as in `/api/v1/alerts`, and comments"
     devices = {"type": "array", "maxItems": DEVICES_MAX, "items": schema(bodies.Device)}
     return operation(
         "watch",

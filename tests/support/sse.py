@@ -63,7 +63,7 @@ class Ear:
                 if not line and "data" in fields:
                     data = json.loads(fields["data"])
                     now_s = time.monotonic()
-                    self.events.append(Heard(fields["event"], fields["id"], data, now_s))
+                    self.events.append(Heard(fields["event"], fields.get("id", ""), data, now_s))
                 if not line:
                     fields = {}
                 elif line.startswith(":"):

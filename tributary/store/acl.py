@@ -198,7 +198,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
         *_COUNT_JOBS, *_QUEUE_JOB, *_EXPORTS, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
-        *_READ_SERIES, ("HSCAN", _ALERTS, "0"),
+        *_READ_SERIES, ("HSCAN", _ALERTS, "0"), ("ZRANGE", _TRANSITIONS, "0", "-1"),
     ),
     "operator": (
         *_READ_STREAMS, *_COUNT_JOBS, *_MOVE_JOB, ("XREVRANGE", _RESULTS, "+", "-"), ("LRANGE", keys.QUEUED, "0", "-1"),

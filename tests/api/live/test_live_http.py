@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import forgetting
+from support.processes import Server
 from support.site import Site
 from support.sse import Ear
 from support.waiting import wait_until
@@ -237,3 +238,29 @@ def test_requires_a_token_and_disconnects_within_seconds_of_its_revocation(
     wait_until(lambda: ear.has_ended, "the connection to end", 5)
     assert time.monotonic() - revoked_s < 5
     ear.close()
+
+
+def test_transitions_of_alerts_are_events_without_an_id(
+    tmp_path_factory: pytest.TempPathFactory, listen: Listen
+):
+    server = Server(tmp_path_factory.mktemp("alert-events"))
+    metrics = server.folder / "metrics.toml"
+    metrics.write_text("[speed.alerts.fast]\nabove = 100\nseverity = 'critical'\n")
+    site = Site(server, metrics_file=str(metrics))
+    try:
+        site.post({"device": "seen-before", "speed": 120})
+        wait_until(lambda: site.get("/api/v1/alerts")[1]["alerts"], "an alert")
+        ear = listen(site, "?device=car&device=seen-before")
+        ear.wait_for("seen-before", current_speed=120.0)
+        site.post({"device": "car", "speed": 120, "recorded_at": utc_ms()})
+        fired = ear.wait_for("car", state="firing")
+        (listed,) = site.get("/api/v1/alerts?device=car")[1]["alerts"]
+        assert (fired.type, fired.data, fired.id) == ("alert", listed, "")
+        site.post({"device": "car", "speed": 80})
+        ended = ear.wait_for("car", state="ok")
+        assert (ended.data["rule"], ended.data["value"]) == ("fast", 80.0)
+        alerts = [heard.data["device"] for heard in ear.events if heard.type == "alert"]
+        assert alerts == ["car", "car"]
+    finally:
+        site.close()
+        server.close()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from api.live import event
 from api.live.event import Stamp
-from api.live.listener import Listener, every_device
+from api.live.listener import ALERTS_MAX, Listener, every_device
 from api.live.quota import Quota
 from api.live.roster import LINGER_MS, PageKey, Roster
 from api.live.subscription import DEVICES_MAX, Page, Subscription, parse
 from tributary.errors import Refused
 from tributary.model import reading
+from tributary.model.alert import Transition
 from tributary.settings import Settings
 
 SETTINGS = Settings()
@@ -232,3 +234,30 @@ def test_keeps_nothing_after_the_last_listener_has_left():
         quota.take(f"t-{number}", f"10.0.0.{number}")
         quota.release(f"t-{number}", f"10.0.0.{number}")
     assert not quota._held
+
+
+def transition(device: str, number: int = 0) -> Transition:
+    return Transition(device, "speed", "fast", "info", "firing", "ok", NOW_MS, float(number), "i")
+
+
+def test_alerts_of_the_devices_of_a_listener_are_sent_behind_their_readings():
+    roster, mine, other = Roster(SETTINGS), listening(named("a")), listening(named("b"))
+    for listener in (mine, other):
+        roster.join(listener, NOW_MS)
+    roster.publish({"a": stored("a", 1.0)}, NOW_MS)
+    roster.publish_alerts([transition("a", 1), transition("a", 2), transition("c")], NOW_MS)
+    _, first, second = map(json.loads, taken(mine))
+    assert first == {
+        "device": "a", "metric": "speed", "rule": "fast", "severity": "info", "state": "firing",
+        "since": reading.rfc3339(NOW_MS), "value": 1.0,
+    }  # fmt: skip
+    assert second["value"] == 2.0
+    assert taken(mine) == taken(other) == []
+
+
+def test_of_too_many_alerts_the_oldest_are_dropped():
+    roster, slow = Roster(SETTINGS), listening(named("a"))
+    roster.join(slow, NOW_MS)
+    roster.publish_alerts([transition("a", n) for n in range(ALERTS_MAX + 5)], NOW_MS)
+    values = [json.loads(text)["value"] for text in taken(slow)]
+    assert values == list(range(5, ALERTS_MAX + 5))
