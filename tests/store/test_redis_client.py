@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable
 
 import msgspec
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 from support.processes import Server
@@ -13,7 +16,7 @@ from support.processes import Server
 from tributary import settings
 from tributary.errors import Misconfigured
 from tributary.settings import Settings
-from tributary.store import redis_client, redis_url
+from tributary.store import keys, redis_client, redis_url
 from tributary.store.membership import owned, owner
 
 
@@ -37,6 +40,68 @@ def test_a_rejected_login_is_reported_and_not_retried(
             redis_client.wait_and_prepare(settings)
     finally:
         server.client.config_set("requirepass", "")
+
+
+def loaded(server: Server, **given: str) -> Settings:
+    """The settings of a role, as it reads them."""
+    return settings.load({"TRIBUTARY_REDIS_URL": server.url, **given})
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "partitions", "stream_max_entries"),
+    [
+        (None, {}, 4, 400_000),
+        (16, {}, 16, 100_000),
+        (64, {}, 64, 100_000),
+        (1, {"TRIBUTARY_STREAM_MAX_ENTRIES": "5000"}, 1, 5000),
+        (None, {"TRIBUTARY_PARTITIONS": "8"}, 8, 200_000),
+        (8, {"TRIBUTARY_PARTITIONS": "8"}, 8, 200_000),
+    ],
+)
+def test_roles_and_commands_go_on_with_the_partitions_of_the_data(
+    server: Server,
+    stored: int | None,
+    given: dict[str, str],
+    partitions: int,
+    stream_max_entries: int,
+):
+    if stored:
+        server.client.hset(keys.CONFIG, "partitions", stored)
+    role = redis_client.wait_and_prepare(loaded(server, **given))
+    assert (role.partitions, role.stream_max_entries) == (partitions, stream_max_entries)
+    assert server.client.hget(keys.CONFIG, "partitions") == str(partitions).encode()
+    command = redis_client.adopt(server.client, loaded(server))
+    assert command.partitions == partitions
+
+
+def test_a_role_refuses_another_number_of_partitions_than_the_data_has(server: Server):
+    server.client.hset(keys.CONFIG, "partitions", 16)
+    with pytest.raises(Misconfigured, match="partitions is 16 in Redis, 4 here"):
+        redis_client.wait_and_prepare(loaded(server, TRIBUTARY_PARTITIONS="4"))
+
+
+@pytest.mark.parametrize("others", ["", "7"])
+def test_roles_that_start_at_the_same_moment_agree(server: Server, others: str):
+    """Each role without a number gets that of the one that was first."""
+    found: list[int] = []
+    together = threading.Barrier(8)
+
+    def start(number: int) -> None:
+        own = {"TRIBUTARY_PARTITIONS": others} if others and number % 2 else {}
+        together.wait()
+        # One that was given a number may be refused.
+        with contextlib.suppress(*([Misconfigured] if own else [])):
+            found.append(redis_client.wait_and_prepare(loaded(server, **own)).partitions)
+
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stored = int(redis.Redis.hget(server.client, keys.CONFIG, "partitions"))
+    assert stored in (4, int(others or 4))
+    assert set(found) == {stored}
+    assert len(found) >= 4
 
 
 @pytest.mark.parametrize(

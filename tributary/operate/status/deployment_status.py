@@ -20,7 +20,7 @@ from tributary.operate.status.jobs import Jobs
 from tributary.operate.status.partition import Count, Partition
 from tributary.operate.status.server import Server, Text
 from tributary.settings import Settings
-from tributary.store import keys, scripts
+from tributary.store import scripts
 from tributary.store.membership import MISSED_HEARTBEATS, owner
 from tributary.store.redis_client import failures
 from tributary.store.topology import servers
@@ -88,30 +88,6 @@ def read(client: redis.Redis, settings: Settings) -> Status:
         stream_max_entries=settings.stream_max_entries,
         partitions=partitions,
     )
-
-
-def with_stored_partitions(client: redis.Redis, settings: Settings) -> Settings:
-    """The settings with the number of partitions that the data has.
-
-    The environment of an operator's shell may name another number.
-    """
-    with failures():
-        stored: Any = client.hget(keys.CONFIG, "partitions")
-    if stored is None:
-        return settings
-    return msgspec.structs.replace(settings, partitions=int(stored))
-
-
-def with_stored_settings(client: redis.Redis, settings: Settings) -> Settings:
-    """The settings with those that the data was written with and that cannot change."""
-    with failures():
-        stored: Any = client.hgetall(keys.CONFIG)
-    kept: dict[str, Any] = {
-        name: convert(stored[name.encode()].decode())
-        for name, convert in (("partitions", int), ("windows", str), ("average_over", int))
-        if name.encode() in stored
-    }
-    return msgspec.structs.replace(settings, **kept)
 
 
 def aggregators_alive(client: redis.Redis, settings: Settings) -> list[Aggregator]:
