@@ -17,7 +17,7 @@ from tributary import settings
 from tributary.errors import Misconfigured
 from tributary.settings import Settings
 from tributary.store import keys, redis_client, redis_url
-from tributary.store.membership import owned, owner
+from tributary.store.membership import owned, owners
 
 
 @pytest.mark.parametrize("query", ["", "?password=wrong", "?username=nobody&password=s3cret"])
@@ -142,19 +142,21 @@ def test_every_partition_has_exactly_one_owner(alive: set[str], partitions: int)
     assert sorted(p for share in shares for p in share) == list(range(partitions))
 
 
-@given(workers, st.text(min_size=1, max_size=8))
-def test_only_the_partitions_of_a_worker_that_joins_or_leaves_move(alive: set[str], other: str):
-    for partition in range(32):
-        before, after = owner(partition, alive), owner(partition, alive | {other})
-        assert after in (before, other)
+@given(workers, st.integers(1, 64))
+def test_no_worker_has_two_partitions_more_than_another(alive: set[str], partitions: int):
+    shares = [len(owned(worker, alive, partitions)) for worker in alive]
+    assert max(shares) - min(shares) <= 1
+
+
+def test_few_partitions_move_when_a_worker_joins_or_leaves():
+    """At least 16 of 64 partitions have to move when a fourth worker joins."""
+    moved = []
+    for number in range(20):
+        alive = {f"host-{number}-{each}" for each in range(3)}
+        before, after = owners(alive, 64), owners(alive | {f"other-{number}"}, 64)
+        moved.append(sum(old != new for old, new in zip(before, after, strict=True)))
+    assert sum(moved) / len(moved) < 24, moved
 
 
 def test_a_worker_always_counts_itself_as_alive():
     assert owned("me", set(), 4) == {0, 1, 2, 3}
-
-
-def test_partitions_are_distributed_evenly():
-    alive = {f"host-{n}" for n in range(4)}
-    shares = [len(owned(worker, alive, 1024)) for worker in alive]
-    assert min(shares) > 180
-    assert max(shares) < 340

@@ -21,7 +21,7 @@ from tributary.operate.status.partition import Count, Partition
 from tributary.operate.status.server import Server, Text
 from tributary.settings import Settings
 from tributary.store import scripts
-from tributary.store.membership import MISSED_HEARTBEATS, owner
+from tributary.store.membership import MISSED_HEARTBEATS, owners
 from tributary.store.redis_client import failures
 from tributary.store.topology import servers
 
@@ -100,8 +100,8 @@ def aggregators_alive(client: redis.Redis, settings: Settings) -> list[Aggregato
         for id_, age in zip(reply[::2], reply[1::2], strict=True)
         if int(age) <= max_age_ms
     }
-    owners = [owner(p, ages_ms) for p in range(settings.partitions)] if ages_ms else []
+    owner_of = owners(ages_ms, settings.partitions)
     return [
-        Aggregator(id_, [p for p, owner_ in enumerate(owners) if owner_ == id_], age_ms)
+        Aggregator(id_, [p for p, owner in enumerate(owner_of) if owner == id_], age_ms)
         for id_, age_ms in sorted(ages_ms.items())
     ]
