@@ -271,7 +271,8 @@ class Cycle:
         )
         table = self._table
         now_ms, future_max_ms = utc_ms(), self._settings.future_max_ms
-        table.counters.fold(readings, Clock(now_ms, future_max_ms))
+        for beside in (table.counters, table.quantiles):
+            beside.fold(readings, Clock(now_ms, future_max_ms))
         if self._rules:
             evaluate(table.alerts, table.state, readings, now_ms)
         horizon = Horizon(table.overflow, now_ms, future_max_ms)

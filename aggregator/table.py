@@ -7,6 +7,7 @@ no longer be its owner, everything in memory about it is void.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,14 +15,16 @@ from numpy.typing import NDArray
 
 from aggregator.alerts.rules import Rules
 from aggregator.alerts.states import States
-from aggregator.counters import Counters
+from aggregator.beside import Beside
 from aggregator.decode import Columns, once
 from aggregator.documents import Documents
 from aggregator.overflow import Overflow
 from aggregator.scan import name, scan
-from tributary.model.aggregate import CLOSED_CELL, Records, put
+from tributary.model.aggregate import CLOSED_CELL, OVERFLOW_CELL, Records, put
+from tributary.model.counter import Known
 from tributary.model.groups import Ints
-from tributary.model.rows import NOWHERE, Shape, StoredSeries
+from tributary.model.quantiles import Rows
+from tributary.model.rows import NOWHERE, Shape, StoredSeries, Unpacked
 
 Series = tuple[str, str]  # device, metric
 _UNUSED: Series = ("", "")
@@ -54,7 +57,8 @@ class Table:
         self.pending = np.zeros(rows_max, np.int64)  # readings that its stored base lacks
         self.is_format_2 = np.zeros(rows_max, np.bool_)  # stored as such, to be moved
         self.overflow = Overflow()
-        self.counters = Counters(shape.declared, rows_max)
+        self.counters = Beside(rows_max, is_used=bool(shape.declared.counters))
+        self.quantiles = Beside(rows_max, is_used=bool(shape.declared.with_quantiles))
         self.series: list[Series] = [_UNUSED] * rows_max
         self.documents = Documents(rows_max)
         self.alerts = States(rules or Rules(), rows_max)
@@ -139,12 +143,25 @@ class Table:
         self.is_format_2[rows] = is_format_2
         for row, one, is_old in zip(rows, stored.each, is_format_2, strict=True):
             self.overflow.load(row, self.shape.beyond(one), is_changed=is_old)
-        self.counters.load(rows, unseen.series, stored, unpacked.state, unpacked.pending)
+        self._load_beside(rows, unseen.series, stored, unpacked)
         for row, series, packed in zip(rows, unseen.series, states, strict=bool(states)):
             self.alerts.load(partition, row, series, packed)
         # After the rows, since allocating them may have evicted the last row of a device.
         texts = dict(zip(unseen.devices, documents, strict=True))
         return self.documents.load(texts, unseen.series, rows, self.state)
+
+    def _load_beside(
+        self, rows: list[int], series: list[Series], stored: StoredSeries, unpacked: Unpacked
+    ) -> None:
+        declared = self.shape.declared
+        for n in declared.of_counters(series):
+            known = Known.of(unpacked.state[n], int(unpacked.pending[n]))
+            restore = partial(declared.counter, series[n][1], stored.each[n].counter, known)
+            self.counters.load(rows[n], restore)
+        for n in declared.of_quantiles(series):
+            overflow = np.frombuffer(self.shape.beyond(stored.each[n]), OVERFLOW_CELL)
+            row = Rows(unpacked.state[n], unpacked.rings[n], overflow, int(unpacked.pending[n]))
+            self.quantiles.load(rows[n], partial(declared.quantiles, stored.each[n].quantiles, row))
 
     def drop(self, partition: int) -> None:
         """Drop all rows of a partition."""
@@ -207,6 +224,7 @@ class Table:
         self.series += [_UNUSED] * more
         self.documents.grow(more)
         self.counters.grow(more)
+        self.quantiles.grow(more)
         self.alerts.grow(more)
         self._free = list(range(len(self.series) - 1, len(self.series) - more - 1, -1))
 
@@ -221,6 +239,7 @@ class Table:
         self.documents.release(row, series[0])
         self.overflow.drop(row)
         self.counters.drop(row)
+        self.quantiles.drop(row)
         self.alerts.release(row)
         self._partition[row] = -1
         self._free.append(row)

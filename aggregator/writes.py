@@ -2,7 +2,8 @@
 
 A reading that is newer than all others of its series and closes no slot is one cell of the
 newest readings; the base of its row follows when a slot closes, or with the last cell. Anything
-else writes the base, and of the newest readings what has moved. A counter is written with the base.
+else writes the base, and of the newest readings what has moved. Counters and quantiles are written with the
+base.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ class Writes(NamedTuple):
     within: list[str]
     moved: list[str]
     counters: list[str | bytes]
+    quantiles: list[str | bytes]
 
 
-NO_WRITES = Writes([], [], [], [], [], [])
+NO_WRITES = Writes([], [], [], [], [], [], [])
 
 
 def of(table: Table, folded: Folded, addresses: Addresses) -> Writes:
@@ -47,8 +49,11 @@ def of(table: Table, folded: Folded, addresses: Addresses) -> Writes:
     of_cells, cells = _cells(table, folded, is_old)
     given = _give_addresses(table, rows, rows[np.unique(of_cells)], addresses)
     placed = table.state_rows[rows], table.ring_rows[rows]
-    is_next = folded.is_newer & ~is_new & ~table.counters.begun(rows)
-    is_cell = is_next & folded.is_open & (table.pending[rows] + folded.counts < shape.cells)
+    is_next = folded.is_newer & ~is_new
+    is_due = table.counters.due(rows) | table.quantiles.due(rows)
+    is_cell = (
+        is_next & ~is_due & folded.is_open & (table.pending[rows] + folded.counts < shape.cells)
+    )
     table.pending[rows] = np.where(is_cell, table.pending[rows] + folded.counts, 0)
     counts = np.where(is_next, np.minimum(folded.counts, shape.cells), shape.cells)
     state = take(table.state, rows)
@@ -67,7 +72,10 @@ def of(table: Table, folded: Folded, addresses: Addresses) -> Writes:
          for head, runs in zip(heads, (states, rings), strict=True) for r in runs],
         *_beyond(table, rows, name),
         [name(row) for row in rows[is_old].tolist()],
-        [part for row, packed in table.counters.packed(rows[~is_cell]) for part in (name(row), packed)],
+        *(
+            [part for row, packed in beside.packed(rows[~is_cell]) for part in (name(row), packed)]
+            for beside in (table.counters, table.quantiles)
+        ),
     )  # fmt: skip
 
 

@@ -63,6 +63,18 @@ Rate = (
     ]
     | UnsetType
 )
+Quantile = (
+    Annotated[
+        float | None,
+        Meta(
+            description="The value that this share of the readings does not exceed, about. Null "
+            "without readings, if readings are from a time when the metric had no quantiles, and "
+            "for slots of the history. Absent unless the catalogue declares quantiles, and for "
+            "windows of less than 15 minutes"
+        ),
+    ]
+    | UnsetType
+)
 Unit = Annotated[str | None, Meta(description="Unit of the values")]
 Description = Annotated[str | None, Meta(description="From the catalogue of metrics")]
 
@@ -86,6 +98,9 @@ class Window(Statistics):
 
     from_: Time = msgspec.field(name="from")
     to: Time
+    p50: Quantile = UNSET
+    p95: Quantile = UNSET
+    p99: Quantile = UNSET
     increase: Increase = UNSET
     rate: Rate = UNSET
 
@@ -230,6 +245,9 @@ class MetricWindow(_Body):
     max: float | None
     from_: Time = msgspec.field(name="from")
     to: Time
+    p50: Quantile = UNSET
+    p95: Quantile = UNSET
+    p99: Quantile = UNSET
     increase: Increase = UNSET
     rate: Rate = UNSET
     complete_until: CompleteUntil = UNSET

@@ -18,7 +18,9 @@ from api.read.units import UnitPreference, converted
 from tributary.model import reading
 from tributary.model.aggregate import Layout
 from tributary.model.catalogue import Catalogue
+from tributary.model.counter import ALWAYS, Known
 from tributary.model.declared import Declared
+from tributary.model.quantiles import Rows
 from tributary.store.series import Packed
 
 
@@ -58,8 +60,14 @@ def unpack(
 
 def _unpacked(view: View, metric: str, state: bytes, packed: Packed) -> query.Series:
     found = query.unpack(view.layout, state, packed.windows)
-    counter = view.declared.counter(metric, packed.counter, found.state, packed.pending)
-    return found._replace(counter=counter)
+    declared, pending = view.declared, packed.pending
+    if metric in declared.counters:
+        known = Known.of(found.state, pending)
+        found = found._replace(counter=declared.counter(metric, packed.counter, known, ALWAYS))
+    if metric in declared.with_quantiles:
+        rows = Rows(found.state, found.rings, found.overflow, pending)
+        found = found._replace(quantiles=declared.quantiles(packed.quantiles, rows, ALWAYS))
+    return found
 
 
 def listed_device(view: View, stored: StoredDevice, now_ms: int) -> bodies.ListedDevice:

@@ -86,10 +86,8 @@ def etag(view: View, read: SeriesSpan) -> str:
 def _statistics(view: View, wanted: MetricRequest) -> bodies.Window:
     read = wanted.read
     found = query.over(read.cells.cells, read.span.begin_ms, read.span.to_ms)
-    if wanted.metric in view.declared.counters:
-        series = None if read.series is None else read.series.unpacked
-        return selected.counted(found, series, read.span)
-    return found
+    series = None if read.series is None else read.series.unpacked
+    return selected.over(found, view.declared, wanted.metric, series, read.span)
 
 
 def _completeness(found: Found | None) -> dict[str, Any]:

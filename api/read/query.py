@@ -22,6 +22,7 @@ from tributary.model.aggregate import (
 )
 from tributary.model.counter import Counter
 from tributary.model.groups import Ints
+from tributary.model.quantiles import Quantiles
 from tributary.model.window import Window
 
 _Values = tuple[int, float | None, float | None, float | None, float | None]
@@ -35,6 +36,7 @@ class Series(NamedTuple):
     rings: Records
     overflow: Records  # slots for which the rings have no cell
     counter: Counter | None = None  # if its metric is one
+    quantiles: Quantiles | None = None  # if its metric has them
 
     @property
     def newest_ms(self) -> int:

@@ -15,17 +15,18 @@ from tributary.model.units import SAME, Conversion, conversion
 Body = TypeVar("Body", bound=Statistics | Slot)
 
 UNITS = {n: u for n, u in units.UNITS.items() if u.kind in ("temperature", "speed")}
-_VALUES = ("mean", "min", "max")
+_VALUES = ("mean", "min", "max", "p50", "p95", "p99")
 
 
 def converted(body: Body, by: Conversion) -> Body:
     """Convert statistics; counts and times do not change."""
     if by is SAME:
         return body
-    changes = {
-        name: None if (value := getattr(body, name)) is None else by.value(value)
-        for name in _VALUES
-    }
+    changes: dict[str, float] = {}
+    for name in _VALUES:
+        value = getattr(body, name, None)
+        if isinstance(value, float):
+            changes[name] = by.value(value)
     for name in ("stddev", "increase", "rate"):  # differences: the zero does not matter
         value = getattr(body, name, None)
         if isinstance(value, float):

@@ -137,6 +137,7 @@ def _search_aggregates(client: redis.Redis, partition: int, limits: Limits, plac
         "rows": keys.rows, "beyond": keys.beyond, "latest": keys.latest,
         "state": keys.state, "windows:2": keys.windows_2, "counters": keys.counters,
         "alerts": keys.alerts,
+        "quantiles": keys.quantiles,
     }  # fmt: skip
     for name, key in hashes.items():
         with failures():
@@ -159,8 +160,8 @@ def _search_aggregates(client: redis.Redis, partition: int, limits: Limits, plac
 
 _PREFIXES = (b"tributary:", b"rq:")
 _OWN = re.compile(
-    rb"tributary:\{\d+\}:(readings|dead|rows|(state|rings):\d+|beyond|counters|free|state|windows(:2)?|"
-    rb"latest|devices|alerts|due|transitions|forgets|meta|holes)"
+    rb"tributary:\{\d+\}:(readings|dead|rows|(state|rings):\d+|beyond|counters|quantiles|free|state|"
+    rb"windows(:2)?|latest|devices|alerts|due|transitions|forgets|meta|holes)"
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 import redis
 from support import folding, forgetting
@@ -16,8 +17,12 @@ from aggregator.worker import Worker
 from api.read import bodies, selected
 from api.read.build import Series, unpack
 from api.read.handlers import make_reader
+from tributary.model.aggregate import Layout
 from tributary.model.counter import Clock, Counter, Form, RollOver
+from tributary.model.distribution import RANKS
 from tributary.model.frame import Block
+from tributary.model.quantiles import Form as QuantileForm
+from tributary.model.quantiles import Quantiles
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 
@@ -28,6 +33,7 @@ kind = "counter"
 [packets]
 kind = "counter"
 rolls_over_at = 1000
+quantiles = true
 """
 
 
@@ -97,11 +103,12 @@ def test_a_metric_that_becomes_a_counter_counts_from_then_on(
 
 def test_counters_of_forgotten_devices_are_removed(client: redis.Redis, counting: Settings):
     for second in (0, 60):
-        folding.append(client, counting, [block(second, odometer=9.0, speed=1.0)])
+        folding.append(client, counting, [block(second, odometer=9.0, packets=1.0, speed=1.0)])
     folding.aggregate(counting, client)
+    assert client.hkeys(keys.quantiles(0)) == [b"d|packets"]
     forgetting.append(client, 0, ["d"])
     folding.aggregate(counting, client)
-    assert not client.exists(keys.counters(0))
+    assert not client.exists(keys.counters(0), keys.quantiles(0))
     folding.append(client, counting, [block(70, odometer=2.0)])
     folding.aggregate(counting, client)
     assert stored(client, counting, "odometer")[0].unpacked.counter.count == 1  # type: ignore[union-attr]
@@ -117,9 +124,13 @@ async def _crash_after(settings: Settings, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_counter_is_the_same_after_crashes(client: redis.Redis, counting: Settings, seed: int):
+def test_counters_and_quantiles_are_the_same_after_crashes(
+    client: redis.Redis, counting: Settings, seed: int
+):
     chance, second, value = Random(seed), 0.0, 0
     expected = Counter(Form(counting.parsed_windows, 10), RollOver(1000.0))
+    quantiles = Quantiles(QuantileForm(Layout(counting.parsed_windows, 10)))
+    clock = Clock(1 << 50, 300_000)
     redis_client.prepare(client, counting)
     for _ in range(300):
         second += chance.choice((0.5, 1, 1, 1, 7, 70))
@@ -127,7 +138,8 @@ def test_a_counter_is_the_same_after_crashes(client: redis.Redis, counting: Sett
         late_s = chance.choice((0, 0, 0, 0, 3, 400, -100))
         reading = block(second - late_s, packets=float(value))
         folding.append(client, counting, [reading])
-        expected.add(reading.recorded_at_ms, float(value), Clock(1 << 50, 300_000))
+        for each in (expected, quantiles):
+            each.add(int(reading.recorded_at_ms), float(value), clock)
         if chance.random() < 0.03:
             asyncio.run(_crash_after(counting, chance.uniform(0.0, 0.08)))
     folding.aggregate(counting, client)
@@ -137,3 +149,11 @@ def test_a_counter_is_the_same_after_crashes(client: redis.Redis, counting: Sett
         found, exact = (each.slots(number) for each in (series.unpacked.counter, expected))
         size = window.slots + 1  # not those beyond
         assert [column[-size:].tolist() for column in found] == [each.tolist() for each in exact]
+    assert series.unpacked.quantiles is not None
+    for number, window in enumerate(counting.parsed_windows[1:], 1):
+        newest = quantiles.newest_ms // window.slot_ms
+        slots = range(newest - window.slots, newest + 1)
+        sketches = (
+            each.values(number, slots, RANKS) for each in (series.unpacked.quantiles, quantiles)
+        )
+        np.testing.assert_array_equal(*sketches)

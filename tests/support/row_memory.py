@@ -20,6 +20,7 @@ class RowMemory:
         self.rows: dict[str, bytes] = {}
         self.beyond: dict[str, bytes] = {}
         self.counters: dict[str, bytes] = {}
+        self.quantiles: dict[str, bytes] = {}
         self.written: list[int] = []  # bytes of each write
 
     def commit(self, writes: Writes) -> None:
@@ -33,6 +34,7 @@ class RowMemory:
             self.written.append(len(data))
         self.beyond.update(_pairs(writes.beyond))
         self.counters.update(_pairs(writes.counters))
+        self.quantiles.update(_pairs(writes.quantiles))
         for name in writes.within:
             self.beyond.pop(name, None)
 
@@ -52,8 +54,8 @@ class RowMemory:
             chunk, row = divmod(address.ring, shape.ring_rows)
             held = self.chunks[f"{keys.ring_chunks(0)}{chunk}"]
             rings = bytes(held[row * shape.ring_bytes :][: shape.ring_bytes])
-        beyond, counter = self.beyond.get(name, b""), self.counters.get(name)
-        return Stored(address, None, rings, beyond, counter)
+        beside = self.counters.get(name), self.quantiles.get(name)
+        return Stored(address, None, rings, self.beyond.get(name, b""), *beside)
 
 
 def _pairs(alternating: list[str | bytes]) -> dict[str, bytes]:

@@ -32,7 +32,6 @@ class Terminal:
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self._written = bytearray()
-        self._shown: str | None = None  # the screen as text, until more is written
         self._lock = threading.Lock()
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -55,9 +54,7 @@ class Terminal:
     def screen(self) -> str:
         """The text on the screen."""
         with self._lock:
-            if self._shown is None:
-                self._shown = "\n".join(line.rstrip() for line in self._screen.display)
-            return self._shown
+            return "\n".join(line.rstrip() for line in self._screen.display)
 
     @property
     def written(self) -> bytes:
@@ -101,5 +98,4 @@ class Terminal:
                 written = os.read(self._master, 65536)
                 with self._lock:
                     self._written += written
-                    self._shown = None
                     self._stream.feed(written)

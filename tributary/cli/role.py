@@ -29,7 +29,8 @@ def command(name: str) -> click.Command:
             _serve(settings, [role])
             return
         failpoints.arm(settings.fail)
-        role.run(redis_client.wait_and_prepare(settings))
+        redis_client.wait_and_prepare(settings)
+        role.run(settings)
 
     return run
 

@@ -43,6 +43,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     description: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     kind: Literal["gauge", "counter"] = "gauge"
     rolls_over_at: Annotated[float, Meta(gt=0)] | None = None  # of a counter
+    quantiles: bool = False
     alerts: tuple[Rule, ...] = ()
 
     @property

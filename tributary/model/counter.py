@@ -102,14 +102,14 @@ class Counter:
 
     __slots__ = (
         "_beyond", "_cells", "_form", "_roll_over", "_times_ms", "_values",
-        "count", "first_ms", "is_stored",
+        "count", "first_ms", "is_due",
     )  # fmt: skip
 
     def __init__(self, form: Form, roll_over: RollOver) -> None:
         """A counter without readings."""
         self.count = 0
         self.first_ms = -1  # time of the first reading whose value counts; -1: none
-        self.is_stored = False  # whether it was restored from what is stored
+        self.is_due = True  # whether it must be stored now: nothing is stored of it
         self._form = form
         self._roll_over = roll_over
         self._times_ms: list[int] = []
@@ -222,7 +222,7 @@ class Counter:
         if count != known.readings - known.pending:
             return False
         last = len(known.times_ms) - known.pending
-        self.count, self.first_ms, self.is_stored = count, first_ms, True
+        self.count, self.first_ms, self.is_due = count, first_ms, False
         self._times_ms, self._values = list(known.times_ms[:last]), list(known.values[:last])
         cells = np.frombuffer(packed, "<f8", self._form.cells, _HEAD.size)
         self._cells = array("d", cells.astype(np.float64).tobytes())

@@ -5,41 +5,48 @@ Each kind has a hash by series, which only series of such metrics are in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
-from tributary.model.aggregate import Layout, Records
+from tributary.model import counter, quantiles
+from tributary.model.aggregate import Layout
 from tributary.model.catalogue import Catalogue
-from tributary.model.counter import ALWAYS, Counter, Form, Known, RollOver
+from tributary.model.counter import Clock, Counter, Known, RollOver
+from tributary.model.quantiles import Quantiles, Rows
 
 _NOTHING = Catalogue({})
+Series = Iterable[tuple[str, str]]  # device, metric
 
 
 class Declared:
-    """The counters of a catalogue, for given windows."""
+    """The counters and the metrics with quantiles of a catalogue, for given windows."""
 
     def __init__(self, layout: Layout, catalogue: Catalogue = _NOTHING) -> None:
-        self.counters = {name: RollOver(at) for name, at in catalogue.counters.items()}
-        self.counter_form = Form(layout.windows, layout.average_over)
+        """Those of a layout and a catalogue.
 
-    def of_counters(self, series: Iterable[tuple[str, str]]) -> list[int]:
-        """Which of the series are counters, by position."""
-        if not self.counters:
-            return []
-        return [n for n, (_, metric) in enumerate(series) if metric in self.counters]
-
-    def counter(
-        self, metric: str, packed: bytes | None, state: Records, pending: int
-    ) -> Counter | None:
-        """The counter of a series to read from; None if its metric is none.
-
-        Args:
-            metric: name.
-            packed: what is stored of the counter.
-            state: `Layout.state` record of the series.
-            pending: how many of the newest readings in it `packed` does not include.
+        Raises:
+            Misconfigured: the windows cannot have quantiles, and a metric has them.
         """
-        roll_over = self.counters.get(metric)
-        if roll_over is None:
-            return None
-        known = Known.of(state, pending)
-        return Counter.restore(self.counter_form, roll_over, packed, known, ALWAYS)
+        self.counters = {name: RollOver(at) for name, at in catalogue.counters.items()}
+        self.with_quantiles = {n for n, metric in catalogue.metrics.items() if metric.quantiles}
+        self._counter_form = counter.Form(layout.windows, layout.average_over)
+        self.quantile_form = quantiles.Form(layout, is_needed=bool(self.with_quantiles))
+
+    def of_counters(self, series: Series) -> list[int]:
+        """Which of the series are counters, by position."""
+        return _in(self.counters, series) if self.counters else []
+
+    def of_quantiles(self, series: Series) -> list[int]:
+        """Which of the series have quantiles, by position."""
+        return _in(self.with_quantiles, series) if self.with_quantiles else []
+
+    def counter(self, metric: str, packed: bytes | None, known: Known, clock: Clock) -> Counter:
+        """Restore the counter of a series of a metric that is one."""
+        return Counter.restore(self._counter_form, self.counters[metric], packed, known, clock)
+
+    def quantiles(self, packed: bytes | None, rows: Rows, clock: Clock) -> Quantiles:
+        """Restore the quantiles of a series of a metric that has them."""
+        return Quantiles.restore(self.quantile_form, packed, rows, clock)
+
+
+def _in(metrics: Container[str], series: Series) -> list[int]:
+    return [n for n, (_, metric) in enumerate(series) if metric in metrics]

@@ -72,6 +72,7 @@ class Stored(NamedTuple):
     rings: bytes | None
     beyond: bytes
     counter: bytes | None = None  # of a metric that is one; see `tributary/model/counter.py`
+    quantiles: bytes | None = None  # of a metric that has them; see `tributary/model/quantiles.py`
 
 
 class StoredSeries(NamedTuple):

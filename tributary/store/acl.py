@@ -14,7 +14,8 @@ from tributary.store import keys
 _READINGS, _META, _ROWS = keys.readings(0), keys.meta(0), keys.rows(0)
 _LATEST, _BEYOND, _DEVICES = keys.latest(0), keys.beyond(0), keys.devices(0)
 _STATE, _WINDOWS, _WINDOWS_2 = keys.state(0), keys.windows(0), keys.windows_2(0)  # of format 2
-_FREE, _COUNTERS, _CHUNK = keys.free(0), keys.counters(0), f"{keys.state_chunks(0)}0"
+_FREE, _CHUNK = keys.free(0), f"{keys.state_chunks(0)}0"
+_BESIDE = keys.counters(0), keys.quantiles(0)
 _ALERTS, _DUE, _TRANSITIONS = keys.alerts(0), keys.due(0), keys.transitions(0)
 _FORGETS, _BURIED = keys.forgets(0), keys.buried(0)
 _ONCE, _CLAIM = keys.once(0, "k"), keys.claim(0, "k")
@@ -43,7 +44,7 @@ _ACCOUNT = (
 )
 _READ_SERIES = (
     ("EVALSHA", "0" * 40, "1", _META), ("EVAL", "return 1", "1", _META),
-    *(("HMGET", name, "f") for name in (_META, _LATEST, _ROWS, _COUNTERS)),
+    *(("HMGET", name, "f") for name in (_META, _LATEST, _ROWS, *_BESIDE)),
     *(("HGET", name, "f") for name in (_BEYOND, _STATE, _WINDOWS_2)),
     ("GETRANGE", _CHUNK, "0", "1"), ("GET", _CHUNK), ("EXISTS", _BEYOND, _STATE), ("TYPE", _WINDOWS),
 )  # fmt: skip
@@ -128,7 +129,7 @@ _FORGET = (
     ("RENAME", _COPY, _READINGS),
     ("HGETALL", _FORGOTTEN), ("EXPIRE", _FORGOTTEN, "1"),
     ("SCAN", "0"), ("TYPE", _ONCE), ("GET", _ONCE),
-    *(("HSCAN", name, "0") for name in (_ROWS, _BEYOND, _COUNTERS, _STATE, _WINDOWS_2, _LATEST, _ALERTS, keys.CONFIG)),
+    *(("HSCAN", name, "0") for name in (_ROWS, _BEYOND, *_BESIDE, _STATE, _WINDOWS_2, _LATEST, _ALERTS, keys.CONFIG)),
     *(("ZSCAN", name, "0") for name in (_DEVICES, _DUE, _TRANSITIONS)), ("SSCAN", "rq:workers", "0"), ("LRANGE", keys.QUEUED, "0", "-1"),
     ("BGREWRITEAOF",), ("BGSAVE",), ("CONFIG", "GET", "save"), ("SLOWLOG", "RESET"),
 )  # fmt: skip
@@ -172,8 +173,8 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ZADD", _BURIED, "0", "m"), ("ZREMRANGEBYSCORE", _BURIED, "0", "0"),
         ("HGETALL", _META), ("HGET", _META, "f"), ("HINCRBY", _META, "f", "1"),
         *_READ_SERIES,
-        *(("HSET", name, "f", "v") for name in (_META, _ROWS, _BEYOND, _LATEST, _COUNTERS, keys.CONFIG)),
-        *(("HDEL", name, "f") for name in (_ROWS, _BEYOND, _LATEST, _FORGETS, _STATE, _WINDOWS_2, _COUNTERS)),
+        *(("HSET", name, "f", "v") for name in (_META, _ROWS, _BEYOND, _LATEST, *_BESIDE, keys.CONFIG)),
+        *(("HDEL", name, "f") for name in (_ROWS, _BEYOND, _LATEST, _FORGETS, _STATE, _WINDOWS_2, *_BESIDE)),
         *(("HKEYS", name) for name in (_ROWS, _STATE)), ("HRANDFIELD", _STATE, "1"),
         ("SETRANGE", _CHUNK, "0", "v"), ("RPUSH", _FREE, "v"), ("LTRIM", _FREE, "0", "1"),
         ("LRANGE", _FREE, "0", "1"), ("RENAMENX", _WINDOWS, _WINDOWS_2), ("SET", _WINDOWS, "v"),
@@ -185,7 +186,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         *(("ZREM", name, "m") for name in (_DUE, _TRANSITIONS)),
         *(("ZRANGE", name, "0", "-1") for name in (_DUE, _TRANSITIONS)),
         ("ZREMRANGEBYSCORE", _TRANSITIONS, "0", "0"),
-        *(("HLEN", name) for name in (_ROWS, _BEYOND, _LATEST, _STATE, _COUNTERS)),
+        *(("HLEN", name) for name in (_ROWS, _BEYOND, _LATEST, _STATE, *_BESIDE)),
         ("ZCARD", _DEVICES), ("ZADD", _DEVICES, "0", "m"),
         ("ZREM", _DEVICES, "m"),
         ("ZADD", keys.WORKERS, "0", "m"), ("ZREM", keys.WORKERS, "m"),

@@ -100,6 +100,11 @@ CATALOGUE = (
         "`tributary/model/counter.py`",
     ),
     Key(
+        "tributary:{p}:quantiles", "hash", "aggregator (commit)", "aggregator, api, jobs, operators",
+        "series → packed quantiles of each slot, and values of the open one, of metrics that have "
+        "quantiles; see `tributary/model/quantiles.py`",
+    ),
+    Key(
         "tributary:{p}:free", "list", "aggregator (commit)", "aggregator",
         "the rows of forgotten series, as in `rows`, for other series",
         "until they are used again",
@@ -288,6 +293,7 @@ devices = _of_partition("devices")
 rows = _of_partition("rows")
 beyond = _of_partition("beyond")
 counters = _of_partition("counters")
+quantiles = _of_partition("quantiles")
 alerts = _of_partition("alerts")
 due = _of_partition("due")
 transitions = _of_partition("transitions")

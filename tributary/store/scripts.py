@@ -126,6 +126,7 @@ def commit(
     within: Values = (),  # series of which nothing is beyond the rings any more
     moved: Values = (),  # series that are no longer in format 2
     counters: Values = (),  # series and packed counters, alternating
+    quantiles: Values = (),  # series and packed quantiles, alternating
     used: int = 0,  # free rows
     alerts: Values = (),  # as `AlertWrites.arguments` of the aggregator
     forget: Values = (),  # of the tombstone that is the entry: id, request, before, devices
@@ -136,21 +137,31 @@ def commit(
     fixed = (
         keys.readings(p), keys.meta(p), keys.rows(p), keys.latest(p), keys.beyond(p),
         keys.devices(p), keys.dead(p), keys.buried(p), keys.free(p), keys.forgets(p),
-        keys.state(p), keys.windows_2(p), keys.counters(p),
+        keys.state(p), keys.windows_2(p), keys.counters(p), keys.quantiles(p),
     )  # fmt: skip
-    numbers: dict[str, str] = {}
-    writes: list[str | bytes] = []
-    for key, offset, data in chunks:
-        number = numbers.get(key) or numbers.setdefault(key, str(len(fixed) + len(numbers) + 1))
-        writes += (number, str(offset), data)
+    numbers, writes = _numbered(chunks, len(fixed) + 1)
     names = (*fixed, *numbers)
     if alerts or forget:
         names = (*names, keys.alerts(p), keys.due(p), keys.transitions(p))
     if forget:
         forget = (keys.state_chunks(p), keys.ring_chunks(p), *shape, *forget)
-    lists = (meta, rows, latest, beyond, devices, dead, writes, within, moved, counters, alerts)
+    lists = (
+        meta, rows, latest, beyond, devices, dead, writes, within, moved, counters, quantiles, alerts,
+    )  # fmt: skip
     values = (epoch, str(dead_max_entries), str(used), *[str(len(x)) for x in lists])
     return _call("commit", names, *values, *chain.from_iterable(lists), *forget)
+
+
+def _numbered(
+    chunks: Sequence[tuple[str, int, bytes]], first: int
+) -> tuple[dict[str, str], list[str | bytes]]:
+    """The numbers of keys, from `first` on, and what to write with them instead of the keys."""
+    numbers: dict[str, str] = {}
+    writes: list[str | bytes] = []
+    for key, offset, data in chunks:
+        number = numbers.get(key) or numbers.setdefault(key, str(first + len(numbers)))
+        writes += (number, str(offset), data)
+    return numbers, writes
 
 
 def copy_entries(
@@ -227,16 +238,19 @@ def read_series(
     devices: Sequence[str] = (),
     fields: Sequence[str] = (),  # of meta
     counters: Sequence[int] = (),  # which of the series are counters, by position
+    quantiles: Sequence[int] = (),  # which of them have quantiles
 ) -> Command:
     """Read aggregates, documents and counts as of one moment; `series.parse` takes the reply."""
     p = partition
     names = (
         keys.meta(p), keys.latest(p), keys.rows(p), keys.beyond(p),
         keys.state(p), keys.windows(p), keys.windows_2(p), keys.counters(p),
+        keys.quantiles(p),
     )  # fmt: skip
     values = (keys.state_chunks(p), keys.ring_chunks(p), *shape)
     named = [keys.series(*each) for each in series]
-    lists = (fields, devices, [named[n] for n in counters])
+    beside = ([named[n] for n in which] for which in (counters, quantiles))
+    lists = (fields, devices, *beside)
     counts = [str(len(each)) for each in lists]
     return _call("read_series", names, *values, *counts, *chain.from_iterable(lists), *named)
 

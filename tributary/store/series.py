@@ -20,13 +20,15 @@ class Packed(NamedTuple):
     """The aggregates of a series: `Layout.state`, and its rings followed by `OVERFLOW_CELL`s.
 
     An unknown series has no state, and one without closed slots no rings. `pending`: how many of
-    the newest readings have arrived since `counter` was written, which only counters have.
+    the newest readings have arrived since `counter` and `quantiles` were written, which only
+    series of such metrics have.
     """
 
     state: bytes | None
     windows: bytes | None
     pending: int = 0
     counter: bytes | None = None
+    quantiles: bytes | None = None
 
 
 class Found(NamedTuple):
@@ -53,6 +55,7 @@ def command(
         devices=devices,
         fields=fields,
         counters=shape.declared.of_counters(series),
+        quantiles=shape.declared.of_quantiles(series),
     )
 
 
@@ -62,14 +65,15 @@ def stored(shape: Shape, names: Sequence[Name], reply: Sequence[Any]) -> StoredS
     Raises:
         ValueError: the rows of one are not two numbers.
     """
-    _, _, series, chunks, packed = reply
+    _, _, series, chunks, of_counters, of_quantiles = reply
     each = zip(*(series[n::_PER_SERIES] for n in range(_PER_SERIES)), strict=True)
-    counters = dict(zip(shape.declared.of_counters(names), packed, strict=True))
+    counters = dict(zip(shape.declared.of_counters(names), of_counters, strict=True))
+    quantiles = dict(zip(shape.declared.of_quantiles(names), of_quantiles, strict=True))
     return StoredSeries(
         [
             Stored(
                 None if address is None else Address.parse(address), state, rings, beyond or b"",
-                counters.get(n),
+                counters.get(n), quantiles.get(n),
             )
             for n, (address, state, rings, beyond) in enumerate(each)
         ],
@@ -82,7 +86,7 @@ def parse(shape: Shape, names: Sequence[Name], reply: Sequence[Any]) -> Found:
 
     The state of a series whose value has a wrong length is not a `Layout.state` either.
     """
-    fields, documents, series, chunks, _ = reply
+    fields, documents, series, chunks, *_ = reply
     try:
         found = _packed(shape, stored(shape, names, reply))
     except ValueError:
@@ -99,6 +103,7 @@ def _packed(shape: Shape, found: StoredSeries) -> list[Packed]:
             rings[n].tobytes() + shape.beyond(one) if one.rings or one.beyond else None,
             int(pending[n]),
             one.counter,
+            one.quantiles,
         )
         for n, one in enumerate(found.each)
     ]
@@ -106,7 +111,7 @@ def _packed(shape: Shape, found: StoredSeries) -> list[Packed]:
 
 def _packed_or_damaged(shape: Shape, one: Sequence[Any], chunks: Sequence[Any]) -> Packed:
     try:
-        reply = ((), (), one, chunks, ())
+        reply = ((), (), one, chunks, (), ())
         return _packed(shape, stored(shape, (), reply))[0]
     except ValueError:
         return Packed(b"damaged", None)

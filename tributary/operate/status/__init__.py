@@ -5,6 +5,8 @@ from tributary.operate.status.deployment_status import (
     Status,
     aggregators_alive,
     read,
+    with_stored_partitions,
+    with_stored_settings,
 )
 from tributary.operate.status.jobs import Jobs
 from tributary.operate.status.partition import Partition
@@ -19,4 +21,6 @@ __all__ = [
     "problems",
     "read",
     "warnings",
+    "with_stored_partitions",
+    "with_stored_settings",
 ]

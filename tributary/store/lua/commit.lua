@@ -7,15 +7,15 @@
 --
 -- KEYS[1] readings, [2] meta, [3] rows, [4] latest, [5] beyond, [6] devices, [7] dead,
 -- [8] buried, [9] free, [10] forgets; of format 2: [11] state, [12] windows:2;
--- [13] counters; [14...] the chunks of state and rings that are written; then, with alerts or a
--- tombstone: alerts, due, transitions
+-- [13] counters, [14] quantiles; [15...] the chunks of state and rings that are written; then,
+-- with alerts or a tombstone: alerts, due, transitions
 -- ARGV[1] epoch expected, [2] maximum dead entries, [3] free rows that are used,
--- ARGV[4..14] length of each list, then the lists:
+-- ARGV[4..15] length of each list, then the lists:
 --   meta, rows, latest and beyond as field, value; devices as score, name; dead entries as id,
 --   reason, readings, fields packed, how many of its readings are applied; what is written, as
 --   number of the chunk in KEYS, offset, bytes; series of which nothing is beyond the rings any
---   more; series that are no longer in format 2; counters as field, value; of alerts: maximum
---   transitions to keep, and lengths of five lists, then these: states as field, value; series of
+--   more; series that are no longer in format 2; counters and quantiles as
+--   field, value; of alerts: maximum transitions to keep, and lengths of five lists, then these: states as field, value; series of
 --   which every alert is ok; series to look at as score, name; series not to look at; transitions
 -- behind the lists, with the entry of a tombstone: how the keys of the chunks of state and rings
 --   begin, rows in a chunk of state, rows in a chunk of rings, bytes of a row of rings, cells of a
@@ -25,9 +25,9 @@
 -- allow-oom: committing is how a full server drains.
 local readings, meta = KEYS[1], KEYS[2]
 if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[1] then return 'epoch' end
-local at, forgets = 15, 15
-for n = 4, 14 do forgets = forgets + ARGV[n] end
-local last = #KEYS - ((ARGV[14] ~= '0' or ARGV[forgets]) and 3 or 0)
+local at, forgets = 16, 16
+for n = 4, 15 do forgets = forgets + ARGV[n] end
+local last = #KEYS - ((ARGV[15] ~= '0' or ARGV[forgets]) and 3 or 0)
 local alerts, due, transitions = KEYS[last + 1], KEYS[last + 2], KEYS[last + 3]
 -- A key of another type, or a missing permission, must fail here, before the first write: scripts
 -- do not roll back.
@@ -35,15 +35,17 @@ for k = 3, 5 do
   if ARGV[k + 2] ~= '0' then redis.call('HLEN', KEYS[k]) end
 end
 if ARGV[8] ~= '0' then redis.call('ZCARD', KEYS[6]) end
-if ARGV[13] ~= '0' then redis.call('HLEN', KEYS[13]) end
-for k = 14, last do redis.call('SETRANGE', KEYS[k], 0, '') end
+for k = 13, 14 do
+  if ARGV[k] ~= '0' then redis.call('HLEN', KEYS[k]) end
+end
+for k = 15, last do redis.call('SETRANGE', KEYS[k], 0, '') end
 if alerts then
   redis.call('HDEL', alerts, '')
   redis.call('ZREM', due, '')
   redis.call('ZREM', transitions, '')
 end
 if ARGV[forgets] then
-  for _, k in ipairs({3, 4, 5, 10, 11, 12, 13}) do redis.call('HDEL', KEYS[k], '') end
+  for _, k in ipairs({3, 4, 5, 10, 11, 12, 13, 14}) do redis.call('HDEL', KEYS[k], '') end
   redis.call('ZREM', KEYS[6], '')
 end
 if ARGV[9] ~= '0' then
@@ -90,9 +92,9 @@ if ARGV[12] ~= '0' then
   each(tonumber(ARGV[12]), 'HDEL', KEYS[12])
   end_format_2()
 end
-each(tonumber(ARGV[13]), 'HSET', KEYS[13])
-at = forgets - ARGV[14]
-if ARGV[14] ~= '0' then
+for k = 13, 14 do each(tonumber(ARGV[k]), 'HSET', KEYS[k]) end
+at = forgets - ARGV[15]
+if ARGV[15] ~= '0' then
   local max, lengths = ARGV[at], {unpack(ARGV, at + 1, at + 5)}
   at = at + 6
   each(lengths[1], 'HSET', alerts)
@@ -169,7 +171,7 @@ for i = at + 3, #ARGV do
       for _, place in ipairs(redis.call('HMGET', KEYS[3], unpack(some))) do
         if place then free(place) end
       end
-      for _, k in ipairs({3, 5, 11, 12, 13}) do redis.call('HDEL', KEYS[k], unpack(some)) end
+      for _, k in ipairs({3, 5, 11, 12, 13, 14}) do redis.call('HDEL', KEYS[k], unpack(some)) end
       redis.call('HDEL', alerts, unpack(some))
       redis.call('ZREM', due, unpack(some))
     end

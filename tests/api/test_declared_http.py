@@ -1,4 +1,4 @@
-"""Counters over HTTP: windows, PromQL, metadata; durations beyond the windows."""
+"""Counters and quantiles over HTTP: windows, PromQL, metadata; durations beyond the windows."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ CATALOGUE = """
 kind = "counter"
 [speed]
 unit = "km/h"
+quantiles = true
 """
 
 
@@ -38,7 +39,7 @@ class Fleet:
         self.first_ms = (utc_ms() // MINUTE_MS - 99) * MINUTE_MS
         self.times_ms = [self.first_ms + n * MINUTE_MS for n in range(100)]
         readings = [
-            {"device": "car-7", "recorded_at": at, "distance": 2 * (n % 60) + 2, "speed": 50}
+            {"device": "car-7", "recorded_at": at, "distance": 2 * (n % 60) + 2, "speed": n}
             for n, at in enumerate(self.times_ms)
         ]
         assert self.web.record(readings).status == 200
@@ -81,13 +82,25 @@ def test_windows_have_increase_and_rate(fleet: Fleet):
     assert found["rate"] == pytest.approx(2 * 99 / age_s, rel=0.01)
 
 
-def test_gauges_have_neither(fleet: Fleet):
-    assert fleet.window("24h", "speed").keys().isdisjoint({"increase", "rate"})
+def test_windows_of_15_minutes_and_more_have_quantiles(fleet: Fleet):
+    windows = fleet.get("/api/v1/devices/car-7")["metrics"]["speed"]["windows"]
+    assert windows["1m"].keys().isdisjoint({"p50", "p95", "p99"})
+    found = fleet.window("24h", "speed")
+    assert found.keys().isdisjoint({"increase", "rate"})
+    for name, exact in (("p50", 49.5), ("p95", 94.5), ("p99", 98.5)):
+        assert windows["24h"][name] == found[name] == pytest.approx(exact, abs=1)
+        assert windows["24h"][name] > windows["1h"]["p50"] > windows["24h"]["p50"] or name == "p50"
+    miles = fleet.get("/api/v1/devices/car-7/metrics/speed?window=24h&unit=mph")
+    assert miles["p95"] == pytest.approx(found["p95"] / 1.609344)
+    distance = fleet.window("24h")
+    assert distance.keys().isdisjoint({"p50", "p95", "p99"})
 
 
-def test_the_history_has_no_increases(fleet: Fleet):
+def test_the_history_has_neither(fleet: Fleet):
     found = fleet.window("7d")
     assert (found["count"], found["increase"], found["rate"]) == (100, None, None)
+    found = fleet.window("7d", "speed")
+    assert [found[name] for name in ("count", "p50", "p95", "p99")] == [100, None, None, None]
 
 
 def test_promql_has_the_increase_of_each_range(fleet: Fleet):
