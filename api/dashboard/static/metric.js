@@ -9,6 +9,9 @@ import { isSame, lengthOf } from "./range.js";
 import { Series } from "./series.js";
 
 const COLUMNS = { mean: "mean", min: "min", max: "max", stddev: "s.d.", count: "readings" };
+// Those of metrics for which the catalogue declares them.
+const DECLARED = { p50: "p50", p95: "p95", p99: "p99", increase: "increase", rate: "per s" };
+const DIFFERENCES = ["stddev", "increase", "rate"]; // the zero of the unit does not matter
 const HISTORY_MIN_MS = 10_000;
 const RETRY_MS = 3_000;
 const LAG_SHOWN_S = 300;
@@ -35,6 +38,8 @@ export class Metric {
     this.legend = el("ul", { class: "legend", "aria-hidden": "true" });
     this.windows = new Map(); // as received
     this.rows = new Map();
+    this.titles = COLUMNS;
+    this.head = el("tr");
     this.body = el("tbody");
     this.element = el("section", { class: "card metric", "aria-label": name },
       el("header", {}, el("h2", { title: name }, spaced(name)),
@@ -44,11 +49,15 @@ export class Metric {
   }
 
   table() {
+    this.showColumns();
     return el("table", { class: "stats" },
-      el("caption", { class: "visually-hidden" }, `Windows of ${this.name}`),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "last"),
-        ...Object.values(COLUMNS).map((title) => el("th", { scope: "col" }, title)))),
-      this.body);
+      el("caption", { class: "visually-hidden" }, `Windows of ${this.name}`), el("thead", {}, this.head), this.body);
+  }
+
+  showColumns() {
+    this.head.replaceChildren(...["last", ...Object.values(this.titles)].map((title) => el("th", { scope: "col" }, title)));
+    this.rows.clear();
+    this.body.replaceChildren();
   }
 
   showLegend() {
@@ -98,7 +107,14 @@ export class Metric {
   showDetails(metric) {
     this.unitName = metric.unit;
     this.element.classList.toggle("stale", metric.stale);
-    for (const [name, window] of Object.entries(metric.windows)) this.showRow(name, window);
+    const windows = Object.entries(metric.windows);
+    const declared = Object.entries(DECLARED).filter(([name]) => windows.some(([, window]) => name in window));
+    const columns = { ...COLUMNS, ...Object.fromEntries(declared) };
+    if (Object.keys(columns).length !== Object.keys(this.titles).length) {
+      this.titles = columns;
+      this.showColumns();
+    }
+    for (const [name, window] of windows) this.showRow(name, window);
     this.showValue();
   }
 
@@ -107,11 +123,11 @@ export class Metric {
     if (!this.rows.has(name)) this.addRow(name);
     const cells = this.rows.get(name);
     const { of, factor } = this.conversion;
-    for (const column of Object.keys(COLUMNS)) {
-      const value = window[column];
+    for (const column of Object.keys(this.titles)) {
+      const value = window[column] ?? null;
       if (column === "count") setText(cells[column], compact(value));
       else {
-        const converted = column === "stddev" && value !== null ? value * factor : of(value);
+        const converted = DIFFERENCES.includes(column) && value !== null ? value * factor : of(value);
         setText(cells[column], brief(converted));
         cells[column].title = number(converted);
       }
@@ -120,7 +136,7 @@ export class Metric {
 
   addRow(name) {
     const cells = {};
-    for (const column of Object.keys(COLUMNS)) cells[column] = el("td");
+    for (const column of Object.keys(this.titles)) cells[column] = el("td");
     const row = el("tr", { class: this.rowClass(name) },
       el("th", { scope: "row" }, name), ...Object.values(cells));
     this.rows.set(name, { ...cells, row });
