@@ -97,7 +97,8 @@ def _bridged(
 
 
 def _stored(client: redis.Redis) -> int:
-    counts: list[Any] = [client.hget(keys.meta(partition), "accepted") for partition in range(16)]
+    numbers = range(redis_server.partitions(client))
+    counts: list[Any] = [client.hget(keys.meta(partition), "accepted") for partition in numbers]
     return sum(int(each or 0) for each in counts)
 
 

@@ -14,7 +14,6 @@ from loguru import logger
 
 from tributary.errors import TributaryError
 from tributary.model import clock
-from tributary.operate import status
 from tributary.operate.audit import Auditor, PartitionReport, Watch, history_of
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
@@ -53,7 +52,6 @@ def run(settings: Settings, partition: int) -> dict[str, Any]:
         contextlib.closing(redis_client.connect(settings)) as client,
         history_of(settings) as history,
     ):
-        settings = status.with_stored_settings(client, settings)
         with failures():
             series = int(client.hlen(keys.rows(partition))) + int(
                 client.hlen(keys.state(partition))

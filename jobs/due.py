@@ -13,7 +13,6 @@ from typing import Any
 import redis
 
 from tributary.model import clock
-from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
 from tributary.store.redis_client import failures
@@ -76,7 +75,6 @@ def forget(settings: Settings) -> list[tuple[()]]:
         Unavailable: Redis is.
     """
     with contextlib.closing(redis_client.connect(settings)) as client:
-        settings = status.with_stored_partitions(client, settings)
         found = _of_partitions(
             client, settings, lambda pipeline, p: pipeline.exists(keys.forgets(p), keys.holes(p))
         )

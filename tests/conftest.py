@@ -45,12 +45,19 @@ hypothesis.settings.register_profile("long", max_examples=10_000, deadline=None)
 hypothesis.settings.load_profile("suite")
 
 
+_APART = re.compile(r"^pytestmark = pytest\.mark\.(browser|kills)$", re.MULTILINE)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `-m browser` or `-m kills`, do not import the many files without such a test."""
-    marker = config.option.markexpr
-    if marker not in ("browser", "kills") or not collection_path.name.startswith("test_"):
+    """Do not import files without a wanted test, because each worker imports all others."""
+    if not collection_path.name.startswith("test_"):
         return None
-    return f"mark.{marker}" not in collection_path.read_text() or None
+    source, marker = collection_path.read_text(), config.option.markexpr
+    if marker in ("browser", "kills"):
+        return f"mark.{marker}" not in source or None
+    if marker == "not browser and not kills":
+        return _APART.search(source) is not None or None
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -40,6 +40,9 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 }
 _LOGIN = re.compile("://.*@")  # of a URL; no message contains it
 _LARGEST_BODIES_MIN = 8  # half of the budget is for incomplete bodies; chunked ones take twice
+PARTITIONS = 4  # of new data
+# Unless `stream_max_entries` is given: of all streams together, and of one at the least.
+_STREAMS_MAX_ENTRIES, _STREAM_MAX_ENTRIES_MIN = 1_600_000, 100_000
 
 
 def _setting(meaning: str, unit: str = "", *, is_list: bool = False, **limits: Any) -> Meta:
@@ -80,11 +83,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1
     partitions: Annotated[
         int,
-        _setting("streams that the devices are spread over; fixed once data exists", ge=1, le=4096),
-    ] = 16
+        _setting(
+            "streams that the devices are spread over; fixed once data exists, and then read from "
+            "Redis",
+            ge=1,
+            le=4096,
+        ),
+    ] = PARTITIONS
     stream_max_entries: Annotated[
-        int, _setting("maximum length of the stream of a partition", "entries", ge=100)
-    ] = 100_000
+        int,
+        _setting(
+            "maximum length of the stream of a partition; by default, those of all partitions "
+            f"together may have {_STREAMS_MAX_ENTRIES:,}, and each at least "
+            f"{_STREAM_MAX_ENTRIES_MIN:,}",
+            "entries",
+            ge=100,
+        ),
+    ] = _STREAMS_MAX_ENTRIES // PARTITIONS
     overflow: Annotated[
         Literal["refuse", "trim"],
         _setting("at 90 % of the maximum unread: reject with 503, or drop the oldest"),
@@ -354,12 +369,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
+_OF_DATA = ("partitions", "stream_max_entries")  # their defaults depend on the data
 
 
 def load(
     environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
     """Read settings from the environment; overrides that are not None take precedence.
+
+    Without a value, `partitions` and `stream_max_entries` are 0, since they depend on the data:
+    `of_data` replaces them.
 
     Raises:
         Misconfigured: listing every invalid or unknown setting.
@@ -375,7 +394,7 @@ def load(
             else:
                 problems.append(_unknown(name))
     given.update({k: v for k, v in (overrides or {}).items() if v is not None})
-    values = {}
+    values: dict[str, Any] = dict.fromkeys(_OF_DATA, 0)
     for field, value in given.items():
         try:
             values[field] = _validated(field, value)
@@ -387,6 +406,18 @@ def load(
     settings = Settings(**values)
     _check_together(settings)
     return settings
+
+
+def of_data(settings: Settings, partitions: int | None) -> Settings:
+    """The settings for data with this number of partitions; None: for new data.
+
+    What was given stays, even if it contradicts the data.
+    """
+    count = settings.partitions or partitions or PARTITIONS
+    entries = max(_STREAM_MAX_ENTRIES_MIN, _STREAMS_MAX_ENTRIES // count)
+    return msgspec.structs.replace(
+        settings, partitions=count, stream_max_entries=settings.stream_max_entries or entries
+    )
 
 
 def _check_together(settings: Settings) -> None:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import redis
 
 from tributary.model.frame import Block, pack
+from tributary.settings import Settings
 from tributary.store import keys
 
-PARTITIONS = 16
+PARTITIONS = Settings().partitions
 METRIC = "engine_temperature"
 SLOT_MS = 5_000
 START_MS = 1_763_800_000_000

@@ -21,7 +21,7 @@ from jobs.export import work
 from jobs.export.work import LimitReached, Limits, Progress, Result
 from tributary.errors import Misconfigured
 from tributary.model.clock import utc_ms
-from tributary.operate import exports, status
+from tributary.operate import exports
 from tributary.operate.exports import Record, State
 from tributary.settings import Settings
 from tributary.standalone import private
@@ -83,10 +83,9 @@ def _write(settings: Settings, client: redis.Redis, record: Record, state: State
     limits = Limits(
         settings.export_max_rows, settings.export_max_bytes - exports.size_bytes(settings)
     )
-    deployment = status.with_stored_partitions(client, settings)
     try:
         with open(part, "xb", opener=private.opener) as file:
-            source = work.source_of(deployment, client, record.spec)
+            source = work.source_of(settings, client, record.spec)
             result = work.write(source, record.spec.format, file, report, limits)
             file.flush()
             os.fsync(file.fileno())

@@ -25,7 +25,7 @@ from tributary.history.position import Position
 from tributary.model import reading
 from tributary.model.clock import utc_ms
 from tributary.model.window import parse_duration_ms
-from tributary.operate import exports, status
+from tributary.operate import exports
 from tributary.operate.forgetting import history_rows, records, requests
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
@@ -43,7 +43,6 @@ def run(settings: Settings) -> dict[str, int]:
         Unavailable: Redis or the history is, or a name is still somewhere.
     """
     with contextlib.closing(redis_client.connect(settings)) as client:
-        settings = status.with_stored_partitions(client, settings)
         for partition in range(settings.partitions):
             streams.prune_holes(client, partition)
         waiting, behind = _erase_passed(client, settings)
@@ -73,7 +72,6 @@ def forget_silent(settings: Settings) -> dict[str, int]:
         return {"asked": 0}
     limit = reading.rfc3339(utc_ms() - parse_duration_ms(settings.forget_after))
     with contextlib.closing(redis_client.connect(settings)) as client:
-        settings = status.with_stored_partitions(client, settings)
         asked = {device for each in records.read(client, range(settings.partitions))
                  for device in each.tombstone.devices}  # fmt: skip
         silent = [

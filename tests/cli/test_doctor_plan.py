@@ -23,7 +23,7 @@ def test_prints_every_role_and_resource_of_a_fleet():
     rows = dict(line.split(None, 1) for line in text.splitlines())
     assert rows["load"].startswith("20,000 devices, 20,000 readings per second in requests of 1, ")
     assert {"ingest", "aggregator", "redis", "jobs", "memory", "file", "history"} <= set(rows)
-    assert "60,000 series, 16 partitions" in rows["load"]
+    assert "60,000 series, 4 partitions" in rows["load"]
     assert "per day written to append-only files" in rows["file"]
 
 
@@ -31,7 +31,7 @@ def test_a_large_fleet_needs_several_primaries_and_partitions():
     code, text = doctor("--plan", "devices=1000000", "rate=1")
     assert code == 0
     assert "of a Redis Cluster" in text
-    assert "warning      16 partitions are fewer than" in text
+    assert "warning      4 partitions are fewer than" in text
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_a_job_runs_with_its_arguments_and_its_result_is_kept(site: JobSite, cli
     site.wait_for_state("note", None)
     job = job_queue.fetch(client, "note")
     assert job is not None
-    assert job.return_value() == "16 partitions"
+    assert job.return_value() == "4 partitions"
     assert 0 < client.ttl(keys.job("note")) <= 60
 
 

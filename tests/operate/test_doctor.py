@@ -55,14 +55,14 @@ def test_finds_no_error_on_a_healthy_server_and_does_not_change_it(start: Start)
 
 def test_reports_each_error_with_its_remedy(start: Start):
     server = start(appendonly="no", maxmemory_policy="allkeys-lru")
-    server.client.hset(keys.CONFIG, mapping={"partitions": 4, "format": 1})
-    code, text = run_doctor(server.url, TRIBUTARY_DURABILITY="fsync")
+    server.client.hset(keys.CONFIG, mapping={"partitions": 16, "format": 1})
+    code, text = run_doctor(server.url, TRIBUTARY_DURABILITY="fsync", TRIBUTARY_PARTITIONS="8")
     found = errors(text)
     assert code == 1
     for expected, remedy in (
         ("appendonly of the server is no", "CONFIG SET appendonly yes"),
         ("maxmemory-policy of the server is allkeys-lru", "maxmemory-policy noeviction"),
-        ("partitions is 4 in Redis, 16 here", "start with the settings in Redis"),
+        ("partitions is 16 in Redis, 8 here", "start with the settings in Redis"),
     ):
         (error,) = [error for error in found if expected in error]
         assert remedy in error
@@ -236,5 +236,5 @@ def test_changeable_settings_are_not_compared(client: redis.Redis):
     stored: Any = client.hgetall(keys.CONFIG)
     assert redis_client.mismatches(Settings(port=1, heartbeat_ms=50), stored) == []
     assert redis_client.mismatches(Settings(partitions=3), stored) == [
-        "partitions is 16 in Redis, 3 here"
+        "partitions is 4 in Redis, 3 here"
     ]

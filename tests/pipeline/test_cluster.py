@@ -167,7 +167,7 @@ def test_connects_through_any_of_several_seeds_and_finds_the_other_nodes(
     wait_until(lambda: pipeline.drained(settings), "the reading to be applied")
     assert run("status", "--redis-url", settings.redis_url).end() == 0
     nodes = Nodes(cluster.url, timeout_ms=1000)
-    names = [keys.meta(partition) for partition in range(16)]
+    names = [keys.meta(partition) for partition in range(settings.partitions)]
 
     async def seen() -> set[str]:
         before = await nodes.urls(names)

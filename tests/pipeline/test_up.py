@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from support.waiting import wait_until
 
 from tributary.operate import status
 from tributary.settings import Settings
+from tributary.store import keys
 
 CHILDREN = {"server": "valkey-server", "aggregator": "tributary aggregator", "web": "tributary web"}
 Run = Callable[..., Process]
@@ -172,6 +174,21 @@ def test_serves_other_machines_without_tokens_only_with_open(run: Run, tmp_path:
     assert "--open" in line
 
 
+def test_goes_on_with_the_partitions_of_its_data(run: Run, tmp_path: Path):
+    first = Deployment(tmp_path / "data", environ={"TRIBUTARY_PARTITIONS": "16"})
+    assert first.stop() == 0
+    again = Deployment(tmp_path / "data")
+    devices = [f"car-{number}" for number in range(30)]
+    again.post("/record", [{"device": device, "speed": 1} for device in devices])
+    used = {p for p in range(32) if again.redis.exists(keys.readings(p))}
+    assert used == {keys.partition_of(device, 16) for device in devices}
+    wait_until(lambda: again.get("/collect?device=car-29")[0] == 200, "the aggregate")
+    listed = run("status", "--json", "--data-dir", str(again.data_dir))
+    assert listed.end() == 0
+    assert len(json.loads(listed.text)["partitions"]) == 16
+    assert again.stop() == 0
+
+
 def test_refuses_data_of_other_settings(run: Run, tmp_path: Path):
     assert Deployment(tmp_path / "data").stop() == 0
     process = run(
@@ -179,7 +196,7 @@ def test_refuses_data_of_other_settings(run: Run, tmp_path: Path):
         environ={"TRIBUTARY_PARTITIONS": "8"},
     )  # fmt: skip
     assert process.end() == 2
-    assert "partitions is 16 in Redis, 8 here" in process.text
+    assert "partitions is 4 in Redis, 8 here" in process.text
 
 
 def test_status_reports_applied_readings(up: Deployment, run: Run):

@@ -12,7 +12,7 @@ from tributary.settings import Settings
 from tributary.store.stream import Appender, Frame, append
 
 PARTS = ("applied", "late", "dead", "lost", "pending")
-_UNLIMITED = Appender(Settings(stream_max_entries=1_000_000))
+_UNLIMITED = Appender(Settings(partitions=16, stream_max_entries=1_000_000))
 
 
 def post(

@@ -32,6 +32,7 @@ class Terminal:
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self._written = bytearray()
+        self._shown: str | None = None  # the screen as text, until more is written
         self._lock = threading.Lock()
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -54,7 +55,9 @@ class Terminal:
     def screen(self) -> str:
         """The text on the screen."""
         with self._lock:
-            return "\n".join(line.rstrip() for line in self._screen.display)
+            if self._shown is None:
+                self._shown = "\n".join(line.rstrip() for line in self._screen.display)
+            return self._shown
 
     @property
     def written(self) -> bytes:
@@ -98,4 +101,5 @@ class Terminal:
                 written = os.read(self._master, 65536)
                 with self._lock:
                     self._written += written
+                    self._shown = None
                     self._stream.feed(written)

@@ -10,7 +10,8 @@ from tributary.errors import Misconfigured
 
 def test_defaults_need_no_environment():
     loaded = settings.load({})
-    assert loaded.partitions == 16
+    assert (loaded.partitions, loaded.stream_max_entries) == (0, 0)  # those of the data
+    assert settings.of_data(loaded, None) == settings.Settings()
     assert [w.name for w in loaded.parsed_windows] == ["1m", "15m", "1h", "24h"]
 
 

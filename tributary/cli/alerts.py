@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tributary.cli import options, target, terminal
 from tributary.model import reading
-from tributary.operate import alert_states, status
+from tributary.operate import alert_states
 from tributary.operate.alert_states import Place, StoredAlert
 from tributary.store import redis_client
 
@@ -59,7 +59,7 @@ def command(
 def _read(given: dict[str, Any], device: str | None) -> list[StoredAlert]:
     settings = target.find(given)
     with contextlib.closing(redis_client.connect(settings)) as client:
-        partitions = status.with_stored_partitions(client, settings).partitions
+        partitions = redis_client.adopt(client, settings).partitions
         if device is not None:
             return alert_states.of_device(client, partitions, device)
         found: list[StoredAlert] = []

@@ -12,7 +12,6 @@ import msgspec
 from rich.console import Console
 
 from tributary.cli import options, target, terminal
-from tributary.operate import status
 from tributary.operate.audit import Auditor, PartitionReport, history_of
 from tributary.store import redis_client
 
@@ -36,7 +35,7 @@ def command(*, partition: int | None, hours: float | None, as_json: bool, **give
     """
     settings = target.find(given)
     client = redis_client.connect(settings)
-    settings = status.with_stored_settings(client, settings)
+    settings = redis_client.adopt(client, settings)
     if partition is not None and partition >= settings.partitions:
         last = settings.partitions - 1
         raise click.BadParameter(f"{partition} is not one of the partitions 0 to {last}")

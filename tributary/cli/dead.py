@@ -15,7 +15,7 @@ from rich.table import Table
 from tributary.cli import options, target, terminal
 from tributary.errors import BadFrame
 from tributary.model import reading
-from tributary.operate import dead_letters, status
+from tributary.operate import dead_letters
 from tributary.operate.dead_letters import DeadEntry
 from tributary.settings import Settings
 from tributary.store import redis_client
@@ -123,7 +123,7 @@ def drop(names: tuple[str, ...], *, is_all: bool, yes: bool, as_json: bool, **gi
 def _deployment(given: dict[str, Any]) -> tuple[redis.Redis, Settings]:
     settings = target.find(given)
     client = redis_client.connect(settings)
-    return client, status.with_stored_partitions(client, settings)
+    return client, redis_client.adopt(client, settings)
 
 
 def _all(client: redis.Redis, settings: Settings) -> Iterator[DeadEntry]:

@@ -11,6 +11,7 @@ from tributary.cli import options, plan_text, target
 from tributary.errors import Misconfigured
 from tributary.operate import capacity, capacity_load, diagnostics
 from tributary.operate.diagnostics import Finding
+from tributary.settings import of_data
 from tributary.store import acl, redis_client
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
@@ -43,7 +44,7 @@ def command(
 
     With --plan, print the cores, memory and disk that a fleet needs, without looking at a
     deployment: devices=, rate= (readings per second of each), and optionally metrics= (per reading,
-    1), batch= (readings per request, 1), partitions= (the setting). docs/capacity.md explains how
+    1), batch= (readings per request, 1), partitions= (the setting, or 4). docs/capacity.md explains how
     exact it is.
     """
     if is_plan:
@@ -66,8 +67,10 @@ def command(
 
 
 def _plan(words: tuple[str, ...]) -> None:
-    settings = options.load({})
-    found = capacity.plan(capacity_load.parse(words, settings.partitions), settings)
+    given = options.load({})
+    load = capacity_load.parse(words, of_data(given, None).partitions)
+    settings = of_data(given, load.partitions)
+    found = capacity.plan(load, settings)
     for line in plan_text.lines(found):
         click.echo(line)
     for warning in capacity.warnings(found, settings):

@@ -19,7 +19,6 @@ from tributary.cli import interrupts, options, target, terminal
 from tributary.errors import Unavailable
 from tributary.model import export, reading
 from tributary.model.export import FORMATS, WHATS, InvalidExport, Spec
-from tributary.operate import status
 from tributary.process.role import on_call
 from tributary.settings import Settings
 from tributary.store import redis_client
@@ -70,7 +69,7 @@ def command(*, file: Path, overwrite: bool, **given: Any) -> None:  # fmt: skip
     settings = target.find(given)
     try:
         with contextlib.closing(redis_client.connect(settings)) as client, _output(file) as out:
-            result = _write(status.with_stored_settings(client, settings), client, spec, out)
+            result = _write(redis_client.adopt(client, settings), client, spec, out)
     except KeyboardInterrupt:
         _fail("interrupted; nothing was written" if file != _STDOUT else "interrupted")
     except BrokenPipeError:  # the reader of the pipe has seen enough

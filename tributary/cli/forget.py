@@ -15,7 +15,7 @@ from rich.table import Table
 from tributary.cli import options, target, terminal
 from tributary.errors import TributaryError
 from tributary.model import pattern
-from tributary.operate import job_queue, status
+from tributary.operate import job_queue
 from tributary.operate.forgetting import records, requests, survey
 from tributary.operate.forgetting.requests import Report
 from tributary.operate.forgetting.survey import Found
@@ -74,7 +74,7 @@ def command(  # noqa: PLR0913 (the options)
         raise click.BadParameter(f"{wanted!r} is not a device or pattern; use {pattern.RULE}")
     settings = target.find(given)
     client = redis_client.connect(settings)
-    settings = status.with_stored_partitions(client, settings)
+    settings = redis_client.adopt(client, settings)
     if not (devices := requests.resolve(client, settings, wanted)):
         click.echo(f"tributary: no device matches {wanted!r}", err=True)
         sys.exit(1)

@@ -29,8 +29,7 @@ def command(name: str) -> click.Command:
             _serve(settings, [role])
             return
         failpoints.arm(settings.fail)
-        redis_client.wait_and_prepare(settings)
-        role.run(settings)
+        role.run(redis_client.wait_and_prepare(settings))
 
     return run
 

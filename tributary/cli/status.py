@@ -27,7 +27,7 @@ def command(*, as_json: bool, **given: Any) -> None:
     settings = target.find(given)
     client = redis_client.connect(settings)
     try:
-        found = status.read(client, status.with_stored_partitions(client, settings))
+        found = status.read(client, redis_client.adopt(client, settings))
     except TributaryError as error:
         click.echo(f"tributary: {redis_url.redacted(settings.redis_url)}: {error}", err=True)
         sys.exit(1)

@@ -54,7 +54,7 @@ class Watch:
         """Take a snapshot; `now_s` is monotonic, `now_ms` is UTC."""
         try:
             if self._now is None:
-                self._settings = status.with_stored_partitions(self._client, self._settings)
+                self._settings = redis_client.adopt(self._client, self._settings)
             found = status.read(self._client, self._settings)
             stale = self._now.stale if self._now else stale_devices.StaleDevices(0, is_exact=True)
             if now_s - self._stale_at_s >= _STALE_EVERY_S:

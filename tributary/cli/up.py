@@ -58,7 +58,7 @@ def _run(supervisor: Supervisor, settings: Settings, *, is_embedded: bool) -> No
         own = {"redis_url": server.url, "data_dir": str(server.directory)}
         settings = msgspec.structs.replace(settings, **own)
     url = first_token.url(settings.host, port)
-    _prepare(settings, url, is_embedded=is_embedded)
+    settings = _prepare(settings, url, is_embedded=is_embedded)
     for spec in _specs(settings, listening.detach()):
         supervisor.start(spec)
     _wait_until_ready(supervisor, settings, port, deadline_s)
@@ -93,10 +93,10 @@ def _start_server(supervisor: Supervisor, settings: Settings, deadline_s: float)
     return server
 
 
-def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> None:
+def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> Settings:
     client = redis_client.connect(settings)
     try:
-        redis_client.prepare(client, settings)
+        settings = redis_client.prepare(client, settings)
         if sys.stdout.isatty() and guard.is_exposed(settings, client):
             first_token.create(client, url)
         remedy = first_token.command(settings, is_embedded=is_embedded)
@@ -106,6 +106,8 @@ def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> None:
     except TributaryError as error:
         address = redis_url.redacted(settings.redis_url)
         raise Misconfigured(f"redis_url={address}: {error}") from None
+    else:
+        return settings
     finally:
         client.close()
 

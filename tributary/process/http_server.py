@@ -39,7 +39,7 @@ def serve(settings: Settings, roles: Sequence[HttpRole], listener_fd: int) -> No
         Misconfigured: the Redis server does not match these settings or cannot be reached, or
             other machines could connect without a token.
     """
-    redis_client.wait_and_prepare(settings)
+    settings = redis_client.wait_and_prepare(settings)
     client = redis_client.connect(settings)
     guard.check_exposure(settings, client)
     guard.report_ignored_tokens(settings, client)

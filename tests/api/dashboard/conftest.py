@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from support.processes import Server
 from support.site import Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -21,6 +23,8 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         assert not os.environ.get("CI"), "CI must install chromium"
         pytest.skip("chromium is not installed; apt-get install chromium")
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 (the suite imports this file)
+
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield running

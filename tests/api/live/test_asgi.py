@@ -173,7 +173,7 @@ def test_a_page_holds_the_first_devices_that_the_token_covers(
 ):
     now = reading.rfc3339(utc_ms())
     for device in (*(f"bus-{n:03}" for n in range(300)), "car-1", "car-2", "car-3"):
-        partition = keys.partition_of(device, 16)
+        partition = keys.partition_of(device, 4)
         stored = f'{{"device":"{device}","recorded_at":"{now}","current_x":1,"average_x":1}}'
         client.hset(keys.latest(partition), device, stored)
         client.zadd(keys.devices(partition), {device: 0})

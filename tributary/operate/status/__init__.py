@@ -5,8 +5,6 @@ from tributary.operate.status.deployment_status import (
     Status,
     aggregators_alive,
     read,
-    with_stored_partitions,
-    with_stored_settings,
 )
 from tributary.operate.status.jobs import Jobs
 from tributary.operate.status.partition import Partition
@@ -21,6 +19,4 @@ __all__ = [
     "problems",
     "read",
     "warnings",
-    "with_stored_partitions",
-    "with_stored_settings",
 ]

@@ -20,8 +20,8 @@ from tributary.operate.status.jobs import Jobs
 from tributary.operate.status.partition import Count, Partition
 from tributary.operate.status.server import Server, Text
 from tributary.settings import Settings
-from tributary.store import keys, scripts
-from tributary.store.membership import MISSED_HEARTBEATS, owner
+from tributary.store import scripts
+from tributary.store.membership import MISSED_HEARTBEATS, owners
 from tributary.store.redis_client import failures
 from tributary.store.topology import servers
 
@@ -90,30 +90,6 @@ def read(client: redis.Redis, settings: Settings) -> Status:
     )
 
 
-def with_stored_partitions(client: redis.Redis, settings: Settings) -> Settings:
-    """The settings with the number of partitions that the data has.
-
-    The environment of an operator's shell may name another number.
-    """
-    with failures():
-        stored: Any = client.hget(keys.CONFIG, "partitions")
-    if stored is None:
-        return settings
-    return msgspec.structs.replace(settings, partitions=int(stored))
-
-
-def with_stored_settings(client: redis.Redis, settings: Settings) -> Settings:
-    """The settings with those that the data was written with and that cannot change."""
-    with failures():
-        stored: Any = client.hgetall(keys.CONFIG)
-    kept: dict[str, Any] = {
-        name: convert(stored[name.encode()].decode())
-        for name, convert in (("partitions", int), ("windows", str), ("average_over", int))
-        if name.encode() in stored
-    }
-    return msgspec.structs.replace(settings, **kept)
-
-
 def aggregators_alive(client: redis.Redis, settings: Settings) -> list[Aggregator]:
     """List the aggregators with a recent heartbeat, by id."""
     with failures():
@@ -124,8 +100,8 @@ def aggregators_alive(client: redis.Redis, settings: Settings) -> list[Aggregato
         for id_, age in zip(reply[::2], reply[1::2], strict=True)
         if int(age) <= max_age_ms
     }
-    owners = [owner(p, ages_ms) for p in range(settings.partitions)] if ages_ms else []
+    owner_of = owners(ages_ms, settings.partitions)
     return [
-        Aggregator(id_, [p for p, owner_ in enumerate(owners) if owner_ == id_], age_ms)
+        Aggregator(id_, [p for p, owner in enumerate(owner_of) if owner == id_], age_ms)
         for id_, age_ms in sorted(ages_ms.items())
     ]
