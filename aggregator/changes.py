@@ -32,6 +32,7 @@ class Changes(NamedTuple):
     devices: Sequence[str] = ()  # new
     forget: Tombstone | None = None  # behind everything else
     alerts: AlertWrites = NO_ALERTS
+    notes: Sequence[str] = ()  # further fields of `meta`, and values
 
     def lists(self) -> dict[str, Any]:
         """The arguments of `scripts.commit` that do not depend on the tenure."""
@@ -41,8 +42,10 @@ class Changes(NamedTuple):
         forget: list[str | bytes] = []
         if self.forget is not None:
             forget += (self.ids[0], self.forget.request, self.forget.before, *self.forget.devices)
+        writes = self.writes._asdict()
+        del writes["began"]
         return {
-            **self.writes._asdict(),
+            **writes,
             "latest": self.latest,
             "devices": [part for device in self.devices for part in ("0", device)],
             "dead": dead,

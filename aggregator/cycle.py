@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from functools import partial
 
 import numpy as np
@@ -28,6 +29,7 @@ from aggregator.overflow import Horizon
 from aggregator.pace import Pace, Share
 from aggregator.parts import ATTEMPTS, FAILURES
 from aggregator.slow_turn import SlowTurns
+from aggregator.sweep import Sweeps
 from aggregator.table import Table
 from aggregator.tenure import Tenure
 from aggregator.work import PartitionBatch, Work
@@ -48,15 +50,18 @@ _CONFIRM_TIMEOUT_S = 5.0
 class Cycle:
     """The entries that wait to be applied, the table, and the turns that apply them to it."""
 
-    def __init__(self, settings: Settings, shape: Shape, rules: Rules) -> None:
+    def __init__(
+        self, settings: Settings, shape: Shape, rules: Rules, latest: Collection[str] = ()
+    ) -> None:
         self._settings = settings
         self._shape = shape
-        self._rules = rules
-        self._table = Table(shape, settings.series_cached_max, rules)
+        self._kept = rules, latest
+        self._table = Table(shape, settings.series_cached_max, *self._kept)
         self._movers: list[Mover] = []
         self._works: list[Work] = []  # one read per partition, and what stepped aside
         self._is_due = asyncio.Event()
         self._turns = Turns(asyncio.Lock(), lambda: self._table)
+        self._sweeps = Sweeps(latest, self._is_due.set)
         self._void: set[int] = set()
         self._pace = Pace()
         self._slow_turns = SlowTurns()
@@ -67,10 +72,11 @@ class Cycle:
         self._works.append(Work(tenure, entries, recovered))
         self._is_due.set()
 
-    def move(self, tenure: Tenure) -> None:
-        """Move the series of a partition that are stored in format 2, some in each turn."""
+    def begin(self, tenure: Tenure) -> None:
+        """Look after the stored series of a partition: move those of format 2, and sweep all."""
         tenure.on_committed = self._is_due.set
-        self._movers.append(Mover(tenure))
+        self._movers += [Mover(tenure)] if tenure.rows.series_in_format_2 else []
+        self._sweeps.add(tenure)
         self._is_due.set()
 
     async def watch(self, tenure: Tenure) -> None:
@@ -102,7 +108,7 @@ class Cycle:
         while self._void:
             self._table.drop(self._void.pop())
         if self._table.is_outgrown:  # everything in it is in Redis
-            self._table = Table(self._shape, self._settings.series_cached_max, self._rules)
+            self._table = Table(self._shape, self._settings.series_cached_max, *self._kept)
         works, self._works = [work for work in self._works if work.is_left], []
         movers, self._movers = self._movers, []
         if works:
@@ -121,6 +127,7 @@ class Cycle:
             if work.alone:
                 await self._apply_alone(work)
         self._movers += [mover for mover in movers if await mover.turn(self._table)]
+        await self._sweeps.turn(self._table)
         # Those that had their turn go to the end of the queue.
         had_turn = {id(work) for work in (*together, *aside)}
         works.sort(key=lambda work: id(work) in had_turn)
@@ -269,13 +276,12 @@ class Cycle:
             np.concatenate([column.times_ms for column in columns]),
             np.concatenate([column.values for column in columns]),
         )
-        table = self._table
-        now_ms, future_max_ms = utc_ms(), self._settings.future_max_ms
+        table, clock = self._table, Clock(utc_ms(), self._settings.future_max_ms)
         for beside in (table.counters, table.quantiles):
-            beside.fold(readings, Clock(now_ms, future_max_ms))
-        if self._rules:
-            evaluate(table.alerts, table.state, readings, now_ms)
-        horizon = Horizon(table.overflow, now_ms, future_max_ms)
+            beside.fold(readings, clock)
+        if self._kept[0]:
+            evaluate(table.alerts, table.state, readings, clock.now_ms)
+        horizon = Horizon(table.overflow, *clock, table.is_short)
         return fold(self._shape.layout, table.state, table.rings, readings, horizon)
 
     def _changes(self, batch: PartitionBatch, folded: Folded | None, first: int) -> Changes:

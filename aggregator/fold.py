@@ -70,13 +70,21 @@ def fold(
         for number in np.flatnonzero(~one_slot).tolist():
             dropped, filled = moves.fill(number, ring_state, touched, groups)
             changed |= filled
-            # Windows are sorted by length: what the longest drops, all of them drop.
             if number == len(layout.windows) - 1 and dropped.any():
-                late = moves.late(newest_before, groups, order, dropped)
+                may_be_late = dropped & _has_windows(horizon, touched)[groups.series]
+                late = moves.late(newest_before, groups, order, may_be_late)
         moves.prune(touched, changed)
         is_open, cells = np.all(moves.before == moves.after, axis=1), moves.changed.distinct()
     put(state, touched, part)
     return Folded(touched, late, groups.counts, _increases(newest_before, groups), is_open, cells)
+
+
+def _has_windows(horizon: Horizon | None, touched: Ints) -> NDArray[np.bool_]:
+    """By series whether a reading of it may be late."""
+    if horizon is None or horizon.is_short is None:
+        return np.ones(len(touched), np.bool_)
+    found: NDArray[np.bool_] = ~horizon.is_short[touched]
+    return found
 
 
 def _increases(newest_before: Ints, groups: Groups) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tributary.model import aggregate
 from tributary.model.aggregate import CLOSED_CELL, OVERFLOW_CELL, Records, Summary
@@ -105,6 +106,7 @@ class Horizon(NamedTuple):
     overflow: Overflow
     now_ms: int
     future_max_ms: int  # limits the cells of a series, whatever the clock shows
+    is_short: NDArray[np.bool_] | None = None  # by row: it has no windows, so nothing is late
 
     def is_ahead(self, window: Window, after: Ints) -> bool:
         """Whether the newest reading of a series is in a slot that has not begun yet."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from aggregator.addresses import FREE_MAX, Addresses
 from aggregator.alerts.rules import Rules
 from aggregator.alerts.states import with_states
 from tributary.errors import Superseded
+from tributary.model.address import Address
 from tributary.model.rows import Shape, StoredSeries
 from tributary.store import keys, scripts
 from tributary.store import series as stored_series
@@ -16,6 +18,14 @@ from tributary.store.pipe import Pipe, Reply, pack
 
 # Aggregates, documents, and states of alerts: empty if no series has a rule.
 Loaded = tuple[StoredSeries, list[bytes | None], list[bytes | None]]
+
+
+class Page(NamedTuple):
+    """Some series of a partition."""
+
+    names: list[tuple[str, str]]  # device, metric
+    addresses: list[Address]
+    silent: list[bool]  # with rings, and without a reading since the time given
 
 
 class OwnedRows:
@@ -43,8 +53,9 @@ class OwnedRows:
         reply = await self._pipe.call(*command)
         if not reply:
             raise Superseded(f"partition {self._partition} has another owner")
-        state_rows, ring_rows, self.series_in_format_2, *free = reply
-        self.addresses = Addresses(self._partition, self.shape, (state_rows, ring_rows), free)
+        self.series_in_format_2, state_rows, ring_rows, short_rows, *free = reply
+        numbered = state_rows, ring_rows, short_rows
+        self.addresses = Addresses(self._partition, self.shape, numbered, free)
 
     async def load(
         self, series: list[tuple[str, str]], devices: list[str], *, has_removed: bool = False
@@ -73,6 +84,25 @@ class OwnedRows:
             states[number] = one
         return states
 
+    async def scan(self, cursor: str, count: int, since_ms: int) -> tuple[str, Page]:
+        """The next cursor, and about `count` series; those without a reading since are silent.
+
+        Raises:
+            TributaryError: the server did not reply, or rejected the command.
+            ValueError: the rows of a series are not two numbers.
+        """
+        shape = self.shape
+        command = scripts.scan_rows(
+            self._partition, cursor=cursor, count=count, state_rows=shape.state_rows,
+            cells=shape.cells, since_ms=since_ms,
+        )  # fmt: skip
+        following, found = await self._pipe.call(*command)
+        parts = (name.decode().partition("|") for name in found[::3])
+        names = [(device, metric) for device, _, metric in parts]
+        return following.decode(), Page(
+            names, [*map(Address.parse, found[1::3])], [*map(bool, found[2::3])]
+        )
+
     async def names_in_format_2(self, count: int) -> list[str]:
         """Some series that are stored in format 2, each once.
 
@@ -83,14 +113,17 @@ class OwnedRows:
         return [name.decode() for name in found]
 
     def learn_free(self, on_error: Callable[[Reply], None]) -> None:
-        """Read which rows the commits until now, with a tombstone, have left to others."""
-        mark = self.addresses.mark
+        """Read which rows the commits until now have left to others."""
+        mark, found = self.addresses.mark(), []
 
         def learn(reply: Reply) -> None:
-            if isinstance(reply, list):
-                self.addresses.learn(reply, mark)
-            else:
+            if not isinstance(reply, list):
                 on_error(reply)
+                return
+            found.append(reply)
+            if len(found) == len(mark):
+                self.addresses.learn(found, mark)
 
-        command = ("LRANGE", keys.free(self._partition), "0", str(FREE_MAX - 1))
-        self._pipe.send(pack(command), learn)
+        for key in (keys.free, keys.free_rings, keys.free_short):
+            command = ("LRANGE", key(self._partition), "0", str(FREE_MAX - 1))
+            self._pipe.send(pack(command), learn)

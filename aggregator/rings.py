@@ -166,6 +166,7 @@ class Moves(NamedTuple):
     def late(self, newest_before: Ints, groups: Groups, order: Ints, dropped: Flags) -> Ints:
         """Positions in the batch of readings that no window needed when they arrived.
 
+        Windows are sorted by length: what the longest one has dropped, all of them drop.
         A dropped reading may have been on time, if its slot was left later in the same batch.
         The order of arrival decides, so the count does not depend on how readings are split into
         batches.
@@ -181,7 +182,7 @@ class Moves(NamedTuple):
                 newest_ms = np.minimum(newest_ms, self.horizon.now_ms)
             is_late = times_ms // window.slot_ms < newest_ms // window.slot_ms - window.slots
             found.append(positions[by_arrival][is_late])
-        return np.sort(np.concatenate(found))
+        return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
 def _slot_groups(window: Window, groups: Groups) -> tuple[Ints, Ints, Ints]:

@@ -6,7 +6,7 @@ no longer be its owner, everything in memory about it is void.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,18 +20,20 @@ from aggregator.decode import Columns, once
 from aggregator.documents import Documents
 from aggregator.overflow import Overflow
 from aggregator.scan import name, scan
+from tributary.model.address import NO_RING, NOWHERE
 from tributary.model.aggregate import CLOSED_CELL, OVERFLOW_CELL, Records, put
 from tributary.model.counter import Known
 from tributary.model.groups import Ints
 from tributary.model.quantiles import Rows
-from tributary.model.rows import NOWHERE, Shape, StoredSeries, Unpacked
+from tributary.model.rows import Shape, StoredSeries, Unpacked
 
 Series = tuple[str, str]  # device, metric
 _UNUSED: Series = ("", "")
 _NO_ROWS: Ints = np.empty(0, np.int64)
 _EVICTED_MAX_ROWS = 8_192  # at once, 20 ms
 _COLUMNS = (
-    "state", "rings", "state_rows", "ring_rows", "pending", "is_format_2", "_partition", "_used",
+    "state", "rings", "state_rows", "ring_rows", "pending", "is_format_2", "is_short",
+    "_partition", "_used",
 )  # fmt: skip
 _GROWTH_MAX_ROWS = 8_192  # at once, 20 MB: only for a turn that needs more than the limit
 
@@ -46,9 +48,16 @@ class Unseen(NamedTuple):
 class Table:
     """Rows of series by partition, with the state of each, and the documents of their devices."""
 
-    def __init__(self, shape: Shape, rows_max: int, rules: Rules | None = None) -> None:
-        """`rules`: for alerts; None: there are none."""
+    def __init__(
+        self,
+        shape: Shape,
+        rows_max: int,
+        rules: Rules | None = None,
+        latest: Collection[str] = (),
+    ) -> None:
+        """`rules`: for alerts; None: there are none. `latest`: the metrics without windows."""
         self.shape = shape
+        self._latest = latest
         self._rows_max = rows_max
         self.state = np.zeros(rows_max, shape.layout.state)
         self.rings = np.zeros(rows_max, shape.layout.rings)
@@ -56,6 +65,7 @@ class Table:
         self.ring_rows = np.full(rows_max, -1)
         self.pending = np.zeros(rows_max, np.int64)  # readings that its stored base lacks
         self.is_format_2 = np.zeros(rows_max, np.bool_)  # stored as such, to be moved
+        self.is_short = np.zeros(rows_max, np.bool_)  # its row is to be a short one; rings are void
         self.overflow = Overflow()
         self.counters = Beside(rows_max, is_used=bool(shape.declared.counters))
         self.quantiles = Beside(rows_max, is_used=bool(shape.declared.with_quantiles))
@@ -141,6 +151,7 @@ class Table:
         self.state_rows[rows], self.ring_rows[rows] = np.array(addresses).T
         is_format_2 = [one.address is None and one.state is not None for one in stored.each]
         self.is_format_2[rows] = is_format_2
+        self.is_short[rows] = [metric in self._latest for _, metric in unseen.series]
         for row, one, is_old in zip(rows, stored.each, is_format_2, strict=True):
             self.overflow.load(row, self.shape.beyond(one), is_changed=is_old)
         self._load_beside(rows, unseen.series, stored, unpacked)
@@ -183,6 +194,12 @@ class Table:
     def end_note(self, partition: int) -> None:
         """Note no more of them."""
         self._removed.pop(partition, None)
+
+    def free_ring(self, row: int) -> None:
+        """Empty the rings of a row, which has no row of rings any more."""
+        self.ring_rows[row] = NO_RING
+        self.rings[row] = self.shape.layout.no_rings
+        self.overflow.drop(row)
 
     @property
     def ring_cells(self) -> Records:

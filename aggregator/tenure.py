@@ -24,6 +24,7 @@ from aggregator.owned_rows import OwnedRows
 from aggregator.position import Position
 from tributary import failpoints
 from tributary.errors import ConnectionGone, Superseded, TributaryError
+from tributary.model.clock import utc_ms
 from tributary.store import keys, scripts
 from tributary.store.pipe import Pipe, Reply, checked, pack
 from tributary.store.resp import pack_long
@@ -172,8 +173,10 @@ class Tenure:
         """Send the changes of the first entries of a batch; the rest of it follows."""
         epoch = self._new_epoch()
         numbered, used = self.rows.addresses.commit()
-        changed = (*changes.counts.since(self.counts), *self._advance(changes), *numbered)
-        meta = ["epoch", epoch, *changed, *changes.alerts.meta()]
+        changed = (*changes.counts.since(self.counts), *self._advance(changes), *changes.notes)
+        meta = ["epoch", epoch, *changed, *numbered, *changes.alerts.meta()]
+        for metric in changes.writes.began:
+            meta += (keys.windows_since(metric), str(utc_ms()))
         for entry in changes.dead:
             buried = {"partition": self.partition, "entry": entry.id.decode()}
             logger.bind(action="buried", **buried, reason=entry.reason).warning("entry buried")
@@ -189,7 +192,7 @@ class Tenure:
         self._unconfirmed.append(self._over.get_loop().create_future())
         self.pipe.send(pack_long(command), self._on_commit)
         self._epoch, self.counts = epoch, changes.counts
-        if changes.forget is not None:
+        if changes.forget is not None or self.rows.addresses.needs_more:
             self.rows.learn_free(self._end_with)
         if self._is_read_due:
             self._read()

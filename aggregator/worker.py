@@ -39,13 +39,11 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.id = f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
         self._settings = settings
-        layout, metrics = (
-            Layout(settings.parsed_windows, settings.average_over),
-            catalogue.load(settings.metrics_file),
-        )
+        layout = Layout(settings.parsed_windows, settings.average_over)
+        metrics = catalogue.load(settings.metrics_file)
         self._shape = Shape(layout, Declared(layout, metrics))
         self._rules = Rules(metrics.rules)
-        self._cycle = Cycle(settings, self._shape, self._rules)
+        self._cycle = Cycle(settings, self._shape, self._rules, metrics.kept_as("latest"))
         self._owners: dict[int, asyncio.Task[None]] = {}
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage("redis")
@@ -176,8 +174,7 @@ class Worker:
                 await self._raise_format()
                 await tenure.begin(self._has_ended)
             self._outage.end()
-            if tenure.rows.series_in_format_2:
-                self._cycle.move(tenure)
+            self._cycle.begin(tenure)
             watching = asyncio.create_task(self._cycle.watch(tenure))
             watching.add_done_callback(partial(_end_if_failed, tenure))
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from loguru import logger
@@ -24,7 +24,7 @@ from tributary.history import reads, slots, store
 from tributary.history.database import Database
 from tributary.history.position import Position
 from tributary.history.store import Transaction
-from tributary.model import clock
+from tributary.model import catalogue, clock
 from tributary.settings import Settings
 from tributary.store import redis_client
 
@@ -61,7 +61,9 @@ def run(
         contextlib.closing(Database.open(settings, migrate=True)) as db,
     ):
         files = RawDirectory(settings.raw_dir, partition) if settings.raw_dir else None
-        archive = Archive(db, PartitionStream(client, partition), partition, files)
+        left_out = catalogue.load(settings.metrics_file).kept_as("latest", "windows")
+        stream = PartitionStream(client, partition)
+        archive = Archive(db, stream, partition, files, left_out=left_out)
         while archive.step() and clock_s() < until_s:
             pass
         return archive.done._asdict()
@@ -76,8 +78,11 @@ class Archive:
         stream: PartitionStream,
         partition: int,
         files: RawDirectory | None = None,
+        *,
+        left_out: Collection[str] = (),
     ) -> None:
-        """`files`: where to write raw readings; None: nowhere."""
+        """`files`: where to write raw readings; None: nowhere. `left_out`: metrics, from slots."""
+        self._left_out = left_out
         self.done = Done()
         self._files = files
         self._db = db
@@ -94,6 +99,8 @@ class Archive:
             piece = piece_.sort_out(
                 entries, position, buried=extent.buried, survived=extent.survived
             )
+            # Before the piece is committed: whoever reads it knows which readings it lacks.
+            self._stream.note_left_out(piece_.metrics(piece) & set(self._left_out), piece.position)
         else:
             piece = Piece(position, position, [], [])
         if is_last:
@@ -119,7 +126,7 @@ class Archive:
             for entry_id in missed:
                 transaction.delete_devices(forgotten[entry_id])
             for step in piece.steps:
-                _apply(transaction, step, forgotten)
+                self._apply(transaction, step, forgotten)
             for gap in piece.gaps:
                 transaction.note_gap(gap)
             transaction.advance(piece.position)
@@ -127,6 +134,16 @@ class Archive:
         failpoints.reach("after_archive_commit")
         raw_change.committed()
         return True
+
+    def _apply(
+        self, transaction: Transaction, step: Part | Forget, forgotten: dict[str, tuple[str, ...]]
+    ) -> None:
+        if isinstance(step, Forget):
+            transaction.delete_devices(forgotten.get(step.entry_id, ()))
+            return
+        series, repeats, times_ms, values, *_ = step.without(self._left_out)
+        if len(values):
+            transaction.merge(slots.summarize(series, repeats, times_ms, values, slots.MINUTE_MS))
 
     def _publish(self, position: Position, extent: Extent) -> None:
         """Publish the position and the gaps unless Redis has them."""
@@ -153,16 +170,6 @@ class Archive:
             log.bind(action="numbers_restarted", times=piece.restarts).warning(
                 "Redis had lost its last entries, and numbers them again"
             )
-
-
-def _apply(
-    transaction: Transaction, step: Part | Forget, forgotten: dict[str, tuple[str, ...]]
-) -> None:
-    if isinstance(step, Forget):
-        transaction.delete_devices(forgotten.get(step.entry_id, ()))
-        return
-    series, repeats, times_ms, values, *_ = step.columns
-    transaction.merge(slots.summarize(series, repeats, times_ms, values, slots.MINUTE_MS))
 
 
 def _with_missing(piece: Piece, extent: Extent) -> Piece:

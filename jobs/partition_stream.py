@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import redis
@@ -9,6 +10,7 @@ import redis
 from aggregator.account import Progress
 from aggregator.decode import Entry
 from jobs.piece import Numbers
+from tributary.history.position import Position
 from tributary.operate.forgetting import records
 from tributary.store import keys, topology
 from tributary.store.redis_client import failures
@@ -96,6 +98,13 @@ class PartitionStream:
         with failures():
             mapping = dict(zip(_PUBLISHED, figures, strict=True))
             self._client.hset(keys.meta(self._partition), mapping=mapping)  # type: ignore[arg-type]
+
+    def note_left_out(self, metrics: Iterable[str], position: Position) -> None:
+        """Publish that the history lacks readings of metrics up to a position, for the audit."""
+        fields: Any = {keys.left_out(metric): position.entry_id for metric in metrics}
+        if fields:
+            with failures():
+                self._client.hset(keys.meta(self._partition), mapping=fields)
 
     def _page(self, after: str, last: str, count: int) -> list[Entry]:
         with failures():

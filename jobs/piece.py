@@ -7,7 +7,8 @@ it is not in the aggregates either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,20 @@ class Part(NamedTuple):
     def entry_of(self, reading: Ints) -> Ints:
         """The entry of each reading, as an index into `ids`."""
         return np.searchsorted(self.ends, reading, side="right")
+
+    def without(self, metrics: Collection[str]) -> Columns:
+        """The readings of other metrics."""
+        if not metrics or not any(metric in metrics for _, metric in self.columns.series):
+            return self.columns
+        kept = [metric not in metrics for _, metric in self.columns.series]
+        is_kept = np.repeat(kept, self.columns.repeats)
+        return self.columns._replace(
+            series=list(compress(self.columns.series, kept)),
+            repeats=self.columns.repeats[kept],
+            times_ms=self.columns.times_ms[is_kept],
+            values=self.columns.values[is_kept],
+            reading=self.columns.reading[is_kept],
+        )
 
 
 class Forget(NamedTuple):
@@ -93,6 +108,12 @@ def sort_out(
             steps += [] if step is None else [step]
     position = Position(entries[-1][0].decode(), counts.done_entries, counts.done)
     return Piece(after, position, steps, gaps, restarts)
+
+
+def metrics(piece: Piece) -> set[str]:
+    """The metrics of the readings in all parts."""
+    parts = (step.columns.series for step in piece.steps if isinstance(step, Part))
+    return {metric for series in parts for _, metric in series}
 
 
 def missed(piece: Piece, entry_ids: Iterable[str]) -> list[str]:

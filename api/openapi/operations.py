@@ -48,7 +48,8 @@ Covers the slots that overlap the window up to now; `from` and `to` are the cove
 The window of a silent sensor empties over time.
 
 Windows longer than those in Redis continue in the history: every reading counts once, and
-`complete_until` and `gaps` show what the history lacks."""
+`complete_until` and `gaps` show what the history lacks.
+A metric with `keep = "latest"` in the catalogue of metrics has neither: 400 `not_kept`."""
 _HISTORY = """\
 Slots without readings are absent. Slots are aligned to 1970, UTC: those of a day begin at midnight.
 

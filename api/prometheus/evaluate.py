@@ -131,8 +131,21 @@ class Evaluator:
             return sampling.over(read.cells, self._times(selector), range_ms, name)
 
         note = "begin in the range, whose ends are not those of slots"
-        found = self._read(self._names(selector), choose, sample, note)
-        return functions.nameless(found)
+        names = self._with_slots(self._names(selector))
+        return functions.nameless(self._read(names, choose, sample, note))
+
+    def _with_slots(self, names: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Leave out series without windows and history; raises if these are all of them."""
+        catalogue = self._index.reader.view.catalogue
+        found = [name for name in names if catalogue[name[1]].keep != "latest"]
+        left_out = sorted({metric for _, metric in names} - {metric for _, metric in found})
+        if left_out and not found:
+            raise bounds.execution(
+                f"{', '.join(left_out[:3])}: there is no range of a metric with keep = "
+                '"latest" in the catalogue of metrics; select its newest value, or change keep'
+            )
+        self.infos.update(f'{metric}: left out, because of keep = "latest"' for metric in left_out)
+        return found
 
     def _increase(self, name: str, argument: syntax.Expr) -> Vector:
         """`increase` or `rate`: from windows, since the history has no increases."""
@@ -177,8 +190,8 @@ class Evaluator:
             reach_ms = look_back_ms, max(look_back_ms, choice.span.slot_ms)
             return sampling.latest(newest, read.cells, self._times(selector), reach_ms)
 
-        note = "are longer than the time looked back"
-        return self._read(self._names(selector), choose, sample, note)
+        names, note = self._names(selector), "are longer than the time looked back"
+        return self._read(names, choose, sample, note)
 
     def _read(
         self,

@@ -161,7 +161,7 @@ class Metric(_Body):
     unit: Unit
     description: Description
     total: Statistics
-    windows: dict[str, Window]
+    windows: Annotated[dict[str, Window], Meta(description='Empty with keep = "latest"')]
 
 
 class ListedDevice(_Body):

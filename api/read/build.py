@@ -142,6 +142,7 @@ def _metric(view: View, one: Series, preference: UnitPreference, now_ms: int) ->
     entry = view.catalogue[one.metric]
     unit, conversion = preference.for_metric(one.metric)
     current = float(one.unpacked.state["values"][-1])
+    windows = () if entry.keep == "latest" else view.layout.windows
     return bodies.Metric(
         conversion.value(current),
         conversion.value(query.average(one.unpacked)),
@@ -154,7 +155,7 @@ def _metric(view: View, one: Series, preference: UnitPreference, now_ms: int) ->
             width.name: converted(
                 selected.window(view.layout, one.unpacked, number, now_ms), conversion
             )
-            for number, width in enumerate(view.layout.windows)
+            for number, width in enumerate(windows)
         },
     )
 

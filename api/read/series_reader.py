@@ -44,7 +44,7 @@ class SeriesReader(NamedTuple):
             Refused: 404, neither Redis nor the history knows it; 400, as `span_of`.
         """
         stored, archived = self._find(names, token)
-        if stored.packed[0] is None and names[1] not in archived:
+        if stored.packed.state is None and names[1] not in archived:
             if archived or stored.latest is not None:
                 raise collect.unknown_metric(*names)
             raise collect.unknown_device(names[0])
@@ -62,7 +62,7 @@ class SeriesReader(NamedTuple):
     ) -> tuple[StoredSeries, Collection[str]]:
         """The series in Redis, and if it is not there, the metrics of its device in the history."""
         stored = self.store.series(*names)
-        is_known = stored.packed[0] is not None
+        is_known = stored.packed.state is not None
         return stored, () if is_known else self.history.metrics(names[0], token)
 
     def _read(
@@ -76,9 +76,11 @@ class SeriesReader(NamedTuple):
         # After Redis: a window at an earlier time might have lost its oldest slot since.
         now_ms, layout = self.clock(), self.view.layout
         series = next(iter(build.unpack(self.view, names[0], [names[1]], [stored.packed])), None)
+        keep = self.view.catalogue[names[1]].keep
         # What Redis does not know was perhaps recorded before it lost its data.
-        windows = () if names[1] in archived else layout.windows
-        span = span_of(Sources(now_ms, windows, self.history.kept))
+        windows = () if names[1] in archived or keep == "latest" else layout.windows
+        kept = self.history.kept if keep == "all" else ()
+        span = span_of(Sources(now_ms, windows, kept, keep))
         cells, found, parts = NO_CELLS, None, sources.in_history(span.parts)
         if parts:
             found = self.history.read(*names, parts, stored.applied, token)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from tributary.model.catalogue import Keep
 from tributary.model.window import Window
 
 _DAY_MS = 86_400_000
@@ -42,12 +43,14 @@ class Sources(NamedTuple):
     """The slots that exist at `now_ms`.
 
     `kept` is sorted by width, and each width divides the next; it is empty without a history.
-    `windows` is empty for a series that Redis does not know.
+    `windows` is empty for a series that Redis does not know. `keep` of the metric may rule out
+    either.
     """
 
     now_ms: int
     windows: tuple[Window, ...]
     kept: tuple[Kept, ...]
+    keep: Keep = "all"
 
     def parts(self, begin_ms: int, end_ms: int, slot_ms: int) -> list[Part] | None:
         """Parts that cover [begin_ms, end_ms), multiples of `slot_ms`, without overlap, by time.

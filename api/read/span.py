@@ -93,6 +93,7 @@ def whole(wanted: SpanRequest, sources: Sources) -> Span:
         Refused: 400, it is invalid or longer than what is kept.
     """
     bounds = _bounds(wanted, sources.now_ms)
+    _require_slots(sources)
     for slot_ms in _window_widths(bounds, sources):
         if span := bounds.span(slot_ms, sources):
             return span
@@ -109,6 +110,7 @@ def slots(wanted: SpanRequest, sources: Sources) -> Span:
             not kept.
     """
     bounds, slot_ms = _bounds(wanted, sources.now_ms), wanted.slot_ms()
+    _require_slots(sources)
     if slot_ms is not None:
         return _as_requested(wanted, bounds, slot_ms, sources)
     first_ms = 0
@@ -204,13 +206,28 @@ def _time_ms(name: str, text: str) -> int:
     return time_ms
 
 
+def _require_slots(sources: Sources) -> None:
+    if sources.keep == "latest":
+        raise Refused(
+            "this metric has no windows and no history: the catalogue of metrics has keep = "
+            '"latest" for it; read its current value, average and totals from '
+            "/api/v1/devices/{device}, or change keep",
+            status=400,
+            code="not_kept",
+            field="metric",
+        )
+
+
 def _too_long(wanted: SpanRequest, sources: Sources) -> Refused:
     name, text = (
         (wanted.name, wanted.length) if wanted.length is not None else ("from", wanted.from_)
     )
     if not sources.kept:
         longest = sources.windows[-1].name if sources.windows else "0s: no windows are kept"
-        rule = f"within the last {longest}; TRIBUTARY_HISTORY=off keeps nothing older"
+        off = "TRIBUTARY_HISTORY=off keeps nothing older"
+        if sources.keep == "windows":
+            off = 'the catalogue of metrics has keep = "windows" for it, so nothing older is kept'
+        rule = f"within the last {longest}; {off}"
     else:
         oldest = max((kept.keep_ms or 0 for kept in sources.kept), default=0)
         rule = (

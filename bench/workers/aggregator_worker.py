@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,9 +64,9 @@ def killed(url: str, client: redis.Redis, scenario: Scenario, pauses_s: list[flo
     return counted(client)
 
 
-def finish(url: str, client: redis.Redis, readings: int) -> None:
-    """Run an aggregator until everything is committed."""
-    with _aggregator(url, 1):
+def finish(url: str, client: redis.Redis, readings: int, **environ: str) -> None:
+    """Run an aggregator, with these variables of the environment, until everything is committed."""
+    with _aggregator(url, 1, environ):
         wait_for(client, readings)
 
 
@@ -110,12 +111,14 @@ def _core(number: int, aggregators: int) -> int | None:
 
 
 @contextlib.contextmanager
-def _aggregator(url: str, core: int | None) -> Iterator[subprocess.Popen[bytes]]:
+def _aggregator(
+    url: str, core: int | None, environ: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "tributary", "aggregator", "--redis-url", url]
     if core is not None:
         command = machine.pin(core, command)
     with (
         tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder,
-        launch.process(command, Path(folder) / "log") as process,
+        launch.process(command, Path(folder) / "log", environ) as process,
     ):
         yield process

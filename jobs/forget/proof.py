@@ -160,8 +160,9 @@ def _search_aggregates(client: redis.Redis, partition: int, limits: Limits, plac
 
 _PREFIXES = (b"tributary:", b"rq:")
 _OWN = re.compile(
-    rb"tributary:\{\d+\}:(readings|dead|rows|(state|rings):\d+|beyond|counters|quantiles|free|state|"
-    rb"windows(:2)?|latest|devices|alerts|due|transitions|forgets|meta|holes)"
+    rb"tributary:\{\d+\}:(readings|dead|rows|(state|rings|short):\d+|beyond|counters|quantiles|"
+    rb"state|free(_rings|_short)?|windows(:2)?|latest|devices|alerts|due|transitions|forgets|meta|"
+    rb"holes)"
 )
 
 

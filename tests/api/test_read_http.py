@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from support.processes import Deployment, Reply, exchange
@@ -22,6 +23,10 @@ stale_after_ms = 1
 unit = "degC"
 stale_after_ms = 600_000
 description = "A slow metric"
+[newest]
+keep = "latest"
+[recent]
+keep = "windows"
 """
 
 
@@ -86,6 +91,42 @@ def test_the_window_is_optional(up: Deployment):
     path = METRIC.format("defaults", "slow")
     assert up.get(path)[1]["window"] == "15m"
     assert up.get(f"{path}/history")[1]["window"] == "1h"
+
+
+def test_a_metric_of_which_only_the_latest_values_are_kept_has_no_slots(up: Deployment):
+    record(up, "kept", *({"newest": n, "recent": n} for n in range(3)))
+    assert up.get("/collect?device=kept")[1]["average_newest"] == 1.0
+    metrics = up.get("/api/v1/devices/kept")[1]["metrics"]
+    found = metrics["newest"]
+    assert (found["current"], found["average"], found["total"]["count"]) == (2.0, 1.0, 3)
+    assert found["windows"] == {}
+    assert [window["count"] for window in metrics["recent"]["windows"].values()] == [3] * 4
+    path = METRIC.format("kept", "newest")
+    for more in ("", "?window=1m", "/history", "/history?from=0&to=2026-11-20T00:00:00Z"):
+        status, rejected = up.get(path + more)
+        assert (status, rejected["error"]["code"]) == (400, "not_kept")
+        assert 'keep = "latest"' in rejected["error"]["message"]
+    assert up.get(path + "?window=x")[1]["error"]["code"] == "invalid_window"
+    assert up.get(METRIC.format("none", "newest"))[1]["error"]["code"] == "unknown_device"
+
+
+def test_a_metric_of_which_windows_are_kept_has_no_history_beyond_them(up: Deployment):
+    record(up, "windows", {"recent": 1, "newest": 1})
+    path = METRIC.format("windows", "recent")
+    assert up.get(path + "?window=24h")[1]["count"] == 1
+    assert len(up.get(path + "/history?window=24h")[1]["slots"]) == 1
+    for more in ("?window=7d", "/history?window=7d", "/history?from=0"):
+        status, rejected = up.get(path + more)
+        assert status == 400
+        assert "within the last 24h" in rejected["error"]["message"]
+        assert 'keep = "windows"' in rejected["error"]["message"]
+    assert up.get("/prometheus/api/v1/query?query=newest")[1]["data"]["result"] != []
+    status, rejected = up.get("/prometheus/api/v1/query?query=avg_over_time(newest[5m])")
+    assert (status, rejected["errorType"]) == (422, "execution")
+    assert 'keep = "latest"' in rejected["error"]
+    both = 'avg_over_time({__name__=~"newest|recent"}[5m])'
+    infos = up.get(f"/prometheus/api/v1/query?query={quote(both)}")[1]["infos"]
+    assert 'newest: left out, because of keep = "latest"' in infos
 
 
 def test_each_metric_has_its_own_stale_age(up: Deployment):

@@ -9,7 +9,7 @@ from typing import Any
 
 from support.processes import ROOT
 
-from bench.bench_memory import STREAM_MAX_BYTES, TOTAL_MAX_BYTES
+from bench.bench_memory import LATEST_MAX_BYTES, STREAM_MAX_BYTES, TOTAL_MAX_BYTES
 from bench.bench_restart import PEAK_MAX_MIB
 
 
@@ -38,6 +38,8 @@ def test_the_fold_loses_nothing():
 def test_a_series_and_a_reading_stay_within_their_memory_limits():
     found = bench("memory", "--series", "2000")
     assert found["series_bytes"]["total"] <= TOTAL_MAX_BYTES
+    assert found["latest_bytes"]["total"] <= LATEST_MAX_BYTES
+    assert found["latest_bytes"]["rings"] == 0
     assert found["reading_bytes"] <= STREAM_MAX_BYTES
 
 

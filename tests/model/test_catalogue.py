@@ -33,6 +33,21 @@ def test_a_metric_outside_the_catalogue_has_no_unit_range_or_age():
     assert unknown.is_plausible(1e300) is None
 
 
+def test_a_metric_keeps_everything_unless_the_catalogue_limits_it():
+    parsed = catalogue.parse('[a]\nkeep = "latest"\n[b]\nkeep = "windows"\n[c]\nunit = "m"')
+    assert [parsed[name].keep for name in ("a", "b", "c", "d")] == [
+        "latest",
+        "windows",
+        "all",
+        "all",
+    ]
+    assert parsed.kept_as("latest") == {"a"}
+    assert parsed.kept_as("latest", "windows") == {"a", "b"}
+    for value in ('"none"', "1", '["all"]'):
+        with pytest.raises(Misconfigured, match="unknown value; use latest, windows or all"):
+            catalogue.parse(f"[a]\nkeep = {value}")
+
+
 def test_a_range_may_be_open_at_one_end():
     parsed = catalogue.parse("[depth]\nplausible = [0, inf]")
     assert parsed["depth"].is_plausible(1e308)

@@ -16,9 +16,10 @@ from support import folding, forgetting
 
 from aggregator import pace
 from tributary.model import reading
+from tributary.model.address import Address
 from tributary.model.aggregate import CELL, CLOSED_CELL
 from tributary.model.frame import Block, pack, readings_in
-from tributary.model.rows import NEWEST, Address, Shape
+from tributary.model.rows import NEWEST, Shape
 from tributary.operate.audit import Auditor, PartitionReport
 from tributary.settings import Settings
 from tributary.store import keys

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import redis
 from operate.test_audit_differences import audit, grow, now_ms
 from sqlalchemy import delete, update
-from support import folding
+from support import folding, histories
 
 from aggregator import pace
 from jobs import archive
@@ -33,6 +35,35 @@ SIZES_MS = {each.name: each.slot_ms for each in schema.RESOLUTIONS}
 def where(history: Settings, change: Change) -> Settings:
     """Settings with an empty history."""
     return change(partitions=1, data_dir=history.data_dir, history_url=history.history_url)
+
+
+def test_a_metric_that_is_left_out_of_the_history_for_a_time_has_no_differences(
+    where: Settings,
+    client: redis.Redis,
+    tmp_path: Path,
+    open_history: Callable[[Settings], Database],
+):
+    """Readings of the time in which the catalogue left it out are in no slot, all others are."""
+    limited = tmp_path / "metrics.toml"
+    limited.write_text('[m]\nkeep = "windows"\n[k]\nkeep = "latest"\n')
+    expected = 0
+    for metrics_file in ("", str(limited), ""):
+        settings = msgspec.structs.replace(where, metrics_file=metrics_file)
+        now = now_ms()
+        for n in range(5):
+            values = {"m": float(n), "k": 1.0, "other": 2.0}
+            folding.append(client, settings, [Block("a", now + n * 100, values)])
+        folding.aggregate(settings, client)
+        archive.run(settings, 0)
+        expected += 0 if metrics_file else 5
+        found = audit(client, settings, history=open_history(settings))
+        assert found.differences == []
+        counts: Counter[str] = Counter()
+        for (slot_ms, _, metric, _), cell in histories.rows(open_history(settings)).items():
+            if slot_ms == SIZES_MS["days"]:
+                counts[metric] += int(cell[0])
+        assert (counts["m"], counts["k"]) == (expected, expected)
+    assert counts["other"] == 15
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from tributary.cli import plan_text
 from tributary.errors import Misconfigured
 from tributary.operate import capacity, capacity_load
 from tributary.operate.capacity import Plan, Processes
@@ -56,11 +57,28 @@ def test_parses_a_fleet_with_its_defaults():
         (["metrics=65"], "from 1 to 64"),
         (["batch=10001"], "from 1 to 10000"),
         (["partitions=4097"], "from 1 to 4096"),
+        (["keep=some"], "keep=some is unknown; use latest, windows or all"),
+        (["keep=all", "keep=latest"], "keep is given twice"),
     ],
 )
 def test_rejects_an_invalid_fleet_with_the_remedy(words: list[str], message: str):
     with pytest.raises(Misconfigured, match=message.replace("+", r"\+")):
         capacity_load.parse(words, 16)
+
+
+def test_keep_saves_windows_and_history():
+    loads = {
+        keep: capacity_load.parse(["devices=10", "rate=1", f"keep={keep}"], 16)
+        for keep in ("latest", "windows", "all")
+    }
+    found = {keep: planned(load) for keep, load in loads.items()}
+    assert found["windows"].aggregates_bytes == found["all"].aggregates_bytes
+    saved = found["all"].aggregates_bytes - found["latest"].aggregates_bytes
+    assert saved == 10 * (COSTS.series_bytes - COSTS.latest_series_bytes)
+    assert found["all"].history_max_bytes > 0 < found["all"].use.jobs_cores
+    for keep in ("latest", "windows"):
+        assert (found[keep].history_max_bytes, found[keep].use.jobs_cores) == (0, 0)
+    assert any("without windows" in line for line in plan_text.lines(found["latest"]))
 
 
 def test_every_reading_is_a_frame_until_flushes_are_limited():

@@ -30,7 +30,7 @@ def test_counts_none_without_devices(client: redis.Redis, settings: Settings):
 def test_counts_a_small_fleet(client: redis.Redis, settings: Settings):
     limit_ms = settings.stale_after_ms
     put(client, settings, 0, [0, limit_ms, limit_ms + 1])
-    put(client, settings, 9, [limit_ms + 1] * SAMPLE)
+    put(client, settings, 3, [limit_ms + 1] * SAMPLE)
     assert stale_devices.count(client, settings, NOW_MS) == (SAMPLE + 1, True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -41,15 +41,17 @@ def append_frame(client: redis.Redis, partition: int, packed: bytes, readings: i
     return numbers
 
 
-def aggregate(settings: Settings, client: redis.Redis) -> None:
-    """Run a worker until every entry is accounted for."""
+def aggregate(
+    settings: Settings, client: redis.Redis, until: Callable[[], bool] = lambda: True
+) -> None:
+    """Run a worker until every entry is accounted for, and `until` is true."""
     redis_client.prepare(client, settings)
 
     async def work() -> None:
         stop, worker = asyncio.Event(), Worker(settings)
         running = asyncio.create_task(worker.run(stop))
         async with asyncio.timeout(90):
-            while behind(client, settings) and not running.done():
+            while (behind(client, settings) or not until()) and not running.done():
                 await asyncio.sleep(0.005)
         stop.set()
         await running

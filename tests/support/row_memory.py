@@ -6,7 +6,8 @@ from collections import defaultdict
 
 from aggregator.addresses import Addresses
 from aggregator.writes import Writes
-from tributary.model.rows import UNKNOWN, Address, Shape, Stored, StoredSeries
+from tributary.model.address import Address
+from tributary.model.rows import UNKNOWN, Shape, Stored, StoredSeries
 from tributary.store import keys
 
 
@@ -21,11 +22,14 @@ class RowMemory:
         self.beyond: dict[str, bytes] = {}
         self.counters: dict[str, bytes] = {}
         self.quantiles: dict[str, bytes] = {}
+        self.free: tuple[list[bytes], list[bytes], list[bytes]] = ([], [], [])
         self.written: list[int] = []  # bytes of each write
 
     def commit(self, writes: Writes) -> None:
         """Apply the writes of a commit."""
-        self.addresses.commit()
+        _, used = self.addresses.commit()
+        for free, count, freed in zip(self.free, used, writes.freed, strict=True):
+            free[:] = [*free[count:], *freed]
         self.rows.update(_pairs(writes.rows))
         for key, offset, data in writes.chunks:
             chunk = self.chunks[key]
@@ -37,11 +41,19 @@ class RowMemory:
         self.quantiles.update(_pairs(writes.quantiles))
         for name in writes.within:
             self.beyond.pop(name, None)
+        for name in writes.undeclared:
+            self.counters.pop(name, None)
+            self.quantiles.pop(name, None)
 
     def stored(self, *series: tuple[str, str]) -> StoredSeries:
         """What is stored of series, by device and metric."""
-        chunks = {int(key.rpartition(":")[2]): bytes(chunk) for key, chunk in self.chunks.items()
-                  if key.startswith(keys.state_chunks(0))}  # fmt: skip
+        chunks: dict[int, bytes] = {}
+        for key, chunk in self.chunks.items():
+            head, number = key[: key.rindex(":") + 1], int(key.rpartition(":")[2])
+            if head == keys.state_chunks(0):
+                chunks[number] = bytes(chunk)
+            elif head == keys.short_chunks(0):
+                chunks[~number] = bytes(chunk)
         return StoredSeries([self._stored(keys.series(*each)) for each in series], chunks)
 
     def _stored(self, name: str) -> Stored:

@@ -20,7 +20,8 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 _EXAMPLES = """\b
 Example: tributary doctor --role aggregator --user worker
          tributary doctor --plan devices=20000 rate=1 metrics=3
-         tributary doctor --plan devices=500 rate=0.1 batch=10 partitions=64"""
+         tributary doctor --plan devices=500 rate=0.1 batch=10 partitions=64
+         tributary doctor --plan devices=20000 rate=1 metrics=3 keep=latest"""
 
 
 @click.command("doctor", epilog=_EXAMPLES)
@@ -44,7 +45,8 @@ def command(
 
     With --plan, print the cores, memory and disk that a fleet needs, without looking at a
     deployment: devices=, rate= (readings per second of each), and optionally metrics= (per reading,
-    1), batch= (readings per request, 1), partitions= (the setting, or 4). docs/capacity.md explains how
+    1), batch= (readings per request, 1), partitions= (the setting, or 4), keep= (of every metric, as
+    in the catalogue: latest, windows or all). docs/capacity.md explains how
     exact it is.
     """
     if is_plan:

@@ -7,6 +7,8 @@ from tributary.operate import capacity
 from tributary.operate.capacity import Plan
 
 _DAY_S = 86_400
+_FULL = "with all windows full"
+_WINDOWS = {"latest": "without windows", "windows": _FULL, "all": _FULL}
 
 
 def lines(found: Plan) -> list[str]:
@@ -23,7 +25,7 @@ def lines(found: Plan) -> list[str]:
         + (" of a Redis Cluster" if primaries > 1 else ""),
         "jobs": f"{use.jobs_cores:.2f} cores, if the history is kept",
         "memory": f"{size(found.memory_bytes)} of Redis, {size(found.memory_bytes / primaries)} "
-        f"per primary: aggregates {aggregates} with all windows full, full streams {streams}; "
+        f"per primary: aggregates {aggregates} {_WINDOWS[load.keep]}, full streams {streams}; "
         f"{size(found.process_bytes)} of HTTP processes and aggregators",
         "file": f"{size(use.file_bytes_per_s * _DAY_S)} per day written to append-only files, "
         f"{size(use.file_bytes_per_s / load.readings_per_s)} per reading; "

@@ -1,4 +1,4 @@
-"""The catalogue of metrics: unit, plausible range, maximum age, description and alerts by name.
+"""The catalogue of metrics: unit, range, maximum age, description, alerts and what is kept.
 
 It is a TOML file. A metric that is not in it is recorded and returned like any other, without a
 unit.
@@ -11,7 +11,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
@@ -25,6 +25,11 @@ if TYPE_CHECKING:  # every command loads the settings, but few need numpy
     from numpy.typing import NDArray
 
 DEFAULT_FILE = Path(__file__).with_name("catalogue.toml")
+
+# What is kept of a metric besides its current value, its average and its totals: nothing, windows,
+# or windows and the history.
+Keep = Literal["latest", "windows", "all"]
+KEEPS: tuple[Keep, ...] = get_args(Keep)
 
 
 class Range(NamedTuple):
@@ -41,6 +46,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     plausible: Range | None = None
     stale_after_ms: Annotated[int, Meta(ge=1)] | None = None
     description: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    keep: Keep = "all"
     kind: Literal["gauge", "counter"] = "gauge"
     rolls_over_at: Annotated[float, Meta(gt=0)] | None = None  # of a counter
     quantiles: bool = False
@@ -85,8 +91,16 @@ class Catalogue:
 
     @property
     def counters(self) -> dict[str, float | None]:
-        """The counters, and the value that each never reaches if it rolls over."""
-        return {n: m.rolls_over_at for n, m in self.metrics.items() if m.is_counter}
+        """The counters, and the value that each never reaches if it rolls over.
+
+        Without those that have no windows: they have no increases.
+        """
+        found = {n: m for n, m in self.metrics.items() if m.is_counter and m.keep != "latest"}
+        return {name: metric.rolls_over_at for name, metric in found.items()}
+
+    def kept_as(self, *keeps: Keep) -> frozenset[str]:
+        """The metrics with one of these values of `keep`."""
+        return frozenset(n for n, m in self.metrics.items() if m.keep in keeps)
 
     @property
     def rules(self) -> list[Rule]:
@@ -191,6 +205,8 @@ def _field(name: str, field: str, given: Any) -> Any:
         if isinstance(given, dict):
             raise ValueError(f'a name with a dot is quoted, ["{name}.{field}"]')
         raise ValueError(f"unknown field; {did_you_mean(field, _TYPES)}")
+    if field == "keep" and given not in KEEPS:
+        raise ValueError(f"unknown value; use {', '.join(KEEPS[:-1])} or {KEEPS[-1]}")
     value = msgspec.convert(given, _TYPES[field])
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not a finite number")

@@ -27,7 +27,11 @@ class Declared:
             Misconfigured: the windows cannot have quantiles, and a metric has them.
         """
         self.counters = {name: RollOver(at) for name, at in catalogue.counters.items()}
-        self.with_quantiles = {n for n, metric in catalogue.metrics.items() if metric.quantiles}
+        self.with_quantiles = {
+            name
+            for name, metric in catalogue.metrics.items()
+            if metric.quantiles and metric.keep != "latest"
+        }
         self._counter_form = counter.Form(layout.windows, layout.average_over)
         self.quantile_form = quantiles.Form(layout, is_needed=bool(self.with_quantiles))
 

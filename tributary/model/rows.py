@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tributary.model import aggregate
+from tributary.model.address import NOWHERE, SHORT, Address
 from tributary.model.aggregate import CLOSED_CELL, NO_TIME, Layout, Records, Summary, merge
 from tributary.model.declared import Declared
 from tributary.model.groups import Ints
@@ -34,30 +35,6 @@ STATE_CHUNK_BYTES, RING_CHUNK_BYTES = 8_160, 32_736
 NEWEST = np.dtype([("time_ms", "<i8"), ("value", "<f8")])
 _BASE = ("count", "mean", "m2", "min", "max", "open")
 _SPAN = 1 << 32  # between the chunks in a global offset
-
-
-class Address(NamedTuple):
-    """The rows of a series; `ring` is -1 if it has none."""
-
-    state: int
-    ring: int
-
-    @classmethod
-    def parse(cls, text: bytes) -> Address:
-        """Parse `12,7`, or `12` without a row of rings.
-
-        Raises:
-            ValueError: it is something else.
-        """
-        state, comma, ring = text.partition(b",")
-        return cls(int(state), int(ring) if comma else -1)
-
-    def packed(self) -> bytes:
-        """As `parse` takes it."""
-        return b"%d" % self.state if self.ring < 0 else b"%d,%d" % self
-
-
-NOWHERE = Address(-1, -1)
 
 
 class Stored(NamedTuple):
@@ -76,7 +53,7 @@ class Stored(NamedTuple):
 
 
 class StoredSeries(NamedTuple):
-    """Series, and the chunks of state with their rows, by number."""
+    """Series, and the chunks of state with their rows, by number; that of short ones is ~number."""
 
     each: list[Stored]
     chunks: Mapping[int, bytes]
@@ -109,7 +86,8 @@ class Shape:
         self.declared = declared or Declared(layout)  # what is stored beside the rows
         fields = layout.state.fields
         assert fields is not None
-        self.base = np.dtype([(name, fields[name][0]) for name in _BASE])
+        self._names = _BASE if layout.windows else _BASE[:-1]
+        self.base = np.dtype([(name, fields[name][0]) for name in self._names])
         self.cells = layout.average_over
         self.row_bytes = self.base.itemsize + self.cells * NEWEST.itemsize
         self.ring_bytes = layout.rings.itemsize
@@ -117,6 +95,7 @@ class Shape:
         self.state_rows = max(1, STATE_CHUNK_BYTES // self.row_bytes)
         self.ring_rows = max(1, RING_CHUNK_BYTES // max(1, self.ring_bytes))
         self.first_cell = np.cumsum([0, *(w.slots for w in layout.windows)])  # by window
+        self.short = Shape(Layout((), self.cells)) if layout.windows else self
 
     @property
     def state_bytes(self) -> int:
@@ -131,12 +110,14 @@ class Shape:
     @property
     def arguments(self) -> tuple[str, ...]:
         """What scripts need of it, in the order of ARGV."""
-        return (str(self.state_rows), str(self.ring_rows), str(self.ring_bytes))
+        rows = self.state_rows, self.ring_rows, self.ring_bytes, self.short.state_rows
+        return tuple(map(str, rows))
 
     @property
     def row_arguments(self) -> tuple[str, ...]:
         """The same, and what is needed to clear a row."""
-        return (*self.arguments, str(self.cells), str(self.base.itemsize))
+        sizes = self.cells, self.base.itemsize, self.short.base.itemsize
+        return (*self.arguments, *map(str, sizes))
 
     def unpack(self, stored: StoredSeries) -> Unpacked:
         """The aggregates; of an unknown series, those of no reading.
@@ -147,11 +128,16 @@ class Shape:
         each = stored.each
         state = np.full(len(each), self.layout.no_state)
         pending = np.zeros(len(each), np.int64)
-        held = [one.address is not None for one in each]
+        places = np.array([one.address or NOWHERE for one in each]).reshape(-1, 2).T
+        held, short = (places[0] >= 0) & (places[1] != SHORT), places[1] == SHORT
+        if held.any():
+            state[held], pending[held] = self.states(places[0][held], stored.chunks)
+        if short.any():
+            chunks = {~number: chunk for number, chunk in stored.chunks.items() if number < 0}
+            part, pending[short] = self.short.states(places[0][short], chunks)
+            for name in (*_BASE[:-1], "times_ms", "values"):
+                state[name][short] = part[name]
         old = [one.state is not None for one in each]
-        if any(held):
-            rows = np.array([one.address.state for one in each if one.address is not None])
-            state[held], pending[held] = self._state(*self._rows(rows, stored.chunks))
         if any(old):
             state[old] = self._records(self.layout.state, [one.state for one in each], old)
         rings = np.full(len(each), self.layout.no_rings)
@@ -160,6 +146,14 @@ class Shape:
             packed = [one.rings and one.rings[: self.ring_bytes] for one in each]
             rings[ringed] = self._rings(self._records(self.layout.rings, packed, ringed))
         return Unpacked(state, rings, pending)
+
+    def states(self, rows: Ints, chunks: Mapping[int, bytes]) -> tuple[Records, Ints]:
+        """The state in rows, and how many readings the base of each lacked.
+
+        Raises:
+            ValueError: a chunk has another length.
+        """
+        return self._state(*self._rows(rows, chunks))
 
     def _rows(self, rows: Ints, chunks: Mapping[int, bytes]) -> tuple[Records, Records]:
         """Bases and newest readings of rows."""
@@ -194,7 +188,7 @@ class Shape:
         increases = times_ms[:, 1:] > times_ms[:, :-1]
         lacked: Ints = np.cumprod(increases, axis=1).sum(axis=1)
         state = np.full(len(base), self.layout.no_state)
-        for name in _BASE:
+        for name in self._names:
             state[name] = base[name]
         last = base["count"] + lacked
         numbers = last[:, None] - np.arange(self.cells)[::-1]
@@ -226,7 +220,7 @@ class Shape:
     def bases(self, rows: Ints, state: Records) -> list[Run]:
         """Write the bases of rows."""
         packed = np.empty(len(rows), self.base)
-        for name in _BASE:
+        for name in self._names:
             packed[name] = state[name]
         offset = self.state_rows * self.cells * NEWEST.itemsize
         return runs(*self._at(rows, self.state_rows, self.base.itemsize, offset), packed)
@@ -247,6 +241,22 @@ class Shape:
         """Write `CLOSED_CELL` records into the rings of rows; each row and cell occurs once."""
         chunk, offset = self._at(rows, self.ring_rows, self.ring_bytes, 0)
         return runs(chunk, offset + cells * CLOSED_CELL.itemsize, packed)
+
+    def cleared(self, rows: Ints) -> list[Run]:
+        """Write zeros into rows of state, so that nothing is left of a series."""
+        size = NEWEST.itemsize
+        offset = self.state_rows * self.cells * size
+        base = np.zeros(len(rows), self.base)
+        written = runs(*self._at(rows, self.state_rows, self.base.itemsize, offset), base)
+        for cell in range(self.cells):
+            at = self._at(rows, self.state_rows, size, cell * self.state_rows * size)
+            written += runs(*at, np.zeros(len(rows), NEWEST))
+        return written
+
+    def cleared_rings(self, rows: Ints) -> list[Run]:
+        """Write zeros into rows of rings: every slot is empty."""
+        zeros = np.zeros(len(rows), f"V{self.ring_bytes}")
+        return runs(*self._at(rows, self.ring_rows, self.ring_bytes, 0), zeros)
 
     @staticmethod
     def _at(rows: Ints, rows_in_chunk: int, size: int, first: int) -> tuple[Ints, Ints]:

@@ -144,7 +144,8 @@ def plan(load: Load, settings: Settings, costs: Costs = COSTS) -> Plan:
         if more == processes:
             break
         processes = more
-    aggregates_bytes = load.series * costs.series_bytes + load.devices * costs.device_bytes
+    series_bytes = costs.latest_series_bytes if load.keep == "latest" else costs.series_bytes
+    aggregates_bytes = load.series * series_bytes + load.devices * costs.device_bytes
     found = flows(load, processes, costs)
     further = found.readings / found.frames - 1
     entry_bytes = (
@@ -153,7 +154,7 @@ def plan(load: Load, settings: Settings, costs: Costs = COSTS) -> Plan:
         + (1 + further) * (load.metrics - 1) * costs.entry_value_bytes
     )
     per_day = kept = 0.0
-    if settings.history == "off":
+    if settings.history == "off" or load.keep != "all":
         used = msgspec.structs.replace(used, jobs_cores=0.0)
     else:
         per_day, kept = _history_slots(load, settings)

@@ -1,4 +1,4 @@
-"""The fleet that a plan is for: `devices=20000 rate=1 metrics=3`."""
+"""The fleet that a plan is for: `devices=20000 rate=1 metrics=3 keep=windows`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from tributary.errors import Misconfigured, did_you_mean
+from tributary.model.catalogue import KEEPS, Keep
 
 # Name of a figure → its default (None: it must be given), least and greatest value.
 _KEYS: dict[str, tuple[float | None, float, float]] = {
@@ -17,6 +18,7 @@ _KEYS: dict[str, tuple[float | None, float, float]] = {
     "batch": (1, 1, 10_000),
     "partitions": (1, 1, 4_096),
 }
+_NAMES = (*_KEYS, "keep")
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +29,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     metrics: int = 1
     batch: int = 1
     partitions: int
+    keep: Keep = "all"  # of every metric, as in the catalogue of metrics
 
     @property
     def readings_per_s(self) -> float:
@@ -46,17 +49,21 @@ def parse(words: Iterable[str], partitions: int) -> Load:
         Misconfigured: a word is unknown, missing, repeated, or its value is invalid.
     """
     given: dict[str, float] = {}
+    keeps: list[Keep] = []
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:
             raise Misconfigured(f"--plan: {word!r} has no value; write NAME=NUMBER")
-        if name not in _KEYS:
-            names = ", ".join(_KEYS)
-            hint = did_you_mean(name, _KEYS)
+        if name not in _NAMES:
+            names = ", ".join(_NAMES)
+            hint = did_you_mean(name, _NAMES)
             raise Misconfigured(f"--plan: unknown name {name!r}; {hint} The names are {names}")
-        if name in given:
+        if name in given or (name == "keep" and keeps):
             raise Misconfigured(f"--plan: {name} is given twice; give it once")
-        given[name] = _number(name, text)
+        if name == "keep":
+            keeps.append(_keep(text))
+        else:
+            given[name] = _number(name, text)
     missing = [
         name for name, (default, *_) in _KEYS.items() if default is None and name not in given
     ]
@@ -67,7 +74,16 @@ def parse(words: Iterable[str], partitions: int) -> Load:
         )
     rate = given.pop("rate")
     whole = {name: int(value) for name, value in given.items()}
-    return Load(rate=rate, **{"partitions": partitions, **whole})
+    return Load(rate=rate, keep=(*keeps, "all")[0], **{"partitions": partitions, **whole})
+
+
+def _keep(text: str) -> Keep:
+    for keep in KEEPS:
+        if text == keep:
+            return keep
+    raise Misconfigured(
+        f"--plan: keep={text} is unknown; use {', '.join(KEEPS[:-1])} or {KEEPS[-1]}"
+    )
 
 
 def _number(name: str, text: str) -> float:

@@ -176,7 +176,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         *(("HSET", name, "f", "v") for name in (_META, _ROWS, _BEYOND, _LATEST, *_BESIDE, keys.CONFIG)),
         *(("HDEL", name, "f") for name in (_ROWS, _BEYOND, _LATEST, _FORGETS, _STATE, _WINDOWS_2, *_BESIDE)),
         *(("HKEYS", name) for name in (_ROWS, _STATE)), ("HRANDFIELD", _STATE, "1"),
-        ("SETRANGE", _CHUNK, "0", "v"), ("RPUSH", _FREE, "v"), ("LTRIM", _FREE, "0", "1"),
+        ("HSCAN", _ROWS, "0"), ("SETRANGE", _CHUNK, "0", "v"), ("RPUSH", _FREE, "v"), ("LTRIM", _FREE, "0", "1"),
         ("LRANGE", _FREE, "0", "1"), ("RENAMENX", _WINDOWS, _WINDOWS_2), ("SET", _WINDOWS, "v"),
         ("UNLINK", _WINDOWS_2), ("HGET", keys.CONFIG, "f"),
         ("HGET", _LATEST, "f"), ("HSET", _FORGETS, "f", "v"),

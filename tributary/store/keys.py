@@ -64,8 +64,11 @@ CATALOGUE = (
         "`replayed`, `replayed_entries`; `run` (run id of the server), `tail_entries`, `tail` "
         "(numbers that survived its start or were reported since), `restart_lost`, "
         "`restart_lost_entries`; `forgets`: how many tombstones were applied; `state_rows`, "
-        "`ring_rows`: how many rows have been numbered; `transitions`: number of the last one; "
-        "`alert_rules`: digest of the rules that every series was compared with; from jobs: `archived_id`, `archived_entries` (last entry in the "
+        "`ring_rows`, `short_rows`: how many rows have been numbered; `transitions`: number of the last one; "
+        "`alert_rules`: digest of the rules that every series was compared with; `windows_since:` with "
+        "a metric: when a series of it got windows last, because `keep` had changed, UTC ms; "
+        "`rings_freed_ms`: slots that begin earlier may be gone, UTC; from jobs: `left_out:` with a "
+        "metric: the last entry that is not in the history because of its `keep`; `archived_id`, `archived_entries` (last entry in the "
         "history, and its number), `gaps`, `gap_entries`, `gap_readings` of the history",
     ),
     Key(
@@ -78,7 +81,8 @@ CATALOGUE = (
     ),
     Key(
         "tributary:{p}:rows", "hash", "aggregator (commit)", "all",
-        "series → its row of state, and behind a comma its row of rings once a slot has closed",
+        "series → its row of state, and behind a comma its row of rings once a slot has closed; "
+        "with `s` before it, its short row",
     ),
     Key(
         "tributary:{p}:state:<key>", "string", "aggregator (commit)", "aggregator, api, jobs, operators",
@@ -88,6 +92,10 @@ CATALOGUE = (
     Key(
         "tributary:{p}:rings:<key>", "string", "aggregator (commit)", "aggregator, api, jobs, operators",
         "a chunk of rows of rings: the closed slots of each window",
+    ),
+    Key(
+        "tributary:{p}:short:<key>", "string", "aggregator (commit)", "aggregator, api, jobs, operators",
+        'a chunk of short rows, of metrics with `keep = "latest"`: newest readings, totals',
     ),
     Key(
         "tributary:{p}:beyond", "hash", "aggregator (commit)", "aggregator, api, jobs, operators",
@@ -106,7 +114,17 @@ CATALOGUE = (
     ),
     Key(
         "tributary:{p}:free", "list", "aggregator (commit)", "aggregator",
-        "the rows of forgotten series, as in `rows`, for other series",
+        "rows of state that no series has any more, with their rings, as in `rows`",
+        "until they are used again",
+    ),
+    Key(
+        "tributary:{p}:free_rings", "list", "aggregator (commit)", "aggregator",
+        "rows of rings of series that have been silent for longer than every window",
+        "until they are used again",
+    ),
+    Key(
+        "tributary:{p}:free_short", "list", "aggregator (commit)", "aggregator",
+        "short rows that no series has any more",
         "until they are used again",
     ),
     Key(
@@ -298,6 +316,8 @@ alerts = _of_partition("alerts")
 due = _of_partition("due")
 transitions = _of_partition("transitions")
 free = _of_partition("free")
+free_rings = _of_partition("free_rings")
+free_short = _of_partition("free_short")
 state = _of_partition("state")
 windows = _of_partition("windows")
 windows_2 = _of_partition("windows:2")
@@ -329,6 +349,12 @@ def ring_chunks(partition: int) -> str:
     return f"tributary:{{{partition}}}:rings:"
 
 
+@cache
+def short_chunks(partition: int) -> str:
+    """How the keys of the chunks of short rows begin."""
+    return f"tributary:{{{partition}}}:short:"
+
+
 def job(id_: str) -> str:
     """Key of the fields of a job."""
     return f"rq:job:{id_}"
@@ -348,6 +374,16 @@ def copy(stream: str) -> str:
 def forgotten(request: str) -> str:
     """Key of what a request to forget devices has deleted."""
     return f"tributary:forgotten:{request}"
+
+
+def windows_since(metric: str) -> str:
+    """Field of `meta`: until when windows of a metric were not kept; see `CATALOGUE`."""
+    return f"windows_since:{metric}"
+
+
+def left_out(metric: str) -> str:
+    """Field of `meta`: until which entry a metric was left out of the history."""
+    return f"left_out:{metric}"
 
 
 def series(device: str, metric: str) -> str:

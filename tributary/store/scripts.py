@@ -38,7 +38,7 @@ SCRIPTS = {
         "account", "alive", "append", "attempt", "begin_tenure", "commit", "copy_entries",
         "count_lost", "due_series", "enqueue_job", "ensure_rows", "forget", "heartbeat", "hold_lease",
         "raise_format", "read_series", "release_lease", "replay", "report_tail", "requeue_job",
-        "swap_stream",
+        "scan_rows", "swap_stream",
     )
 }  # fmt: skip
 _APPEND_SHA = SCRIPTS["append"].sha
@@ -127,29 +127,37 @@ def commit(
     moved: Values = (),  # series that are no longer in format 2
     counters: Values = (),  # series and packed counters, alternating
     quantiles: Values = (),  # series and packed quantiles, alternating
-    used: int = 0,  # free rows
+    freed: Sequence[Values] = ((), (), ()),  # rows with their rings, rings, short rows
+    undeclared: Values = (),  # series whose counters and quantiles are dropped
+    used: Sequence[int] = (0, 0, 0),  # free rows of each kind
     alerts: Values = (),  # as `AlertWrites.arguments` of the aggregator
     forget: Values = (),  # of the tombstone that is the entry: id, request, before, devices
     shape: Values = (),  # `Shape.row_arguments`, with `forget`
 ) -> Command:
     """Apply a batch of entries."""
-    p = partition
-    fixed = (
-        keys.readings(p), keys.meta(p), keys.rows(p), keys.latest(p), keys.beyond(p),
-        keys.devices(p), keys.dead(p), keys.buried(p), keys.free(p), keys.forgets(p),
-        keys.state(p), keys.windows_2(p), keys.counters(p), keys.quantiles(p),
-    )  # fmt: skip
+    p, fixed = partition, _commit_names(partition)
     numbers, writes = _numbered(chunks, len(fixed) + 1)
     names = (*fixed, *numbers)
     if alerts or forget:
         names = (*names, keys.alerts(p), keys.due(p), keys.transitions(p))
     if forget:
-        forget = (keys.state_chunks(p), keys.ring_chunks(p), *shape, *forget)
+        forget = (*_chunks(p), *shape, *forget)
     lists = (
-        meta, rows, latest, beyond, devices, dead, writes, within, moved, counters, quantiles, alerts,
+        meta, rows, latest, beyond, devices, dead, writes, within, moved, counters, quantiles,
+        *freed, undeclared, alerts,
     )  # fmt: skip
-    values = (epoch, str(dead_max_entries), str(used), *[str(len(x)) for x in lists])
+    values = (epoch, *map(str, (dead_max_entries, *used, *map(len, lists))))
     return _call("commit", names, *values, *chain.from_iterable(lists), *forget)
+
+
+def _commit_names(p: int) -> tuple[str, ...]:
+    """The keys of every commit to a partition."""
+    return (
+        keys.readings(p), keys.meta(p), keys.rows(p), keys.latest(p), keys.beyond(p),
+        keys.devices(p), keys.dead(p), keys.buried(p), keys.free(p), keys.forgets(p),
+        keys.state(p), keys.windows_2(p), keys.counters(p), keys.quantiles(p), keys.free_rings(p),
+        keys.free_short(p),
+    )  # fmt: skip
 
 
 def _numbered(
@@ -203,7 +211,10 @@ def enqueue_job(id_: str, *, max_queued: int, fields: Values) -> Command:
 def ensure_rows(partition: int, *, epoch: str, free_max: int) -> Command:
     """Prepare a partition for rows, and read what its owner needs to number them."""
     p = partition
-    names = (keys.meta(p), keys.state(p), keys.windows(p), keys.windows_2(p), keys.free(p))
+    names = (
+        keys.meta(p), keys.state(p), keys.windows(p), keys.windows_2(p),
+        keys.free(p), keys.free_rings(p), keys.free_short(p),
+    )  # fmt: skip
     return _call("ensure_rows", names, epoch, str(free_max))
 
 
@@ -247,7 +258,7 @@ def read_series(
         keys.state(p), keys.windows(p), keys.windows_2(p), keys.counters(p),
         keys.quantiles(p),
     )  # fmt: skip
-    values = (keys.state_chunks(p), keys.ring_chunks(p), *shape)
+    values = (*_chunks(p), *shape)
     named = [keys.series(*each) for each in series]
     beside = ([named[n] for n in which] for which in (counters, quantiles))
     lists = (fields, devices, *beside)
@@ -287,6 +298,15 @@ def report_tail(
     return _call("report_tail", (keys.meta(partition),), *values)
 
 
+def scan_rows(
+    partition: int, *, cursor: str, count: int, state_rows: int, cells: int, since_ms: int
+) -> Command:
+    """List some series with their rows, and whether they have been silent; see the script."""
+    sizes = map(str, (state_rows, cells, since_ms))
+    chunks = keys.state_chunks(partition)
+    return _call("scan_rows", (keys.rows(partition),), cursor, str(count), chunks, *sizes)
+
+
 def swap_stream(
     names: Sequence[str],  # stream and copy; of readings also meta and holes
     *,
@@ -300,6 +320,12 @@ def swap_stream(
     """Replace a stream by its copy, after copying what follows `after`."""
     values = (str(entries), top, after, str(tail_max), deleted, *readings)
     return _call("swap_stream", names, *values)
+
+
+def _chunks(partition: int) -> tuple[str, str, str]:
+    """How the keys of the chunks of state, rings and short rows begin."""
+    p = partition
+    return keys.state_chunks(p), keys.ring_chunks(p), keys.short_chunks(p)
 
 
 def _call(script: str, names: Sequence[str], *values: str | bytes) -> Command:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import redis
 
-from tributary.model.rows import Address, Shape, Stored, StoredSeries
+from tributary.model.address import SHORT, Address
+from tributary.model.rows import Shape, Stored, StoredSeries
 from tributary.store import scripts
 from tributary.store.redis_client import failures
 from tributary.store.scripts import Command
@@ -21,7 +22,7 @@ class Packed(NamedTuple):
 
     An unknown series has no state, and one without closed slots no rings. `pending`: how many of
     the newest readings have arrived since `counter` and `quantiles` were written, which only
-    series of such metrics have.
+    series of such metrics have. With a short row, the open slots of the state are empty.
     """
 
     state: bytes | None
@@ -29,6 +30,7 @@ class Packed(NamedTuple):
     pending: int = 0
     counter: bytes | None = None
     quantiles: bytes | None = None
+    is_short: bool = False
 
 
 class Found(NamedTuple):
@@ -104,6 +106,7 @@ def _packed(shape: Shape, found: StoredSeries) -> list[Packed]:
             int(pending[n]),
             one.counter,
             one.quantiles,
+            one.address is not None and one.address.ring == SHORT,
         )
         for n, one in enumerate(found.each)
     ]

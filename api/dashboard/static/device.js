@@ -166,15 +166,15 @@ export class Device {
       }
       return;
     }
-    for (const [name, metric] of Object.entries(found.metrics)) {
-      const windows = ranges(Object.keys(metric.windows));
-      if (windows.join() !== this.windows.join()) {
-        this.windows = windows;
-        this.picker.showWindows(windows);
-        if (this.range.window === WINDOWS[0] && !windows.includes(WINDOWS[0])) this.go({ window: windows[0] }, this.others);
-      }
-      this.metric(name).showDetails(metric);
+    // The same for all metrics, except for those of which only the latest values are kept.
+    const windows = ranges(Object.values(found.metrics)
+      .map((metric) => Object.keys(metric.windows)).find((names) => names.length) ?? []);
+    if (windows.join() !== this.windows.join() && Object.keys(found.metrics).length) {
+      this.windows = windows;
+      this.picker.showWindows(windows);
+      if (this.range.window === WINDOWS[0] && !windows.includes(WINDOWS[0])) this.go({ window: windows[0] }, this.others);
     }
+    for (const [name, metric] of Object.entries(found.metrics)) this.metric(name).showDetails(metric);
   }
 
   draw() {

@@ -187,7 +187,7 @@ export class Metric {
       } catch (error) {
         if (!isCurrent()) return;
         setText(this.note, error.message);
-        again(RETRY_MS);
+        if (error.status !== 400) again(RETRY_MS); // 400: slots of this time span are not kept
       }
     });
   }

@@ -55,10 +55,11 @@ class Known(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """The time, and how far ahead of it readings may be."""
+    """The time, how far ahead of it readings may be, and since when slots are kept."""
 
     now_ms: int
     future_max_ms: int
+    windows_since_ms: int = 0  # event time: slots that begin earlier may be gone
 
 
 def compare(
@@ -83,6 +84,8 @@ def compare(
         compared += 1
         exact = summarize(known.values.tolist()) if len(known.values) else None
         findings += _cell("state", "total", exact, from_cell(state))
+    if stored.is_short:
+        return findings, compared
     newest_ms = int(state["times_ms"][-1])
     if newest_ms < (known.since_ms or 0) or newest_ms != max(known.times_ms, default=-1):
         return findings, compared  # nothing to compare, or the slots cannot be located
@@ -170,7 +173,8 @@ def _expected_slots(window: Window, newest_ms: int, known: Known, clock: Clock) 
     open_slot, now_slot = newest_ms // size, (clock.now_ms + SKEW_MS) // size
     ahead_max = -(-clock.future_max_ms // size)
     needed = min(max(now_slot, open_slot - ahead_max), open_slot) - window.slots
-    first_ms = max(0, needed * size, known.first_slot_ms(size))
+    since_ms = -(-clock.windows_since_ms // size) * size
+    first_ms = max(0, needed * size, known.first_slot_ms(size), since_ms)
     end_ms = (open_slot + 1) * size
     slots = dict(by_slot(known.times_ms, known.values, size, first_ms, end_ms))
     return _Expected(slots, first_ms, end_ms)

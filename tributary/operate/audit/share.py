@@ -24,6 +24,7 @@ from tributary.operate.audit.aggregates import SKEW_MS, Clock, Finding
 from tributary.operate.audit.collection import Collection, Name
 from tributary.operate.audit.entries import NEVER_MS, Entries, parsed
 from tributary.operate.audit.history_rows import SERIES_PER_READ, HistoryReader, Span
+from tributary.operate.audit.kept_since import KeptSince
 from tributary.operate.audit.raw_readings import RawReadings
 from tributary.operate.audit.replay import META, Replay
 from tributary.operate.audit.report import PartitionReport
@@ -131,6 +132,11 @@ class Share:
             found: Any = self._client.hmget(keys.meta(self._partition), META)
         return list(found)
 
+    def _kept_since(self) -> KeptSince:
+        with failures():
+            found: Any = self._client.hgetall(keys.meta(self._partition))
+        return KeptSince({name.decode(): value for name, value in found.items()}, self._margin_ms)
+
     def _devices(self) -> Iterator[str]:
         """The devices in the list of the partition."""
         first = b"-"
@@ -148,10 +154,12 @@ class Share:
         page = self._read(devices)
         self._replay.catch_up(page.meta)
         now = Clock(self._source.now_ms(), self._source.future_max_ms)
+        kept = self._kept_since()  # behind the page: it may only have been moved on
         covered = {name: stored for name, stored in page.series.items() if self._covers(name)}
         for name, stored in covered.items():
             known = self._replay.known(name)
-            self._add(name, *aggregates.compare(self._source.layout, stored, known, now))
+            clock = now._replace(windows_since_ms=kept.windows_ms(name[1]))
+            self._add(name, *aggregates.compare(self._source.layout, stored, known, clock))
         for names in _pages(covered, SERIES_PER_READ):
             self._compare_history(names)
         self._report.series += len(covered)
@@ -198,14 +206,16 @@ class Share:
         last = self._replay.entries.ordinal(rows.entry_id)
         is_ahead = parsed(rows.entry_id) > self._replay.entries.last
         restarted_ms = NEVER_MS if is_ahead else self._replay.restarted_ms()
+        kept = self._kept_since()  # behind the rows
         raw = self._joined()  # not any more, if entries behind those that were read are gone
         if raw is not None and raw.includes_lost(rows.entry_id):
             restarted_ms = 0
         gap_ms = 0 if rows.gap_to_ms is None else rows.gap_to_ms + self._margin_ms
         for each in RESOLUTIONS:
             kept_ms = self._history.first_ms(each, self._source.now_ms())
-            span = Span(max(since_ms, gap_ms, kept_ms), restarted_ms)
+            first_ms = max(since_ms, gap_ms, kept_ms)
             for name in names:
+                span = Span(max(first_ms, kept.history_ms(name[1])), restarted_ms)
                 if self._replay.is_forgotten_behind(name[0], last):
                     continue  # the readings of its rows are gone
                 known = self._replay.known(name, last)

@@ -7,38 +7,45 @@
 --
 -- KEYS[1] readings, [2] meta, [3] rows, [4] latest, [5] beyond, [6] devices, [7] dead,
 -- [8] buried, [9] free, [10] forgets; of format 2: [11] state, [12] windows:2;
--- [13] counters, [14] quantiles; [15...] the chunks of state and rings that are written; then,
--- with alerts or a tombstone: alerts, due, transitions
--- ARGV[1] epoch expected, [2] maximum dead entries, [3] free rows that are used,
--- ARGV[4..15] length of each list, then the lists:
+-- [13] counters, [14] quantiles, [15] free_rings, [16] free_short; [17...] the chunks that are
+-- written; then, with alerts or a tombstone: alerts, due, transitions
+-- ARGV[1] epoch expected, [2] maximum dead entries, [3..5] how many rows of free, free_rings and
+-- free_short are used, ARGV[6..21] length of each list, then the lists:
 --   meta, rows, latest and beyond as field, value; devices as score, name; dead entries as id,
 --   reason, readings, fields packed, how many of its readings are applied; what is written, as
 --   number of the chunk in KEYS, offset, bytes; series of which nothing is beyond the rings any
---   more; series that are no longer in format 2; counters and quantiles as
---   field, value; of alerts: maximum transitions to keep, and lengths of five lists, then these: states as field, value; series of
---   which every alert is ok; series to look at as score, name; series not to look at; transitions
--- behind the lists, with the entry of a tombstone: how the keys of the chunks of state and rings
---   begin, rows in a chunk of state, rows in a chunk of rings, bytes of a row of rings, cells of a
---   row, bytes of a base, id of the tombstone, request, before, then its devices
+--   more; series that are no longer in format 2; counters and quantiles as field, value; what is
+--   added to free, free_rings, free_short; series whose counters and quantiles are dropped; of
+--   alerts: maximum transitions to keep, and lengths of five lists, then these: states as field,
+--   value; series of which every alert is ok; series to look at as score, name; series not to look
+--   at; transitions
+-- behind the lists, with the entry of a tombstone: how the keys of the chunks of state, rings and
+--   short rows begin, rows in a chunk of state, rows in a chunk of rings, bytes of a row of rings,
+--   rows in a chunk of short rows, cells of a row, bytes of a base, bytes of a short base, id of
+--   the tombstone, request, before, then its devices
 -- returns 'ok' or 'epoch' (another worker owns the partition)
 -- atomic: a crash between raising hwm and counting would lose or double the batch.
 -- allow-oom: committing is how a full server drains.
 local readings, meta = KEYS[1], KEYS[2]
 if (redis.call('HGET', meta, 'epoch') or '') ~= ARGV[1] then return 'epoch' end
-local at, forgets = 16, 16
-for n = 4, 15 do forgets = forgets + ARGV[n] end
-local last = #KEYS - ((ARGV[15] ~= '0' or ARGV[forgets]) and 3 or 0)
+local at, forgets = 22, 22
+for n = 6, 21 do forgets = forgets + ARGV[n] end
+local last = #KEYS - ((ARGV[21] ~= '0' or ARGV[forgets]) and 3 or 0)
 local alerts, due, transitions = KEYS[last + 1], KEYS[last + 2], KEYS[last + 3]
 -- A key of another type, or a missing permission, must fail here, before the first write: scripts
 -- do not roll back.
 for k = 3, 5 do
-  if ARGV[k + 2] ~= '0' then redis.call('HLEN', KEYS[k]) end
+  if ARGV[k + 4] ~= '0' then redis.call('HLEN', KEYS[k]) end
 end
-if ARGV[8] ~= '0' then redis.call('ZCARD', KEYS[6]) end
+if ARGV[10] ~= '0' then redis.call('ZCARD', KEYS[6]) end
 for k = 13, 14 do
-  if ARGV[k] ~= '0' then redis.call('HLEN', KEYS[k]) end
+  if ARGV[k + 2] ~= '0' or ARGV[20] ~= '0' then redis.call('HLEN', KEYS[k]) end
 end
-for k = 15, last do redis.call('SETRANGE', KEYS[k], 0, '') end
+for n = 3, 5 do
+  local free = KEYS[n == 3 and 9 or n + 11]
+  if ARGV[n] ~= '0' or ARGV[n + 14] ~= '0' then redis.call('LTRIM', free, 0, -1) end
+end
+for k = 17, last do redis.call('SETRANGE', KEYS[k], 0, '') end
 if alerts then
   redis.call('HDEL', alerts, '')
   redis.call('ZREM', due, '')
@@ -48,7 +55,7 @@ if ARGV[forgets] then
   for _, k in ipairs({3, 4, 5, 10, 11, 12, 13, 14}) do redis.call('HDEL', KEYS[k], '') end
   redis.call('ZREM', KEYS[6], '')
 end
-if ARGV[9] ~= '0' then
+if ARGV[11] ~= '0' then
   redis.call('ZADD', KEYS[8], 'XX', 0, '')
   -- What the stream no longer has need not be remembered.
   local first = redis.call('XRANGE', readings, '-', '+', 'COUNT', 1)[1]
@@ -64,37 +71,47 @@ local function each(count, command, key)
   end
   at = last + 1
 end
-each(tonumber(ARGV[4]), 'HSET', meta)
-each(tonumber(ARGV[5]), 'HSET', KEYS[3])
-each(tonumber(ARGV[6]), 'HSET', KEYS[4])
-each(tonumber(ARGV[7]), 'HSET', KEYS[5])
-each(tonumber(ARGV[8]), 'ZADD', KEYS[6])
-for i = at, at + tonumber(ARGV[9]) - 1, 5 do
+each(tonumber(ARGV[6]), 'HSET', meta)
+each(tonumber(ARGV[7]), 'HSET', KEYS[3])
+each(tonumber(ARGV[8]), 'HSET', KEYS[4])
+each(tonumber(ARGV[9]), 'HSET', KEYS[5])
+each(tonumber(ARGV[10]), 'ZADD', KEYS[6])
+for i = at, at + tonumber(ARGV[11]) - 1, 5 do
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[2], '*',
     'id', ARGV[i], 'reason', ARGV[i + 1], 'readings', ARGV[i + 2], 'fields', ARGV[i + 3])
   redis.call('ZADD', KEYS[8], string.match(ARGV[i], '^%d+'), ARGV[i] .. ' ' .. ARGV[i + 4])
 end
-at = at + tonumber(ARGV[9])
-for i = at, at + tonumber(ARGV[10]) - 1, 3 do
+at = at + tonumber(ARGV[11])
+for i = at, at + tonumber(ARGV[12]) - 1, 3 do
   redis.call('SETRANGE', KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2])
 end
-at = at + tonumber(ARGV[10])
-each(tonumber(ARGV[11]), 'HDEL', KEYS[5])
-if ARGV[3] ~= '0' then redis.call('LTRIM', KEYS[9], ARGV[3], -1) end
+at = at + tonumber(ARGV[12])
+each(tonumber(ARGV[13]), 'HDEL', KEYS[5])
+for n, k in pairs({[3] = 9, [4] = 15, [5] = 16}) do
+  if ARGV[n] ~= '0' then redis.call('LTRIM', KEYS[k], ARGV[n], -1) end
+end
 
 local function end_format_2()
   if redis.call('EXISTS', KEYS[11]) == 0 then redis.call('UNLINK', KEYS[12]) end
 end
 local moved = at
-if ARGV[12] ~= '0' then
-  each(tonumber(ARGV[12]), 'HDEL', KEYS[11])
+if ARGV[14] ~= '0' then
+  each(tonumber(ARGV[14]), 'HDEL', KEYS[11])
   at = moved
-  each(tonumber(ARGV[12]), 'HDEL', KEYS[12])
+  each(tonumber(ARGV[14]), 'HDEL', KEYS[12])
   end_format_2()
 end
-for k = 13, 14 do each(tonumber(ARGV[k]), 'HSET', KEYS[k]) end
-at = forgets - ARGV[15]
-if ARGV[15] ~= '0' then
+for k = 13, 14 do each(tonumber(ARGV[k + 2]), 'HSET', KEYS[k]) end
+each(tonumber(ARGV[17]), 'RPUSH', KEYS[9])
+each(tonumber(ARGV[18]), 'RPUSH', KEYS[15])
+each(tonumber(ARGV[19]), 'RPUSH', KEYS[16])
+local undeclared = at
+for k = 13, 14 do
+  at = undeclared
+  each(tonumber(ARGV[20]), 'HDEL', KEYS[k])
+end
+at = forgets - ARGV[21]
+if ARGV[21] ~= '0' then
   local max, lengths = ARGV[at], {unpack(ARGV, at + 1, at + 5)}
   at = at + 6
   each(lengths[1], 'HSET', alerts)
@@ -132,10 +149,11 @@ local function series(device, document)
   return found
 end
 
-local freed, of_state, of_rings = {}, {}, {}
+local freed, of_state, of_rings, of_short = {}, {}, {}, {}
 local function free(address)
-  local state, rings = string.match(address, '^(%d+),?(%d*)$')
-  if not state then return end
+  local short, state, rings = string.match(address, '^(s?)(%d+),?(%d*)$')
+  if short == 's' then of_short[#of_short + 1] = tonumber(state) end
+  if short ~= '' then return end
   freed[#freed + 1] = address
   of_state[#of_state + 1] = tonumber(state)
   of_rings[#of_rings + 1] = tonumber(rings) -- nil without rings
@@ -158,7 +176,7 @@ local function zero(rows, prefix, rows_max, columns)
   end
 end
 
-at = forgets + 7
+at = forgets + 10
 local id, before, forgotten = ARGV[at], ARGV[at + 2], {'applied', ARGV[at + 1], ARGV[at + 2]}
 for i = at + 3, #ARGV do
   local device = ARGV[i]
@@ -185,14 +203,19 @@ for _, transition in ipairs(redis.call('ZRANGE', transitions, 0, -1)) do
   local device = string.match(transition, '^{"device":"([^"]*)"')
   if forgotten[device] then redis.call('ZREM', transitions, transition) end
 end
-local rows_max, cells = tonumber(ARGV[forgets + 2]), tonumber(ARGV[forgets + 5])
-local columns = {{rows_max * cells * 16, tonumber(ARGV[forgets + 6])}} -- bases, then cells
-for cell = 0, cells - 1 do columns[cell + 2] = {cell * rows_max * 16, 16} end
-zero(of_state, ARGV[forgets], rows_max, columns)
-local ring_bytes = tonumber(ARGV[forgets + 4])
-zero(of_rings, ARGV[forgets + 1], tonumber(ARGV[forgets + 3]), {{0, ring_bytes}})
-for n = 1, #freed, 1000 do
-  redis.call('RPUSH', KEYS[9], unpack(freed, n, math.min(n + 999, #freed)))
+local cells = tonumber(ARGV[forgets + 7])
+local function zero_state(rows, prefix, rows_max, base_bytes)
+  local columns = {{rows_max * cells * 16, base_bytes}} -- bases, then cells
+  for cell = 0, cells - 1 do columns[cell + 2] = {cell * rows_max * 16, 16} end
+  zero(rows, prefix, rows_max, columns)
+end
+zero_state(of_state, ARGV[forgets], tonumber(ARGV[forgets + 3]), tonumber(ARGV[forgets + 8]))
+zero_state(of_short, ARGV[forgets + 2], tonumber(ARGV[forgets + 6]), tonumber(ARGV[forgets + 9]))
+zero(of_rings, ARGV[forgets + 1], tonumber(ARGV[forgets + 4]), {{0, tonumber(ARGV[forgets + 5])}})
+for key, rows in pairs({[KEYS[9]] = freed, [KEYS[16]] = of_short}) do
+  for n = 1, #rows, 1000 do
+    redis.call('RPUSH', key, unpack(rows, n, math.min(n + 999, #rows)))
+  end
 end
 end_format_2()
 redis.call('HSET', KEYS[10], id, table.concat(forgotten, '\n'))
