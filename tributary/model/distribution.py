@@ -17,6 +17,7 @@ import numpy as np
 from tributary.model.groups import Floats
 
 RANKS = np.array([0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99])
+_RANKS: list[float] = RANKS.tolist()
 _ENDS = np.concatenate([[0.0], RANKS, [1.0]])
 _STEPS = 255
 _SCALE = 2.0**-4  # of values, so that slopes between the largest ones do not overflow
@@ -80,6 +81,23 @@ class Curve(NamedTuple):
         found["count"], found["marks"] = round(self.readings), self.marks()
         found["min"], found["max"] = self.values[0], self.values[-1]
         return found[()]
+
+
+def sketch_of(points: Sequence[tuple[float, float]], low: float, high: float) -> Sketch:
+    """`Curve.of_points(…).sketch()` in a tenth of the time: of few sorted values and weights."""
+    total, upto = sum(weight for _, weight in points), 0.0
+    rank, value, found = 0.0, low, []
+    left = iter(_RANKS)
+    wanted = next(left)
+    for following, weight in (*points, (high, 0.0)):
+        upto += weight
+        middle = (upto - weight / 2) / total
+        while wanted <= middle:
+            share = (wanted - rank) / (middle - rank)
+            found.append(_between(value, following, share))
+            wanted = next(left, 2.0)
+        rank, value = middle, following
+    return np.array((round(total), low, high, _marked(low, high, found)), SKETCH)[()]
 
 
 def joined(curves: Sequence[Curve]) -> Curve:

@@ -15,7 +15,7 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from tributary.model.distribution import UNKNOWN, Curve
+from tributary.model.distribution import UNKNOWN, Curve, Sketch, sketch_of
 from tributary.model.groups import Floats
 
 VALUES_MAX = 64
@@ -57,6 +57,12 @@ class OpenSlot:
             return None
         values, weights = self._weighted()
         return Curve.of_points(values, weights, self.low, self.high)
+
+    def sketch(self) -> Sketch:
+        """The sketch of the closed slot, whose readings are all known."""
+        values, weights = self._weighted()
+        points = list(zip(values.tolist(), weights.tolist(), strict=True))
+        return sketch_of(points, self.low, self.high)
 
     def extremes(self) -> tuple[int, float, float, NDArray[np.uint8]]:
         """The fields of a `SKETCH` record without marks."""

@@ -133,6 +133,8 @@ class Quantiles:
 
     def _open_sketch(self, number: int) -> Sketch:
         """The sketch of the open slot of a window."""
+        if number == 0 and not self._open.is_unknown:
+            return self._open.sketch()
         curves = self._open_curves(number)
         known = [curve for curve in curves if curve is not None]
         if len(known) == len(curves):
