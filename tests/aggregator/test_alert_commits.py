@@ -63,9 +63,11 @@ def log(client: redis.Redis, settings: Settings) -> list[Transition]:
     """The transitions of all partitions; their numbers are complete."""
     found: list[Transition] = []
     for partition in range(settings.partitions):
-        held = client.zrange(keys.transitions(partition), 0, -1, withscores=True)
-        logged = int(client.hget(keys.meta(partition), "transitions") or 0)
-        assert [number for _, number in held] == list(range(1, logged + 1))
+        read = client.pipeline()  # a transaction, because a worker may be running
+        read.zrange(keys.transitions(partition), 0, -1, withscores=True)
+        read.hget(keys.meta(partition), "transitions")
+        held, logged = read.execute()
+        assert [number for _, number in held] == list(range(1, int(logged or 0) + 1))
         found += [alert.parse_transition(member) for member, _ in held]
     assert len({each.id for each in found}) == len(found)
     return found
