@@ -66,6 +66,8 @@ def _supervise(settings: Settings, stop: threading.Event) -> None:
     try:
         for number in range(settings.jobs_workers):
             supervisor.start(_worker(settings, number))
+        if settings.alert_webhooks or settings.alert_mail_to:
+            supervisor.start(_child("alerts", settings, "alerts"))
         logger.bind(action="jobs_started", process=id_).info("jobs started")
         while not stop.is_set():
             supervisor.watch()
@@ -109,7 +111,12 @@ def _raise_on_stop() -> threading.Event:
 
 
 def _worker(settings: Settings, number: int) -> Spec:
+    return _child("work", settings, f"worker-{number}")
+
+
+def _child(command: str, settings: Settings, name: str) -> Spec:
+    """A process that runs a hidden command of `tributary jobs`."""
     values = msgspec.structs.asdict(settings)
     environ = {PREFIX + name.upper(): str(value) for name, value in values.items()}
-    command = [sys.executable, "-P", "-m", "tributary", "jobs", "work"]
-    return Spec(f"jobs-worker-{number}", command, 0, environ)
+    words = [sys.executable, "-P", "-m", "tributary", "jobs", command]
+    return Spec(f"jobs-{name}", words, 0, environ)

@@ -33,6 +33,7 @@ POINTS = (
     "after_archive_published",
     "before_compact_commit",
     "after_compact_commit",
+    "after_alert_sent",
 )
 
 _armed = ""

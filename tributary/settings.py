@@ -17,7 +17,7 @@ from msgspec import Meta
 from tributary.auth import browsers, cors
 from tributary.errors import Misconfigured, did_you_mean
 from tributary.history import url as history_url
-from tributary.model import catalogue, reading
+from tributary.model import alert_target, catalogue, reading
 from tributary.model.window import Window, parse_duration_ms, parse_windows
 from tributary.store import redis_url
 
@@ -33,12 +33,20 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "metrics_file": catalogue.load,
     "cors_origins": cors.parse_origins,
     "public_hosts": browsers.parse_hosts,
+    "alert_webhooks": alert_target.hooks,
+    "alert_webhook_secret": alert_target.secrets,
+    "alert_webhook_allow": alert_target.allowed,
+    "alert_mail_to": alert_target.addresses,
+    "alert_mail_from": alert_target.addresses,
+    "smtp_url": lambda text: text and alert_target.relay(text),
+    "alert_retry_for": parse_duration_ms,
     "history_url": history_url.check,
     "history_keep_minutes": lambda text: text and parse_duration_ms(text),
     "history_keep_hours": lambda text: text and parse_duration_ms(text),
     "history_keep_days": lambda text: text and parse_duration_ms(text),
 }
 _LOGIN = re.compile("://.*@")  # of a URL; no message contains it
+_SECRET = ("alert_webhooks", "alert_webhook_secret")  # no message contains these at all
 _LARGEST_BODIES_MIN = 8  # half of the budget is for incomplete bodies; chunked ones take twice
 PARTITIONS = 4  # of new data
 # Unless `stream_max_entries` is given: of all streams together, and of one at the least.
@@ -351,6 +359,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=64,
         ),
     ] = 1
+    alert_webhooks: Annotated[
+        str,
+        _setting("URLs that transitions of alerts are posted to", "URL,…", is_list=True),
+    ] = ""
+    alert_webhook_secret: Annotated[
+        str,
+        _setting(
+            "secrets that sign the webhooks, whsec_ and Base64; several while one is replaced"
+        ),
+    ] = ""
+    alert_webhook_allow: Annotated[
+        str,
+        _setting(
+            "hosts, addresses and networks of webhooks that may be private and need no https",
+            "name,…",
+        ),
+    ] = ""
+    alert_mail_to: Annotated[
+        str, _setting("addresses that transitions of alerts are sent to by e-mail", "address,…")
+    ] = ""
+    alert_mail_from: Annotated[str, _setting("sender of these e-mails", "address")] = ""
+    smtp_url: Annotated[
+        str,
+        _setting(
+            "mail server: smtp://host, smtp+starttls://user:password@host:587 or smtps://…", "URL"
+        ),
+    ] = ""
+    alert_retry_for: Annotated[
+        str, _setting("how long the delivery of a transition is tried", "duration")
+    ] = "1d"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _setting("minimum level of log lines")
     ] = "INFO"
@@ -399,8 +437,7 @@ def load(
         try:
             values[field] = _validated(field, value)
         except (msgspec.ValidationError, ValueError, Misconfigured) as error:
-            shown = _LOGIN.sub("://***@", value) if isinstance(value, str) else value
-            problems.append(f"{PREFIX}{field.upper()}={shown!r}: {_plain(error)}")
+            problems.append(f"{PREFIX}{field.upper()}={_shown(field, value)!r}: {_plain(error)}")
     if problems:
         raise Misconfigured("settings: " + "; ".join(sorted(problems)))
     settings = Settings(**values)
@@ -420,8 +457,25 @@ def of_data(settings: Settings, partitions: int | None) -> Settings:
     )
 
 
+def _shown(field: str, value: Any) -> Any:
+    """A value as it may be shown."""
+    if field in _SECRET:
+        return "***"
+    return _LOGIN.sub("://***@", value) if isinstance(value, str) else value
+
+
 def _check_together(settings: Settings) -> None:
     """Raise if settings that are valid alone contradict each other."""
+    if settings.alert_webhooks and not settings.alert_webhook_secret:
+        raise Misconfigured(
+            f"settings: {PREFIX}ALERT_WEBHOOKS without {PREFIX}ALERT_WEBHOOK_SECRET, which signs "
+            "them; create one with `python3 -c \"import base64, secrets; print('whsec_' + "
+            'base64.b64encode(secrets.token_bytes(32)).decode())"`'
+        )
+    if settings.alert_mail_to and not (settings.alert_mail_from and settings.smtp_url):
+        raise Misconfigured(
+            f"settings: {PREFIX}ALERT_MAIL_TO needs {PREFIX}ALERT_MAIL_FROM and {PREFIX}SMTP_URL"
+        )
     if settings.history == "required" and settings.overflow == "trim":
         raise Misconfigured(
             f"settings: {PREFIX}HISTORY=required and {PREFIX}OVERFLOW=trim contradict each other: "

@@ -77,17 +77,16 @@ def evaluate(states: States, newest: Records, readings: Readings, now_ms: int) -
     watched = Watched.of(states, newest, readings)
     if watched is None:
         return
-    columns = states.rules.columns
     if states.rules.has_stale:
+        columns = states.rules.columns
         firsts = watched.rows[watched.starts]
         new = firsts[newest["times_ms"][firsts, -1] == NO_TIME]
         is_stale = columns.is_stale[columns.of[states.profile[new]]].any(axis=1)
         states.watch(new[is_stale].tolist())
-    profile = states.profile[watched.rows]
-    may_change = watched.values > columns.high[profile]
-    may_change |= watched.values < columns.low[profile]
-    may_change |= watched.rates > columns.rate_high[profile]
-    may_change |= states.active[watched.rows] > 0
+    values, rates = states.values[watched.rows], states.rates[watched.rows]
+    may_change = (watched.values < values[:, 0]) | (watched.values > values[:, 1])
+    may_change |= (watched.rates < rates[:, 0]) | (watched.rates > rates[:, 1])
+    may_change |= watched.times_ms >= states.due_ms[watched.rows]
     chosen = np.flatnonzero(may_change & watched.is_evaluated)
     if len(chosen):
         _evaluate(states, watched, chosen, now_ms)

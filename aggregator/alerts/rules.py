@@ -1,8 +1,7 @@
 """The rules of the catalogue as columns, for the evaluation of many series at once. Pure.
 
 The rules that apply to a series are its profile; series with the same rules share one, and
-profile 0 has none. Rules on one metric whose limits are kept need one comparison together,
-however many there are: `Columns.low` and `Columns.high` are the strictest limits of a profile.
+profile 0 has none.
 """
 
 from __future__ import annotations
@@ -38,9 +37,6 @@ class Columns(NamedTuple):
     is_rate: Flags
     is_stale: Flags  # then limit is infinite
     stale_ms: Ints
-    low: Floats  # by profile: no rule on values holds from low to high
-    high: Floats
-    rate_high: Floats
     of: Ints  # the rules of each profile, one row per profile
 
 
@@ -96,23 +92,14 @@ def _columns(rules: list[Rule], profiles: list[tuple[int, ...]], width: int) -> 
     limit = np.array([math.inf if rule.is_stale else rule.limit for rule in rules]) * sign
     of_rates = [rule.condition == alert_rule.RATE_ABOVE for rule in rules]
     of = np.full((len(profiles), width), NO_RULE)
-    low, high, rate_high = (np.full(len(profiles), end) for end in (-np.inf, np.inf, np.inf))
     for number, profile in enumerate(profiles):
         of[number, : len(profile)] = profile
-        for each in profile:
-            rule = rules[each]
-            if rule.condition == alert_rule.ABOVE:
-                high[number] = min(high[number], rule.limit)
-            elif rule.condition == alert_rule.BELOW:
-                low[number] = max(low[number], rule.limit)
-            elif rule.condition == alert_rule.RATE_ABOVE:
-                rate_high[number] = min(rate_high[number], rule.limit)
     return Columns(
         sign, limit, np.array([_clear(rule) for rule in rules]),
         np.array([rule.for_ms for rule in rules]),
         np.array(of_rates), np.array([rule.is_stale for rule in rules]),
         np.array([int(rule.limit) if rule.is_stale else 0 for rule in rules]),
-        low, high, rate_high, of,
+        of,
     )  # fmt: skip
 
 

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from aggregator.table import Table
 from tributary.model import alert
+from tributary.model.alert import LOGGED_MAX
 from tributary.store import keys
-
-LOGGED_MAX = 10_000  # transitions that a partition keeps
 
 
 class AlertWrites(NamedTuple):

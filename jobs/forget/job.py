@@ -25,7 +25,7 @@ from tributary.history.position import Position
 from tributary.model import reading
 from tributary.model.clock import utc_ms
 from tributary.model.window import parse_duration_ms
-from tributary.operate import exports
+from tributary.operate import alert_delivery, exports
 from tributary.operate.forgetting import history_rows, records, requests
 from tributary.settings import Settings
 from tributary.store import keys, redis_client
@@ -184,6 +184,9 @@ class _Run:
             deleted["exports"] = exports.delete_of_devices(self._client, self._settings, names)
             deleted["history slots"] = self._erase_history(limits)
             deleted["raw files written again"] = self._erase_raw(limits)
+        for partition, devices in limits.items():
+            gone = alert_delivery.forget(self._client, partition, devices)
+            deleted["silences and undelivered alerts"] += gone
         for partition in sorted(limits):
             self._erase_streams(partition, limits[partition], deleted)
         places = proof.search(self._client, self._settings, limits, self._db)

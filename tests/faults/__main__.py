@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from faults import (
+    alert_command,
     bridge_command,
     failover_command,
     fault_report,
@@ -164,6 +165,7 @@ def _finish(results: Iterable[fault_run.Result], table: str) -> None:
 
 
 chaos.add_command(tree.command)
+chaos.add_command(alert_command.command)
 chaos.add_command(kill_command.command)
 chaos.add_command(failover_command.command)
 chaos.add_command(spool_command.command)

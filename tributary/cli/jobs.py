@@ -53,6 +53,17 @@ def work(**given: Any) -> None:
     on_call("jobs.supervise:exit_now")()
 
 
+@command.command("alerts", hidden=True)
+@options.add(*options.COMMON)
+def alerts(**given: Any) -> None:
+    """Deliver alerts until SIGTERM; `tributary jobs` starts this process."""
+    settings = options.load(given)
+    log.configure(settings, "jobs")
+    failpoints.arm(settings.fail)
+    on_call("jobs.alerts.sender:run")(settings)
+    on_call("jobs.supervise:exit_now")()
+
+
 @command.command("list", epilog="Example: tributary jobs list --json | jq -r '.[].error'")
 @click.option(
     "--limit",

@@ -11,6 +11,9 @@ State = Literal["ok", "pending", "firing"]
 STATES: tuple[State, ...] = ("ok", "pending", "firing")
 
 
+LOGGED_MAX = 10_000  # transitions that a partition keeps
+
+
 class AlertState(msgspec.Struct, array_like=True, frozen=True):
     """The state of a rule for a series, other than ok."""
 

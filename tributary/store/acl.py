@@ -17,6 +17,15 @@ _STATE, _WINDOWS, _WINDOWS_2 = keys.state(0), keys.windows(0), keys.windows_2(0)
 _FREE, _CHUNK = keys.free(0), f"{keys.state_chunks(0)}0"
 _BESIDE = keys.counters(0), keys.quantiles(0)
 _ALERTS, _DUE, _TRANSITIONS = keys.alerts(0), keys.due(0), keys.transitions(0)
+_DELIVERED, _UNDELIVERED, _SILENCES = keys.delivered(0), keys.undelivered(0), keys.silences(0)
+_SEND_ALERTS = (
+    ("GET", keys.ALERT_SENDER), ("SET", keys.ALERT_SENDER, "v"), ("PEXPIRE", keys.ALERT_SENDER, "1"),
+    ("DEL", keys.ALERT_SENDER), ("HGET", keys.meta(0), "f"), ("ZRANGE", _TRANSITIONS, "0", "-1"),
+    ("HSETNX", _DELIVERED, "f", "v"), ("HMGET", _DELIVERED, "f"), ("HSET", _DELIVERED, "f", "v"),
+    ("LPUSH", _UNDELIVERED, "v"), ("LTRIM", _UNDELIVERED, "0", "1"), ("HGET", _SILENCES, "f"),
+    ("HSCAN", _SILENCES, "0"), ("HDEL", _SILENCES, "f"), ("LRANGE", _UNDELIVERED, "0", "-1"),
+    ("LREM", _UNDELIVERED, "1", "v"),
+)  # fmt: skip
 _FORGETS, _BURIED = keys.forgets(0), keys.buried(0)
 _ONCE, _CLAIM = keys.once(0, "k"), keys.claim(0, "k")
 _START = (
@@ -193,7 +202,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
     ),
     "jobs": (
-        *_START, *_SCRIPTED, *_RUN_JOBS, *_EXPORTS, *_READ_STREAMS, *_AUDIT, *_FORGET, *_ARCHIVE,
+        *_START, *_SCRIPTED, *_RUN_JOBS, *_EXPORTS, *_READ_STREAMS, *_AUDIT, *_FORGET, *_ARCHIVE, *_SEND_ALERTS,
     ),
     "api": (
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
@@ -212,6 +221,8 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HGETALL", _FORGETS), ("ZRANGEBYLEX", _DEVICES, "-", "+"), ("HMGET", _LATEST, "f"),
         ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), _IGNORED,
         ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"), ("HSCAN", _ALERTS, "0"),
+        ("HSCAN", _SILENCES, "0"), ("HSET", _SILENCES, "f", "v"), ("HDEL", _SILENCES, "f"), ("HLEN", _SILENCES),
+        ("LRANGE", _UNDELIVERED, "0", "-1"), ("HEXISTS", _ROWS, "f"),
         *_AUDIT,
     ),
 }  # fmt: skip

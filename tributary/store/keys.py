@@ -25,6 +25,7 @@ MESSAGES = "tributary:messages"
 EXPORTS = "tributary:exports"
 JOBS = "tributary:jobs"
 SCHEDULE = "tributary:schedule"
+ALERT_SENDER = "tributary:alert_sender"
 SCHEDULER = "tributary:scheduler"
 # The queue of jobs; rq chooses the names of its keys.
 QUEUE = "tributary"
@@ -141,6 +142,20 @@ CATALOGUE = (
         "permanent, the newest 10,000",
     ),
     Key(
+        "tributary:{p}:delivered", "hash", "jobs", "jobs",
+        "digest of a destination of alerts → number of the last transition that was delivered to it",
+    ),
+    Key(
+        "tributary:{p}:undelivered", "list", "jobs", "operators",
+        "JSON: a transition that could not be delivered, the destination, why and when",
+        "permanent, the newest 1,000",
+    ),
+    Key(
+        "tributary:{p}:silences", "hash", "operators", "jobs, operators",
+        "device, metric and rule → until when its transitions are not delivered, UTC ms",
+        "until the end of another silence is set",
+    ),
+    Key(
         "tributary:{p}:state", "hash", "older releases", "all",
         "format 2: series → packed totals, newest readings, open slot of each window",
         "until the aggregator has moved its series to rows",
@@ -233,6 +248,10 @@ CATALOGUE = (
         "a week after the last change",
     ),
     Key(
+        ALERT_SENDER, "string", "jobs", "jobs", "token of the process that delivers alerts",
+        "5 seconds after it was last renewed",
+    ),
+    Key(
         CONFIG, "hash", "the first process to start", "all",
         "settings that cannot change once data exists: partitions, windows, average_over, format",
     ),
@@ -315,6 +334,9 @@ quantiles = _of_partition("quantiles")
 alerts = _of_partition("alerts")
 due = _of_partition("due")
 transitions = _of_partition("transitions")
+delivered = _of_partition("delivered")
+undelivered = _of_partition("undelivered")
+silences = _of_partition("silences")
 free = _of_partition("free")
 free_rings = _of_partition("free_rings")
 free_short = _of_partition("free_short")
@@ -384,6 +406,11 @@ def windows_since(metric: str) -> str:
 def left_out(metric: str) -> str:
     """Field of `meta`: until which entry a metric was left out of the history."""
     return f"left_out:{metric}"
+
+
+def silence(device: str, metric: str, rule: str) -> str:
+    """Field of a rule for a series in `silences`."""
+    return f"{device}|{metric}|{rule}"
 
 
 def series(device: str, metric: str) -> str:

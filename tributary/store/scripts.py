@@ -231,9 +231,9 @@ def heartbeat(worker: str, *, forget_after_ms: int, members: str = keys.WORKERS)
     return _call("heartbeat", (members,), worker, str(forget_after_ms))
 
 
-def hold_lease(token: str, *, lease_ms: int) -> Command:
-    """Take or renew the lease of the schedule."""
-    return _call("hold_lease", (keys.SCHEDULER,), token, str(lease_ms))
+def hold_lease(token: str, *, lease_ms: int, key: str = keys.SCHEDULER) -> Command:
+    """Take or renew the lease of the schedule, or another one."""
+    return _call("hold_lease", (key,), token, str(lease_ms))
 
 
 def raise_format(*, before: str, after: str) -> Command:
@@ -266,9 +266,9 @@ def read_series(
     return _call("read_series", names, *values, *counts, *chain.from_iterable(lists), *named)
 
 
-def release_lease(token: str) -> Command:
-    """End the lease of the schedule."""
-    return _call("release_lease", (keys.SCHEDULER,), token)
+def release_lease(token: str, key: str = keys.SCHEDULER) -> Command:
+    """End the lease of the schedule, or another one."""
+    return _call("release_lease", (key,), token)
 
 
 def replay(
