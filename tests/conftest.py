@@ -40,7 +40,7 @@ def _state(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 # The examples of each property in the suite, and in `scripts/test --hypothesis-profile=long`.
-hypothesis.settings.register_profile("suite", max_examples=30, deadline=None)
+hypothesis.settings.register_profile("suite", max_examples=25, deadline=None)
 hypothesis.settings.register_profile("long", max_examples=10_000, deadline=None)
 hypothesis.settings.load_profile("suite")
 
