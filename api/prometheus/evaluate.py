@@ -141,8 +141,8 @@ class Evaluator:
         left_out = sorted({metric for _, metric in names} - {metric for _, metric in found})
         if left_out and not found:
             raise bounds.execution(
-                f"{', '.join(left_out[:3])}: there is no range of a metric with keep = "
-                '"latest" in the catalogue of metrics; select its newest value, or change keep'
+                f"{', '.join(left_out[:3])}: only the latest value is kept, because of keep = "
+                '"latest" in the catalogue of metrics; select it without a range, or change keep'
             )
         self.infos.update(f'{metric}: left out, because of keep = "latest"' for metric in left_out)
         return found

@@ -24,6 +24,7 @@ from support.pipeline import environ, serving
 from support.processes import ROOT, Process, Server, tributary
 from support.waiting import wait_until
 
+from faults import deck
 from faults.alert_sender import RULES, AlertSender, Step
 from jobs.alerts import message
 from tributary.model import alert
@@ -62,7 +63,8 @@ for line in sys.stdin:
         failpoints.arm(fail)
         (role.ROLE.run if what == "aggregator" else sender.run)(loaded)
         os._exit(0)
-    print(f"pid {number} {pid}", flush=True)
+    # Another process may have been killed in the middle of a line.
+    print(f"\\npid {number} {pid}", flush=True)
 """
 
 
@@ -132,12 +134,9 @@ class AlertStorm:
 
     def run(self) -> Iterator[str]:
         """Inject `options.kills` faults; yields the name of each."""
-        deck: list[str] = []
+        faults = deck.shuffled(_FAULTS, self._random)
         while sum(self.kills.values()) < self._options.kills:
-            if not deck:
-                deck = list(_FAULTS)
-                self._random.shuffle(deck)
-            fault = deck.pop()
+            fault = next(faults)
             self._wait_for_progress()
             self._kill(fault)
             yield fault

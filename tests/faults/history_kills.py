@@ -22,6 +22,7 @@ from support.postgres import Postgres
 from support.processes import ROOT, Process, Server, tributary
 from support.waiting import wait_until
 
+from faults import deck
 from faults.history_sender import HistorySender
 from jobs import archive
 from tributary import failpoints
@@ -123,12 +124,9 @@ class HistoryStorm:
 
     def run(self) -> Iterator[str]:
         """Inject faults until `options.kills` processes are killed; yields the name of each."""
-        deck: list[str] = []
+        faults = deck.shuffled(_FAULTS, self._random)
         while sum(self.kills.values()) < self._options.kills:
-            if not deck:
-                deck = list(_FAULTS)
-                self._random.shuffle(deck)
-            fault = deck.pop()
+            fault = next(faults)
             self._wait_for_progress()
             if fault == "trim":
                 self._trim()

