@@ -38,7 +38,7 @@ _READ_GROWTH = 8  # entries are as large as their senders make them, so reads gr
 _READ_LATE_REPLIES_S = 0.05
 _COMMITS_MAX = 2  # unconfirmed: a slow server is not sent more and more
 DEAD_MAX_ENTRIES = 10_000
-HasEnded = Callable[[str], Awaitable[bool]]
+Ended = Callable[[list[str]], Awaitable[set[str]]]
 OnEntries = Callable[["Tenure", list[Entry], int], None]
 
 
@@ -79,10 +79,10 @@ class Tenure:
         self._position = Position(self.counts)
         self._readings = keys.readings(partition)
 
-    async def begin(self, has_ended: HasEnded | None = None) -> None:
+    async def begin(self, ended: Ended | None = None) -> None:
         """End every other tenure, read the counts, and start reading behind `hwm`.
 
-        `has_ended`: whether another worker has ended; if not, its attempt is ignored.
+        `ended`: which of some workers have ended; the attempts of others are ignored.
 
         Raises:
             TributaryError: the server did not reply, or rejected a command.
@@ -93,10 +93,10 @@ class Tenure:
         self.counts = Counts.parse(meta)
         self._position = Position(self.counts, delivered)
         self.progress = Progress.parse(meta.get(b"progress"))
-        found = Attempt.parse(meta.get(b"attempt"))
-        if found is not None and not (has_ended and await has_ended(found.worker.decode())):
-            found = found._replace(worker=self._worker.encode())
-        self._attempt = found
+        self._attempt = found = Attempt.parse(meta.get(b"attempt"))
+        if found is not None:
+            gone = await ended([each.decode() for each in found.workers]) if ended else set()
+            self._attempt = found.of(gone)
         self.stored_rules = meta.get(b"alert_rules", b"").decode()
         await self.rows.begin(self._epoch)
         failpoints.reach("after_begin")

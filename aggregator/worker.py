@@ -7,12 +7,15 @@ import contextlib
 import random
 import secrets
 import socket
+import time
+from collections.abc import Collection
 from functools import partial
 
 from loguru import logger
 
 from aggregator.alerts.rules import Rules
 from aggregator.cycle import Cycle
+from aggregator.heartbeats import Heartbeats, Members
 from aggregator.owned_rows import OwnedRows
 from aggregator.tenure import Tenure
 from tributary.errors import ConnectionGone, Misconfigured, Superseded, TributaryError
@@ -24,11 +27,9 @@ from tributary.settings import Settings
 from tributary.store import keys, scripts
 from tributary.store.membership import MISSED_HEARTBEATS, owned
 from tributary.store.outage import Outage
-from tributary.store.pipe import Pipe
 from tributary.store.redis_client import FORMAT, FORMAT_BEFORE
 from tributary.store.topology import Nodes
 
-FORGET_WORKER_MS = 60_000
 _REPLY_TIMEOUT_S = 5.0
 _RETRY_S = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -48,8 +49,7 @@ class Worker:
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage("redis")
         self._is_format_raised = False
-        self._ages_ms: dict[str, int] = {}  # since the last heartbeat of each worker
-        self._beaten_at_s = 0.0  # when `_ages_ms` was read, time of the loop
+        self._members = Members({}, 0.0)
         self._silent_ms = MISSED_HEARTBEATS * settings.heartbeat_ms  # of a dead worker
         self._doubt_s = (MISSED_HEARTBEATS + 2) * settings.heartbeat_ms / 1000
 
@@ -60,8 +60,9 @@ class Worker:
             Exception: a bug in Tributary; the process should exit and be restarted.
         """
         logger.bind(action="aggregator_started", worker=self.id).info("aggregator started")
+        heartbeats = Heartbeats(self.id, self._settings, self._receive, self._outage)
         tasks = [
-            asyncio.create_task(self._keep_membership()),
+            asyncio.create_task(heartbeats.run()),
             asyncio.create_task(self._cycle.run()),
             asyncio.create_task(stop.wait()),
         ]
@@ -76,52 +77,28 @@ class Worker:
             await self._deregister()
             logger.bind(action="aggregator_stopped", worker=self.id).info("aggregator stopped")
 
-    async def _keep_membership(self) -> None:
-        """Send heartbeats, and own exactly the partitions assigned to this worker."""
-        interval_s = self._settings.heartbeat_ms / 1000
-        while True:
-            try:
-                with contextlib.closing(await self._nodes.open(keys.WORKERS)) as pipe:
-                    while True:
-                        self._assign(await self._beat(pipe))
-                        await asyncio.sleep(interval_s)
-            except Misconfigured:
-                raise
-            except TributaryError as error:
-                self._outage.begin(error)
-                await asyncio.sleep(interval_s)
+    async def _ended(self, workers: Collection[str]) -> set[str]:
+        """Which of some aggregators have ended; it takes some heartbeats to find out.
 
-    async def _beat(self, pipe: Pipe) -> set[str]:
-        try:
-            async with asyncio.timeout(_REPLY_TIMEOUT_S):
-                command = scripts.heartbeat(self.id, forget_after_ms=FORGET_WORKER_MS)
-                reply = await pipe.call(*command)
-        except TimeoutError:
-            raise ConnectionGone(f"no reply to a heartbeat in {_REPLY_TIMEOUT_S} s") from None
-        members = zip(reply[::2], reply[1::2], strict=True)
-        self._ages_ms = {id_.decode(): age_ms for id_, age_ms in members}
-        self._beaten_at_s = asyncio.get_running_loop().time()
-        return {id_ for id_, age_ms in self._ages_ms.items() if age_ms <= self._silent_ms}
-
-    async def _has_ended(self, worker: str) -> bool:
-        """Whether another aggregator has ended; it takes some heartbeats to find out.
-
-        False if in doubt, and for a process that is alive and has only lost a partition.
+        Not those in doubt, and not this one.
         """
-        if worker == self.id:
-            return False
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        while loop.time() < began_s + self._doubt_s:
+        doubtful, ended = set(workers) - {self.id}, set[str]()
+        began_s = time.monotonic()
+        while doubtful and time.monotonic() < began_s + self._doubt_s:
             await asyncio.sleep(self._settings.heartbeat_ms / 2000)
-            if self._beaten_at_s <= began_s:
+            ages_ms, read_at_s = self._members
+            if read_at_s <= began_s:
                 continue
-            age_ms = self._ages_ms.get(worker, self._silent_ms + 1)
-            if age_ms > self._silent_ms:
-                return True
-            if age_ms < (self._beaten_at_s - began_s) * 1000:
-                return False
-        return False
+            ages = {worker: ages_ms.get(worker, self._silent_ms + 1) for worker in doubtful}
+            ended |= {worker for worker, age_ms in ages.items() if age_ms > self._silent_ms}
+            since_ms = (read_at_s - began_s) * 1000
+            doubtful = {w for w in doubtful - ended if ages[w] >= since_ms}
+        return ended
+
+    def _receive(self, members: Members) -> None:
+        """Own exactly the partitions assigned to this worker."""
+        self._members = members
+        self._assign({id_ for id_, age in members.ages_ms.items() if age <= self._silent_ms})
 
     def _assign(self, alive: set[str]) -> None:
         mine = owned(self.id, alive, self._settings.partitions)
@@ -172,7 +149,7 @@ class Worker:
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT_S + self._doubt_s):
                 await self._raise_format()
-                await tenure.begin(self._has_ended)
+                await tenure.begin(self._ended)
             self._outage.end()
             self._cycle.begin(tenure)
             watching = asyncio.create_task(self._cycle.watch(tenure))

@@ -27,9 +27,9 @@ ME, OTHER = b"me", b"other"
 
 
 def test_the_first_attempt_applies_all_entries():
-    assert following(None, b"1-1", 100, ME) == (b"1-1", 100, 1, ME)
-    stale = Attempt(b"0-9", 1, 5, OTHER)
-    assert following(stale, b"1-1", 100, ME) == (b"1-1", 100, 1, ME)
+    assert following(None, b"1-1", 100, ME) == (b"1-1", 100, (ME,))
+    stale = Attempt(b"0-9", 1, (OTHER,))
+    assert following(stale, b"1-1", 100, ME) == (b"1-1", 100, (ME,))
 
 
 def test_each_crash_reduces_the_attempt_down_to_one_entry():
@@ -45,13 +45,24 @@ def test_each_crash_reduces_the_attempt_down_to_one_entry():
 
 @pytest.mark.parametrize("entries", [1, 40])
 def test_an_attempt_does_not_count_while_its_process_is_alive(entries: int):
-    found = Attempt(b"1-1", entries, 3, ME)
-    assert following(found, b"1-1", 100, ME) == found
+    for workers in ((), (ME,)):  # of a worker that is alive, nothing is left
+        found = Attempt(b"1-1", entries, workers)
+        assert following(found, b"1-1", 100, ME) == Attempt(b"1-1", entries, (ME,))
+
+
+def test_a_process_counts_once():
+    attempt = following(None, b"1-1", 1, ME)
+    for worker in (OTHER, ME, OTHER, ME, OTHER, ME) * 3:
+        attempt = following(attempt, b"1-1", 1, worker)
+    assert attempt.number == 2
+    assert not attempt.is_hopeless
 
 
 def test_an_attempt_survives_packing():
-    attempt = Attempt(b"17-3", 40, 2, b"host-0f")
-    assert Attempt.parse(attempt.packed()) == attempt
+    for workers in ((b"host-0f",), (b"host-0f", b"host-1f")):
+        attempt = Attempt(b"17-3", 1, workers)
+        assert Attempt.parse(attempt.packed()) == attempt
+    assert Attempt.parse(b"17-3 1 4 host-0f") == Attempt(b"17-3", 1, (b"host-0f",))
     assert Attempt.parse(None) is None
     assert Attempt.parse(b"") is None
 

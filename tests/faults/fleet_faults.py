@@ -43,7 +43,14 @@ class KnownDevices(threading.Thread):
         self._wire = Wire(rig.url, rig.load.ledger, style)
         self._devices = device_of_each_partition("known", rig.settings.partitions)
         self._accepted: dict[int, tuple[int, float]] = {}  # partition → number, accepted at
+        self._visible: set[str] = set()
         self._stopping = threading.Event()
+
+    def become_known(self) -> None:
+        """Start, and wait until each has been visible once; new series would have to be admitted."""
+        self.start()
+        wait_until(lambda: self._visible == set(self._devices), "the known devices", 60)
+        self.longest_s = 0.0
 
     def run(self) -> None:
         """Record and poll until stopped (called by the thread)."""
@@ -76,6 +83,7 @@ class KnownDevices(threading.Thread):
             text: Any = client.hget(keys.latest(partition), self._devices[partition])
             if text and json.loads(text)[f"current_{METRIC}"] >= number:
                 self.longest_s = max(self.longest_s, time.monotonic() - at_s)
+                self._visible.add(self._devices[partition])
                 del self._accepted[partition]
 
 
@@ -83,7 +91,7 @@ def join_fleet(rig: Rig, times: int) -> None:
     """Record `times` thousand new devices of three metrics, at 100,000 per minute."""
     metrics = {METRIC: 0.0, "temperature": 20.5, "humidity": 40.0}
     known = KnownDevices(rig)
-    known.start()
+    known.become_known()
     began_s = time.monotonic()
     for first in range(0, times * _THOUSAND, _PER_REQUEST):
         _post(rig, [f"fleet-{n}" for n in range(first, first + _PER_REQUEST)], metrics)
@@ -98,7 +106,7 @@ def record_wide_batch(rig: Rig, times: int) -> None:
     """Record `times` thousand new devices of 64 metrics in one request."""
     metrics = {METRIC: 0.0} | {f"m{n:02}": 1.5 for n in range(_WIDE_METRICS - 1)}
     known = KnownDevices(rig)
-    known.start()
+    known.become_known()
     _post(rig, [f"wide-{n}" for n in range(times * _THOUSAND)], metrics)
     rig.on_progress(times)
     _finish(rig, known)
