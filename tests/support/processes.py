@@ -46,6 +46,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",  # a process that is killed may leave half a character
             **popen,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
