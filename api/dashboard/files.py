@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from pathlib import Path
 from typing import NamedTuple, Self
 
+# A line that is only a comment; a test makes sure that none is part of a text.
+_COMMENT = re.compile(rb"^ *(//.*|/\*\*.*\*/)\n", re.MULTILINE)
 FOLDER = Path(__file__).parent / "static"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -33,9 +36,15 @@ class File(NamedTuple):
 
 
 def load() -> dict[str, File]:
-    """Load every file, by its path in the folder."""
+    """Load every file, by its path in the folder; own modules without their lines of comments."""
     return {
-        path.relative_to(FOLDER).as_posix(): File.of(path.read_bytes(), _TYPES[path.suffix])
+        path.relative_to(FOLDER).as_posix(): File.of(_content(path), _TYPES[path.suffix])
         for path in sorted(FOLDER.rglob("*"))
         if path.is_file()
     }
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    is_own = path.suffix == ".js" and path.parent == FOLDER
+    return _COMMENT.sub(b"", content) if is_own else content

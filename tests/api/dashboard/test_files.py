@@ -50,6 +50,17 @@ def test_every_module_is_preloaded():
     assert listed == modules == imported
 
 
+def test_lines_of_comments_are_left_out_and_nothing_else():
+    for name, sent in OWN_FILES.items():
+        if not name.endswith(".js"):
+            continue
+        lines = (files.FOLDER / name).read_text().splitlines()
+        left_out = [line.strip() for line in lines if line not in sent.splitlines()]
+        assert all(line.startswith(("//", "/**")) for line in left_out), name
+        # No text spans lines, so a line that begins like a comment is one.
+        assert not [line for line in lines if line.count("`") % 2], name
+
+
 def test_compresses_a_file_and_revalidates_it(site: Site):
     plain = get(site, "/dashboard/vendor/uplot.js")
     assert plain.content == FILES["vendor/uplot.js"].content
