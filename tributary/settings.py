@@ -32,6 +32,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "oldest_time": reading.time_ms,
     "metrics_file": catalogue.load,
     "cors_origins": cors.parse_origins,
+    "dashboard_url": lambda text: text and cors.checked_origin(text),
     "public_hosts": browsers.parse_hosts,
     "alert_webhooks": alert_target.hooks,
     "alert_webhook_secret": alert_target.secrets,
@@ -227,6 +228,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     record_url: Annotated[
         str,
         _setting("address of POST /record that the dashboard shows, if it is not its own", "URL"),
+    ] = ""
+    dashboard_url: Annotated[
+        str,
+        _setting(
+            "address of the dashboard for other devices, in QR codes; default of `up`: the address "
+            "of this machine in its network",
+            "URL",
+        ),
     ] = ""
     redis_timeout_ms: Annotated[int, _setting("timeout of a command to Redis", "ms", ge=10)] = 2_000
     heartbeat_ms: Annotated[

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import redis
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 from markupsafe import escape
 
 from api.dashboard import files
 from api.dashboard.snapshot import Snapshot
-from tributary.auth.guard import Guard
+from tributary.auth import cors, guard, qr_code, tokens
 from tributary.errors import Refused
 from tributary.http import flask_app
 from tributary.model import catalogue
@@ -30,7 +32,7 @@ _HEADERS = {
 _RECORD_URL, _HISTORY = b"__RECORD_URL__", b"__HISTORY__"
 
 
-def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprint:
+def blueprint(settings: Settings, client: redis.Redis, own_guard: guard.Guard) -> Blueprint:
     """`/` and its files, which contain no data, and `/api/v1/status`, which may require a token."""
     routes = Blueprint("dashboard", __name__)
     static = files.load()
@@ -56,7 +58,7 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
         return _respond(static[name])
 
     guarded = Blueprint("status", __name__)
-    guarded.before_request(flask_app.require_scope(guard, "collect"))
+    guarded.before_request(flask_app.require_scope(own_guard, "collect"))
 
     @guarded.get("/api/v1/status")
     def get_status() -> Response:
@@ -71,8 +73,37 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
     def get_catalogue() -> Response:
         return flask_app.json_response(metrics, headers={"Cache-Control": "no-cache"})
 
+    @guarded.get("/dashboard/qr")
+    def get_code() -> Response:
+        return _code(settings.dashboard_url)
+
     routes.register_blueprint(guarded)
     return routes
+
+
+def _code(dashboard_url: str) -> Response:
+    """The QR code that opens the page on another device, signed in with the token of the request.
+
+    It contains the address of the page, or `dashboard_url` if that one is of this machine only.
+    """
+    try:
+        origin = cors.checked_origin(request.args.get("origin", ""))
+    except ValueError as error:
+        raise Refused(str(error), status=400, code="bad_parameter", field="origin") from None
+    is_local = guard.is_loopback(urlsplit(origin).hostname or "")
+    url = dashboard_url if is_local else origin
+    if not url:
+        raise Refused(
+            f"other devices cannot open {origin}; start the server with --host 0.0.0.0, "
+            "or set TRIBUTARY_DASHBOARD_URL",
+            status=404,
+            code="no_address",
+        )
+    # The token that was accepted, if one is required: nothing that the page does not have.
+    secret = None if g.token is None else tokens.secret_of(request.headers["Authorization"])
+    size, path = qr_code.outline(qr_code.link(url, secret))
+    body = {"url": url, "has_token": secret is not None, "size": size, "path": path}
+    return flask_app.json_response(body, headers={"Cache-Control": "no-store"})
 
 
 def _reject_readings(parameters: list[str]) -> None:

@@ -25,7 +25,6 @@ COMMANDS = [
     "dead list",
     "dead replay --all --yes",
     "token list",
-    "token create",
     "token revoke 3f9a01bc",
 ]
 Command = Callable[..., tuple[int, str]]

@@ -35,6 +35,7 @@ FIXED = {
     "server_memory_bytes": "of the embedded server",
     "server_binary": "of the embedded server",
     "public_hosts": "TRIBUTARY_PUBLIC_HOSTS: the services of the file by default",
+    "dashboard_url": "only for a page that was opened at localhost",
     "record_url": "RECORD_URL: ingest and the dashboard have different ports",
     "fail": "failpoints are for tests",
     "raw_dir": "needs pyarrow, which the images do not contain",

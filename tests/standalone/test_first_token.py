@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from support import qr_codes
 from support.processes import READY, Process, request, tributary
 from support.terminals import Terminal
 
-from tributary.standalone import first_token
+from tributary.auth import tokens
+from tributary.auth.tokens import Token
+from tributary.settings import Settings
+from tributary.standalone import embedded_server, first_token
+from tributary.store import redis_client
 
 Run = Callable[..., Process]
 OUTSIDE = "0.0.0.0"
@@ -41,6 +50,14 @@ def stopped(shown: Terminal) -> str:
     return shown.written.decode()
 
 
+def shown_code(screen: str) -> str:
+    """The text of the QR code below the line that announces it."""
+    below = screen.split("scan this code", 1)[1].splitlines()[1:]
+    lines = list(itertools.takewhile(lambda line: set(line) <= set(" ▀▄█"), below))
+    width = max(map(len, lines)) + 2
+    return qr_codes.of_lines([line.ljust(width) for line in lines])
+
+
 def test_on_a_terminal_the_first_token_is_shown_once_and_works(
     terminal: Callable[..., Terminal], tmp_path: Path
 ):
@@ -52,6 +69,7 @@ def test_on_a_terminal_the_first_token_is_shown_once_and_works(
     url, header = ready[1], {"Authorization": f"Bearer {secret[0]}"}
     assert OUTSIDE not in url
     assert f"{url}/#token={secret[0]}" in screen
+    assert shown_code(screen) == f"{url}/#token={secret[0]}"
     assert f"curl -H 'Authorization: Bearer {secret[0]}'" in screen
     assert request(url, "POST", "/record", {"a": 1}, {})[0] == 401
     for method, path in (("POST", "/record"), ("GET", "/collect"), ("GET", "/api/v1/status")):
@@ -97,8 +115,11 @@ def test_without_a_terminal_it_refuses_and_prints_a_command_that_works(run: Run,
 
 
 def test_a_token_created_without_a_running_server_is_kept(run: Run, tmp_path: Path):
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}  # of a user who has started nothing yet
+    made = tributary("token", "create", "--name", "first", cwd=tmp_path, environ=state)
+    assert made.end() == 0, made.text
+    assert f"no server is running on {tmp_path / 'data'}; the next" in made.text
     place = ["--data-dir", str(tmp_path / "data")]
-    assert tributary("token", "create", "--name", "first", *place).end() == 0
     listed = tributary("token", "list", "--json", *place)
     assert listed.end() == 0
     assert '"name": "first"' in listed.text
@@ -114,6 +135,37 @@ def test_no_token_is_created_where_it_would_not_be_stored(tmp_path: Path):
     assert made.end() == 2
     assert "tributary up" in made.text
     assert "trb_" not in made.text
+
+
+@pytest.mark.parametrize(
+    ("environ", "encoding", "expected"),
+    [
+        ({"TERM": "xterm-256color"}, "utf-8", True),
+        ({"TERM": "xterm", "COLORTERM": "truecolor"}, "UTF8", True),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "utf-8", False),
+        ({"TERM": "dumb"}, "utf-8", False),
+        ({"TERM": "linux"}, "utf-8", False),
+        ({"TERM": "xterm-256color"}, "ascii", False),
+        ({"TERM": "xterm-256color"}, "iso8859-1", False),
+    ],
+)
+def test_a_code_is_shown_only_where_it_can_be_read(
+    environ: dict[str, str], encoding: str, *, expected: bool
+):
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=file, force_terminal=True, _environ=environ)
+    assert first_token.shows_codes(console) is expected
+
+
+def test_up_waits_for_a_token_that_is_being_created(run: Run, tmp_path: Path):
+    settings = Settings(data_dir=str(tmp_path / "data"))
+    with embedded_server.running(settings) as url:
+        started = run("up", "--port", "0", "--data-dir", settings.data_dir)
+        with contextlib.closing(redis_client.connect(Settings(redis_url=url))) as client:
+            tokens.create(client, Token("t1", "meanwhile", "*", ("record",), 0))
+    reached = started.wait_for(READY)[1]
+    assert request(reached, "POST", "/record", {"a": 1}, {})[0] == 401
+    assert started.stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,11 @@ def command() -> None:
 @click.option("--expires-in", metavar="DURATION", help="how long it is valid, like 12h or 90d")
 @options.add(*options.RUNNING)
 def create(scopes: tuple[Scope, ...], expires_in: str | None, **given: Any) -> None:
-    """Create a token and print its secret. Only its SHA-256 is stored."""
+    """Create a token and print its secret. Only its SHA-256 is stored.
+
+    Needs no running server: on a data directory without one, it starts the embedded server
+    for a moment, and creates the directory if necessary.
+    """
     now_ms = utc_ms()
     token = Token(
         id=secrets.token_hex(4),
@@ -58,7 +62,7 @@ def create(scopes: tuple[Scope, ...], expires_in: str | None, **given: Any) -> N
         expires_at_ms=None if expires_in is None else _expiry_ms(now_ms, expires_in),
         **{name: given.pop(name) for name in ("name", "device", "series_max", "devices_max")},
     )
-    with _client(given, creates=True) as client:
+    with _client(given, is_new=True) as client:
         secret = tokens.create(client, token)
     note = "the secret is shown only once; send it as Authorization: Bearer …"
     click.echo(f"token {token.id}; {note}", err=True)
@@ -105,21 +109,30 @@ def revoke(token_id: str, **given: Any) -> None:
 
 
 @contextlib.contextmanager
-def _client(given: dict[str, Any], *, creates: bool = False) -> Iterator[redis.Redis]:
+def _client(given: dict[str, Any], *, is_new: bool = False) -> Iterator[redis.Redis]:
     """A client of the deployment; starts the embedded server if it is not running.
+
+    The lock of the data directory keeps two servers off the same data: a `tributary up` that
+    starts meanwhile waits, and reads what this one has stored.
 
     Args:
         given: options of the command.
-        creates: whether to create the named data directory if it does not exist.
+        is_new: whether to create the data directory if no server has ever used it.
     """
     with contextlib.ExitStack() as stack:
         try:
             settings = target.find(given)
         except NotRunning:
             settings = options.load(given)
-            is_used = (Path(settings.data_dir) / data_dir.LOCK).exists()
-            if not is_used and not (creates and options.is_named(given, "data_dir")):
+            directory = Path(settings.data_dir).resolve()
+            if not is_new and not (directory / data_dir.LOCK).exists():
                 raise
+            if is_new:
+                shown = tokens.printable(str(directory), limit=4096)
+                note = (
+                    f"no server is running on {shown}; the next `tributary up` on it has the token"
+                )
+                click.echo(note, err=True)
             url = stack.enter_context(embedded_server.running(settings))
             settings = msgspec.structs.replace(settings, redis_url=url)
         client = redis_client.connect(settings)

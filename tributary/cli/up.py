@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -58,6 +59,8 @@ def _run(supervisor: Supervisor, settings: Settings, *, is_embedded: bool) -> No
         own = {"redis_url": server.url, "data_dir": str(server.directory)}
         settings = msgspec.structs.replace(settings, **own)
     url = first_token.url(settings.host, port)
+    if not (settings.dashboard_url or guard.is_loopback(urlsplit(url).hostname or "")):
+        settings = msgspec.structs.replace(settings, dashboard_url=url)
     settings = _prepare(settings, url, is_embedded=is_embedded)
     for spec in _specs(settings, listening.detach()):
         supervisor.start(spec)
@@ -98,7 +101,7 @@ def _prepare(settings: Settings, url: str, *, is_embedded: bool) -> Settings:
     try:
         settings = redis_client.prepare(client, settings)
         if sys.stdout.isatty() and guard.is_exposed(settings, client):
-            first_token.create(client, url)
+            first_token.create(client, url, settings.dashboard_url)
         remedy = first_token.command(settings, is_embedded=is_embedded)
         guard.check_exposure(settings, client, remedy)
     except Misconfigured:

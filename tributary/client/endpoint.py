@@ -62,6 +62,11 @@ class Endpoint:
 
     def __init__(self, url: str, token: str | None) -> None:
         self.url = _checked(url)
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise Misconfigured(
+                "the token contains a line end or another character that no header field can "
+                "contain; copy it again, without what is around it"
+            )
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._pool = urllib3.PoolManager(maxsize=_CONNECTIONS, timeout=_TIMEOUT, retries=False)
 

@@ -34,6 +34,7 @@ export const fleet = (fields) => request(`/api/v1/fleet?${new URLSearchParams(fi
 export const device = (id) => request(`/api/v1/devices/${pathOf(id)}`);
 export const collect = (id) => request(`/collect?${new URLSearchParams({ device: id })}`);
 export const status = () => request("/api/v1/status");
+export const code = () => request(`/dashboard/qr?${new URLSearchParams({ origin: location.origin })}`);
 const metricOf = (id, metric) => `/api/v1/devices/${pathOf(id)}/metrics/${encodeURIComponent(metric)}`;
 /** `span`: the parameters window, or from and to. */
 export const history = (id, metric, span) =>

@@ -1,5 +1,6 @@
 // The page before the first reading: how to send one.
 
+import { code } from "./api.js";
 import { el } from "./dom.js";
 import { isUsed } from "./token.js";
 
@@ -10,6 +11,23 @@ const quoted = (text) => (PLAIN.test(text) ? text : `'${text.replaceAll("'", "'\
 export function recordUrl() {
   const given = document.documentElement.dataset.recordUrl;
   return `${(given || location.origin).replace(/\/+$/, "")}/record`;
+}
+
+const svg = (tag) => document.createElementNS("http://www.w3.org/2000/svg", tag);
+
+/** The QR code of the page for a phone, on demand, because it may contain the token. */
+function phone() {
+  const details = el("details", {}, el("summary", {}, "Open on a phone"));
+  details.addEventListener("toggle", () => code().then(({ url, has_token, size, path }) => {
+    const image = svg("svg");
+    image.setAttribute("class", "qr");
+    image.setAttribute("viewBox", `0 0 ${size} ${size}`);
+    const dark = svg("path");
+    dark.setAttribute("d", path);
+    image.append(dark);
+    details.append(image, el("p", {}, url, has_token && " with your token: show it to nobody else"));
+  }).catch((error) => details.append(el("p", {}, error.message))), { once: true });
+  return details;
 }
 
 export function empty() {
@@ -28,5 +46,6 @@ export function empty() {
     isUsed() && el("p", { class: "hint" }, "Set a token with the scope record first: ",
       el("code", {}, "export TRIBUTARY_TOKEN=…")),
     el("p", { class: "hint" }, "Or simulate a fleet of cars: ",
-      el("code", {}, `.venv/bin/tributary simulate --url ${quoted(location.origin)}`)));
+      el("code", {}, `.venv/bin/tributary simulate --url ${quoted(location.origin)}`)),
+    phone());
 }

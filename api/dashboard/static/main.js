@@ -7,11 +7,12 @@ import { Fleet } from "./fleet.js";
 import { clock } from "./format.js";
 import { Health } from "./health.js";
 import { deviceHash, lastList, parse } from "./route.js";
-import { promptForToken, takeFromUrl } from "./token.js";
+import { isUsed, promptForToken, signOut, takeFromUrl } from "./token.js";
 
 const main = document.getElementById("content");
 const link = document.getElementById("link");
 const notice = document.getElementById("notice");
+const out = document.getElementById("out");
 const LABELS = {
   connecting: "Connecting",
   live: "Live",
@@ -25,6 +26,7 @@ let view = null;
 function onState(state, error) {
   link.dataset.state = state;
   setText(link, LABELS[state]);
+  out.hidden = !isUsed();
   document.body.classList.toggle("away", state === "away");
   notice.hidden = state !== "away";
   if (state === "away") {
@@ -62,6 +64,7 @@ addEventListener("hashchange", () => {
   if (location.hash === "#content") return;
   show();
 });
+out.addEventListener("click", signOut);
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();

@@ -19,6 +19,13 @@ export function takeFromUrl() {
   history.replaceState(null, "", "#/");
 }
 
+/** Forget the token, and all that was read with it. */
+export function signOut() {
+  sessionStorage.clear();
+  history.replaceState(null, "", "#/");
+  location.reload();
+}
+
 /** Replace the content with a prompt for a token; calls `done` when one is entered. */
 export function promptForToken(main, message, done) {
   const input = el("input", {
