@@ -45,6 +45,12 @@ hypothesis.settings.register_profile("long", max_examples=10_000, deadline=None)
 hypothesis.settings.load_profile("suite")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """With many examples a property takes longer than any other test may."""
+    if config.getoption("--hypothesis-profile") == "long":
+        config.option.timeout = 0
+
+
 _APART = re.compile(r"^pytestmark = pytest\.mark\.(browser|kills)$", re.MULTILINE)
 
 

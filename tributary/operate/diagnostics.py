@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import redis
 
 from tributary.errors import Misconfigured, TributaryError
-from tributary.operate import machine_memory
+from tributary.operate import machine_memory, server_releases
 from tributary.operate.status import server as server_
 from tributary.operate.status.server import Server
 from tributary.settings import Settings
@@ -66,7 +66,10 @@ def run(
 
 def check_server(info: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
     """Check release, role, persistence and memory of the server as INFO reports them."""
-    yield Finding("release", "ok", f"{_name(info)}; check its release notes for security fixes")
+    if missing := server_releases.lacks(info):
+        yield Finding("release", "warning", f"{_name(info)}: {missing}")
+    else:
+        yield Finding("release", "ok", f"{_name(info)}; {server_releases.note(info)}")
     role = info.get("role", "unknown")
     if role != "master":
         text = f"the server is a {role} and read-only; use the URL of the master"
