@@ -40,7 +40,7 @@ def lacks(info: Mapping[str, Any]) -> str:
 
 
 def note(info: Mapping[str, Any]) -> str:
-    """What to check by hand, as the version does not tell."""
+    """What to check by hand, which the version does not show."""
     if "valkey_version" not in info and info.get("redis_version") == _text(DEBIAN):
         return f"on Debian 12, its package must be {DEBIAN_PACKAGE} or later (dpkg -s redis-server)"
     return "check its release notes for security fixes"
