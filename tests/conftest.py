@@ -13,6 +13,7 @@ import hypothesis
 import msgspec
 import pytest
 import redis
+from support import forking
 from support.postgres import Postgres
 from support.processes import HOSTS, Deployment, Process, Server, tributary
 from support.site import Site
@@ -45,8 +46,14 @@ hypothesis.settings.register_profile("long", max_examples=10_000, deadline=None)
 hypothesis.settings.load_profile("suite")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-fork", action="store_true", help="start every process of Python")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """With many examples a property takes longer than any other test may."""
+    """Fork the processes of tests; with many examples a property takes longer than a test may."""
+    if not config.option.no_fork:
+        forking.enable()
     if config.getoption("--hypothesis-profile") == "long":
         config.option.timeout = 0
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support import forking
 from support.processes import Server
 from support.waiting import wait_until
 from support.webs import Web
@@ -102,12 +102,10 @@ def test_rejects_invalid_parameters(web: Web, query: str):
 
 def test_the_command_lists_the_same(web: Web):
     command = [sys.executable, "-m", "tributary", "alerts", "--redis-url", web.settings.redis_url]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    done = forking.run([*command, "--json"])
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == web.get(PATH).json["alerts"]
-    done = subprocess.run(
-        [*command, "--state", "firing", "--device", "car-9"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    done = forking.run([*command, "--state", "firing", "--device", "car-9"])
     assert "overheating" in done.stdout
     assert "warm" not in done.stdout
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import redis
-from support import folding
+from support import folding, forking
 from support.pipeline import environ
 from support.processes import ROOT
 
@@ -30,10 +30,8 @@ def command(settings: Settings) -> Command:
     """Run `tributary dead …` against the test's server."""
 
     def call(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tributary", "dead", *arguments],
-            cwd=ROOT, env=environ(settings), input=stdin, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        words = [sys.executable, "-m", "tributary", "dead", *arguments]
+        return forking.run(words, cwd=ROOT, env=environ(settings), stdin=stdin)
 
     return call
 

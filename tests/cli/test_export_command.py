@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import forking
 from support.processes import ROOT, Deployment, Process
 from support.waiting import wait_until
 
@@ -48,7 +49,7 @@ def applied(up: Deployment, readings: int) -> None:
 def export(up: Deployment, *arguments: object) -> subprocess.CompletedProcess[bytes]:
     words = [str(argument) for argument in arguments]
     command = [sys.executable, "-m", "tributary", "export", "--data-dir", str(up.data_dir), *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
+    return forking.run(command, cwd=ROOT, stdin=b"", text=False)
 
 
 def contents(up: Deployment) -> dict[str, Any]:
@@ -157,8 +158,8 @@ def test_errors_name_the_remedy(up: Deployment, tmp_path: Path, arguments: list[
 
 def test_a_deployment_that_is_not_running(tmp_path: Path):
     command = [sys.executable, "-m", "tributary", "export", "--data-dir", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-    assert (done.returncode, b"tributary up" in done.stderr) == (1, True)
+    done = forking.run(command, cwd=ROOT)
+    assert (done.returncode, "tributary up" in done.stderr) == (1, True)
 
 
 def test_a_failure_or_a_closed_pipe_leaves_nothing(up: Deployment, tmp_path: Path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from support import forking
 from support.processes import Deployment, Server, tributary
 from support.waiting import wait_until
 
@@ -88,7 +89,7 @@ def test_a_new_role_runs_by_itself(environ: dict[str, str], tmp_path: Path, serv
 @pytest.mark.parametrize("role", ["ingest", "api", "up"])
 def test_http_roles_share_the_options_of_up(role: str):
     words = [sys.executable, "-m", "tributary", role, "--help"]
-    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    printed = forking.run(words).stdout
     for option in ("--host", "--port", "--ingest-workers", "--redis-url"):
         assert f"  {option} " in printed
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import redis
 
+from support.forking import ForkedPopen
 from support.waiting import wait_until
 from tributary.settings import PREFIX
 from tributary.standalone.embedded_server import EmbeddedServer
@@ -30,17 +31,25 @@ READY = re.compile(r"tributary: ready on (http://\S+)")
 
 
 class Process:
-    """A command that runs in the background, with its output so far."""
+    """A command that runs in the background, with its output so far.
+
+    Tests fork commands of Python, see `forking.py`; not with `is_forked=False`.
+    """
 
     def __init__(
-        self, command: list[str], environ: Mapping[str, str] | None = None, **popen: Any
+        self,
+        command: list[str],
+        environ: Mapping[str, str] | None = None,
+        *,
+        is_forked: bool = True,
+        **popen: Any,
     ) -> None:
         self.output: list[str] = []
         # Scripts put tests/ on PYTHONPATH, where folders have the names of the packages.
         inherited = {
             k: v for k, v in os.environ.items() if not k.startswith(PREFIX) and k != "PYTHONPATH"
         }
-        self.popen = subprocess.Popen(
+        self.popen = (ForkedPopen if is_forked else subprocess.Popen)(
             command,
             env={**inherited, f"{PREFIX}PUBLIC_HOSTS": HOSTS, **(environ or {})},
             stdout=subprocess.PIPE,
@@ -117,7 +126,10 @@ class Process:
 def tributary(
     *arguments: str, environ: Mapping[str, str] | None = None, cwd: Path = ROOT, **popen: Any
 ) -> Process:
-    """`tributary …` in the background; `up` without jobs, which take a third of its start."""
+    """`tributary …` in the background; `up` without jobs, which take a third of its start.
+
+    In the suite, the fork server forks it; with `is_forked=False` it is started as by a user.
+    """
     if arguments[0] == "up":
         environ = {f"{PREFIX}JOBS_WORKERS": "0", **(environ or {})}
     return Process([sys.executable, "-m", "tributary", *arguments], environ, cwd=cwd, **popen)
@@ -191,12 +203,15 @@ class Deployment:
     """`tributary up` as a process, and HTTP requests to it."""
 
     def __init__(
-        self, data_dir: Path, *arguments: str, environ: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> None:
         self.data_dir = data_dir
-        self.process = tributary(
-            "up", "--port", "0", "--data-dir", str(data_dir), *arguments, environ=environ
-        )
+        words = ("up", "--port", "0", "--data-dir", str(data_dir), *arguments)
+        self.process = tributary(*words, environ=environ, **options)
         self.url = self.process.wait_for(READY)[1]
 
     @property

@@ -7,7 +7,6 @@ import fcntl
 import os
 import pty
 import struct
-import subprocess
 import sys
 import termios
 import threading
@@ -15,13 +14,14 @@ from pathlib import Path
 
 import pyte
 
+from support.forking import ForkedPopen
 from support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 # The child makes it its controlling terminal, so that Ctrl-C sends a signal.
 _OWN = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-    "os.execv(sys.executable, [sys.executable, '-m', 'tributary', *sys.argv[1:]])"
+    "import fcntl, runpy, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "runpy.run_module('tributary', run_name='__main__', alter_sys=True)"
 )
 
 
@@ -39,7 +39,7 @@ class Terminal:
         self.modes = termios.tcgetattr(slave)
         self._slave = slave  # kept open to read its modes at the end
         environ = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
-        self.popen = subprocess.Popen(
+        self.popen = ForkedPopen(
             [sys.executable, "-c", _OWN, *arguments],
             stdin=slave,
             stdout=slave,
