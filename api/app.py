@@ -9,7 +9,7 @@ from api.exports import handlers as exports
 from api.live import asgi
 from api.openapi import documentation
 from api.prometheus import routes as prometheus
-from api.read import alert_handlers, handlers
+from api.read import alert_handlers, handlers, silence_handlers
 from tributary.auth.guard import Guard
 from tributary.errors import Refused
 from tributary.http import flask_app
@@ -30,6 +30,7 @@ def blueprint(settings: Settings, guard: Guard) -> Blueprint:
     guarded.register_blueprint(alert_handlers.blueprint(settings, client))
     guarded.before_request(flask_app.require_scope(guard, "collect"))
     routes.register_blueprint(guarded)
+    routes.register_blueprint(silence_handlers.blueprint(settings, client, guard))
     routes.register_blueprint(prometheus.blueprint(settings, guard, reader))
     routes.register_blueprint(exports.blueprint(settings, client, guard))
     routes.register_blueprint(documentation.blueprint(settings))

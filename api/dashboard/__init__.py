@@ -65,7 +65,11 @@ def blueprint(settings: Settings, client: redis.Redis, own_guard: guard.Guard) -
         return flask_app.json_response(snapshot.read(), headers={"Cache-Control": "max-age=1"})
 
     metrics = {
-        name: {"unit": metric.unit, "plausible": metric.plausible}
+        name: {
+            "unit": metric.unit,
+            "plausible": metric.plausible,
+            "alerts": {rule.name: rule._asdict() for rule in metric.alerts},
+        }
         for name, metric in catalogue.load(settings.metrics_file).metrics.items()
     }
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from api.read import bodies
+from api.read import alert_bodies
 from tributary.model import reading as reading_
 from tributary.model.alert import Transition
 
@@ -64,7 +64,7 @@ def reading(device: str, stamp: Stamp, body: bytes) -> Event:
 def alert(transition: Transition) -> bytes:
     """The event `alert`, without an id: it does not change from where a client resumes."""
     since = reading_.rfc3339(transition.since_ms)
-    body = bodies.Alert(
+    body = alert_bodies.Alert(
         transition.device, transition.metric, transition.rule, transition.severity,
         transition.state, since, transition.value,
     )  # fmt: skip

@@ -102,11 +102,14 @@ class Roster:
                 _send(watch, watch.update(value, now_ms), is_first=is_first)
 
     def publish_alerts(self, transitions: Iterable[Transition], now_ms: int) -> None:
-        """Send the listeners the transitions of the alerts of their devices."""
+        """Send the listeners the transitions of the alerts of their devices, or of all."""
+        of_all = {each for each in self.listeners if each.subscription.has_all_alerts}
         for transition in transitions:
-            if (watch := self._watches.get(transition.device)) is not None and watch.listeners:
-                wire = event_.alert(transition)
-                for listener in watch.listeners:
+            watch = self._watches.get(transition.device)
+            listeners = set() if watch is None else watch.listeners
+            wire = event_.alert(transition) if listeners or of_all else b""
+            for listener in listeners | of_all:
+                if listener.covers(transition.device):
                     listener.send_alert(wire, now_ms)
 
     def maintain(self, now_ms: int) -> None:

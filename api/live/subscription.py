@@ -11,7 +11,9 @@ from tributary.errors import Refused
 
 DEVICES_MAX = 200
 PAGE_DEFAULT = 100
-_NAMES = ("device", "prefix", "after", "limit")
+_NAMES = ("device", "prefix", "after", "limit", "alerts")
+_PAGE_NAMES = ("prefix", "after", "limit")
+ALL_ALERTS = "all"
 
 
 class Page(NamedTuple):
@@ -27,6 +29,7 @@ class Subscription(NamedTuple):
 
     devices: frozenset[str]
     page: Page | None
+    has_all_alerts: bool = False  # those of other devices, too
 
 
 def parse(query: bytes) -> Subscription:
@@ -41,16 +44,20 @@ def parse(query: bytes) -> Subscription:
             raise _bad(name, f"{name!r:.40} is not a field; use {', '.join(_NAMES)}")
         fields[name].append(value)
     devices = frozenset(fields["device"])
+    alerts = _one(fields, "alerts")
+    if alerts not in ("", ALL_ALERTS):
+        raise _bad("alerts", f"alerts={alerts!r:.40} is not {ALL_ALERTS}")
     if not devices:
         prefix, after = _one(fields, "prefix"), _one(fields, "after")
-        return Subscription(devices, Page(prefix, after, _limit(_one(fields, "limit"))))
-    if given := [name for name in _NAMES[1:] if fields[name]]:
+        page = Page(prefix, after, _limit(_one(fields, "limit")))
+        return Subscription(devices, page, alerts == ALL_ALERTS)
+    if given := [name for name in _PAGE_NAMES if fields[name]]:
         raise _bad(given[0], f"{given[0]} and device exclude each other; use one of them")
     if len(devices) > DEVICES_MAX:
         raise _bad("device", f"{len(devices)} devices, and the limit is {DEVICES_MAX}")
     for device in devices:
         collect.check_device(device)
-    return Subscription(devices, None)
+    return Subscription(devices, None, alerts == ALL_ALERTS)
 
 
 def _fields(query: bytes) -> list[tuple[str, str]]:

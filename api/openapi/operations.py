@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.live.subscription import DEVICES_MAX
+from api.live.subscription import ALL_ALERTS, DEVICES_MAX
 from api.live.subscription import PAGE_DEFAULT as LIVE_PAGE_DEFAULT
 from api.openapi import alerts, doors, exports, fleet, prometheus
 from api.openapi import operation_parts as parts
 from api.openapi.doors import senml
 from api.openapi.operation_parts import JSON, Part, header, operation, query, ref, response, schema
-from api.read import bodies
+from api.read import bodies, silence_handlers
 from api.read.parameters import HISTORY_DEFAULT, PAGE_DEFAULT, PAGE_MAX, WINDOW_DEFAULT
 from api.read.span import POINTS_MAX, SLOTS_MAX
 from api.read.units import UNITS
@@ -74,6 +74,7 @@ def paths(settings: Settings) -> dict[str, Any]:
         **doors.paths(settings),
         "/collect": {"get": _collect("collect"), "post": _collect("collectByPost")},
         **{path: {"get": one} for path, one in _reading(settings).items()},
+        silence_handlers.PATH: alerts.silences(),
         **exports.paths(),
         **prometheus.paths(),
         "/api/v1/live": {"get": _live()},
@@ -216,6 +217,7 @@ def _live() -> Part:
         description=_LIVE,
         parameters=[
             query("device", "Name of a device; may be repeated", devices),
+            query("alerts", "Send the alerts of all devices", {"const": ALL_ALERTS}),
             *_page(LIVE_PAGE_DEFAULT, DEVICES_MAX),
             header("Last-Event-ID", "Id of the last event received", _TEXT),
         ],
@@ -230,7 +232,6 @@ def _operating() -> dict[str, Part]:
         **parts.ok("Ready", "The process is ready"),
         "503": response("The process is not ready", ref("NotReady")),
     }
-    healthy = parts.ok("Healthy", "It is up")
     document = {"type": "object", "required": ["openapi", "paths"]}
     this = {"200": response("This document", document)}
     tag, liveness = "operate", "Liveness; makes no request to Redis"
@@ -238,7 +239,7 @@ def _operating() -> dict[str, Part]:
         "/api/v1/status": operation(
             "getStatus", tag, "Counts, lag and aggregators", status, description=_STATUS
         ),
-        "/healthz": operation("isHealthy", tag, liveness, healthy),
+        "/healthz": operation("isHealthy", tag, liveness, parts.ok("Healthy", "Up")),
         "/readyz": operation("isReady", tag, "Readiness", ready),
         "/metrics": operation("getMetrics", tag, "Metrics for Prometheus", metrics),
         "/openapi.json": operation("getDocument", tag, "This document", this),

@@ -13,7 +13,7 @@ import msgspec
 from api.exports import bodies as exports
 from api.openapi import prometheus
 from api.openapi.operation_parts import REF, Part, closed, ref, schema
-from api.read import bodies
+from api.read import alert_bodies, bodies
 from tributary.http.error_body import ErrorBody
 from tributary.model import reading
 from tributary.operate.status import Status
@@ -29,7 +29,8 @@ _GENERATED = (
     bodies.MetricWindow,
     bodies.History,
     bodies.RoomAverage,
-    bodies.Alerts,
+    alert_bodies.Alerts,
+    alert_bodies.Silences,
     exports.ExportRequest,
     exports.Exports,
     Status,

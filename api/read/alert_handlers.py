@@ -6,7 +6,7 @@ import redis
 from flask import Blueprint, Response, g, request
 
 from api import collect
-from api.read import bodies, parameters
+from api.read import alert_bodies, parameters
 from tributary.auth.tokens import Token
 from tributary.errors import Refused
 from tributary.http import flask_app
@@ -52,15 +52,15 @@ def blueprint(settings: Settings, client: redis.Redis) -> Blueprint:
             key=lambda each: (each.since, each.device, each.metric, each.rule), reverse=True
         )
         text = None if following is None else str(following)
-        return flask_app.json_response(bodies.Alerts(chosen, text))
+        return flask_app.json_response(alert_bodies.Alerts(chosen, text))
 
     return routes
 
 
-def build(stored: StoredAlert) -> bodies.Alert:
+def build(stored: StoredAlert) -> alert_bodies.Alert:
     """An alert as it is returned."""
     state = stored.state
-    return bodies.Alert(
+    return alert_bodies.Alert(
         stored.device, stored.metric, stored.rule, state.severity, state.state,
         reading.rfc3339(state.since_ms), state.value,
     )  # fmt: skip

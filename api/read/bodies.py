@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tributary.model import alert_rule, reading
+from tributary.model import reading
 
 Count = Annotated[int, Meta(ge=0)]
 Device = Annotated[
@@ -194,7 +194,7 @@ class FleetDevice(ListedDevice):
 
 
 class FleetCounts(_Body):
-    """Devices by state; an implausible one is also reporting or stale."""
+    """Devices by state; an implausible or alerting one is also reporting or stale."""
 
     all: Count
     reporting: Count
@@ -202,6 +202,7 @@ class FleetCounts(_Body):
     implausible: Annotated[
         Count, Meta(description="With a value outside the plausible range of the catalogue")
     ]
+    alerting: Annotated[Count, Meta(description="With an alert that is firing")]
 
 
 class FleetMetric(_Body):
@@ -252,25 +253,6 @@ class MetricWindow(_Body):
     rate: Rate = UNSET
     complete_until: CompleteUntil = UNSET
     gaps: Gaps = UNSET
-
-
-class Alert(_Body):
-    """A rule for one series that is not ok."""
-
-    device: Device
-    metric: MetricName
-    rule: Annotated[str, Meta(pattern=f"^{alert_rule.NAME_PATTERN}$")]
-    severity: Annotated[str, Meta(extra_json_schema={"enum": [*alert_rule.SEVERITIES]})]
-    state: Literal["pending", "firing", "ok"]
-    since: Time
-    value: float
-
-
-class Alerts(_Body):
-    """A page of the alerts that are not ok."""
-
-    alerts: list[Alert]
-    next: Annotated[str | None, Meta(description="Pass as `after` for the next page; null at end")]
 
 
 class RoomAverage(_Body):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -20,7 +20,7 @@ METRICS_MAX = 200  # in a response; those of most devices
 _COVERED_MAX = 32  # patterns of tokens in the cache of a snapshot
 _DIGITS = re.compile("[0-9]+")
 
-State = Literal["all", "reporting", "stale", "implausible"]
+State = Literal["all", "reporting", "stale", "implausible", "alerting"]
 STATES: tuple[State, ...] = get_args(State)
 BY_NAME, BY_AGE = "name", "age"
 Mask = NDArray[np.bool_]
@@ -68,8 +68,13 @@ def _sized(match: re.Match[str]) -> str:
 class FleetSnapshot:
     """Names, times and current values of devices, in columns."""
 
-    def __init__(self, stored: Iterable[tuple[str, bytes]], ranges: Ranges) -> None:
-        """`stored`: the name of each device, and its body for `/collect`."""
+    def __init__(
+        self,
+        stored: Iterable[tuple[str, bytes]],
+        ranges: Ranges,
+        firing: Collection[str] = frozenset(),
+    ) -> None:
+        """`stored`: each device and its body for `/collect`; `firing`: those with such an alert."""
         names: list[str] = []
         times = array("q")
         columns: dict[str, tuple[array[int], array[float]]] = {}
@@ -94,6 +99,7 @@ class FleetSnapshot:
         }
         self._folded = [name.casefold() for name in self.names]
         self._is_implausible = _implausible(len(names), self._columns, ranges)
+        self._is_alerting = self._where(self.names, lambda name: name in firing)
         self._covered: dict[str, Mask] = {}
 
     def select(
@@ -119,6 +125,7 @@ class FleetSnapshot:
             "reporting": found & ~is_stale,
             "stale": found & is_stale,
             "implausible": found & self._is_implausible,
+            "alerting": found & self._is_alerting,
         }
         matched = np.flatnonzero(of_state[wanted.state])
         page = self._sorted(matched, wanted)[wanted.offset : wanted.offset + wanted.limit]

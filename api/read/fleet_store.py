@@ -14,6 +14,8 @@ import redis
 from api.read.fleet_snapshot import FleetSnapshot
 from tributary.errors import Refused, Unavailable
 from tributary.model.catalogue import Ranges
+from tributary.operate import alert_states
+from tributary.operate.alert_states import Place
 from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.outage import Outage
@@ -24,6 +26,7 @@ _FRESH_S = 1.0
 _IDLE = 9  # rest this many times as long as a snapshot took
 _OLDEST_S = 15.0  # beyond its time; an older one is not used
 _PAGE = 200  # devices per partition and round trip
+_ALERTS = 1_000  # per page
 
 
 class FleetStore:
@@ -76,10 +79,19 @@ class FleetStore:
 
     def _replace(self) -> FleetSnapshot:
         began_s = time.monotonic()
-        found = FleetSnapshot(self._stored(), self._ranges)
+        found = FleetSnapshot(self._stored(), self._ranges, self._firing())
         self._read_s = time.monotonic()
         self._lifetime_s = max(_FRESH_S, _IDLE * (self._read_s - began_s))
         self._snapshot = found
+        return found
+
+    def _firing(self) -> set[str]:
+        """The devices with an alert that is firing."""
+        found: set[str] = set()
+        place: Place | None = Place()
+        while place is not None:
+            alerts, place = alert_states.page(self._client, self._partitions, place, _ALERTS)
+            found |= {each.device for each in alerts if each.state.state == "firing"}
         return found
 
     def _stored(self) -> Iterator[tuple[str, bytes]]:

@@ -15,7 +15,8 @@ from api.read.fleet_store import FleetStore
 from tributary.auth import tokens
 from tributary.auth.tokens import Token
 from tributary.errors import Refused
-from tributary.model import reading
+from tributary.model import alert, reading
+from tributary.model.alert import AlertState
 from tributary.model.clock import utc_ms
 from tributary.settings import Settings
 from tributary.store import keys
@@ -40,6 +41,9 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     running = Web(settings)
     for name, speed, age_ms in (("car-9", 50.0, 0), ("car-10", 900.0, 0), ("van-1", 70.0, LATE_MS)):
         store(server, settings, name, speed, age_ms)
+    high = {"high": AlertState("firing", 0, 70.0, "info")}
+    partition = keys.partition_of("van-1", settings.partitions)
+    server.client.hset(keys.alerts(partition), "van-1|speed", alert.encode(high))
     running.server = server  # type: ignore[attr-defined]
     wait_until(lambda: web_names(running, "") == ["car-9", "car-10", "van-1"], "the snapshot")
     yield running
@@ -56,6 +60,7 @@ def web_names(web: Web, query: str, token: str = "") -> list[str]:
     [
         ("search=CAR", ["car-9", "car-10"]),
         ("state=stale", ["van-1"]),
+        ("state=alerting", ["van-1"]),
         ("state=implausible", ["car-10"]),
         ("sort=metric:speed&order=desc", ["car-10", "van-1", "car-9"]),
         ("sort=age&order=desc&limit=1", ["van-1"]),
@@ -70,7 +75,7 @@ def test_filters_and_sorts(web: Web, query: str, listed: list[str]):
 def test_reports_counts_units_and_values(web: Web):
     body = web.get(f"{PATH}?limit=1").json
     assert body["matched"] == 3
-    assert body["counts"] == {"all": 3, "reporting": 2, "stale": 1, "implausible": 1}
+    assert body["counts"] == {"all": 3, "reporting": 2, "stale": 1, "implausible": 1, "alerting": 1}
     assert body["metrics"] == [{"metric": "speed", "unit": "km/h", "devices": 3}]
     assert body["devices"][0]["values"] == {"speed": {"current": 50.0, "average": 50.0}}
 

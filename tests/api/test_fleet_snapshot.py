@@ -17,6 +17,7 @@ from tributary.model.catalogue import Range
 NOW_MS = 1_795_341_600_000
 STALE_MS = 10_000
 RANGES = {"speed": Range(0, 300)}
+FIRING = {"a", "b", "9", "gone"}
 Fleet = dict[str, dict[str, Any]]
 ALL = FleetRequest("", "all", None, "name", False, 0, 200)
 
@@ -39,7 +40,8 @@ def stored(name: str, age_ms: int = 0, **values: float) -> tuple[str, bytes]:
 
 
 def snapshot(fleet: Fleet) -> FleetSnapshot:
-    return FleetSnapshot([stored(name, **values) for name, values in fleet.items()], RANGES)
+    listed = [stored(name, **values) for name, values in fleet.items()]
+    return FleetSnapshot(listed, RANGES, FIRING)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_names_are_in_natural_order(in_order: list[str]):
 requests = st.builds(
     FleetRequest,
     st.sampled_from(["", "a", "B1", "."]),
-    st.sampled_from(["all", "reporting", "stale", "implausible"]),
+    st.sampled_from(["all", "reporting", "stale", "implausible", "alerting"]),
     st.sampled_from([None, "speed", "rpm", "none"]),
     st.sampled_from(["name", "age"]),
     st.booleans(),
@@ -76,6 +78,7 @@ def test_pages_equal_a_recount(fleet: Fleet, wanted: FleetRequest, allowed: str 
         is_stale = values["age_ms"] > STALE_MS
         is_implausible = not 0 <= values.get("speed", 0) <= 300
         states = {"reporting": not is_stale, "stale": is_stale, "implausible": is_implausible}
+        states["alerting"] = name in FIRING
         return states.get(state, True)
 
     seen = [n for n in sorted(fleet, key=lambda n: (natural_key(n), n)) if test(n)]

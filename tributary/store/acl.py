@@ -125,6 +125,10 @@ _READ_STREAMS = (
     ("HMGET", _META, "f"), ("XRANGE", _READINGS, "-", "+"), ("ZRANGE", _BURIED, "0", "-1"),
     ("XLEN", _READINGS), ("HGETALL", _FORGETS),
 )  # fmt: skip
+_SILENCE = (
+    ("HSCAN", _SILENCES, "0"), ("HSET", _SILENCES, "f", "v"), ("HDEL", _SILENCES, "f"),
+    ("HLEN", _SILENCES), ("HEXISTS", _ROWS, "f"),
+)  # fmt: skip
 _COPY, _HOLES, _FORGOTTEN = keys.copy(_READINGS), keys.holes(0), keys.forgotten("r")
 _FORGET = (
     ("EXISTS", _FORGETS, _HOLES), ("HLEN", _FORGETS), ("HGET", _META, "f"),
@@ -208,7 +212,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
         *_COUNT_JOBS, *_QUEUE_JOB, *_EXPORTS, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
-        *_READ_SERIES, ("HSCAN", _ALERTS, "0"), ("ZRANGE", _TRANSITIONS, "0", "-1"),
+        *_READ_SERIES, ("HSCAN", _ALERTS, "0"), ("ZRANGE", _TRANSITIONS, "0", "-1"), *_SILENCE,
     ),
     "operator": (
         *_READ_STREAMS, *_COUNT_JOBS, *_MOVE_JOB, ("XREVRANGE", _RESULTS, "+", "-"), ("LRANGE", keys.QUEUED, "0", "-1"),
@@ -221,8 +225,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HGETALL", _FORGETS), ("ZRANGEBYLEX", _DEVICES, "-", "+"), ("HMGET", _LATEST, "f"),
         ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), _IGNORED,
         ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"), ("HSCAN", _ALERTS, "0"),
-        ("HSCAN", _SILENCES, "0"), ("HSET", _SILENCES, "f", "v"), ("HDEL", _SILENCES, "f"), ("HLEN", _SILENCES),
-        ("LRANGE", _UNDELIVERED, "0", "-1"), ("HEXISTS", _ROWS, "f"),
+        *_SILENCE, ("LRANGE", _UNDELIVERED, "0", "-1"),
         *_AUDIT,
     ),
 }  # fmt: skip

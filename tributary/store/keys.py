@@ -151,7 +151,7 @@ CATALOGUE = (
         "permanent, the newest 1,000",
     ),
     Key(
-        "tributary:{p}:silences", "hash", "operators", "jobs, operators",
+        "tributary:{p}:silences", "hash", "api, operators", "jobs, api, operators",
         "device, metric and rule → until when its transitions are not delivered, UTC ms",
         "until the end of another silence is set",
     ),

@@ -66,6 +66,7 @@ def test_an_empty_query_subscribes_to_the_first_page():
         (b"limit=%D9%A3", 400, "limit"),
         (b"prefix=a&prefix=b", 400, "prefix"),
         (b"devices=a", 400, "devices"),
+        (b"device=a&alerts=some", 400, "alerts"),
         (b"prefix=%ff", 400, "query"),
         (b"device=%7Bx%7D", 404, "device"),
         (b"device=", 404, "device"),
@@ -253,6 +254,17 @@ def test_alerts_of_the_devices_of_a_listener_are_sent_behind_their_readings():
     }  # fmt: skip
     assert second["value"] == 2.0
     assert taken(mine) == taken(other) == []
+
+
+def test_alerts_of_all_devices_are_sent_to_a_listener_that_wants_them():
+    roster = Roster(SETTINGS)
+    every = listening(parse(b"device=a&alerts=all"))
+    few = listening(parse(b"limit=1&alerts=all"), None, lambda device: device == "b")
+    for listener in (every, few):
+        roster.join(listener, NOW_MS)
+    roster.publish_alerts([transition("a"), transition("b"), transition("c")], NOW_MS)
+    assert [json.loads(text)["device"] for text in taken(every)] == ["a", "b", "c"]
+    assert [json.loads(text)["device"] for text in taken(few)] == ["b"]
 
 
 def test_of_too_many_alerts_the_oldest_are_dropped():
