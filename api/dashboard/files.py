@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple, Self
 
-# A line that is only a comment; a test makes sure that none is part of a text.
-_COMMENT = re.compile(rb"^ *(//.*|/\*\*.*\*/)\n", re.MULTILINE)
+# A line that is only a comment, or empty, and indentation; a test makes sure that none is part of
+# a text.
+_COMMENT = re.compile(rb"^ *(//.*|/\*\*.*\*/)?\n|^ +", re.MULTILINE)
 FOLDER = Path(__file__).parent / "static"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -36,7 +37,7 @@ class File(NamedTuple):
 
 
 def load() -> dict[str, File]:
-    """Load every file, by its path in the folder; own modules without their lines of comments."""
+    """Load every file, by its path in the folder; own modules without comments and indentation."""
     return {
         path.relative_to(FOLDER).as_posix(): File.of(_content(path), _TYPES[path.suffix])
         for path in sorted(FOLDER.rglob("*"))

@@ -9,17 +9,16 @@ export class RequestError extends Error {
   }
 }
 
-export async function request(path, signal) {
-  let response;
-  try {
-    response = await fetch(path, { headers: headers(), signal });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+export async function request(path, options = {}) {
+  const response = await fetch(path, { headers: headers(), ...options }).catch(() => {
     throw new RequestError(0, "no response from the server");
-  }
-  if (response.ok) return response.json();
-  throw await errorOf(response);
+  });
+  if (!response.ok) throw await errorOf(response);
+  return response.status === 204 ? null : response.json();
 }
+
+export const send = (path, body) => request(path, { method: "POST", body: JSON.stringify(body) });
+export const remove = (path) => request(path, { method: "DELETE" });
 
 export async function errorOf(response) {
   const body = await response.json().catch(() => null);

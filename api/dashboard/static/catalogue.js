@@ -1,7 +1,7 @@
 // The catalogue of the server: units and plausible ranges of metrics, fetched once.
 
 import { request } from "./api.js";
-import { number, unit } from "./format.js";
+import { duration, number, unit } from "./format.js";
 import { conversion } from "./units.js";
 
 let metrics = null;
@@ -23,6 +23,21 @@ export const unitOf = (metric) => unit(shown(metric).unit);
 
 /** `[low, high]` in the unit of the server, or null. */
 export const rangeOf = (metric) => entry(metric)?.plausible ?? null;
+
+export const ruleOf = ({ metric, rule }) => entry(metric)?.alerts[rule];
+
+/** The rules with a limit of the value that apply to a device. */
+export const rulesOf = (metric, device) => Object.values(entry(metric)?.alerts ?? {}).filter((rule) =>
+  ["above", "below"].includes(rule.condition)
+  && new RegExp(`^${rule.devices.replaceAll(".", "\\.").replaceAll("*", ".*")}$`).test(device));
+
+/** The condition of a rule as text: `above 110 °C`. */
+export function limitOf({ metric, condition, limit }) {
+  if (condition === "stale_for") return `silent for ${duration(limit / 1000)}`;
+  const { of, factor, unit: name } = shown(metric);
+  const isRate = condition === "rate_above";
+  return `${isRate ? "rises by more than" : condition} ${number(isRate ? limit * factor : of(limit))} ${unit(name)}${isRate ? "/s" : ""}`;
+}
 
 /** The range that a value is outside of, as text; empty if it is plausible or has no range. */
 export function implausible(metric, value) {

@@ -16,7 +16,7 @@ function colours() {
   const of = (name) => style.getPropertyValue(name).trim();
   return {
     line: of("--line"), mean: of("--mean"), band: of("--band"), text: of("--quiet"), grid: of("--grid"),
-    bad: of("--bad"), outside: of("--outside"), others: [0, 1, 2, 3].map((i) => of(`--other-${i}`)),
+    bad: of("--bad"), warn: of("--warn"), outside: of("--outside"), others: [0, 1, 2, 3].map((i) => of(`--other-${i}`)),
   };
 }
 
@@ -63,7 +63,7 @@ function lines(colour, others) {
   ];
 }
 
-function options(width, others, hooks, onMove) {
+function options(width, others, hooks, onMove, rules) {
   const colour = colours();
   return {
     width, height: HEIGHT, legend: { show: false },
@@ -73,7 +73,7 @@ function options(width, others, hooks, onMove) {
       bind: { mousedown: (plot, _, zoom) => (event) => (event.shiftKey ? move(plot, event, onMove) : zoom(event)), dblclick: () => null },
     },
     padding: [8, 26, 0, 0],
-    scales: { x: { time: true, auto: false }, y: { range: yRange } },
+    scales: { x: { time: true, auto: false }, y: { range: (_, low, high) => yRange(low, high, rules()) } },
     axes: [
       axis(colour, 42, { space: 74, values: (plot, splits) => timeLabels(splits, plot) }),
       axis(colour, widthOf, { space: 36, values: (_, splits) => (splits.length ? tickLabels(splits) : []) }),
@@ -98,9 +98,11 @@ export function timeLabels(splits, plot) {
   });
 }
 
-/** The y range with a margin of a tenth; a flat line is centred. */
-function yRange(_, low, high) {
-  if (low === null || high === null) return [0, 1];
+/** The y range of values and of `reached` limits, with a margin of a tenth; a flat line is centred. */
+function yRange(lowest, highest, { reached }) {
+  if (lowest === null || highest === null) return [0, 1];
+  const shown = [lowest, highest, ...reached];
+  const [low, high] = [Math.min(...shown), Math.max(...shown)];
   const margin = (high - low) * 0.1 || Math.abs(high) * 0.05 || 1;
   return [low - margin, high + margin];
 }
@@ -112,6 +114,28 @@ function move(plot, event, onMove) {
     if (Math.abs(px) > DRAG_PX) onMove(-px / plot.over.clientWidth);
   };
   addEventListener("mouseup", end, { once: true });
+}
+
+/** Colour the time since rules are firing, and draw their limits. */
+function drawRules(plot, { limits, firing }, colour) {
+  const { ctx: context, bbox: { left, top, width, height } } = plot;
+  context.save();
+  context.fillStyle = colour.outside;
+  for (const since of firing) {
+    const x = Math.max(left, plot.valToPos(since, "x", true));
+    if (x < left + width) context.fillRect(x, top, left + width - x, height);
+  }
+  context.strokeStyle = colour.warn;
+  context.lineWidth = 2;
+  context.setLineDash([10, 4]);
+  for (const at of limits.map((limit) => Math.round(plot.valToPos(limit, "y", true)))) {
+    if (at < top || at > top + height) continue;
+    context.beginPath();
+    context.moveTo(left, at);
+    context.lineTo(left + width, at);
+    context.stroke();
+  }
+  context.restore();
 }
 
 /** Colour what is not plausible, and draw the limits. */
@@ -136,8 +160,8 @@ function drawLimits(plot, [low, high], colour) {
 }
 
 export class Chart {
-  /** `limits()`: the plausible range or null; `onZoom(from, to)`, `onMove(share)`, `onReset()`. */
-  constructor(host, others, { limits, onZoom, onMove, onReset }) {
+  /** `limits()`: the plausible range or null; `rules()`: `Metric.rules`; `onZoom(from, to)`, `onMove(share)`, `onReset()`. */
+  constructor(host, others, { limits, rules, onZoom, onMove, onReset }) {
     this.host = host;
     this.others = others;
     const select = (plot) => {
@@ -146,9 +170,13 @@ export class Chart {
       plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
       onZoom(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
     };
-    const drawClear = (plot, colour) => limits() && plot.data[0].length && drawLimits(plot, limits(), colour);
+    const drawClear = (plot, colour) => {
+      if (!plot.data[0].length) return;
+      if (limits()) drawLimits(plot, limits(), colour);
+      drawRules(plot, rules(), colour);
+    };
     const columns = Array.from({ length: BASE + others.length }, () => []);
-    this.plot = uplot(options(host.clientWidth, others, { setSelect: [select], drawClear }, onMove), columns, host);
+    this.plot = uplot(options(host.clientWidth, others, { setSelect: [select], drawClear }, onMove, rules), columns, host);
     this.plot.over.addEventListener("dblclick", onReset);
     this.tip = document.createElement("output");
     this.tip.className = "tip";

@@ -1,5 +1,6 @@
 // The view of one device: a card with a chart per metric, all over the same time.
 
+import { alertsOf, onAlerts, setTitle } from "./alerts.js";
 import { device as fetchDevice } from "./api.js";
 import { loadCatalogue } from "./catalogue.js";
 import { Compare, OTHERS_MAX } from "./compare.js";
@@ -34,14 +35,14 @@ export class Device {
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.scheme.addEventListener("change", this.onColours);
     const showUnits = () => this.metrics.forEach((metric) => metric.showUnits());
-    this.endUnits = onUnits(showUnits);
+    this.ends = [onUnits(showUnits), onAlerts(() => this.showAlerts())];
     this.apply(wanted);
     this.loadDetails();
     loadCatalogue().then(showUnits);
   }
 
   build(main) {
-    document.title = `${this.device} · Tributary`;
+    setTitle(`${this.device} · Tributary`);
     this.badge = el("p", { class: "badge", role: "status" });
     this.updated = el("p", { class: "updated" });
     this.picker = new RangePicker({
@@ -175,6 +176,12 @@ export class Device {
       if (this.range.window === WINDOWS[0] && !windows.includes(WINDOWS[0])) this.go({ window: windows[0] }, this.others);
     }
     for (const [name, metric] of Object.entries(found.metrics)) this.metric(name).showDetails(metric);
+    this.showAlerts();
+  }
+
+  showAlerts() {
+    const alerts = alertsOf(this.device);
+    this.metrics.forEach((metric, name) => metric.showAlerts(alerts.filter((alert) => alert.metric === name)));
   }
 
   draw() {
@@ -210,7 +217,7 @@ export class Device {
   end() {
     this.hasEnded = true;
     this.close?.();
-    this.endUnits();
+    this.ends.forEach((end) => end());
     this.compare.end();
     this.timers.forEach(clearInterval);
     this.scheme.removeEventListener("change", this.onColours);

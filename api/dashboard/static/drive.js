@@ -1,6 +1,7 @@
 // The driver view: some values of one device, large enough for a phone on a dashboard. It keeps
 // the screen on where the browser allows that.
 
+import { firingOf, setTitle } from "./alerts.js";
 import { implausible, loadCatalogue, shown, unitOf } from "./catalogue.js";
 import { el, setText } from "./dom.js";
 import { age, spaced, steady } from "./format.js";
@@ -30,7 +31,7 @@ export class Drive {
   }
 
   build(main) {
-    document.title = `${this.device} · Tributary`;
+    setTitle(`${this.device} · Tributary`);
     document.body.classList.add("driving");
     this.state = el("p", { class: "driving-state", role: "status" });
     this.board = el("div", { class: "board" }, el("p", { class: "hint" }, "Waiting for readings …"));
@@ -89,7 +90,8 @@ export class Drive {
     const text = age(performance.now() - this.recordedAt);
     const { stale } = this.reading;
     document.body.classList.toggle("driving-stale", stale);
-    setText(this.state, stale ? `no readings for ${text}` : "");
+    const firing = firingOf(this.device).map((alert) => `${spaced(alert.metric)}: ${alert.rule}`);
+    setText(this.state, [stale && `no readings for ${text}`, ...firing].filter(Boolean).join(", "));
     for (const [name, { value, unit, warning, tile }] of this.tiles) {
       const current = this.reading[`current_${name}`];
       const { of } = shown(name);

@@ -1,5 +1,6 @@
 // The view of the list of devices: one page of it, and one subscription to its devices.
 
+import { onAlerts, setTitle } from "./alerts.js";
 import { fleet } from "./api.js";
 import { loadCatalogue } from "./catalogue.js";
 import { el, setText, prefersReducedMotion } from "./dom.js";
@@ -34,13 +35,13 @@ export class Fleet {
       setInterval(() => this.updateAges(), AGE_MS),
     ];
     const redraw = () => this.rows.forEach((row) => this.dirty.add(row));
-    this.endUnits = onUnits(redraw);
+    this.ends = [onUnits(redraw), onAlerts(redraw)];
     this.showPage(wanted);
     loadCatalogue().then(redraw);
   }
 
   build() {
-    document.title = "Tributary";
+    setTitle("Tributary");
     this.tools = new Toolbar((changes, isTyping) => this.go({ page: 1, ...changes }, isTyping));
     this.body = el("tbody");
     this.table = el("table", { class: "fleet" },
@@ -222,7 +223,7 @@ export class Fleet {
   end() {
     this.hasEnded = true;
     this.close?.();
-    this.endUnits();
+    this.ends.forEach((end) => end());
     this.tools.end();
     clearTimeout(this.timer);
     this.timers.forEach(clearInterval);

@@ -3,6 +3,7 @@
 // "paused" (the tab is hidden: a browser opens at most six connections to a server, so it closes
 // its own) or "refused".
 
+import { readAlerts } from "./alerts.js";
 import { errorOf } from "./api.js";
 import { poll } from "./poll.js";
 import { parser } from "./sse.js";
@@ -91,16 +92,18 @@ async function receive(fields, last, attempt, onReading, onOpen) {
   let watchdog = setTimeout(() => attempt.abort(), SILENT_MS);
   try {
     const resume = last.id ? { "Last-Event-ID": last.id } : {};
-    const response = await fetch(`/api/v1/live?${new URLSearchParams(fields)}`, {
+    const response = await fetch(`/api/v1/live?${new URLSearchParams(fields)}&alerts=all`, {
       headers: { ...headers(), ...resume },
       signal: attempt.signal,
       cache: "no-store",
     });
     if (!response.ok) throw await errorOf(response);
     onOpen();
+    readAlerts();
     const feed = parser((event) => {
       last.id = event.id;
       if (event.type === "reading") onReading(JSON.parse(event.data));
+      else if (event.type === "alert") readAlerts();
     });
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {

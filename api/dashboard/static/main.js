@@ -1,5 +1,7 @@
 // Entry point. The URL selects the view; a view ends before the next one starts.
 
+import { AlertList } from "./alertlist.js";
+import { readAlerts } from "./alerts.js";
 import { el, setText } from "./dom.js";
 import { Device } from "./device.js";
 import { Drive } from "./drive.js";
@@ -49,7 +51,7 @@ function onState(state, error) {
 function show() {
   const wanted = parse(location.hash);
   if (view instanceof Fleet && wanted.name === "list") return view.showPage(wanted);
-  const Other = { device: Device, drive: Drive }[wanted.name];
+  const Other = { alerts: AlertList, device: Device, drive: Drive }[wanted.name];
   if (Other && view instanceof Other && view.device === wanted.device) return view.apply(wanted);
   view?.end();
   view = null;
@@ -76,9 +78,10 @@ addEventListener("keydown", (event) => {
     event.preventDefault();
     search.focus();
   }
-  if (event.key === "Escape" && view instanceof Device && !isTyping) location.hash = lastList();
+  if (event.key === "Escape" && (view instanceof Device || view instanceof AlertList) && !isTyping) location.hash = lastList();
   if (event.key === "Escape" && view instanceof Drive) location.hash = deviceHash(view.device);
 });
 takeFromUrl();
 show();
+readAlerts();
 new Health(document.getElementById("health")).run();

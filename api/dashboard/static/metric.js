@@ -1,7 +1,7 @@
 // The card of a metric: its value, its chart, its windows.
 
 import { history, statistics } from "./api.js";
-import { implausible, rangeOf, shown } from "./catalogue.js";
+import { implausible, limitOf, rangeOf, ruleOf, rulesOf, shown } from "./catalogue.js";
 import { Chart } from "./chart.js";
 import { el, setText } from "./dom.js";
 import { brief, compact, count, duration, moment, number, spaced, steady, unit } from "./format.js";
@@ -33,6 +33,7 @@ export class Metric {
     this.average = el("span", { class: "average" });
     this.difference = el("span", { class: "difference" });
     this.warning = el("p", { class: "odd", role: "status" });
+    this.alerts = []; // that are not ok
     this.note = el("p", { class: "note", role: "status" });
     this.host = el("div", { class: "chart", role: "img" });
     this.legend = el("ul", { class: "legend", "aria-hidden": "true" });
@@ -67,6 +68,8 @@ export class Metric {
       entry("line", "current"), entry("dashes", "average of the newest readings"),
       entry("mean", this.series.slotS && `mean of ${duration(this.series.slotS)}`), entry("band", "min to max"),
       entry("limit", this.limits() && `plausible ${number(low)} to ${number(high)}`),
+      ...rulesOf(this.name, this.device).map((rule) => entry("rule", `${rule.name}: ${limitOf(rule)}`)),
+      entry("firing", this.alerts.some((alert) => alert.state === "firing") && "firing"),
       ...[...this.others.keys()].map((name, i) => entry(`other other-${i}`, name)),
     ].filter(Boolean));
   }
@@ -80,6 +83,24 @@ export class Metric {
   limits() {
     const range = rangeOf(this.name);
     return range && range.map(this.conversion.of);
+  }
+
+  showAlerts(alerts) {
+    this.alerts = alerts;
+    this.showLegend();
+  }
+
+  /** For the chart: limits of rules, those of firing ones, and since when these fire, in s. */
+  rules() {
+    const { of } = this.conversion;
+    const firing = this.alerts.filter((alert) => alert.state === "firing");
+    const rules = rulesOf(this.name, this.device);
+    const limit = (rule) => of(rule.limit);
+    return {
+      limits: rules.map(limit),
+      reached: rules.filter((rule) => firing.some((alert) => alert.rule === rule.name)).map(limit),
+      firing: firing.map((alert) => Date.parse(alert.since) / 1000),
+    };
   }
 
   update(atS, current, average) {
@@ -227,9 +248,10 @@ export class Metric {
   draw(nowS) {
     const range = implausible(this.name, this.value);
     this.element.classList.toggle("implausible", range !== "");
-    setText(this.warning, range ? `Not plausible: ${range}` : "");
+    const texts = this.alerts.map((alert) => `${alert.rule} is ${alert.state}${ruleOf(alert) ? `: ${limitOf(ruleOf(alert))}` : ""}`);
+    setText(this.warning, [...texts, range && `Not plausible: ${range}`].filter(Boolean).join(" · "));
     if (!this.chart && globalThis.uPlot && this.host.clientWidth) {
-      this.chart = new Chart(this.host, [...this.others.keys()], { limits: () => this.limits(), ...this.actions });
+      this.chart = new Chart(this.host, [...this.others.keys()], { limits: () => this.limits(), rules: () => this.rules(), ...this.actions });
     }
     const end = this.range.window ? nowS : this.range.to;
     const [own, ...others] = this.columns(end);

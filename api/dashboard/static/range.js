@@ -44,7 +44,7 @@ export function changed(range, { zoom = 1, move = 0 }, nowS) {
 }
 
 /** Seconds as the value of an input of local time. */
-function localTime(s) {
+export function localTime(s) {
   const date = new Date(s * 1000);
   return new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

@@ -8,10 +8,11 @@ const DEVICE = /^(?!\.{1,2}$)[\w.:/-]{1,128}$/;
 /** Whether the server accepts the name; stored ones may be older than the rule. */
 export const isDevice = (name) => DEVICE.test(name);
 
-/** The view of a hash: `{ name: "list" | "device" | "drive", … }`. */
+/** The view of a hash: `{ name: "list" | "alerts" | "device" | "drive", … }`. */
 export function parse(hash) {
   const [path, query] = hash.replace(/^#/, "").split("?");
   const fields = new URLSearchParams(query ?? "");
+  if (path === "/alerts") return { name: "alerts" };
   const [, name, device] = /^\/(device|drive)\/(.+)$/.exec(path) ?? [];
   try {
     if (device) return { name, device: decodeURIComponent(device), fields };

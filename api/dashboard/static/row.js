@@ -1,5 +1,6 @@
 // A row of the list of devices.
 
+import { firingOf } from "./alerts.js";
 import { implausible, shown, unitOf } from "./catalogue.js";
 import { el, setText } from "./dom.js";
 import { age, spaced, steady } from "./format.js";
@@ -59,7 +60,9 @@ export class Row {
     if (visible.join() !== [...this.cells.keys()].join()) this.build(visible);
     for (const name of visible) this.drawValue(name);
     const odd = names.filter((name) => implausible(name, this.reading[CURRENT + name]));
-    setText(this.warning, odd.length ? `Not plausible: ${odd.map(spaced).join(", ")}` : "");
+    const firing = firingOf(this.device).map((alert) => alert.rule);
+    setText(this.warning, [firing.length && `Firing: ${firing.join(", ")}`,
+      odd.length && `Not plausible: ${odd.map(spaced).join(", ")}`].filter(Boolean).join(" · "));
     this.more.forEach((element, i) => {
       const count = names.length - SHOWN + i; // a narrow page shows one less
       setText(element, count > 0 ? `+${count}` : "");

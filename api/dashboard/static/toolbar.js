@@ -5,7 +5,7 @@ import { count, spaced } from "./format.js";
 import { unitField } from "./units.js";
 
 const TYPING_MS = 200;
-const STATES = { all: "All", reporting: "Reporting", stale: "Stale", implausible: "Implausible" };
+const STATES = { all: "All", reporting: "Reporting", stale: "Stale", implausible: "Implausible", alerting: "Alerting" };
 const ORDERS = { name: "Name", age: "Age" };
 
 export class Toolbar {
