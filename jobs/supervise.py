@@ -84,6 +84,7 @@ def _supervise(settings: Settings, stop: threading.Event) -> None:
                 outage.begin(error)
             time.sleep(_TURN_S)
     finally:
+        client.connection_pool.disconnect()  # the signal may have interrupted a handshake
         with contextlib.suppress(TributaryError):
             schedule.release()
             job_processes.deregister(client, id_)
