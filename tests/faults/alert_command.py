@@ -32,7 +32,7 @@ def violations(outcome: Outcome) -> list[str]:
     wrong = {
         "transitions are not in the log": outcome.missing,
         "transitions are in the log without reason, or twice": outcome.unexpected,
-        "partitions number their transitions wrongly": outcome.misnumbered,
+        "partitions number their transitions wrongly, or entries have changed": outcome.misnumbered,
         "transitions never arrived": outcome.unsent,
         "webhooks have an id that is not in the log": outcome.unknown,
     }
@@ -53,7 +53,7 @@ def command(kills: int, seed: int | None) -> None:
         f"{'FAILED' if found else 'ok'}: {sum(outcome.kills.values())} kills ({kinds}), seed {seed}: "
         f"{outcome.readings} readings, {outcome.transitions} transitions: {outcome.missing} missing, "
         f"{outcome.unexpected} unexpected; {outcome.to_send} to deliver: {outcome.unsent} never "
-        f"arrived, {outcome.repeated} repeated with the same id"
+        f"arrived, {outcome.repeated} repeated with the same id; {outcome.ended} processes ended by themselves"
     )
     for violation in found:
         click.echo(f"  {violation}")

@@ -8,12 +8,7 @@ once, and the receiver of webhooks each one that is sent at least once, with the
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import re
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +16,12 @@ from typing import Any, NamedTuple
 
 from support.hook_receiver import SECRET, Hook, Receiver
 from support.pipeline import environ, serving
-from support.processes import ROOT, Process, Server, tributary
+from support.processes import Process, Server, tributary
 from support.waiting import wait_until
 
 from faults import deck
 from faults.alert_sender import RULES, AlertSender, Step
+from faults.forks import Forked, Forks
 from jobs.alerts import message
 from tributary.model import alert
 from tributary.model.alert import Transition
@@ -34,8 +30,9 @@ from tributary.settings import Settings
 from tributary.store import keys, redis_client
 
 _SENDERS, _PARTITIONS = 3, 3
+_FORKED = ("aggregator 0", "aggregator 1", "sender")
 _TIMEOUT_S = 90.0
-_FAILURES = 0.05  # of the webhooks, which are sent again
+_FAILURES = 0.01  # of the webhooks, which are sent again
 POINTS = ("after_begin", "after_read", "after_load", "after_fold", "after_commit_sent",
           "after_commit")  # fmt: skip
 # Of twenty kills.
@@ -43,29 +40,6 @@ _FAULTS = (
     *("aggregator",) * 8, *("aggregator at a point",) * 6, *("sender",) * 3, *("redis",) * 2,
     "ingest",
 )  # fmt: skip
-# A process that forks others: an aggregator or a sender that has loaded its modules begins at once.
-_FORKS = """
-import os, signal, sys
-from aggregator import role
-from aggregator.worker import Worker
-from jobs.alerts import sender
-from tributary import failpoints, log, settings
-import msgspec, uvloop
-loaded = settings.load()
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-print("ready", flush=True)
-for line in sys.stdin:
-    number, what, fail = line.rstrip("\\n").split(" ")
-    pid = os.fork()
-    if pid == 0:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        log.configure(loaded, what)
-        failpoints.arm(fail)
-        (role.ROLE.run if what == "aggregator" else sender.run)(loaded)
-        os._exit(0)
-    # Another process may have been killed in the middle of a line.
-    print(f"\\npid {number} {pid}", flush=True)
-"""
 
 
 class Options(NamedTuple):
@@ -79,11 +53,12 @@ class Outcome(NamedTuple):
     """The result of a storm; counts are of transitions unless named."""
 
     kills: Counter[str]
+    ended: int  # processes that ended by themselves and were restarted
     readings: int  # acknowledged
     transitions: int  # that follow from them
     missing: int  # not in the log
     unexpected: int  # in the log, once more or at all
-    misnumbered: int  # partitions whose numbers are not 1, 2, …
+    misnumbered: int  # partitions whose numbers are not 1, 2, …, and entries that changed
     to_send: int
     unsent: int  # never arrived
     unknown: int  # arrived with an id that is not in the log
@@ -98,6 +73,9 @@ class AlertStorm:
         self._cleanup = contextlib.ExitStack()
         self._senders: list[AlertSender] = []
         self.kills: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self._log: list[dict[int, Transition]] = [{} for _ in range(_PARTITIONS)]
+        self._changed = 0
         with contextlib.ExitStack() as failed:
             failed.callback(self.close)
             self._receiver = Receiver(self._status)
@@ -113,17 +91,12 @@ class AlertStorm:
             )  # fmt: skip
             self._ingest = self._start_ingest()
             self._cleanup.callback(self._end_ingest)
-            forks = [sys.executable, "-c", _FORKS]
-            self._forks = Process(
-                forks, environ(self._settings), cwd=ROOT, stdin=subprocess.PIPE, bufsize=1
-            )
-            self._cleanup.callback(self._forks.kill)
-            self._forks.wait_for(re.compile("^ready$", re.MULTILINE))
-            self._forked = 0
-            self._pids = {
-                name: self._fork(name) for name in ("aggregator 0", "aggregator 1", "sender")
-            }
+            self._forks = Forks(self._settings)
+            self._cleanup.callback(self._forks.close)
+            self._forked: dict[str, Forked] = {}
             self._cleanup.callback(self._end_forked)
+            for name in _FORKED:
+                self._start(name)
             wait_until(self._is_sent, "the first start of the sender", _TIMEOUT_S)
             self._senders = [
                 AlertSender(self._url, number, options.seed) for number in range(_SENDERS)
@@ -138,7 +111,9 @@ class AlertStorm:
         while sum(self.kills.values()) < self._options.kills:
             fault = next(faults)
             self._wait_for_progress()
+            self._restart_ended()
             self._kill(fault)
+            self._read_log()
             yield fault
 
     def outcome(self) -> Outcome:
@@ -149,7 +124,9 @@ class AlertStorm:
             sender.join(_TIMEOUT_S)
             assert not sender.is_alive(), "a reading is not acknowledged"
         wait_until(self._is_drained, "the aggregators to finish", _TIMEOUT_S)
-        wait_until(self._is_sent, "the deliveries to finish", _TIMEOUT_S)
+        while not self._is_sent():  # a sender that was killed often may be far behind
+            self._wait_for_delivery()
+        self._read_log()
         return self._compare()
 
     def close(self) -> None:
@@ -162,23 +139,17 @@ class AlertStorm:
         wanted: Counter[Step] = Counter(
             each for s in self._senders for device in s.expected for each in device.transitions
         )
-        logged: list[Transition] = []
-        misnumbered = 0
-        for partition in range(_PARTITIONS):
-            held: Any = self._server.client.zrange(
-                keys.transitions(partition), 0, -1, withscores=True
-            )
-            logged += [alert.parse_transition(member) for member, _ in held]
-            last = int(self._server.client.hget(keys.meta(partition), "transitions") or 0)
-            misnumbered += [number for _, number in held] != list(range(1, last + 1))
+        logged = [each for log in self._log for each in log.values()]
+        misnumbered = sum(list(log) != list(range(1, len(log) + 1)) for log in self._log)
         found: Counter[Step] = Counter(
             (t.device, t.rule, t.state, t.was, t.since_ms, t.value) for t in logged
         )
         ids = {t.id for t in logged if message.kind(t) is not None}
         arrived = Counter(self._receiver.ids)
         return Outcome(
-            +self.kills, sum(s.readings for s in self._senders), sum(wanted.values()),
-            sum((wanted - found).values()), sum((found - wanted).values()), misnumbered,
+            +self.kills, self.ended.total(), sum(s.readings for s in self._senders), sum(wanted.values()),
+            sum((wanted - found).values()), sum((found - wanted).values()),
+            misnumbered + self._changed,
             len(ids), len(ids - arrived.keys()), len(arrived.keys() - {t.id for t in logged}),
             sum(count - 1 for count in arrived.values()),
         )  # fmt: skip
@@ -198,16 +169,14 @@ class AlertStorm:
         elif fault == "aggregator at a point":
             fault = self._random.choice(POINTS)
             name = f"aggregator {self._random.randrange(2)}"
-            self._end(name)
             # It takes up a partition once, but reads and commits as long as readings arrive.
             times = 1 if fault == "after_begin" else self._random.randrange(1, 6)
-            pid = self._pids[name] = self._fork(name, f"{fault}:{times}")
-            wait_until(lambda: not _is_alive(pid), f"death at {fault}", _TIMEOUT_S)
-            self._pids[name] = self._fork(name)
+            self._start(name, f"{fault}:{times}")
+            wait_until(lambda: not self._forked[name].is_alive, f"death at {fault}", _TIMEOUT_S)
+            self._start(name)
         else:
             name = "sender" if fault == "sender" else f"aggregator {self._random.randrange(2)}"
-            self._end(name)
-            self._pids[name] = self._fork(name)
+            self._start(name)
         self.kills[fault] += 1
 
     def _start_ingest(self) -> Process:
@@ -218,20 +187,22 @@ class AlertStorm:
     def _end_ingest(self) -> None:
         self._ingest.kill()
 
-    def _fork(self, name: str, fail: str = "") -> int:
-        assert self._forks.popen.stdin is not None
-        self._forks.popen.stdin.write(f"{self._forked} {name.partition(' ')[0]} {fail}\n")
-        pattern = re.compile(rf"^pid {self._forked} (\d+)$", re.MULTILINE)
-        self._forked += 1
-        return int(self._forks.wait_for(pattern)[1])
+    def _start(self, name: str, fail: str = "") -> None:
+        """Kill the process with this name, if there is one, and start another one."""
+        if name in self._forked:
+            self._forked[name].kill()
+        self._forked[name] = self._forks.fork(name.partition(" ")[0], fail)
 
-    def _end(self, name: str) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pids[name], signal.SIGKILL)
+    def _restart_ended(self) -> None:
+        """Restart what has ended by itself, as the supervisor does, and count it."""
+        for name, forked in self._forked.items():
+            if not forked.is_alive:
+                self.ended[name] += 1
+                self._start(name)
 
     def _end_forked(self) -> None:
-        for name in self._pids:
-            self._end(name)
+        for forked in self._forked.values():
+            forked.kill()
 
     def _wait_for_progress(self) -> None:
         """Wait until a random number of further transitions is logged."""
@@ -241,6 +212,35 @@ class AlertStorm:
     def _logged(self) -> int:
         counts = [self._server.client.hget(keys.meta(p), "transitions") for p in range(_PARTITIONS)]
         return sum(int(count or 0) for count in counts)
+
+    def _read_log(self) -> None:
+        """Read what is logged since the last time: a partition keeps only the newest ones.
+
+        What is still there must be as it was.
+        """
+        for partition, log in enumerate(self._log):
+            held: Any = self._server.client.zrange(
+                keys.transitions(partition), 0, -1, withscores=True
+            )
+            for member, number in held:
+                transition = alert.parse_transition(member)
+                if log.setdefault(int(number), transition) != transition:
+                    self._changed += 1
+
+    def _wait_for_delivery(self) -> None:
+        before = self._delivered()
+        try:
+            wait_until(lambda: self._delivered() > before, "a delivery", _TIMEOUT_S)
+        except AssertionError as error:
+            alive = {name: forked.is_alive for name, forked in self._forked.items()}
+            error.add_note(f"alive: {alive}; output:\n{self._forks.process.text[-4_000:]}")
+            raise
+
+    def _delivered(self) -> int:
+        """The sum of the positions of the destination."""
+        client = self._server.client
+        found = [client.hvals(keys.delivered(p)) for p in range(_PARTITIONS)]
+        return sum(int(value) for values in found for value in values)
 
     def _is_drained(self) -> bool:
         with contextlib.closing(redis_client.connect(self._settings)) as client:
@@ -253,11 +253,3 @@ class AlertStorm:
             == int((client.hvals(keys.delivered(p)) or [b"-1"])[0])
             for p in range(_PARTITIONS)
         )
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

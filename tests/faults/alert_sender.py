@@ -78,7 +78,7 @@ class AlertSender(threading.Thread):
                 self.finishing.wait(0.05)
             self.expected[number].see(time_ms, value)
             self.readings += 1
-            self.finishing.wait(0.01)
+            self.finishing.wait(0.03)
 
     def _send(self, body: dict[str, object], key: str) -> bool:
         try:
