@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from loguru import logger
 
@@ -30,6 +30,7 @@ class Destination(ABC):
         self.key = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
         self.name = name
         self.slots = asyncio.Semaphore(AT_ONCE_MAX)
+        self.on_failure: Callable[[], None] = lambda: None
         self._retry_for_s = retry_for_s
         self._failures = 0
         self._resume_at_s = 0.0  # monotonic clock
@@ -77,6 +78,7 @@ class Destination(ABC):
             if self._failures == 0:
                 log.bind(reason=str(error)).warning("alerts cannot be delivered; retrying")
             self._failures += 1
+            self.on_failure()
             raise
         if self._failures:
             log.bind(attempts=self._failures).info("alerts are delivered again")

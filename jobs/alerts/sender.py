@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import signal
 import time
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -23,6 +24,7 @@ from tributary.model import alert
 from tributary.model.alert import Numbered
 from tributary.settings import Settings
 from tributary.store import keys, redis_client, scripts
+from tributary.store.counts import Counts
 from tributary.store.links import Links
 from tributary.store.outage import Outage
 from tributary.store.redis_client import failures
@@ -44,6 +46,9 @@ class Sender:
         self._running: dict[tuple[int, str], asyncio.Task[None]] = {}
         self._held_until_s = self._renew_at_s = 0.0  # monotonic clock
         self._outage = Outage("redis (alerts)")
+        self._counts = Counts(keys.ALERT_DELIVERIES)
+        for each in found:
+            each.on_failure = partial(self._counts.add, f"failed {each.name}")
 
     async def run(self) -> None:
         """Deliver until cancelled; then the lease is released."""
@@ -59,6 +64,7 @@ class Sender:
                 await asyncio.sleep(POLL_S)
         finally:
             self._stop()
+            self._counts.flush(self._client)
             with failures():
                 scripts.run(self._client, scripts.release_lease(self._token, keys.ALERT_SENDER))
 
@@ -88,9 +94,21 @@ class Sender:
         command = scripts.hold_lease(self._token, lease_ms=LEASE_MS, key=keys.ALERT_SENDER)
         with failures():
             is_mine, _ = scripts.run(self._client, command)
+            if is_mine:
+                self._counts.flush(self._client)
         if is_mine and not self._is_active():
+            self._publish_names()
             logger.bind(action="alerts_active").info("delivers alerts")
         self._held_until_s = now_s + LEASE_MS / 1000 if is_mine else 0.0
+
+    def _publish_names(self) -> None:
+        names: dict[Any, Any] = {key: each.name for key, each in self._destinations.items()}
+        with failures():
+            pipeline = self._client.pipeline()
+            pipeline.delete(keys.ALERT_DESTINATIONS)
+            if names:
+                pipeline.hset(keys.ALERT_DESTINATIONS, mapping=names)
+            pipeline.execute()
 
     async def _deliver(self, partition: int, destination: Destination) -> None:
         """Deliver what a partition has logged, in order, until nothing is left."""
@@ -118,6 +136,7 @@ class Sender:
             async with destination.slots:
                 failed = await destination.deliver(transition)
             failpoints.reach("after_alert_sent")
+            self._counts.add(f"{'given_up' if failed else 'delivered'} {destination.name}")
             if failed:
                 await self._log.give_up(partition, destination.name, failed, transition)
                 log = logger.bind(action="alert_given_up", destination=destination.name)

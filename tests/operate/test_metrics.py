@@ -16,6 +16,8 @@ from support.processes import Server
 
 from tributary.auth.guard import Guard
 from tributary.http import flask_app
+from tributary.model import alert
+from tributary.model.alert import AlertState, State
 from tributary.operate import metrics
 from tributary.operate.metrics import ALWAYS, CATALOGUE
 from tributary.settings import Settings
@@ -39,6 +41,20 @@ def http(client: redis.Redis, change: Callable[..., Settings]) -> FlaskClient:
 def beat(client: redis.Redis, worker: str) -> None:
     """The heartbeat of an aggregator."""
     scripts.run(client, scripts.heartbeat(worker, forget_after_ms=60_000))
+
+
+def store_alerts(client: redis.Redis) -> None:
+    """Two alerts, and a destination that is two transitions behind."""
+    states: dict[str, State] = {"a": "firing", "b": "pending"}
+    for device, state in states.items():
+        packed = alert.encode({"high": AlertState(state, 0, 1.0, "critical")})
+        client.hset(keys.alerts(0), f"{device}|speed", packed)
+    client.hset(keys.meta(0), "transitions", 7)
+    client.hset(keys.delivered(0), mapping={"d1": 5, "removed": 1})
+    client.hset(keys.ALERT_DESTINATIONS, "d1", "http://here")
+    client.hset(
+        keys.ALERT_DELIVERIES, mapping={"delivered http://here": 4, "failed http://here": 2}
+    )
 
 
 def scraped(http: FlaskClient, **headers: str) -> Samples:
@@ -72,7 +88,19 @@ def test_a_scrape_has_exactly_the_metrics_of_the_catalogue(http: FlaskClient, cl
     client.hset(keys.REFUSALS, "unauthorized", 3)
     client.hset(keys.IGNORED, "influx_v1", 3)
     client.hset(keys.MESSAGES, "stored", 3)
+    store_alerts(client)
     assert set(scraped(http)) == {metric.name for metric in (*ALWAYS, *CATALOGUE)}
+
+
+def test_counts_alerts_and_deliveries(http: FlaskClient, client: redis.Redis):
+    store_alerts(client)
+    found = scraped(http)
+    alerts = {("critical", "firing"): 1, ("critical", "pending"): 1}
+    assert found["tributary_alerts"] == alerts
+    assert found["tributary_alert_transitions_total"] == {(): 7}
+    assert found["tributary_alert_delivery_behind"] == {("http://here",): 2}
+    deliveries = {("http://here", "delivered"): 4, ("http://here", "failed"): 2}
+    assert found["tributary_alert_deliveries_total"] == deliveries
 
 
 def test_counts_are_per_partition(http: FlaskClient, client: redis.Redis):

@@ -11,7 +11,7 @@ import msgspec
 
 from tributary.cli import options, target
 from tributary.errors import TributaryError
-from tributary.operate import status
+from tributary.operate import alert_counts, status
 from tributary.operate.status import Status
 from tributary.operate.status.history import HistoryStatus
 from tributary.store import redis_client, redis_url
@@ -27,13 +27,16 @@ def command(*, as_json: bool, **given: Any) -> None:
     settings = target.find(given)
     client = redis_client.connect(settings)
     try:
-        found = status.read(client, redis_client.adopt(client, settings))
+        adopted = redis_client.adopt(client, settings)
+        found = status.read(client, adopted)
+        alerts = alert_counts.read(client, adopted.partitions)
     except TributaryError as error:
         click.echo(f"tributary: {redis_url.redacted(settings.redis_url)}: {error}", err=True)
         sys.exit(1)
     problems, warnings = status.problems(found), status.warnings(found)
     extra = {"faults": problems, "warnings": warnings}
-    click.echo(json.dumps({**msgspec.to_builtins(found), **extra}) if as_json else _text(found))
+    text = f"{_text(found)}\n{'alerts':12} {alert_counts.summary(alerts)}"
+    click.echo(json.dumps({**msgspec.to_builtins(found), **extra}) if as_json else text)
     for warning in warnings:
         click.echo(f"tributary: warning: {warning}", err=True)
     for problem in problems:

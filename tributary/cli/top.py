@@ -22,13 +22,13 @@ from rich.live import Live
 from tributary.cli import interrupts, options, target, terminal
 from tributary.errors import Misconfigured, TributaryError, Unavailable
 from tributary.model.clock import utc_ms
-from tributary.operate import status, top_view
+from tributary.operate import alert_counts, status, top_view
 from tributary.operate.status import stale_devices
 from tributary.operate.top_view import Outage, Snapshot
 from tributary.settings import Settings
 from tributary.store import redis_client, redis_url
 
-_STALE_EVERY_S = 2.0  # counting devices is more expensive than reading partitions
+_STALE_EVERY_S = 2.0  # counting devices and alerts is more expensive than reading partitions
 _ONCE_HEIGHT = 40
 _SVG_WIDTH = 90
 
@@ -56,9 +56,11 @@ class Watch:
             if self._now is None:
                 self._settings = redis_client.adopt(self._client, self._settings)
             found = status.read(self._client, self._settings)
+            alerts = self._now.alerts if self._now else None
             stale = self._now.stale if self._now else stale_devices.StaleDevices(0, is_exact=True)
             if now_s - self._stale_at_s >= _STALE_EVERY_S:
                 stale = stale_devices.count(self._client, self._settings, now_ms)
+                alerts = alert_counts.read(self._client, self._settings.partitions)
                 self._stale_at_s = now_s
         except TributaryError as error:
             if self._unavailable_since_s is None:
@@ -66,7 +68,7 @@ class Watch:
             problem = "is unavailable" if isinstance(error, Unavailable) else "returned an error"
             self._reason = f"Redis {problem} ({error})"
         else:
-            self._before, self._now = self._now, Snapshot(found, now_s, stale)
+            self._before, self._now = self._now, Snapshot(found, now_s, stale, alerts)
             self._unavailable_since_s = None
 
     def render(self, now_s: float, height: int) -> RenderableType:

@@ -23,7 +23,7 @@ from tributary.auth import refusals
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
-from tributary.operate import bridges, status
+from tributary.operate import alert_counts, bridges, status
 from tributary.operate.status import Jobs, Partition, Status
 from tributary.operate.status.history import HistoryStatus
 from tributary.operate.status.partition import Entries
@@ -43,6 +43,7 @@ class Scrape(NamedTuple):
     ignored: Mapping[str, int]  # values, by door
     messages: Mapping[str, int]  # of MQTT, by outcome
     bridges: int
+    alerts: alert_counts.AlertCounts | None = None
 
 
 class Metric(NamedTuple):
@@ -116,6 +117,18 @@ def _history(name: str, field: str) -> Metric:
             if p.history
         ],
     )
+
+
+def _alerts(
+    name: str,
+    labels: tuple[str, ...],
+    description: str,
+    samples: Callable[[alert_counts.AlertCounts], list[Sample]],
+) -> Metric:
+    return Metric(
+        f"tributary_{name}", labels, description,
+        lambda scrape: samples(scrape.alerts) if scrape.alerts else [],
+    )  # fmt: skip
 
 
 CATALOGUE = (
@@ -199,6 +212,30 @@ CATALOGUE = (
         "MQTT bridges that are subscribed and connected to Redis",
         lambda scrape: scrape.bridges,
     ),
+    _alerts(
+        "alerts",
+        ("state", "severity"),
+        "alerts that are pending or firing",
+        lambda found: list(found.alerts.items()),
+    ),
+    _alerts(
+        "alert_transitions_total",
+        (),
+        "transitions of alerts between ok, pending and firing",
+        lambda found: [((), found.transitions)],
+    ),
+    _alerts(
+        "alert_deliveries_total",
+        ("outcome", "destination"),
+        "deliveries of alerts: delivered, failed attempts, given up; up to two seconds late",
+        lambda found: sorted(found.deliveries.items()),
+    ),
+    _alerts(
+        "alert_delivery_behind",
+        ("destination",),
+        "transitions of alerts that a destination has still before it",
+        lambda found: [((name,), count) for name, count in sorted(found.behind.items())],
+    ),
     _total(
         "healthy",
         "1 if `tributary status` reports no problem",
@@ -256,6 +293,7 @@ def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprin
                 counts.totals(client, keys.IGNORED),
                 bridges.messages(client),
                 len(bridges.alive(client)),
+                alert_counts.read(client, settings.partitions),
             )
         return Response(render(scrape), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 

@@ -9,7 +9,8 @@ from rich.styled import Styled
 from rich.table import Table
 from rich.text import Text
 
-from tributary.operate import status
+from tributary.operate import alert_counts, status
+from tributary.operate.alert_counts import AlertCounts
 from tributary.operate.status import Aggregator, Jobs, Partition, Status
 from tributary.operate.status.stale_devices import StaleDevices
 
@@ -25,6 +26,7 @@ class Snapshot(NamedTuple):
     status: Status
     taken_s: float  # monotonic clock
     stale: StaleDevices
+    alerts: AlertCounts | None = None
 
 
 class Outage(NamedTuple):
@@ -108,7 +110,8 @@ def _totals(now: Snapshot) -> Table:
     lag = f"{found.lag_entries:,} entries, {found.lag_s:.1f} s"
     grid.add_row("pending", pending, "devices", f"{found.devices:,}, {stale} stale")
     grid.add_row("lag", lag, "series", f"{found.series:,}")
-    grid.add_row("jobs", _jobs(found.jobs), "", "")
+    alerts = alert_counts.summary(now.alerts) if now.alerts else ""
+    grid.add_row("jobs", _jobs(found.jobs), "alerts" if alerts else "", alerts)
     grid.add_row("memory", f"{memory} MiB", "server", f"{server.version} {server.role}")
     if found.history:
         behind = f"{found.history.lag_entries:,} entries, {found.history.lag_s:.1f} s behind"

@@ -24,7 +24,12 @@ _SEND_ALERTS = (
     ("HSETNX", _DELIVERED, "f", "v"), ("HMGET", _DELIVERED, "f"), ("HSET", _DELIVERED, "f", "v"),
     ("LPUSH", _UNDELIVERED, "v"), ("LTRIM", _UNDELIVERED, "0", "1"), ("HGET", _SILENCES, "f"),
     ("HSCAN", _SILENCES, "0"), ("HDEL", _SILENCES, "f"), ("LRANGE", _UNDELIVERED, "0", "-1"),
-    ("LREM", _UNDELIVERED, "1", "v"),
+    ("LREM", _UNDELIVERED, "1", "v"), ("MULTI",), ("EXEC",), ("DEL", keys.ALERT_DESTINATIONS),
+    ("HSET", keys.ALERT_DESTINATIONS, "f", "v"), ("HINCRBY", keys.ALERT_DELIVERIES, "f", "1"),
+)  # fmt: skip
+_COUNT_ALERTS = (
+    ("HSCAN", _ALERTS, "0"), ("HGET", keys.meta(0), "f"), ("HGETALL", _DELIVERED),
+    ("HGETALL", keys.ALERT_DESTINATIONS), ("HGETALL", keys.ALERT_DELIVERIES),
 )  # fmt: skip
 _FORGETS, _BURIED = keys.forgets(0), keys.buried(0)
 _ONCE, _CLAIM = keys.once(0, "k"), keys.claim(0, "k")
@@ -212,7 +217,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
         *_COUNT_JOBS, *_QUEUE_JOB, *_EXPORTS, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
-        *_READ_SERIES, ("HSCAN", _ALERTS, "0"), ("ZRANGE", _TRANSITIONS, "0", "-1"), *_SILENCE,
+        *_READ_SERIES, *_COUNT_ALERTS, ("ZRANGE", _TRANSITIONS, "0", "-1"), *_SILENCE,
     ),
     "operator": (
         *_READ_STREAMS, *_COUNT_JOBS, *_MOVE_JOB, ("XREVRANGE", _RESULTS, "+", "-"), ("LRANGE", keys.QUEUED, "0", "-1"),
@@ -224,7 +229,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HLEN", _FORGETS), ("HDEL", _FORGETS, "f"), ("HSET", _FORGETS, "f", "v"),
         ("HGETALL", _FORGETS), ("ZRANGEBYLEX", _DEVICES, "-", "+"), ("HMGET", _LATEST, "f"),
         ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), _IGNORED,
-        ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"), ("HSCAN", _ALERTS, "0"),
+        ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"), *_COUNT_ALERTS,
         *_SILENCE, ("LRANGE", _UNDELIVERED, "0", "-1"),
         *_AUDIT,
     ),

@@ -26,6 +26,8 @@ EXPORTS = "tributary:exports"
 JOBS = "tributary:jobs"
 SCHEDULE = "tributary:schedule"
 ALERT_SENDER = "tributary:alert_sender"
+ALERT_DESTINATIONS = "tributary:alert_destinations"
+ALERT_DELIVERIES = "tributary:alert_deliveries"
 SCHEDULER = "tributary:scheduler"
 # The queue of jobs; rq chooses the names of its keys.
 QUEUE = "tributary"
@@ -246,6 +248,15 @@ CATALOGUE = (
         "tributary:forgotten:<key>", "hash", "jobs", "operators",
         "what a request to forget devices has deleted, and its report; no device",
         "a week after the last change",
+    ),
+    Key(
+        ALERT_DESTINATIONS, "hash", "jobs", "all",
+        "digest of a destination of alerts, as in `delivered` → its name",
+    ),
+    Key(
+        ALERT_DELIVERIES, "hash", "jobs", "all",
+        "number of deliveries of alerts, by outcome and destination: `delivered`, `failed` "
+        "attempts, `given_up`",
     ),
     Key(
         ALERT_SENDER, "string", "jobs", "jobs", "token of the process that delivers alerts",

@@ -20,7 +20,7 @@ from jobs.alerts import destination as destination_
 from jobs.alerts import log_reader
 from tributary.model import alert
 from tributary.model.clock import utc_ms
-from tributary.operate import alert_delivery
+from tributary.operate import alert_counts, alert_delivery
 from tributary.operate.alert_delivery import Silence
 from tributary.settings import Settings
 from tributary.store import keys
@@ -56,6 +56,10 @@ def test_a_failed_delivery_is_repeated_with_the_same_id_and_delays_no_order(
     receiver.status = lambda _: 200 if len(receiver.hooks) > 4 else 503
     deliver(settings, lambda: position(server, settings, "a") == 3)
     assert receiver.ids == [*[wanted[0]] * 5, *wanted[1:]]
+    counts = alert_counts.read(server.client, settings.partitions)
+    (name,) = counts.behind
+    assert counts.deliveries == {("delivered", name): 3, ("failed", name): 4}
+    assert counts.behind[name] == 0
     for hook in receiver.hooks[:5]:
         standardwebhooks.Webhook(SECRET).verify(hook.body, hook.headers)
 
