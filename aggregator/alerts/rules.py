@@ -47,15 +47,19 @@ class Rules:
         nothing = Rule("", "", alert_rule.ABOVE, math.inf)
         self.rules = [nothing, *rules]
         self.digest = alert_rule.digest(self.rules[1:])
-        self._of_metric: dict[str, list[tuple[int, re.Pattern[str] | None]]] = {}
+        self._of_metric: dict[str, list[int]] = {}
+        self._patterns: dict[str, list[tuple[int, re.Pattern[str]]]] = {}  # not of any device
         for number, rule in enumerate(self.rules[1:], 1):
-            is_any = rule.devices == pattern.ANY
-            matches = None if is_any else pattern.compiled(rule.devices)
-            self._of_metric.setdefault(rule.metric, []).append((number, matches))
+            self._of_metric.setdefault(rule.metric, []).append(number)
+            if rule.devices != pattern.ANY:
+                matches = number, pattern.compiled(rule.devices)
+                self._patterns.setdefault(rule.metric, []).append(matches)
         self.width = max(map(len, self._of_metric.values()), default=0)
         self.has_stale = any(rule.is_stale for rule in self.rules)
         self._profiles: list[tuple[int, ...]] = [()]
         self._numbers: dict[tuple[int, ...], int] = {(): NO_PROFILE}
+        # By metric, and which of its patterns match: most rules are of any device.
+        self._matched: dict[tuple[str, tuple[int, ...]], int] = {}
         self._columns: Columns | None = None
 
     def __bool__(self) -> bool:
@@ -64,10 +68,19 @@ class Rules:
 
     def profile(self, device: str, metric: str) -> int:
         """The number of the profile of a series."""
-        found = self._of_metric.get(metric)
-        if found is None:
+        if metric not in self._of_metric:
             return NO_PROFILE
-        rules = tuple(n for n, matches in found if matches is None or matches.fullmatch(device))
+        patterns = self._patterns.get(metric, ())
+        key = metric, tuple(number for number, each in patterns if each.fullmatch(device))
+        found = self._matched.get(key)
+        if found is None:
+            found = self._matched[key] = self._new(*key)
+        return found
+
+    def _new(self, metric: str, matched: tuple[int, ...]) -> int:
+        """The number of the profile with the rules of a metric, if these of its patterns match."""
+        others = {number for number, _ in self._patterns.get(metric, ())}.difference(matched)
+        rules = tuple(number for number in self._of_metric[metric] if number not in others)
         number = self._numbers.get(rules)
         if number is None:
             number = self._numbers[rules] = len(self._profiles)

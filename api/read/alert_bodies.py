@@ -45,3 +45,4 @@ class Silences(msgspec.Struct, forbid_unknown_fields=True):
     """The silences that have not ended, the first to end first; at most 1,000."""
 
     silences: list[Silence]
+    is_complete: Annotated[bool, Meta(description="false: there are more than 1,000")]

@@ -43,7 +43,8 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
             for each in alert_delivery.silences(client, partitions, utc_ms())
             if token is None or token.covers(each.device)
         ]
-        return flask_app.json_response(alert_bodies.Silences(found[:LISTED_MAX]))
+        is_complete = len(found) <= LISTED_MAX
+        return flask_app.json_response(alert_bodies.Silences(found[:LISTED_MAX], is_complete))
 
     @routes.post(PATH)
     def silence() -> Response:

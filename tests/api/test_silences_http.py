@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 from support.processes import Server
 from support.waiting import wait_until
 from support.webs import Web
 
+from api.read import silence_handlers
 from tributary.auth import tokens
+from tributary.auth.guard import Guard
 from tributary.auth.tokens import Token
+from tributary.http import flask_app
 from tributary.model import reading
 from tributary.model.clock import utc_ms
 from tributary.settings import Settings
@@ -53,6 +57,21 @@ def test_a_silence_is_listed_until_it_ends(web: Web):
     assert silences(web) == []
     reply = web.ask("DELETE", f"{PATH}?{QUERY}")
     assert (reply.status, reply.code) == (404, "unknown_silence")
+
+
+def test_a_list_that_is_cut_says_so(
+    client: redis.Redis, change: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+):
+    settings = change(partitions=1)
+    client.hset(keys.rows(0), keys.series("car-9", "speed"), "0")
+    routes = silence_handlers.blueprint(settings, client, Guard(settings, client))
+    http = flask_app.make_app("test", routes).test_client()
+    for rule in ("too_fast", "too_slow"):
+        assert http.post(PATH, json={**WANTED, "rule": rule}).status_code == 200
+    assert http.get(PATH).get_json()["is_complete"] is True
+    monkeypatch.setattr(silence_handlers, "LISTED_MAX", 1)
+    reply = http.get(PATH).get_json()
+    assert (len(reply["silences"]), reply["is_complete"]) == (1, False)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import redis
 
+from tributary.errors import NotPermitted
 from tributary.operate import alert_states
 from tributary.operate.alert_states import Place
 from tributary.store import counts, keys
@@ -27,12 +29,19 @@ class AlertCounts(NamedTuple):
     deliveries: Mapping[tuple[str, str], int]  # by outcome and destination
 
 
-def read(client: redis.Redis, partitions: int) -> AlertCounts:
-    """Count the alerts and deliveries.
+def read(client: redis.Redis, partitions: int) -> AlertCounts | None:
+    """Count the alerts and deliveries; None if the Redis user may not read them.
 
     Raises:
         Unavailable: Redis is.
     """
+    # Users from before there were alerts may still read everything else.
+    with contextlib.suppress(NotPermitted):
+        return _read(client, partitions)
+    return None
+
+
+def _read(client: redis.Redis, partitions: int) -> AlertCounts:
     found: Counter[tuple[str, str]] = Counter()
     place: Place | None = Place()
     while place is not None and found.total() < COUNTED_MAX:
@@ -55,8 +64,10 @@ def read(client: redis.Redis, partitions: int) -> AlertCounts:
     return AlertCounts(found, place is None, sum(logged), behind, deliveries)
 
 
-def summary(found: AlertCounts) -> str:
+def summary(found: AlertCounts | None) -> str:
     """The counts in a line."""
+    if found is None:
+        return "unavailable: the Redis user may not read them; see tributary doctor --role api"
     by_state: Counter[str] = Counter()
     for (state, _), count in found.alerts.items():
         by_state[state] += count
