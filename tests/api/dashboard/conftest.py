@@ -14,6 +14,7 @@ from support.site import Site
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
+EXPECT_MS = 15_000  # a page on a busy machine may take long to show what it should
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -23,8 +24,10 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         assert not os.environ.get("CI"), "CI must install chromium"
         pytest.skip("chromium is not installed; apt-get install chromium")
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 (the suite imports this file)
+    # The suite imports this file, and has no use for it.
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415
 
+    expect.set_options(timeout=EXPECT_MS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield running
