@@ -177,7 +177,9 @@ def _highest_before(times_ms: Ints, starts: Ints, counts: Ints, before_ms: Ints)
     highest = np.repeat(before_ms, counts)
     np.maximum(highest[1:], times_ms[:-1], out=highest[1:])
     highest[starts] = before_ms
-    earlier = np.flatnonzero(times_ms[1:] < times_ms[:-1]) + 1
+    is_earlier = times_ms[1:] < times_ms[:-1]
+    is_earlier[starts[1:] - 1] = False  # than that of another series
+    earlier = np.flatnonzero(is_earlier) + 1
     for number in np.unique(np.searchsorted(starts, earlier, side="right") - 1).tolist():
         first, end = starts[number], starts[number] + counts[number]
         so_far = np.maximum.accumulate(times_ms[first:end])
