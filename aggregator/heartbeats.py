@@ -89,8 +89,9 @@ class Heartbeats:
                 with contextlib.closing(await nodes.open(keys.WORKERS)) as pipe:
                     while True:
                         if not self._is_stuck():
-                            self._passed_at_s = self._passed_at_s or time.monotonic()
-                            self._pass(self._receive, await self._beat(pipe))
+                            members = await self._beat(pipe)
+                            self._passed_at_s = self._passed_at_s or members.read_at_s
+                            self._pass(self._receive, members)
                         await asyncio.sleep(self._interval_s)
             except Misconfigured:
                 raise
