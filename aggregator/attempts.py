@@ -35,7 +35,7 @@ class Attempt(NamedTuple):
         return cls(id_, int(entries), tuple(workers.split(b",")))
 
     def packed(self) -> bytes:
-        """The field `attempt` of `meta`, with the number of the attempt, which is not read."""
+        """The field `attempt` of `meta`; earlier releases read the number of the attempt in it."""
         return b"%b %d %d %b" % (self.id, self.entries, self.number, b",".join(self.workers))
 
     def of(self, workers: Collection[str]) -> Attempt:

@@ -10,7 +10,8 @@ from markupsafe import escape
 
 from api.dashboard import files
 from api.dashboard.snapshot import Snapshot
-from tributary.auth import cors, guard, qr_code, tokens
+from tributary.auth import cors, qr_code, tokens
+from tributary.auth.guard import Guard, is_loopback
 from tributary.errors import Refused
 from tributary.http import flask_app
 from tributary.model import catalogue
@@ -32,7 +33,7 @@ _HEADERS = {
 _RECORD_URL, _HISTORY = b"__RECORD_URL__", b"__HISTORY__"
 
 
-def blueprint(settings: Settings, client: redis.Redis, own_guard: guard.Guard) -> Blueprint:
+def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprint:
     """`/` and its files, which contain no data, and `/api/v1/status`, which may require a token."""
     routes = Blueprint("dashboard", __name__)
     static = files.load()
@@ -58,7 +59,7 @@ def blueprint(settings: Settings, client: redis.Redis, own_guard: guard.Guard) -
         return _respond(static[name])
 
     guarded = Blueprint("status", __name__)
-    guarded.before_request(flask_app.require_scope(own_guard, "collect"))
+    guarded.before_request(flask_app.require_scope(guard, "collect"))
 
     @guarded.get("/api/v1/status")
     def get_status() -> Response:
@@ -94,7 +95,7 @@ def _code(dashboard_url: str) -> Response:
         origin = cors.checked_origin(request.args.get("origin", ""))
     except ValueError as error:
         raise Refused(str(error), status=400, code="bad_parameter", field="origin") from None
-    is_local = guard.is_loopback(urlsplit(origin).hostname or "")
+    is_local = is_loopback(urlsplit(origin).hostname or "")
     url = dashboard_url if is_local else origin
     if not url:
         raise Refused(

@@ -14,7 +14,7 @@ ERRORS = {
     400: "Malformed body or parameter",
     401: "Missing or invalid token",
     403: "The token does not cover this device or lacks the scope",
-    404: "The device or metric has no readings, or there is no such export or silence",
+    404: "The device or metric has no readings, or the export or silence does not exist",
     409: "The export is not done",
     405: "The path does not support this method",
     413: "The body or the batch is too large",

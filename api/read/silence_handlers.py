@@ -50,13 +50,13 @@ def blueprint(settings: Settings, client: redis.Redis, guard: Guard) -> Blueprin
     def silence() -> Response:
         now_ms = utc_ms()
         given = _body(request.get_data(cache=False))
-        wanted = Silence(*_names(given, "operate"), _until_ms(given.get("until"), now_ms))
+        wanted = Silence(*_names(given), _until_ms(given.get("until"), now_ms))
         alert_delivery.silence(client, partitions, wanted, now_ms)
         return flask_app.json_response(build(wanted))
 
     @routes.delete(PATH)
     def end_silence() -> Response:
-        names = _names(request.args, "operate")
+        names = _names(request.args)
         if not alert_delivery.end_silence(client, partitions, *names):
             raise Refused(
                 f"rule {names[2]!r} of {names[1]!r} is not silenced for {names[0]!r}; see {PATH}",
@@ -89,7 +89,7 @@ def _body(content: bytes) -> dict[str, object]:
     return given
 
 
-def _names(given: Mapping[str, object], scope: Scope) -> tuple[str, str, str]:
+def _names(given: Mapping[str, object]) -> tuple[str, str, str]:
     """The valid names of a series and a rule, which the token covers."""
     device, metric, rule = (given.get(name) for name in ("device", "metric", "rule"))
     if not isinstance(device, str) or not reading.is_device(device):
@@ -100,7 +100,7 @@ def _names(given: Mapping[str, object], scope: Scope) -> tuple[str, str, str]:
         raise _invalid("rule", rule, "the name of a rule in the catalogue of metrics")
     token: Token | None = g.token
     if token is not None:
-        token.check(scope, [device])
+        token.check("operate", [device])
     return device, metric, rule
 
 

@@ -31,7 +31,7 @@ def written() -> list[Manifest]:
 
 @functools.cache
 def rendered(overlay: str) -> list[Manifest]:
-    """The manifests of an overlay; skips the test where there is no kubectl."""
+    """The manifests of an overlay; skips the test if kubectl is not installed."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl, which contains kustomize, is not installed")
     done = subprocess.run(

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from support import forking
 from support.hook_receiver import SECRET, Hook, Receiver
 from support.pipeline import environ, serving
-from support.processes import Process, Server, tributary
+from support.processes import ROOT, Process, Server, tributary
 from support.waiting import wait_until
 
 from faults import deck
 from faults.alert_sender import RULES, AlertSender, Step
-from faults.forks import Forked, Forks
 from jobs.alerts import message
 from tributary.model import alert
 from tributary.model.alert import Transition
@@ -40,6 +41,17 @@ _FAULTS = (
     *("aggregator",) * 8, *("aggregator at a point",) * 6, *("sender",) * 3, *("redis",) * 2,
     "ingest",
 )  # fmt: skip
+
+
+# The role `jobs` starts it beside its workers, which the storm does not need.
+_SENDER = """
+from jobs.alerts import sender
+from tributary import failpoints, log, settings
+loaded = settings.load()
+log.configure(loaded, "sender")
+failpoints.arm(loaded.fail)
+sender.run(loaded)
+"""
 
 
 class Options(NamedTuple):
@@ -76,6 +88,7 @@ class AlertStorm:
         self.ended: Counter[str] = Counter()
         self._log: list[dict[int, Transition]] = [{} for _ in range(_PARTITIONS)]
         self._changed = 0
+        forking.enable()  # an aggregator begins at once, instead of loading its modules first
         with contextlib.ExitStack() as failed:
             failed.callback(self.close)
             self._receiver = Receiver(self._status)
@@ -91,9 +104,7 @@ class AlertStorm:
             )  # fmt: skip
             self._ingest = self._start_ingest()
             self._cleanup.callback(self._end_ingest)
-            self._forks = Forks(self._settings)
-            self._cleanup.callback(self._forks.close)
-            self._forked: dict[str, Forked] = {}
+            self._forked: dict[str, Process] = {}
             self._cleanup.callback(self._end_forked)
             for name in _FORKED:
                 self._start(name)
@@ -172,7 +183,7 @@ class AlertStorm:
             # It takes up a partition once, but reads and commits as long as readings arrive.
             times = 1 if fault == "after_begin" else self._random.randrange(1, 6)
             self._start(name, f"{fault}:{times}")
-            wait_until(lambda: not self._forked[name].is_alive, f"death at {fault}", _TIMEOUT_S)
+            wait_until(lambda: not _is_alive(self._forked[name]), f"death at {fault}", _TIMEOUT_S)
             self._start(name)
         else:
             name = "sender" if fault == "sender" else f"aggregator {self._random.randrange(2)}"
@@ -191,12 +202,17 @@ class AlertStorm:
         """Kill the process with this name, if there is one, and start another one."""
         if name in self._forked:
             self._forked[name].kill()
-        self._forked[name] = self._forks.fork(name.partition(" ")[0], fail)
+        variables = environ(self._settings, fail)
+        if name == "sender":
+            command = [sys.executable, "-c", _SENDER]
+            self._forked[name] = Process(command, variables, cwd=ROOT)
+        else:
+            self._forked[name] = tributary("aggregator", environ=variables)
 
     def _restart_ended(self) -> None:
         """Restart what has ended by itself, as the supervisor does, and count it."""
         for name, forked in self._forked.items():
-            if not forked.is_alive:
+            if not _is_alive(forked):
                 self.ended[name] += 1
                 self._start(name)
 
@@ -230,10 +246,15 @@ class AlertStorm:
     def _wait_for_delivery(self) -> None:
         before = self._delivered()
         try:
-            wait_until(lambda: self._delivered() > before, "a delivery", _TIMEOUT_S)
+            wait_until(
+                # The last one may have been delivered before `before` was read.
+                lambda: self._delivered() > before or self._is_sent(),
+                "a delivery",
+                _TIMEOUT_S,
+            )
         except AssertionError as error:
-            alive = {name: forked.is_alive for name, forked in self._forked.items()}
-            error.add_note(f"alive: {alive}; output:\n{self._forks.process.text[-4_000:]}")
+            for name, forked in self._forked.items():
+                error.add_note(f"{name}: {forked.popen.poll()}; output:\n{forked.text[-2_000:]}")
             raise
 
     def _delivered(self) -> int:
@@ -253,3 +274,7 @@ class AlertStorm:
             == int((client.hvals(keys.delivered(p)) or [b"-1"])[0])
             for p in range(_PARTITIONS)
         )
+
+
+def _is_alive(process: Process) -> bool:
+    return process.popen.poll() is None

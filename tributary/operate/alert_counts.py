@@ -67,7 +67,7 @@ def _read(client: redis.Redis, partitions: int) -> AlertCounts:
 def summary(found: AlertCounts | None) -> str:
     """The counts in a line."""
     if found is None:
-        return "unavailable: the Redis user may not read them; see tributary doctor --role api"
+        return "unavailable: the Redis user may not read them; run tributary doctor --role operator"
     by_state: Counter[str] = Counter()
     for (state, _), count in found.alerts.items():
         by_state[state] += count

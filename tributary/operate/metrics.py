@@ -233,7 +233,7 @@ CATALOGUE = (
     _alerts(
         "alert_delivery_behind",
         ("destination",),
-        "transitions of alerts that a destination has still before it",
+        "transitions of alerts not yet processed for a destination",
         lambda found: [((name,), count) for name, count in sorted(found.behind.items())],
     ),
     _total(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 VALKEY = (9, 1, 2)  # what `tributary up` embeds
-# Series → the release with the fixes of scripts, RESTORE and TLS published until October 2026.
+# Series → its first release with the known fixes of scripts, RESTORE and TLS.
 REDIS: dict[tuple[int, ...], int] = {
     (7, 4): 11,
     (8, 2): 9,
@@ -28,15 +28,17 @@ def lacks(info: Mapping[str, Any]) -> str:
     if len(numbers) < 3:
         return f"its version is {version!r}, so its security fixes are unknown"
     if is_valkey:
-        wanted = "" if numbers >= VALKEY else f"Valkey {_text(VALKEY)} or later"
-    elif numbers[:2] in REDIS:
-        patch = REDIS[numbers[:2]]
-        wanted = "" if numbers[2] >= patch else f"Redis {_text((*numbers[:2], patch))} or later"
-    elif numbers == DEBIAN or numbers[:2] > max(REDIS):
-        wanted = ""
-    else:
-        wanted = f"a series with fixes, such as Redis {_text((8, 10, 1))}"
-    return f"it lacks security fixes; install {wanted}" if wanted else ""
+        if numbers >= VALKEY:
+            return ""
+        return f"it is older than {_text(VALKEY)}; check its release notes for security fixes"
+    patch = REDIS.get(numbers[:2])
+    if patch is not None and numbers[2] < patch:
+        wanted = _text((*numbers[:2], patch))
+        return f"it lacks security fixes; install Redis {wanted} or later"
+    if patch is not None or numbers == DEBIAN or numbers[:2] > max(REDIS):
+        return ""
+    newest = _text((*max(REDIS), REDIS[max(REDIS)]))
+    return f"no release of its series is known to have all security fixes; install Redis {newest}"
 
 
 def note(info: Mapping[str, Any]) -> str:
