@@ -87,7 +87,8 @@ def command(
 def _workload(*, timed: bool) -> str:
     return (
         f"a reading has a device and a temperature; `fleet` is {FLEET_DEVICES:,} devices at "
-        "random over all partitions, `single` is one device; a batch has 1,000 readings "
+        "random over all partitions, nearly all of which have sent before (not to the two slow "
+        "peers), `single` is one device; a batch has 1,000 readings "
         f"{'with' if timed else 'without'} times, of 100 devices in arrays and of one device in "
         "columns; the lines it is compared with have the same devices"
     )
