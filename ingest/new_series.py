@@ -104,6 +104,9 @@ class NewSeriesRate:
                 metrics = tuple(block.metrics)
                 metrics_hash = hash(metrics)  # once per block, not per row
                 named = (block.device,) if isinstance(block.device, str) else block.device
+                # Fast code: most batches have only known ones; most hashes are recent.
+                if known.issuperset(map(hash, zip(set(named), repeat(metrics_hash)))):
+                    continue
                 for device in dict.fromkeys(named):
                     key = hash((device, metrics_hash))
                     if key not in known and not self._shapes.has(key):
