@@ -18,9 +18,9 @@ from ingest.doors.door import Door, Query, Request
 from ingest.limits import Rules
 from ingest.new_series import NewSeries, NewSeriesRate
 from ingest.series import Lookup
-from tributary.auth.guard import Guard, Secret
+from tributary.auth.guard import Guard, RequestHeaders, Secret
 from tributary.auth.rate import Rate
-from tributary.auth.tokens import Token
+from tributary.auth.tokens import Table, Token
 from tributary.errors import Refused
 from tributary.http.response import Response
 from tributary.settings import Settings
@@ -47,7 +47,7 @@ class Admission:
     """The rules, rates, caps and tokens of one process."""
 
     def __init__(self, settings: Settings, guard: Guard) -> None:
-        self._rules = Rules(settings)
+        self.rules = Rules(settings)
         self._guard = guard
         self._device_rate = Rate(settings.rate_per_device)
         self._token_rate = Rate(settings.rate_per_token)
@@ -72,7 +72,7 @@ class Admission:
                 self._decompress(request)
         else:
             token = self._authenticate(door, request)
-        batch = door.parse(request, now_ms, self._rules)
+        batch = door.parse(request, now_ms, self.rules)
         if token is not None:
             token.check("record", () if token.is_for_all else batch.devices())
         if self._is_rate_limited:
@@ -85,6 +85,8 @@ class Admission:
                 response.body,
                 hashlib.blake2b(request.body, digest_size=_DIGEST_BYTES).digest(),
             )
+        if door.single is not None and head.is_plain and not self._is_rate_limited:
+            self._note_free(head, token)
         # Last, since new series are counted here: nothing may reject the request after it.
         new = None if batch.is_known else self._count_new(batch, token, now_ms / 1000)
         if batch.texts:
@@ -92,6 +94,20 @@ class Admission:
         if not self._caps.is_near and (token is None or not token.is_capped):
             return Admitted(batch, response, idempotency, None, new)
         return Admitted(batch, response, idempotency, self._caps.lookup(batch, token), new)
+
+    def free_with(self) -> Table | None:
+        """The tokens with which heads are free (`RequestHeaders.is_free_with`); None: none is.
+
+        Near a cap each series is looked up.
+        """
+        return None if self._caps.is_near else self._guard.table
+
+    def _note_free(self, head: RequestHeaders, token: Token | None) -> None:
+        """Note whether requests with this head may record any reading of known series."""
+        is_free = head.memo is not None and head.memo[1] is token
+        if token is not None:
+            is_free &= token.is_for_all and token.expires_at_ms is None and not token.is_capped
+        head.is_free_with = head.memo[0] if is_free and head.memo is not None else None
 
     def _authenticate(self, door: Door, request: Request) -> Token | None:
         """Find the token of a request where the door or the query has it, and decompress the body."""
@@ -113,7 +129,7 @@ class Admission:
 
     def _decompress(self, request: Request) -> None:
         request.body = decompress.decompress(
-            request.body, request.head.content_encoding, self._rules.body_max_bytes
+            request.body, request.head.content_encoding, self.rules.body_max_bytes
         )
 
     def _count_new(self, batch: Batch, token: Token | None, now_s: float) -> NewSeries | None:
@@ -121,7 +137,7 @@ class Admission:
         new = self._new_series_rate.admit(batch, "" if token is None else token.id, now_s)
         if new is None:
             if not batch.is_batch:
-                self._rules.remember(batch)
+                self.rules.remember(batch)
             elif batch.remember is not None:
                 batch.remember()
         elif token is None or not token.is_capped:  # else it is looked up, and counted then
@@ -136,7 +152,7 @@ class Admission:
         """
         if new is not None:
             self._new_series_rate.forget(new, refund=not isinstance(failure, Refused))
-            self._rules.forget(new.shapes)
+            self.rules.forget(new.shapes)
 
     def settle(self, door: Door, admitted: Admitted, replies: list[Any]) -> Admitted:
         """Apply the replies to the lookup of a request; after a 422 `forget` its new series."""

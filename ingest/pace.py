@@ -51,8 +51,9 @@ class Pace:
             loop.call_soon(self._end)
 
     def sent(self, commands: int) -> Flush:
-        """Note that a flush sends commands; `replied` gets what it returns."""
-        self._in_flight += 1
+        """Note that a flush sends commands, if any; `replied` gets what it returns."""
+        if commands:  # else every request was rejected, or is being looked up
+            self._in_flight += 1
         return Flush(commands)
 
     def replied(self, flush: Flush) -> None:

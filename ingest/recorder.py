@@ -1,22 +1,23 @@
 """The doors on the lane: requests that are sent together share a frame per partition.
 
-Fast code: per request one `Admission.admit`, one `Sent`, and one response when Redis has
-acknowledged the frame. Frames are packed and written once per flush (see pace.py).
+Fast code: the usual request takes the short way through arrivals.py; any other one takes
+`Admission.admit`, a `Sent`, and its own response. Frames are packed and written once per flush (see
+pace.py).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from functools import partial
 
 import msgspec
 
 from ingest.admission import Admission, Admitted, query_parser
+from ingest.arrivals import Arrivals
 from ingest.doors import DOORS
 from ingest.doors.door import Door
 from ingest.pace import Flush, Pace
-from ingest.tick import Sent, Shared, Tick
+from ingest.tick import Arrived, Requests, Sent, Shared, Tick
 from tributary import failpoints
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
@@ -67,8 +68,15 @@ class Recorder:
         self._appender = Appender(settings)
         self._wait = pack(self._appender.wait_command)
         self._render = lane.responses.render
+        self._error = lane.responses.error
         self.links = Links(settings, "redis (record)", self._appender.tail)
         self._tick = Tick()
+        self._arrivals = Arrivals(
+            self._admission,
+            self._tick,
+            self._admit,
+            takes_singles=not self._appender.is_replicated,
+        )
         self._pace = Pace(self._flush)
 
     def too_large(self, door: Door, rejection: Rejection) -> bytes:
@@ -79,19 +87,25 @@ class Recorder:
 
     def record(self, door: Door, request: Request) -> None:
         """Record a request, and respond once Redis has its readings."""
+        if not self._pace.is_due:
+            self._pace.plan()
+        self._arrivals.add(door, request)
+
+    def _admit(self, door: Door, request: Request, now_ms: int) -> None:
         try:
-            admitted = self._admission.admit(door, request, time.time_ns() // 1_000_000)
+            self._record_any(door, request, now_ms)
+        except Exception as error:  # becomes a response, and is logged if unexpected
+            request.respond(self._error(error))
+
+    def _record_any(self, door: Door, request: Request, now_ms: int) -> None:
+        try:
+            admitted = self._admission.admit(door, request, now_ms)
         except TributaryError as error:
             request.respond(self._render(door.error(flask_app.http_error(error))))
             return
         request.body = b""  # not kept until Redis has replied: large bodies add up
         if admitted.lookup is not None:
             self._look_up(Sent(request, door, admitted.response, admitted.new_series), admitted)
-        elif admitted.idempotency is None and admitted.batch.blocks:  # fast code: most requests
-            if not self._pace.is_due:
-                self._pace.plan()
-            sent = Sent(request, door, admitted.response, admitted.new_series)
-            self._tick.share(sent, admitted.batch)
         else:
             self._record(Sent(request, door, admitted.response, admitted.new_series), admitted)
 
@@ -116,6 +130,7 @@ class Recorder:
                 self._fail(sent, error)
                 return
             sent.response, sent.new_series = settled.response, settled.new_series
+            self._pace.plan()
             self._record(sent, settled)
 
         self.links.write(
@@ -128,7 +143,6 @@ class Recorder:
         if not batch.blocks:
             sent.request.respond(self._render(sent.response))
         elif idempotency is None:
-            self._pace.plan()
             self._tick.share(sent, batch)
         else:
             sent.replies = []
@@ -136,28 +150,24 @@ class Recorder:
             if self._appender.claims_first(frames, idempotency, is_cluster=self.links.is_cluster):
                 self._claim(sent, frames, idempotency)
             else:
-                self._append(sent, frames, idempotency)
+                self._tick.add(sent, frames, idempotency, claims=True)
 
     def _claim(self, sent: Sent, frames: list[Frame], idempotency: Idempotency) -> None:
         """Append the frames of a request after claiming its key on the node that owns the key."""
 
         def on_reply(reply: Reply) -> None:
             if reply is None or reply == idempotency.digest:
-                self._append(sent, frames, idempotency, claims=False)
+                self._pace.plan()
+                self._tick.add(sent, frames, idempotency, claims=False)
             else:
                 self._fail(sent, pipe.failure(reply) or stream.key_reused())
 
         command = pack(self._appender.claim_command(idempotency))
         self.links.write([(self._appender.home(idempotency), command, on_reply)])
 
-    def _append(
-        self, sent: Sent, frames: list[Frame], idempotency: Idempotency, *, claims: bool = True
-    ) -> None:
-        self._pace.plan()
-        self._tick.add(sent, frames, idempotency, claims=claims)
-
     def _flush(self) -> None:
         """Send the frames that have gathered."""
+        self._arrivals.admit()
         failpoints.reach("before_append")
         appender, links = self._appender, self.links
         shared, keyed = self._tick.end()
@@ -166,7 +176,7 @@ class Recorder:
             calls.append((call, appender.command([each[0] for each in call])))  # noqa: PERF401 (fast code: no further list)
         for frame, sent, idempotency, claims in keyed:
             command = appender.idempotent_command(frame, idempotency, claims=claims)
-            calls.append(([(frame, [sent])], command))
+            calls.append(([(frame, Requests([sent], []))], command))
         waves = self._waves(calls) if appender.is_replicated else {}
         flush = self._pace.sent(len(calls))
         commands: list[tuple[int, bytes, OnReply]] = []
@@ -184,7 +194,7 @@ class Recorder:
         for frame, requests in (each for call, _ in calls for each in call):
             connection = self.links.pipe(frame.partition)
             wave = waves.setdefault(connection, _Wave(frame.partition, {}, 0, {}))
-            wave.sent.update(dict.fromkeys(requests))
+            wave.sent.update(dict.fromkeys(requests.sent))
             wave.pending += 1
         for wave in waves.values():
             for sent in wave.sent:
@@ -193,7 +203,7 @@ class Recorder:
 
     def _when_appended(self, call: list[Shared], wave: _Wave | None, flush: Flush) -> OnReply:
         acknowledged = self._appender.tail.numbers if wave is None else wave.numbers
-        pace, render = self._pace, self._render
+        pace = self._pace
 
         def on_reply(reply: Reply) -> None:
             failpoints.reach("after_append")
@@ -211,19 +221,12 @@ class Recorder:
                         stream.refusal(number) if type(number) is int else pipe.failure(number)
                     )
                 at += 2
-                for sent in requests:
-                    if (
-                        failure is None
-                        and sent.pending == 1
-                        and sent.replies is sent.failure is None
-                    ):
-                        sent.request.respond(render(sent.response))  # fast code: most requests
-                        continue
-                    if failure is not None:
-                        sent.failure = failure
-                    elif sent.replies is not None:
+                if requests.singles:
+                    self._respond_singles(requests.singles, failure)
+                for sent in requests.sent:
+                    if sent.replies is not None:
                         sent.replies.append(number)
-                    self._count_reply(sent)
+                    self._count_reply(sent, failure)
 
         return on_reply
 
@@ -240,12 +243,25 @@ class Recorder:
                 for partition, numbers in wave.numbers.items():
                     self._appender.tail.note(partition, numbers)
             for sent in wave.sent:
-                sent.failure = sent.failure or failure
-                self._count_reply(sent)
+                self._count_reply(sent, failure)
 
         return on_reply
 
-    def _count_reply(self, sent: Sent) -> None:
+    def _respond_singles(self, singles: list[Arrived], failure: TributaryError | None) -> None:
+        """Respond to requests that wait for nothing else."""
+        response, of_door = b"", None
+        for door, request in singles:
+            if door is not of_door:  # else the same as before
+                of_door = door
+                if failure is not None:
+                    response = self._render(door.error(flask_app.http_error(failure)))
+                else:
+                    assert door.single is not None
+                    response = self._render(door.single.response)
+            request.respond(response)
+
+    def _count_reply(self, sent: Sent, failure: TributaryError | None) -> None:
+        sent.failure = sent.failure or failure
         sent.pending -= 1
         if sent.pending:
             return

@@ -30,9 +30,20 @@ class Sent(msgspec.Struct, gc=False, eq=False):
     replies: list[Reply] | None = None  # kept only for a request with a key
 
 
-# A frame and the requests whose readings it contains; one that is not shared has also its key, and
-# whether it claims it. Fast code: plain tuples, since named ones cost a third of a microsecond.
-Shared = tuple[Frame, list[Sent]]
+# A request that has arrived, at a door. Fast code: plain tuples, since named ones cost a third of
+# a microsecond.
+Arrived = tuple[Door, Request]
+
+
+class Requests(msgspec.Struct, gc=False, eq=False):
+    """The requests whose readings a frame contains; of `singles`, nothing else is pending."""
+
+    sent: list[Sent]
+    singles: list[Arrived]
+
+
+# A frame and its requests; one that is not shared has also its key, and whether it claims it.
+Shared = tuple[Frame, Requests]
 Keyed = tuple[Frame, Sent, Idempotency, bool]
 
 
@@ -41,7 +52,7 @@ class _Open(msgspec.Struct, gc=False, eq=False):
 
     blocks: list[Block | Raw]
     readings: int
-    sent: list[Sent]
+    requests: Requests
 
 
 class Tick:
@@ -54,6 +65,19 @@ class Tick:
         self._closed: list[Shared] = []
         self._keyed: list[Keyed] = []
 
+    def add_single(self, arrived: Arrived, partition: int, block: Block) -> None:
+        """Add a request with one reading, which waits for nothing else."""
+        shared = self._open.get(partition)
+        if shared is None:
+            self._open[partition] = _Open([block], 1, Requests([], [arrived]))
+            return
+        shared.blocks.append(block)
+        shared.requests.singles.append(arrived)
+        shared.readings += 1
+        if shared.readings >= _SHARED_MAX_READINGS:
+            del self._open[partition]
+            self._close(partition, shared)
+
     def share(self, sent: Sent, batch: Batch) -> None:
         """Add a batch to the shared frames."""
         for partition, added in batch.blocks.items():
@@ -64,11 +88,11 @@ class Tick:
             readings = batch.readings if len(batch.blocks) == 1 else frame.readings_in(added)
             shared = self._open.get(partition)
             if shared is None:
-                shared = self._open[partition] = _Open(blocks, readings, [sent])
+                shared = self._open[partition] = _Open(blocks, readings, Requests([sent], []))
             else:
                 shared.blocks += blocks
                 shared.readings += readings
-                shared.sent.append(sent)
+                shared.requests.sent.append(sent)
             sent.pending += 1
             if shared.readings >= _SHARED_MAX_READINGS:
                 del self._open[partition]
@@ -92,4 +116,4 @@ class Tick:
 
     def _close(self, partition: int, shared: _Open) -> None:
         packed = Frame(partition, shared.readings, frame.pack(shared.blocks))
-        self._closed.append((packed, shared.sent))
+        self._closed.append((packed, shared.requests))

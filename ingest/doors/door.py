@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ingest.batch import Batch
 from ingest.limits import Rules
@@ -68,6 +68,19 @@ class Request(Protocol):
     query: Query  # without the parameters of the body
 
 
+class Single(NamedTuple):
+    """How a door handles the usual request, one reading of a known device, with least overhead.
+
+    `parse` gets the body, its time of arrival and the rules, and returns the partition, the reading
+    and whether its series were counted before; anything else, or an exception in `errors`, means
+    that the request is not the usual one, and is left to `Door.parse`.
+    """
+
+    parse: Callable[[bytes, int, Rules], Any]
+    errors: tuple[type[Exception], ...]
+    response: Response  # once Redis has the reading
+
+
 class Door(ABC):
     """One protocol. The defaults are the conventions of `/record`."""
 
@@ -87,6 +100,9 @@ class Door(ABC):
     has_device_of_token: ClassVar[bool] = False
     # Whether none of these is set: the token is looked for only in the header and the query.
     is_ordinary: ClassVar[bool] = True
+
+    # For requests without a query string whose `head.is_plain` the door has set.
+    single: ClassVar[Single | None] = None
 
     def __init_subclass__(cls) -> None:
         cls.is_ordinary = not (cls.secret or cls.is_public or cls.has_device_of_token)

@@ -129,3 +129,10 @@ def test_finds_the_token_in_the_path(web: Web, web_client: redis.Redis, accepted
         tokens.revoke(web_client, "garden")
         tokens.revoke(web_client, "cellar")
         wait_until(lambda: send(web, "-/garden", "").status == 204, "tokens to be gone")
+
+
+def test_a_bug_in_a_door_affects_only_its_request(web: Web, accepted: Accepted):
+    before = accepted()
+    assert web.ask("POST", "/stations/-/garden", b"\xff").status == 500  # not UTF-8
+    assert send(web, "-/garden", ";temperature=21.5").status == 201
+    assert accepted() == before + 1

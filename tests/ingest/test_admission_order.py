@@ -130,7 +130,7 @@ def test_caches_single_readings_of_known_series(
     for body in bodies:
         assert not admit(admission, body).batch.is_known
         assert admit(admission, body).batch.is_known
-        assert len(admission._rules.seen) <= 3
+        assert len(admission.rules.seen) <= 3
 
 
 def test_forgets_series_that_were_not_stored(settings: Settings, client: redis.Redis):

@@ -85,8 +85,8 @@ def test_requests_do_not_wait_for_a_server_that_does_not_reply():
     run(check())
 
 
-@pytest.mark.parametrize("commands", [1, 2])
-def test_a_flush_that_fails_at_once_does_not_make_the_next_wait(
+@pytest.mark.parametrize("commands", [0, 1, 2])
+def test_a_flush_that_sends_nothing_or_fails_at_once_does_not_make_the_next_wait(
     monkeypatch: pytest.MonkeyPatch, commands: int
 ):
     monkeypatch.setattr(pace, "GATHER_MAX_S", NEVER_S)

@@ -82,6 +82,8 @@ class RequestHeaders:
     is_cross_site: bool = False  # set by the guard where no token is required
     is_plain: bool | None = None  # set by admission: JSON, no encoding, no key
     memo: tuple[tokens.Table, Token | None] | None = None
+    # Set by admission: with these tokens nothing but the body of a request needs to be checked.
+    is_free_with: tokens.Table | None = None
 
     def field(self, name: str) -> str | None:
         """Another header field that a client sends at most once."""
@@ -105,6 +107,11 @@ class Guard:
         # A weak reference, so that the thread ends with the app that owns this guard.
         guard = weakref.ref(self)
         threading.Thread(target=_poll, args=(guard,), name="tokens", daemon=True).start()
+
+    @property
+    def table(self) -> tokens.Table | None:
+        """The tokens; another object as soon as one of them changes."""
+        return self._table
 
     def every_second(self, task: Task) -> None:
         """Call a task now and then once per second, in the guard's thread with its client."""

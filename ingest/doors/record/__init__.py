@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ingest.batch import Batch
 from ingest.doors import senml
-from ingest.doors.door import Door, Mount, Request, skips_errors
+from ingest.doors.door import Door, Mount, Request, Single, skips_errors
 from ingest.doors.record import fast, form, json_text, responses, strict
 from ingest.limits import Rules
 from tributary.auth.guard import RequestHeaders
@@ -25,6 +25,7 @@ class RecordDoor(Door):
     """Tributary's own protocol, and the one that must be fast."""
 
     name = "record"
+    single = Single(fast.single, fast.UNCERTAIN, responses.SINGLE)
     mounts = (Mount("/record", ("POST",), "on_error=[a-z]{1,20}|token=[A-Za-z0-9_-]{1,100}"),)
     ok = staticmethod(responses.ok)
     duplicate = staticmethod(responses.duplicate)

@@ -55,10 +55,27 @@ def attempt(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
     """
     if body[:1] == b"[":
         return _batch(body, arrived_ms, rules)
-    return _object(body, arrived_ms, rules)
+    found = single(body, arrived_ms, rules)
+    if isinstance(found, Batch):
+        return found
+    partition, block, is_known = found
+    return Batch({partition: [block]}, 1, False, is_known)
 
 
-def _object(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
+def single(body: bytes, arrived_ms: int, rules: Rules) -> tuple[int, Block, bool] | Batch:
+    """The partition of a reading, the reading, and whether its series were counted before.
+
+    Args:
+        body: a JSON object.
+        arrived_ms: the time of a reading that contains none.
+        rules: of the deployment.
+
+    Returns:
+        A batch if the body has columns.
+
+    Raises:
+        UNCERTAIN: like `attempt`.
+    """
     metrics: dict[str, Any] = _decode_object(body)
     names = len(metrics)
     device = metrics.pop("device", reading.DEFAULT_DEVICE)
@@ -83,7 +100,7 @@ def _object(body: bytes, arrived_ms: int, rules: Rules) -> Batch:
     if recorded_at is not None:
         time_ms = fast_times.time_ms(recorded_at, body, arrived_ms, rules)
     partition = rules.devices[device] if known is None else known
-    return Batch({partition: [Block(device, time_ms, metrics)]}, 1, False, known is not None)
+    return partition, Block(device, time_ms, metrics), known is not None
 
 
 def _columns(

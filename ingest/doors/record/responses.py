@@ -11,7 +11,7 @@ from tributary.http.error_body import encodable
 from tributary.http.response import Response
 
 _REJECTED_MAX = 100  # listed in a response
-_SINGLE = Response(b'{"success":true}')
+SINGLE = Response(b'{"success":true}')
 
 
 def ok(batch: Batch) -> Response:
@@ -19,7 +19,7 @@ def ok(batch: Batch) -> Response:
     if batch.rejected is None and not batch.ignored:
         if batch.is_batch:
             return Response(b'{"success":true,"accepted":%d}' % batch.readings)
-        return _SINGLE
+        return SINGLE
     body: dict[str, Any] = {"success": True}
     if batch.is_batch or batch.rejected is not None:
         body["accepted"] = batch.readings

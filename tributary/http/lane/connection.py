@@ -14,6 +14,7 @@ from tributary.http.lane.framing import HEAD_END, CompleteRequest, Framer, check
 from tributary.http.lane.general import GeneralServer
 from tributary.http.lane.head import Head, Rejection
 from tributary.http.lane.request import Handler, Request
+from tributary.http.lane.router import CachedRoute
 from tributary.http.lane.state import (
     CLOSED,
     CLOSING,
@@ -54,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._context = lane.context
         self._router = lane.router
         self._uvicorn = (config, server_state, app_state, _loop)
+        self._last: CachedRoute | None = None  # of the last request on the fast path
         self._framer = Framer(self._router.heads, self._context.body_max_bytes)
         self._requests: deque[Request] = deque()  # responses not sent yet, in order
         self._pending = Share(self._context.budget)  # the bodies of these requests
@@ -125,14 +127,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take the complete requests in it."""
         if self._state is IDLE:
-            # Fast path: one complete request with a cached route, and nothing behind it.
-            end = data.find(HEAD_END) + len(HEAD_END)
-            head = data[:end]
-            cached = self._router.cached_routes.get(head) or self._router.cache_route(head)
-            if cached is not None and len(data) - end == cached.head.length:
+            # Fast path: one complete request with a cached route, mostly that of the one before.
+            cached = self._last
+            if cached is None or not data.startswith(cached.raw):
+                head = data[: data.find(HEAD_END) + len(HEAD_END)]
+                cached = self._router.cached_routes.get(head) or self._router.cache_route(head)
+                self._last = cached
+            if cached is not None and len(data) == cached.request_bytes:
                 self._state = SINGLE
                 self.deadline_s = math.inf
-                request = Request(self.settle, cached.head, cached.query, data[end:])
+                request = Request(self.settle, cached.head, cached.query, data[len(cached.raw) :])
                 self._requests.append(request)
                 self._handle(cached.handler, request)
                 return

@@ -36,6 +36,8 @@ class Route(NamedTuple):
 class CachedRoute(msgspec.Struct, gc=False):
     """The result for a head that was seen before: equal bytes have an equal result."""
 
+    raw: bytes  # the head, with the empty line at its end
+    request_bytes: int  # of head and body
     head: Head
     handler: Handler
     query: Any
@@ -111,7 +113,7 @@ class Router:
         target = self.target(line) if head is not None and head.is_simple else None
         if head is None or target is None:
             return None
-        cached = CachedRoute(head, *target)
+        cached = CachedRoute(data, len(data) + head.length, head, *target)
         # Cached when the line is met again: one request each for a million devices fills nothing.
         if line is not self._new_line:
             if len(self.cached_routes) >= _CACHED_ROUTES_MAX:
