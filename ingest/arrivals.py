@@ -62,6 +62,7 @@ class Arrivals:
             if (
                 single is not None
                 and request.head.is_free_with is free_with is not None
+                and len(request.body) <= _SHORT_BYTES  # else it is rather a batch
                 and not request.query
             ):
                 try:
