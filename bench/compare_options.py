@@ -118,7 +118,7 @@ def fail_on_loss(reconciliations: Sequence[Reconciliation]) -> None:
     """Exit with 1 if stored readings are missing, or exceed those sent."""
     failed = [each for each in reconciliations if each.lost or each.unexplained]
     for each in failed:
-        click.echo(f"bench: {each.peer}, round {each.round + 1}: {each.lost} readings lost, "
+        click.echo(f"bench: {each.peer}: {each.lost} readings lost, "
                    f"{each.unexplained} unexplained", err=True)  # fmt: skip
     if failed:
         raise SystemExit(1)

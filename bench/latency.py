@@ -47,6 +47,6 @@ def measure(peer: Tributary, case: str, max_rate: float, seconds: float) -> Half
     reconciliation = (
         None
         if stored is None
-        else Reconciliation(0, peer.name, result.succeeded + 1, stored, unconfirmed)
+        else Reconciliation(peer.name, result.succeeded + 1, stored, unconfirmed)
     )
     return HalfLoad(max_rate, max_rate / 2, result, reconciliation)

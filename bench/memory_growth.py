@@ -75,9 +75,8 @@ def measure(requests: int, *, tick: Callable[[int], None]) -> MemoryGrowth:
                 resident.append(machine.resident_bytes(peer.pid))
                 seconds = max(1.0, requests / _SAMPLES / max(load.rate, 1.0))
                 tick(acknowledged)
-            reconciliation = Reconciliation(
-                0, peer.name, acknowledged, peer.stored() or 0, unconfirmed
-            )
+            stored = peer.stored() or 0
+            reconciliation = Reconciliation(peer.name, acknowledged, stored, unconfirmed)
         finally:
             peer.stop()
     return MemoryGrowth(served, resident, reconciliation)

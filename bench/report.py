@@ -206,7 +206,6 @@ def reconciliations(found: Iterable[Reconciliation]) -> str:
     """Whether every acknowledged reading is stored."""
     rows = [
         (
-            k.round + 1,
             k.peer,
             f"{k.acknowledged:,}",
             f"{k.stored:,}",
@@ -217,7 +216,6 @@ def reconciliations(found: Iterable[Reconciliation]) -> str:
         for k in found
     ]
     titles = (
-        "round",
         "peer",
         "acknowledged",
         "stored",

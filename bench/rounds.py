@@ -1,10 +1,13 @@
 """Rounds: each measures every peer once, so that a slow minute of the machine affects all of them.
 
-Peers are compared within a round; the result is the median over the rounds.
+All peers run all the time, and those that are not measured are idle: so the measurements that are
+compared follow each other within seconds. The result is the median over the rounds.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import statistics
 import tempfile
@@ -66,13 +69,12 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
-    """Readings acknowledged by a peer in a round, and readings it has stored.
+    """Readings acknowledged by a peer, and readings it has stored.
 
     wrk disconnects when its time is over: up to `unconfirmed` more readings may be stored, because
     it did not read their responses, or because they were rejected after a lost reply of Redis.
     """
 
-    round: int
     peer: str
     acknowledged: int
     stored: int
@@ -146,19 +148,22 @@ def run(
 ) -> Outcome:
     """Measure all peers in all cases; `tick` is called before each measurement."""
     outcome = Outcome([], [], [])
-    for number in range(plan.rounds):
-        first = number % len(peers)
-        for peer in (*peers[first:], *peers[:first]):
-            with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
-                visit = _Visit(peer, plan, number, Path(folder), tick)
-                try:
-                    peer.start(Path(folder))
-                    visit.measure(cases)
-                    outcome.samples.extend(visit.samples)
-                    outcome.reconciliations.extend(visit.reconcile())
-                    outcome.notes.extend(peer.notes() if number == 0 else [])
-                finally:
-                    peer.stop()
+    with contextlib.ExitStack() as stack:
+        visits = []
+        for peer in peers:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tributary-bench-"))
+            stack.callback(peer.stop)
+            peer.start(Path(folder))
+            visits.append(_Visit(peer, plan, Path(folder), tick))
+        for case in cases:
+            ready = [visit for visit in visits if visit.prepare(case)]
+            for number, connections in itertools.product(range(plan.rounds), plan.connections):
+                first = number % max(1, len(ready))
+                for visit in (*ready[first:], *ready[:first]):
+                    outcome.samples.append(visit.sample(number, case, connections))
+        for visit in visits:
+            outcome.reconciliations.extend(visit.reconcile())
+            outcome.notes.extend(visit.peer.notes())
     return outcome
 
 
@@ -210,33 +215,25 @@ def _ratio(rate: float, other: float) -> float:
 
 
 class _Visit:
-    """One peer in one round: its samples, and the readings sent to it."""
+    """One peer, and the readings sent to it."""
 
-    def __init__(
-        self, peer: Peer, plan: Plan, number: int, folder: Path, tick: Callable[[str], None]
-    ) -> None:
-        self._peer = peer
+    def __init__(self, peer: Peer, plan: Plan, folder: Path, tick: Callable[[str], None]) -> None:
+        self.peer = peer
         self._plan = plan
-        self._number = number
         self._folder = folder
         self._tick = tick
         self._acknowledged = self._unconfirmed = 0
-        self.samples: list[Sample] = []
 
-    def measure(self, cases: Iterable[str]) -> None:
-        """Measure every case the peer supports, with every number of connections."""
-        for case in cases:
-            request = self._peer.request(case)
-            if request is None:
-                continue
-            http_request.check(self._peer.url, request)
-            self._acknowledged += request.readings
-            if self._plan.warmup_s and request.numbers:
-                self._introduce(request)
-            for connections in self._plan.connections:
-                what = f"{self._peer.name}, {case}, {connections} connections"
-                self._tick(f"round {self._number + 1}: {what}")
-                self.samples.append(self._sample(case, request, connections))
+    def prepare(self, case: str) -> bool:
+        """Check that the peer does the work of a case; False if it does not support it."""
+        request = self.peer.request(case)
+        if request is None:
+            return False
+        http_request.check(self.peer.url, request)
+        self._acknowledged += request.readings
+        if self._plan.warmup_s and request.numbers:
+            self._introduce(request)
+        return True
 
     def _introduce(self, request: http_request.Request) -> None:
         """Send until nearly every device is known to the server, as those of a fleet are.
@@ -251,27 +248,27 @@ class _Visit:
 
     def reconcile(self) -> list[Reconciliation]:
         """Compare acknowledged with stored readings, if the peer counts them."""
-        stored = self._peer.stored()
+        stored = self.peer.stored()
         if stored is None:
             return []
-        return [
-            Reconciliation(
-                self._number, self._peer.name, self._acknowledged, stored, self._unconfirmed
-            )
-        ]
+        return [Reconciliation(self.peer.name, self._acknowledged, stored, self._unconfirmed)]
 
-    def _sample(self, case: str, request: http_request.Request, connections: int) -> Sample:
+    def sample(self, number: int, case: str, connections: int) -> Sample:
+        """Measure a case that was prepared."""
+        self._tick(f"round {number + 1}: {self.peer.name}, {case}, {connections} connections")
+        request = self.peer.request(case)
+        assert request is not None
         if self._plan.warmup_s:
             self._load(request, connections, self._plan.warmup_s)
-        before = self._peer.redis_usage()
-        load, used_s = machine.CoreUsage(machine.LOAD_CORE), machine.cpu_s(self._peer.pid)
+        before = self.peer.redis_usage()
+        load, used_s = machine.CoreUsage(machine.LOAD_CORE), machine.cpu_s(self.peer.pid)
         measured = self._load(request, connections, self._plan.seconds)
-        used_s = machine.cpu_s(self._peer.pid) - used_s
-        after = self._peer.redis_usage()
+        used_s = machine.cpu_s(self.peer.pid) - used_s
+        after = self.peer.redis_usage()
         readings = request.readings * (measured.requests - measured.rejected)
         return Sample(
-            self._number,
-            self._peer.name,
+            number,
+            self.peer.name,
             case,
             connections,
             measured.rate * request.readings,
@@ -282,7 +279,7 @@ class _Visit:
         )
 
     def _load(self, request: http_request.Request, connections: int, seconds: float) -> wrk.Load:
-        url, folder = self._peer.url, self._folder
+        url, folder = self.peer.url, self._folder
         loaded = wrk.load(url, request, folder, connections=connections, seconds=seconds)
         self._acknowledged += request.readings * (loaded.requests - loaded.rejected)
         self._unconfirmed += request.readings * (connections + loaded.errors + loaded.rejected)

@@ -121,12 +121,12 @@ def test_every_peer_receives_the_same_fleet(peer: Peer):
 def test_unconfirmed_readings_are_neither_lost_nor_unexplained(
     stored: int, lost: int, unexplained: int
 ):
-    kept = Reconciliation(0, "Tributary", 100, stored, 8)
+    kept = Reconciliation("Tributary", 100, stored, 8)
     assert (kept.lost, kept.unexplained) == (lost, unexplained)
 
 
 @pytest.mark.parametrize(
-    "kept", [Reconciliation(0, "webdis", 100, 99, 8), Reconciliation(0, "webdis", 100, 109, 8)]
+    "kept", [Reconciliation("webdis", 100, 99, 8), Reconciliation("webdis", 100, 109, 8)]
 )
 def test_exits_with_1_after_a_loss_or_a_surplus(kept: Reconciliation):
     with pytest.raises(SystemExit) as ended:
@@ -137,7 +137,7 @@ def test_exits_with_1_after_a_loss_or_a_surplus(kept: Reconciliation):
 def memory(bytes_per_request: float, requests: int) -> MemoryGrowth:
     served = [requests * n // 20 for n in range(1, 21)]
     resident = [50_000_000 + int(bytes_per_request * n) for n in served]
-    return MemoryGrowth(served, resident, Reconciliation(0, "Tributary", 1, 1, 0))
+    return MemoryGrowth(served, resident, Reconciliation("Tributary", 1, 1, 0))
 
 
 @pytest.mark.parametrize(
