@@ -37,6 +37,7 @@ from bench import (
     bench_sensor_logger,
     bench_slowloris,
     bench_sustained,
+    bench_webhooks,
 )
 
 
@@ -52,7 +53,7 @@ for module in (
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
     bench_framing, bench_memory, bench_quantiles, bench_rank_errors, bench_live, bench_page, bench_list, bench_sustained,
     bench_joining, bench_durability, bench_commits, bench_sensor_logger, bench_line_protocol,
-    bench_restart, bench_mqtt, bench_alerts, bench_export, bench_forget, bench_jobs, bench_history, bench_capacity,
+    bench_restart, bench_mqtt, bench_alerts, bench_webhooks, bench_export, bench_forget, bench_jobs, bench_history, bench_capacity,
 ):  # fmt: skip
     bench.add_command(module.command)
 bench(prog_name="scripts/bench")

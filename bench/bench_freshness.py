@@ -39,20 +39,23 @@ def command(rate: int, seconds: float) -> None:
 
 def measure(url: str, rate: float, seconds: float) -> tuple[list[float], float]:
     """Delays in ms of the probes beside a fleet with this rate, and the rate that it reached."""
-    load = _Load(url, rate, seconds)
+    load = Load(url, rate, seconds)
     load.start()
     delays_ms = _probe(url, seconds)
     load.join()
     return delays_ms, load.rate
 
 
-class _Load(threading.Thread):
+class Load(threading.Thread):
+    """An open-loop load of single readings of a fleet."""
+
     def __init__(self, url: str, rate: float, seconds: float) -> None:
         super().__init__(daemon=True)
         self._url, self._target, self._seconds = url, rate, seconds
         self.rate = 0.0
 
     def run(self) -> None:
+        """Send; `rate` is then what was reached."""
         request = Request("POST", "/record", FLEET, numbers=FLEET_DEVICES)
         self.rate = openloop.run(
             self._url, request, rate=self._target, seconds=self._seconds, connections=_SENDERS
