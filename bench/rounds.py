@@ -266,6 +266,9 @@ class _Visit:
         used_s = machine.cpu_s(self.peer.pid) - used_s
         after = self.peer.redis_usage()
         readings = request.readings * (measured.requests - measured.rejected)
+        if self.peer.outlasts_load:
+            self.peer.stop()
+            self.peer.start(Path(tempfile.mkdtemp(dir=self._folder)))
         return Sample(
             number,
             self.peer.name,

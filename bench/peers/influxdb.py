@@ -36,6 +36,7 @@ class InfluxDB(Peer):
     name = "InfluxDB"
     package = "influxdb"
     needs = ("influxd",)
+    outlasts_load = True  # queries whose clients have gone are computed to the end
     promise = "the exact mean of the window, computed for each request"
 
     def __init__(self, points: int) -> None:

@@ -22,6 +22,8 @@ class Peer(ABC):
     package: str = ""
     needs: tuple[str, ...] = ()
     promise: str = ""
+    # Whether it goes on with its work when a load has ended, and would disturb other measurements.
+    outlasts_load: bool = False
 
     def __init__(self) -> None:
         self.url = ""
