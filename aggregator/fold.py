@@ -32,7 +32,7 @@ class Folded(NamedTuple):
     def at(self, rows: NDArray[np.bool_]) -> Folded:
         """Of some of the rows; `late` stays as it is."""
         is_of = rows[self.cells[0]]
-        cells = (np.cumsum(rows) - 1)[self.cells[0][is_of]], self.cells[1][is_of]
+        cells = (rows.cumsum() - 1)[self.cells[0][is_of]], self.cells[1][is_of]
         flags = self.is_newer[rows], self.is_open[rows]
         return Folded(self.rows[rows], self.late, self.counts[rows], *flags, cells)
 
@@ -65,16 +65,16 @@ def fold(
     if layout.windows:
         moves = rings.Moves.of(layout, part, newest_before, groups, horizon)
         changed = moves.close(ring_state, touched)
-        one_slot: NDArray[np.bool_] = np.all(moves.in_open_slot, axis=0)
+        one_slot: NDArray[np.bool_] = np.logical_and.reduce(moves.in_open_slot, axis=0)
         _merge_open(part, one_slot, whole)
-        for number in np.flatnonzero(~one_slot).tolist():
+        for number in (~one_slot).nonzero()[0].tolist():
             dropped, filled = moves.fill(number, ring_state, touched, groups)
             changed |= filled
             if number == len(layout.windows) - 1 and dropped.any():
                 may_be_late = dropped & _has_windows(horizon, touched)[groups.series]
                 late = moves.late(newest_before, groups, order, may_be_late)
         moves.prune(touched, changed)
-        is_open, cells = np.all(moves.before == moves.after, axis=1), moves.changed.distinct()
+        is_open, cells = (moves.before == moves.after).all(axis=1), moves.changed.distinct()
     put(state, touched, part)
     return Folded(touched, late, groups.counts, _increases(newest_before, groups), is_open, cells)
 

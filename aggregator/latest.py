@@ -29,6 +29,7 @@ _SECOND, _MS = 1, 2  # pieces with the time of the newest reading: up to the sec
 _SECOND_LENGTH = len("2026-11-22T10:00:00")
 _MS_TEXTS = [b'.%03dZ"' % ms for ms in range(1000)]
 _METRICS_MAX = 4_096  # whose keys are shared by the documents
+_SECONDS_MAX = 8_192
 
 
 class Metric(NamedTuple):
@@ -183,10 +184,13 @@ def _written(documents: list[Document], values: Values) -> list[bytes]:
 
 
 def _times(times_ms: Ints) -> tuple[list[bytes], list[bytes]]:
-    """RFC 3339 in two parts, up to the second, of which there are few, and behind it."""
+    """RFC 3339 in two parts, up to the second and behind it."""
     seconds, ms = np.divmod(times_ms, 1000)
     numbers: list[int] = seconds.tolist()
-    distinct = list(set(numbers))
-    texts = np.datetime_as_string(np.array(distinct, "M8[s]")).astype(bytes).tolist()
-    by_number = dict(zip(distinct, texts, strict=True))
-    return [by_number[number] for number in numbers], [_MS_TEXTS[each] for each in ms.tolist()]
+    return [_second(number) for number in numbers], [_MS_TEXTS[each] for each in ms.tolist()]
+
+
+@lru_cache(_SECONDS_MAX)
+def _second(number: int) -> bytes:
+    """RFC 3339 of a second since 1970; readings that are applied together have few of them."""
+    return str(np.datetime64(number, "s")).encode()

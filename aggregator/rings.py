@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aggregator.overflow import Horizon
 from tributary.model.aggregate import Layout, Records, clear, closed, merge, opened
-from tributary.model.groups import Groups, Ints, summary
+from tributary.model.groups import Groups, Ints, lengths, summary
 from tributary.model.window import Window
 
 Flags = NDArray[np.bool_]
@@ -27,7 +27,7 @@ class Changed:
     """
 
     def __init__(self, layout: Layout) -> None:
-        self._first = np.cumsum([0, *(window.slots for window in layout.windows)])
+        self._first = layout.first_cells
         self._parts: list[tuple[Ints, Ints]] = []
 
     def add(self, number: int, series: Ints, cells: Ints) -> None:
@@ -65,7 +65,7 @@ class Moves(NamedTuple):
         horizon: Horizon | None,
     ) -> Self:
         """The step from the newest reading before the batch to the newest one after it."""
-        slots_ms = np.array([window.slot_ms for window in layout.windows])
+        slots_ms = layout.slots_ms
         before = newest_before[:, None] // slots_ms
         after = part["times_ms"][:, -1:] // slots_ms
         oldest = groups.times_ms[groups.starts][:, None] // slots_ms
@@ -79,9 +79,11 @@ class Moves(NamedTuple):
         """
         # A series without readings has nothing to close.
         moved = (self.after > self.before) & (self.before >= 0)
+        if not moved.any():  # the common case
+            return np.zeros(len(moved), np.bool_)
         for number in np.flatnonzero(moved.any(axis=0)).tolist():
             self._close(number, moved[:, number], ring_state, rows)
-        changed: Flags = np.any(moved, axis=1)
+        changed: Flags = np.logical_or.reduce(moved, axis=1)
         return changed
 
     def _close(self, number: int, moved: Flags, ring_state: Records, rows: Ints) -> None:
@@ -192,4 +194,4 @@ def _slot_groups(window: Window, groups: Groups) -> tuple[Ints, Ints, Ints]:
     np.not_equal(slot[1:], slot[:-1], out=first[1:])
     first[groups.starts] = True
     starts = np.flatnonzero(first)
-    return slot[starts], starts, np.diff(starts, append=len(slot))
+    return slot[starts], starts, lengths(starts, len(slot))

@@ -147,7 +147,7 @@ def test_a_corrupted_value_is_reported(
         begin = address.ring % shape.ring_rows * shape.ring_bytes
         packed = client.getrange(ring, begin, begin + shape.ring_bytes - 1)
         (cells,) = np.frombuffer(packed, shape.layout.rings)["24h"]
-        place = int(shape.first_cell[-2]) + int(np.flatnonzero(cells["count"])[0])
+        place = int(shape.layout.first_cells[-2]) + int(np.flatnonzero(cells["count"])[0])
         client.setrange(ring, begin + place * CLOSED_CELL.itemsize + 8, WRONG)
     elif what == "no ring":
         client.hset(keys.rows(0), field, address._replace(ring=-1).packed())

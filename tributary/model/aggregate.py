@@ -14,6 +14,7 @@ stored in Redis.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +60,9 @@ class Layout:
             ]
         )
         self.rings = np.dtype([(w.name, CLOSED_CELL, (w.slots,)) for w in windows])
+        self.slots_ms = np.array([window.slot_ms for window in windows], np.int64)
+        # The cells of all windows are numbered through: the first one of each, and the total.
+        self.first_cells = np.cumsum([0, *(window.slots for window in windows)])
         self.no_state = np.zeros((), self.state)
         self.no_state["times_ms"] = NO_TIME
         clear(self.no_state)
@@ -125,8 +129,14 @@ def take(records: Records, rows: NDArray[np.int64]) -> Records:
 
 def put(records: Records, rows: NDArray[np.int64], part: Records) -> None:
     """Write rows back to a contiguous table: `records[rows] = part`, ten times as fast."""
-    whole = np.dtype(f"V{records.itemsize}")  # not field by field
+    whole = _whole(records.itemsize)  # not field by field
     records.view(whole)[rows] = part.view(whole)
+
+
+@cache
+def _whole(size: int) -> np.dtype[np.void]:
+    """An opaque record of so many bytes."""
+    return np.dtype(f"V{size}")
 
 
 class Summary(NamedTuple):

@@ -94,7 +94,6 @@ class Shape:
         self.ring_cells = self.ring_bytes // CLOSED_CELL.itemsize
         self.state_rows = max(1, STATE_CHUNK_BYTES // self.row_bytes)
         self.ring_rows = max(1, RING_CHUNK_BYTES // max(1, self.ring_bytes))
-        self.first_cell = np.cumsum([0, *(w.slots for w in layout.windows)])  # by window
         self.short = Shape(Layout((), self.cells)) if layout.windows else self
 
     @property
@@ -265,19 +264,21 @@ class Shape:
 
 def runs(chunks: Ints, offsets: Ints, packed: NDArray[np.void]) -> list[Run]:
     """Join records that are neighbours in a chunk."""
-    if len(chunks) == 0:
-        return []
+    if len(chunks) <= 1:  # fast code: most turns of a deployment with few readings
+        return [Run(int(chunks[0]), int(offsets[0]), packed.tobytes())] if len(chunks) else []
     size = packed.dtype.itemsize
     places = chunks * _SPAN + offsets
-    order = np.argsort(places, kind="stable")
+    order = places.argsort(kind="stable")
     places, data = places[order], packed.take(order).tobytes()
-    first = np.flatnonzero(np.diff(places, prepend=-_SPAN) != size)
-    begins = places[first]
-    ends = np.append(first[1:], len(places)) * size
+    is_first = np.empty(len(places), np.bool_)
+    is_first[0] = True
+    np.not_equal(places[1:], places[:-1] + size, out=is_first[1:])
+    first = is_first.nonzero()[0]
+    begins, of_first = places[first], (first * size).tolist()
     return [
         Run(chunk, offset, data[begin:end])
         for chunk, offset, begin, end in zip(
             (begins // _SPAN).tolist(), (begins % _SPAN).tolist(),
-            (first * size).tolist(), ends.tolist(), strict=True,
+            of_first, [*of_first[1:], len(data)], strict=True,
         )
     ]  # fmt: skip
