@@ -55,8 +55,7 @@ def of(table: Table, folded: Folded, addresses: Addresses) -> Writes:
     is_new, is_short = table.state_rows[rows] < 0, table.is_short[rows]
     is_old = table.is_format_2[rows]
     of_cells, cells = _cells(table, folded, is_old, is_short)
-    ringed = rows[np.unique(of_cells)] if len(of_cells) else rows[:0]
-    given = _give_addresses(table, rows, ringed, addresses)
+    given = _give_addresses(table, rows, rows[np.unique(of_cells)], addresses)
     is_next = folded.is_newer & ~is_new
     is_due = table.counters.due(rows) | table.quantiles.due(rows)
     is_cell = is_next & ~is_due & (folded.is_open | is_short)

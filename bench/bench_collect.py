@@ -63,8 +63,7 @@ def command(
     with compare_options.progress(plan.steps(peers, CASES) + device_steps + 1) as step:
         outcome = rounds.run(peers, CASES, plan, step)
         many_devices = device_counts.measure(_FEW, many, plan, step)
-        key = (Tributary.name, "collect fleet")
-        max_rate = max(s.rate for s in outcome.samples if (s.peer, s.case) == key)
+        max_rate = rounds.max_rate(outcome.samples, Tributary.name, "collect fleet")
         step("latency at half the maximum rate")
         half_load = latency.measure(
             Tributary("api", devices=FLEET_DEVICES), "collect fleet", max_rate,

@@ -61,11 +61,10 @@ def command(
     peers, skipped = compare_options.installed(all_peers)
     with compare_options.progress(plan.steps(peers, CASES) + 2) as step:
         outcome = rounds.run(peers, CASES, plan, step)
-        key = (Tributary.name, "fleet")
-        max_rate = max(s.rate for s in outcome.samples if (s.peer, s.case) == key)
+        max_rate = rounds.max_rate(outcome.samples, Tributary.name, "fleet")
         step("latency at half the maximum rate")
         seconds = _LATENCY_SHORT_S if short else _LATENCY_S
-        half_load = latency.measure(Tributary(), "fleet", max_rate, seconds)
+        half_load = latency.measure(Tributary(), "fleet", max_rate, seconds, introduces=not short)
         step("memory")
         growth = memory_growth.measure(
             requests, tick=lambda done: step(f"memory: {done:,} of {requests:,} requests", 0)

@@ -167,6 +167,21 @@ def run(
     return outcome
 
 
+def introduce(request: http_request.Request, load: Callable[[float], wrk.Load]) -> list[wrk.Load]:
+    """Send until nearly every device is known to the server, as those of a fleet are.
+
+    Not to a server that takes more than ten times as long as the fast ones. `load` sends the
+    request for some seconds.
+    """
+    loads: list[wrk.Load] = []
+    while len(loads) < _INTRODUCTION_MAX_S:
+        loads.append(load(1))
+        sent = sum(each.requests for each in loads)
+        if not request.numbers / 10 < sent < _SENT_PER_DEVICE * request.numbers:
+            break
+    return loads
+
+
 def compare(
     samples: Iterable[Sample], comparisons: Iterable[Comparison], subject: str
 ) -> list[Verdict]:
@@ -192,6 +207,11 @@ def median_rates(samples: Iterable[Sample]) -> dict[tuple[str, str, int], float]
     for sample in samples:
         grouped.setdefault((sample.case, sample.peer, sample.connections), []).append(sample.rate)
     return {key: statistics.median(rates) for key, rates in grouped.items()}
+
+
+def max_rate(samples: Iterable[Sample], peer: str, case: str) -> float:
+    """The median rate of a peer with the best number of connections."""
+    return max(rate for key, rate in median_rates(samples).items() if key[:2] == (case, peer))
 
 
 def _verdict(
@@ -232,19 +252,9 @@ class _Visit:
         http_request.check(self.peer.url, request)
         self._acknowledged += request.readings
         if self._plan.warmup_s and request.numbers:
-            self._introduce(request)
+            most = max(self._plan.connections)
+            introduce(request, lambda seconds: self._load(request, most, seconds))
         return True
-
-    def _introduce(self, request: http_request.Request) -> None:
-        """Send until nearly every device is known to the server, as those of a fleet are.
-
-        Not to a server that takes more than ten times as long as the fast ones.
-        """
-        sent = 0
-        for _ in range(_INTRODUCTION_MAX_S):
-            sent += self._load(request, max(self._plan.connections), 1).requests
-            if not request.numbers / 10 < sent < _SENT_PER_DEVICE * request.numbers:
-                break
 
     def reconcile(self) -> list[Reconciliation]:
         """Compare acknowledged with stored readings, if the peer counts them."""

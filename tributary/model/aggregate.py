@@ -135,7 +135,7 @@ def put(records: Records, rows: NDArray[np.int64], part: Records) -> None:
 
 @cache
 def _whole(size: int) -> np.dtype[np.void]:
-    """An opaque record of so many bytes."""
+    """An opaque record of `size` bytes."""
     return np.dtype(f"V{size}")
 
 

@@ -32,10 +32,10 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     aggregator_frame_us: float = 2.5
     aggregator_value_us: float = 7.4
     # The append-only file.
-    file_frame_bytes: float = 450.0
-    file_commit_bytes: float = 250.0
-    file_reading_bytes: float = 180.0
-    file_value_bytes: float = 900.0
+    file_frame_bytes: float = 330.0
+    file_commit_bytes: float = 365.0
+    file_reading_bytes: float = 150.0
+    file_value_bytes: float = 140.0
 
     # The highest rates of one process; beyond them, more is done at once.
     flushes_per_s: float = 7_000.0
