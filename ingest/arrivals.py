@@ -67,8 +67,8 @@ class Arrivals:
             ):
                 try:
                     found = single.parse(request.body, now_ms, rules)
-                except single.errors:
-                    found = None  # the error is found again, and becomes the response
+                except Exception:  # raised again by `_admit`, and becomes the response
+                    found = None
                 if type(found) is tuple and found[2]:
                     add_single(each, found[0], found[1])
                     continue

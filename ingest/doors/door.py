@@ -72,12 +72,11 @@ class Single(NamedTuple):
     """How a door handles the usual request, one reading of a known device, with least overhead.
 
     `parse` gets the body, its time of arrival and the rules, and returns the partition, the reading
-    and whether its series were counted before; anything else, or an exception in `errors`, means
-    that the request is not the usual one, and is left to `Door.parse`.
+    and whether its series were counted before; anything else, or an exception, means that the
+    request is not the usual one, and is left to `Door.parse`.
     """
 
     parse: Callable[[bytes, int, Rules], Any]
-    errors: tuple[type[Exception], ...]
     response: Response  # once Redis has the reading
 
 

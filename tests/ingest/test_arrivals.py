@@ -202,3 +202,21 @@ def test_the_order_of_arrival_is_kept(settings: Settings, client: redis.Redis):
     for body in (READING, long):
         lane.arrivals.add(lane.door, SimpleNamespace(head=lane.head, query={}, body=body))
     assert order == ["short", 2_000]
+
+
+def test_a_bug_in_the_short_way_affects_only_its_request(
+    settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+):
+    lane = Lane(settings, client)
+    parse = RecordDoor.single.parse
+
+    def buggy(body: bytes, *given: Any) -> Any:
+        if body.endswith(b"2}"):
+            raise ZeroDivisionError
+        return parse(body, *given)
+
+    monkeypatch.setattr(RecordDoor, "single", RecordDoor.single._replace(parse=buggy))
+    lane.send(READING, b'{"device":"car-7","a":2}', READING)
+    assert lane.admitted == [b'{"device":"car-7","a":2}']
+    [(sent, requests)], _ = lane.tick.end()
+    assert sent.readings == len(requests.singles) == 2

@@ -25,7 +25,7 @@ class RecordDoor(Door):
     """Tributary's own protocol, and the one that must be fast."""
 
     name = "record"
-    single = Single(fast.single, fast.UNCERTAIN, responses.SINGLE)
+    single = Single(fast.single, responses.SINGLE)
     mounts = (Mount("/record", ("POST",), "on_error=[a-z]{1,20}|token=[A-Za-z0-9_-]{1,100}"),)
     ok = staticmethod(responses.ok)
     duplicate = staticmethod(responses.duplicate)
