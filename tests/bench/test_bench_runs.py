@@ -68,6 +68,7 @@ def test_ingest_loses_nothing(tmp_path: Path):
             r"\| 2?\d\d/s, 3 metrics, batch 1 \| redis_cores \| 0\.\d+ \| 0\.\d+ \| \d",
         ),
         (("freshness", "--seconds", "2", "--rate", "500"), r"freshness  \d+ probes: p50 "),
+        (("webhooks", "--seconds", "1", "--rate", "300"), r"webhooks  \d+ transitions: p50 "),
         (
             ("mqtt", "--messages", "500"),
             r"bridge, JSON with an id: [\d,]+ messages.*\npaho alone, bare numbers: [\d,]+",
@@ -91,6 +92,7 @@ def test_ingest_loses_nothing(tmp_path: Path):
         "sustained",
         "capacity",
         "freshness",
+        "webhooks",
         "mqtt",
         "export",
         "forget",
