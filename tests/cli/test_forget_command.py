@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from support import folding
 from support.pipeline import environ
 from support.processes import Process
+from support.waiting import wait_until
 
 from tributary.cli import cli
 from tributary.model.frame import Block
@@ -70,7 +71,8 @@ def test_deletes_what_a_pattern_covers_and_reports(
     report = json.loads(done.stdout)
     assert (report["devices"], report["deleted"]["stream entries"]) == (2, 10)
     assert devices(client, settings) == ["car-1"]
-    assert records.read(client, range(settings.partitions)) == []
+    # The report comes first, and then the records go.
+    wait_until(lambda: records.read(client, range(settings.partitions)) == [], "no record")
     again = forget("car-1", input="y\n")
     assert again.exit_code == 0, again.output
     assert "forgot 1 devices" in again.stdout
