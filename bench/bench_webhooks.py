@@ -49,7 +49,7 @@ def command(rate: int, seconds: float) -> None:
             "TRIBUTARY_ALERT_WEBHOOK_SECRET": _SECRET,
         }
         with launch.deployment(environ=environ) as (url, *_):
-            _probe(url, receiver, 0.0)  # the sender has started
+            _await_sender(url, receiver)
             load = Load(url, rate, seconds)
             load.start()
             delays_ms = _probe(url, receiver, seconds)
@@ -95,6 +95,30 @@ class _Receiver:
         self._server.server_close()
 
 
+def _await_sender(url: str, receiver: _Receiver) -> None:
+    """Cause transitions until one is delivered: those before the start of the sender are not."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT_S)
+    until_s = time.monotonic() + _TIMEOUT_S
+    while receiver.arrived.empty():
+        if time.monotonic() > until_s:
+            raise SystemExit(f"bench: no webhook within {_TIMEOUT_S:.0f} s")
+        for value in _VALUES.values():
+            _record(connection, value)
+            time.sleep(1)
+    while not receiver.arrived.empty():
+        receiver.arrived.get()
+        time.sleep(1)
+    connection.close()
+
+
+def _record(connection: http.client.HTTPConnection, value: float) -> None:
+    connection.request("POST", "/record", json.dumps({"device": _DEVICE, METRIC: value}))
+    response = connection.getresponse()
+    text = response.read()
+    if response.status != http.HTTPStatus.OK:
+        raise SystemExit(f"bench: POST /record got {response.status}: {text.decode()}")
+
+
 def _probe(url: str, receiver: _Receiver, seconds: float) -> list[float]:
     """Delays in ms, from before the request to the arrival of the webhook; at least two."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT_S)
@@ -103,11 +127,7 @@ def _probe(url: str, receiver: _Receiver, seconds: float) -> list[float]:
     while time.monotonic() < until_s or not delays_ms:
         for state, value in _VALUES.items():
             sent_s = time.perf_counter()
-            connection.request("POST", "/record", json.dumps({"device": _DEVICE, METRIC: value}))
-            response = connection.getresponse()
-            text = response.read()
-            if response.status != http.HTTPStatus.OK:
-                raise SystemExit(f"bench: POST /record got {response.status}: {text.decode()}")
+            _record(connection, value)
             try:
                 found, at_s = receiver.arrived.get(timeout=_TIMEOUT_S)
             except queue.Empty:
