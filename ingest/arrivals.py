@@ -1,8 +1,7 @@
 """Requests that have arrived: short ones are collected, and admitted together when they are sent.
 
-Fast code: a loop over ten requests finds its instructions in the processor's cache, from which the
-kernel's work between two requests would displace them. On the lane of a fleet that saves a sixth of
-the processor time per request; see docs/decisions/0004-the-lane.md.
+Fast code: a loop over ten requests takes less time than ten separate admissions with the kernel's
+work between them; docs/decisions/0004-the-lane.md has the figures.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Arrivals:
             self.admit()
 
     def admit(self) -> None:
-        """Admit everything that has arrived."""
+        """Admit everything that has arrived; the time of arrival is now for all of it."""
         arrived, self._arrived = self._arrived, []
         now_ms = time.time_ns() // 1_000_000
         rules, add_single = self._admission.rules, self._tick.add_single

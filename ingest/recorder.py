@@ -92,22 +92,19 @@ class Recorder:
         self._arrivals.add(door, request)
 
     def _admit(self, door: Door, request: Request, now_ms: int) -> None:
-        try:
-            self._record_any(door, request, now_ms)
-        except Exception as error:  # becomes a response, and is logged if unexpected
-            request.respond(self._error(error))
-
-    def _record_any(self, door: Door, request: Request, now_ms: int) -> None:
+        """Admit a request of any kind; an error is its response, and is logged if unexpected."""
         try:
             admitted = self._admission.admit(door, request, now_ms)
+            request.body = b""  # not kept until Redis has replied: large bodies add up
+            sent = Sent(request, door, admitted.response, admitted.new_series)
+            if admitted.lookup is not None:
+                self._look_up(sent, admitted)
+            else:
+                self._record(sent, admitted)
         except TributaryError as error:
             request.respond(self._render(door.error(flask_app.http_error(error))))
-            return
-        request.body = b""  # not kept until Redis has replied: large bodies add up
-        if admitted.lookup is not None:
-            self._look_up(Sent(request, door, admitted.response, admitted.new_series), admitted)
-        else:
-            self._record(Sent(request, door, admitted.response, admitted.new_series), admitted)
+        except Exception as error:
+            request.respond(self._error(error))
 
     def _look_up(self, sent: Sent, admitted: Admitted) -> None:
         """Look up which series exist, then record; near a cap only."""

@@ -20,7 +20,7 @@ import numpy as np
 from aggregator.alerts.rules import Flags
 from aggregator.alerts.states import FIRING, OK, PENDING, Change, States
 from tributary.model.aggregate import NO_TIME, Records
-from tributary.model.groups import Floats, Ints, Readings
+from tributary.model.groups import Floats, Ints, Readings, lengths
 
 
 class Watched(NamedTuple):
@@ -167,7 +167,7 @@ def _groups(rows: Ints) -> tuple[Ints, Ints]:
     first[0] = True
     np.not_equal(rows[1:], rows[:-1], out=first[1:])
     starts = np.flatnonzero(first)
-    return starts, np.diff(starts, append=len(rows))
+    return starts, lengths(starts, len(rows))
 
 
 def _highest_before(times_ms: Ints, starts: Ints, counts: Ints, before_ms: Ints) -> Ints:

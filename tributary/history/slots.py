@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tributary.model.aggregate import CELL, Records, Summary, merge
-from tributary.model.groups import Floats, Ints, summary
+from tributary.model.groups import Floats, Ints, lengths, summary
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 
@@ -42,7 +42,7 @@ def summarize(
     order = np.lexsort((slots, index))
     index, slots = index[order], slots[order]
     starts = _starts(index, slots)
-    found = summary(values[order], starts, np.diff(starts, append=len(index)))
+    found = summary(values[order], starts, lengths(starts, len(index)))
     return Slots(names, index[starts], slots[starts], to_cells(found))
 
 

@@ -41,7 +41,7 @@ local function append(readings, meta, count, frame)
     call('HINCRBY', meta, 'refused', count)
     return is_unread and -1 or -3, 0
   end
-  -- Converted once: Redis would do it for each command, and with more digits than needed.
+  -- Converted once; Redis would convert a number for each command that has it.
   local e, n = string.format('%d', entries), string.format('%d', accepted)
   call('HSET', meta, 'entries', e, 'accepted', n)
   local added
