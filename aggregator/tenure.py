@@ -58,6 +58,8 @@ class Tenure:
         """`arrived`: called with entries, and how many of the first were delivered before."""
         self.partition = partition
         self.pipe = pipe
+        # What a commit changes may be read again right behind it.
+        pipe.is_in_order = True
         self.counts = Counts()
         self.has_committed = False
         self.was_slow = False
@@ -181,16 +183,13 @@ class Tenure:
             buried = {"partition": self.partition, "entry": entry.id.decode()}
             logger.bind(action="buried", **buried, reason=entry.reason).warning("entry buried")
         command = scripts.commit(
-            self.partition,
-            epoch=self._epoch,
-            dead_max_entries=DEAD_MAX_ENTRIES,
-            meta=meta,
-            used=used,
-            shape=self.rows.shape.row_arguments,
-            **changes.lists(),
-        )
+            self.partition, epoch=self._epoch, dead_max_entries=DEAD_MAX_ENTRIES, meta=meta,
+            used=used, shape=self.rows.shape.row_arguments, **changes.lists(),
+        )  # fmt: skip
         self._unconfirmed.append(self._over.get_loop().create_future())
-        self.pipe.send(pack_long(command), self._on_commit)
+        # A read follows it, so it cannot be repeated if Redis has not cached the script.
+        sent = command if self.has_committed else scripts.with_source(command)
+        self.pipe.send(pack_long(sent), self._on_commit)
         self._epoch, self.counts = epoch, changes.counts
         if changes.forget is not None or self.rows.addresses.needs_more:
             self.rows.learn_free(self._end_with)

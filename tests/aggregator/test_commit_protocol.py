@@ -33,6 +33,8 @@ from tributary.store.tombstone import APPLIED, parts_of
 
 OWNERS = 3
 ERASES = 0.7
+UNCACHED = 0.03  # of commits: Redis has dropped their script
+BUSY = "for i = 1, 100000 do end"  # about a millisecond
 PARTS = 4
 DISASTERS = ("group", "scripts", "stranger", "position", "trim", "trim all", "stream")
 T = TypeVar("T")
@@ -62,6 +64,7 @@ class History:
         self.rolled_back: set[int] = set()  # numbers of readings that a failover has lost
         self.removed: set[str] = set()
         self.tombstones: dict[bytes, int] = {}  # readings appended before each
+        self.busy: list[redis.Connection] = []  # whose replies are not read
 
     @property
     def appended(self) -> int:
@@ -79,6 +82,9 @@ class History:
             owner.end()
         self.wait(self._drain())
         self.loop.close()
+        for connection in self.busy:
+            connection.disconnect()
+            self.client.connection_pool.release(connection)
         self.compare()
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -105,6 +111,8 @@ class History:
         changes = self.wait(owner.fold())
         if changes is None or owner.tenure is None or owner.tenure.is_over:
             return
+        if self.random.random() < UNCACHED:
+            self._forget_scripts_slowly()
         owner.commit(changes)
         fate = self.random.choices(("replied", "swallowed", "unsent"), (90, 5, 5))[0]
         if fate == "unsent":  # the process crashes before the bytes are written
@@ -112,6 +120,13 @@ class History:
         self.wait(asyncio.sleep(0.001))
         if fate == "swallowed":  # executed, but the worker gets no reply
             owner.end()
+
+    def _forget_scripts_slowly(self) -> None:
+        """Flush the scripts; replies are late, so that an owner sends more before it learns it."""
+        self.client.script_flush()
+        connection = self.client.connection_pool.get_connection()
+        connection.send_command("EVAL", BUSY, 0)
+        self.busy.append(connection)
 
     def crash(self) -> None:
         number = self.random.randrange(OWNERS)

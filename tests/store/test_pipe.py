@@ -115,6 +115,19 @@ def test_a_script_that_redis_has_forgotten_is_sent_with_its_source(server: Serve
     asyncio.run(check())
 
 
+def test_a_script_is_not_repeated_behind_what_was_sent_after_it(server: Server):
+    async def check() -> None:
+        async with opened(server.url) as pipe:
+            pipe.is_in_order = True
+            await pipe.call("SCRIPT", "FLUSH")
+            first = pipe.request(*scripts.alive())
+            assert await pipe.call("ECHO", "behind it") == b"behind it"
+            assert "NOSCRIPT" in str(await first)
+            assert await pipe.call(*scripts.alive()) == []  # with nothing behind it
+
+    asyncio.run(check())
+
+
 def test_writes_several_commands_behind_those_already_sent(server: Server):
     async def check() -> None:
         async with opened(server.url) as pipe:

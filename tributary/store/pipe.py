@@ -41,6 +41,7 @@ class Pipe(asyncio.Protocol):
         self.was_redirected = False  # a command was rejected with MOVED
         self.rejection: hiredis.ReplyError | None = None  # of the last script, if it was rejected
         self.waiting_since_s = 0.0  # the last reply, or the first command after it
+        self.is_in_order = False  # no command may be executed before one that was sent earlier
         self._loop: asyncio.AbstractEventLoop
         self._reader = hiredis.Reader()
         self._unsent: list[tuple[bytes, OnReply]] = []
@@ -85,7 +86,8 @@ class Pipe(asyncio.Protocol):
         """Send a packed command at the end of this tick; `on_reply` gets the reply or an exception.
 
         Never sent again, since it may have been executed; except when Redis rejects a script
-        that it has not cached.
+        that it has not cached. Then it is executed after the commands that were sent behind it,
+        so with `is_in_order` it is sent again only if there are none.
         """
         if self._transport is None:
             on_reply(self.closed_because)
@@ -183,7 +185,8 @@ class Pipe(asyncio.Protocol):
 
     def _on_error(self, command: bytes, on_reply: OnReply, error: hiredis.ReplyError) -> None:
         text = str(error)
-        if (again := scripts.retry(command, text)) is not None:
+        may_repeat = not (self.is_in_order and (self._pending or self._unsent))
+        if may_repeat and (again := scripts.retry(command, text)) is not None:
             self.write([(again, on_reply)])
             return
         if scripts.is_call(command):
