@@ -14,6 +14,7 @@ import redis
 from flask import Blueprint, request
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 
+from ingest.accepted import Accepted
 from ingest.admission import Admission, query_parser
 from ingest.doors import DOORS
 from ingest.doors.door import Door, Query
@@ -57,6 +58,7 @@ class _Recorder:
     def __init__(self, settings: Settings, guard: Guard) -> None:
         self._body_max_bytes = settings.body_max_bytes
         self._admission = Admission(settings, guard)
+        self._accepted = Accepted(guard)
         self._appender = Appender(settings)
         self._client = redis_client.connect(settings, handshake=self._appender.tail.report_on)
 
@@ -66,8 +68,9 @@ class _Recorder:
             raise MethodNotAllowed(methods)
         try:
             response = self._record(door, params)
+            self._accepted.add(door)
         except TributaryError as error:
-            response = door.error(flask_app.http_error(error))
+            response = door.error(flask_app.http_error(error, door.name))
         sent = flask.Response(
             response.body, response.status, response.headers, content_type=response.content_type
         )

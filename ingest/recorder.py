@@ -7,11 +7,14 @@ pace.py).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from functools import partial
+from operator import itemgetter
 
 import msgspec
 
+from ingest.accepted import Accepted
 from ingest.admission import Admission, Admitted, query_parser
 from ingest.arrivals import Arrivals
 from ingest.doors import DOORS
@@ -20,6 +23,7 @@ from ingest.pace import Flush, Pace
 from ingest.tick import Arrived, Requests, Sent, Shared, Tick
 from tributary import failpoints
 from tributary.auth.guard import Guard
+from tributary.auth.refusals import REFUSALS
 from tributary.errors import TributaryError
 from tributary.http import flask_app
 from tributary.http.flask_app import HttpError
@@ -65,6 +69,7 @@ class Recorder:
 
     def __init__(self, settings: Settings, lane: Lane, guard: Guard) -> None:
         self._admission = Admission(settings, guard)
+        self._accepted = Accepted(guard)
         self._appender = Appender(settings)
         self._wait = pack(self._appender.wait_command)
         self._render = lane.responses.render
@@ -82,6 +87,7 @@ class Recorder:
     def too_large(self, door: Door, rejection: Rejection) -> bytes:
         """The response of a door to a body over the limit, with which the connection ends."""
         error = HttpError(rejection.status, rejection.code, rejection.message)
+        REFUSALS.note(error.status, error.code, door.name, error.message)
         response = door.error(error)
         return self._render(response._replace(headers=(*response.headers, ("Connection", "close"))))
 
@@ -102,9 +108,9 @@ class Recorder:
             else:
                 self._record(sent, admitted)
         except TributaryError as error:
-            request.respond(self._render(door.error(flask_app.http_error(error))))
+            request.respond(self._render(door.error(flask_app.http_error(error, door.name))))
         except Exception as error:
-            request.respond(self._error(error))
+            request.respond(self._error(error, door.name))
 
     def _look_up(self, sent: Sent, admitted: Admitted) -> None:
         """Look up which series exist, then record; near a cap only."""
@@ -138,6 +144,7 @@ class Recorder:
     def _record(self, sent: Sent, admitted: Admitted) -> None:
         batch, idempotency = admitted.batch, admitted.idempotency
         if not batch.blocks:
+            self._accepted.add_on_loop(sent.door)
             sent.request.respond(self._render(sent.response))
         elif idempotency is None:
             self._tick.share(sent, batch)
@@ -219,7 +226,10 @@ class Recorder:
                     )
                 at += 2
                 if requests.singles:
-                    self._respond_singles(requests.singles, failure)
+                    if failure is None:
+                        self._respond_singles(requests.singles)
+                    else:
+                        self._fail_singles(requests.singles, failure)
                 for sent in requests.sent:
                     if sent.replies is not None:
                         sent.replies.append(number)
@@ -244,18 +254,29 @@ class Recorder:
 
         return on_reply
 
-    def _respond_singles(self, singles: list[Arrived], failure: TributaryError | None) -> None:
+    def _respond_singles(self, singles: list[Arrived]) -> None:
         """Respond to requests that wait for nothing else."""
-        response, of_door = b"", None
+        response, of_door, runs = b"", None, 0
         for door, request in singles:
             if door is not of_door:  # else the same as before
                 of_door = door
-                if failure is not None:
-                    response = self._render(door.error(flask_app.http_error(failure)))
-                else:
-                    assert door.single is not None
-                    response = self._render(door.single.response)
+                runs += 1
+                assert door.single is not None
+                response = self._render(door.single.response)
             request.respond(response)
+        if runs == 1:  # mostly
+            self._accepted.add_on_loop(singles[0][0], len(singles))
+            return
+        for door, _ in singles:
+            self._accepted.add_on_loop(door)
+
+    def _fail_singles(self, singles: list[Arrived], failure: TributaryError) -> None:
+        for door, arrived in itertools.groupby(singles, key=itemgetter(0)):
+            requests = [request for _, request in arrived]
+            error = flask_app.http_error(failure, door.name, len(requests))
+            response = self._render(door.error(error))
+            for request in requests:
+                request.respond(response)
 
     def _count_reply(self, sent: Sent, failure: TributaryError | None) -> None:
         sent.failure = sent.failure or failure
@@ -265,11 +286,12 @@ class Recorder:
         if sent.failure is not None:
             self._fail(sent, sent.failure)
             return
+        self._accepted.add_on_loop(sent.door)
         first = stream.first_response(sent.replies) if sent.replies else None
         response = sent.response if first is None else sent.door.duplicate(first)
         sent.request.respond(self._render(response))
 
     def _fail(self, sent: Sent, failure: Exception) -> None:
         self._admission.forget(sent.new_series, failure)
-        response = sent.door.error(flask_app.http_error(failure))
+        response = sent.door.error(flask_app.http_error(failure, sent.door.name))
         sent.request.respond(self._render(response))

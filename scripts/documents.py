@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tributary import settings
-from tributary.operate import metrics
+from tributary.operate import metric_catalogue
 from tributary.store import keys
 
 
@@ -34,11 +34,11 @@ def _metrics() -> str:
         "# Metrics\n\n"
         "`GET /metrics` of any process returns these for the whole deployment.\n"
         "[operating.md](operating.md) explains how to use them.\n"
-        "This table is generated from `tributary/operate/metrics.py`.\n\n"
+        "This table is generated from `tributary/operate/metric_catalogue.py`.\n\n"
     )
     rows = [
         (f"`{m.name}`", m.type, " ".join(f"`{label}`" for label in m.labels), m.description)
-        for m in (*metrics.ALWAYS, *metrics.CATALOGUE)
+        for m in (*metric_catalogue.ALWAYS, *metric_catalogue.CATALOGUE)
     ]
     return head + _table(("name", "type", "labels", "meaning"), rows)
 

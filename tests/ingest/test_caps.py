@@ -20,6 +20,7 @@ from support.webs import Web
 from ingest.batch import Batch
 from ingest.caps import Caps
 from tributary.auth import refusals, tokens
+from tributary.auth.refusals import Refusal
 from tributary.auth.tokens import Token
 from tributary.errors import Refused, Unavailable
 from tributary.model.frame import Block
@@ -69,10 +70,12 @@ def test_rejects_series_over_the_cap_but_no_existing_ones(start: Start, client: 
         assert web.record({"device": f"d-{n}", "a": 1, "b": 2}).status == 200
     assert is_rejected(web.record({"device": "d-0", "c": 1}))
     assert web.record({"device": "d-0", "a": 1}).status == 200
+    refusal = Refusal("422", "too_many_series", "record")
     wait_until(  # across the deployment
-        lambda: refusals.totals(client).get("too_many_series") == 8, "the rejections to be counted"
+        lambda: refusals.totals(client).get(refusal) == 8, "the rejections to be counted"
     )
-    assert b'tributary_requests_refused_total{code="too_many_series"} 8.0' in scraped(web)
+    labels = b'code="too_many_series",door="record",status="422"'
+    assert b"tributary_requests_refused_total{%b} 8.0" % labels in scraped(web)
 
 
 def test_forgotten_series_make_room_and_are_new_when_they_return(start: Start, client: redis.Redis):

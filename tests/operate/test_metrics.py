@@ -85,7 +85,8 @@ def test_names_follow_the_conventions_of_prometheus():
 
 def test_a_scrape_has_exactly_the_metrics_of_the_catalogue(http: FlaskClient, client: redis.Redis):
     beat(client, "w")
-    client.hset(keys.REFUSALS, "unauthorized", 3)
+    client.hset(keys.REFUSALS, "401 unauthorized record", 3)
+    client.hset(keys.REQUESTS, "record", 3)
     client.hset(keys.IGNORED, "influx_v1", 3)
     client.hset(keys.MESSAGES, "stored", 3)
     store_alerts(client)

@@ -92,7 +92,7 @@ def test_reports_delayed_fsyncs_of_a_real_server(own_server: Start):
         found = status.read(client, settings)
         assert found.server.aof_delayed_fsyncs >= 1
         assert b"tributary_redis_aof_delayed_fsyncs_total 0.0" not in metrics.render(
-            Scrape(found, {}, {}, {}, 0)
+            Scrape(found, {}, {}, {}, {}, 0)
         )
         process = tributary("status", "--json", "--redis-url", server.url)
         process.end()

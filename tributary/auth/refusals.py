@@ -1,43 +1,70 @@
-"""Rejected requests, counted by code and logged from time to time."""
+"""Error responses, counted by status, code and door, and logged from time to time.
+
+A line of the log has the counts since the last one, and one of the rejected credentials as an
+example: its message names a token by its id, never by its secret. Other messages may contain what
+a client sent, so they are not logged.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
+from typing import NamedTuple
 
 import redis
 from loguru import logger
 
-from tributary.errors import Refused
 from tributary.store import counts, keys
 from tributary.store.counts import Counts
 
-_STATUSES = frozenset((401, 403, 421, 429))
-_CODES = frozenset(("too_many_series", "too_many_devices"))
+API = "api"  # the door of routes that no door of `ingest` serves
+HTTP = "http"  # the same, of requests that reached no route
+_OF_CREDENTIALS = frozenset((401, 403, 421, 429))
+# Unknown paths and devices are mostly harmless; an outage is logged when it begins and ends.
+_NOT_LOGGED = frozenset((404, 405, 500))
 _LOG_EVERY_S = 10.0
 
 
-def totals(client: redis.Redis) -> dict[str, int]:
-    """Requests rejected in the whole deployment, by code."""
-    return counts.totals(client, keys.REFUSALS)
+class Refusal(NamedTuple):
+    """What is counted; earlier releases counted the code only."""
+
+    status: str
+    code: str
+    door: str
+
+
+def totals(client: redis.Redis) -> dict[Refusal, int]:
+    """Error responses of the whole deployment."""
+    found = counts.totals(client, keys.REFUSALS)
+    return {_parsed(field): count for field, count in found.items()}
+
+
+def _parsed(field: str) -> Refusal:
+    status, _, rest = field.partition(" ")
+    code, _, door = rest.partition(" ")
+    return Refusal(status, code, door) if door else Refusal("", field, "")
 
 
 class Refusals:
-    """The counts of one process. Only Tributary defines codes, so there are few."""
+    """The counts of one process. Only Tributary defines codes and doors, so there are few."""
 
     def __init__(self) -> None:
         self._counts = Counts(keys.REFUSALS)
         self._lock = threading.Lock()
         self._not_logged: Counter[str] = Counter()
-        self._logged_at_s = 0.0
+        self._example = ""
+        self._logged_at_s = -_LOG_EVERY_S
 
-    def note(self, refusal: Refused) -> None:
-        """Count a rejection that is due to the client: 401, 403, 421, 429, a cap."""
-        if refusal.status in _STATUSES or refusal.code in _CODES:
-            self._counts.add(refusal.code)
-            with self._lock:
-                self._not_logged[refusal.code] += 1
+    def note(self, status: int, code: str, door: str, message: str, requests: int = 1) -> None:
+        """Count requests that get an error response."""
+        self._counts.add(f"{status} {code} {door}", requests)
+        if status in _NOT_LOGGED or code == "unavailable":
+            return
+        with self._lock:
+            self._not_logged[code] += requests
+            if status in _OF_CREDENTIALS:
+                self._example = f"{status} at {door}: {message}"
 
     def flush(self, client: redis.Redis) -> None:
         """Add new counts to Redis, or keep them if it fails; log at most every ten seconds."""
@@ -49,9 +76,11 @@ class Refusals:
         if not self._not_logged or now_s - self._logged_at_s < _LOG_EVERY_S:
             return
         with self._lock:
-            counts, self._not_logged = dict(self._not_logged), Counter()
+            found, self._not_logged = dict(self._not_logged), Counter()
+            example, self._example = self._example, ""
         self._logged_at_s = now_s
-        logger.bind(action="refused", **counts).warning("requests rejected")
+        extra = {"example": example} if example else {}
+        logger.bind(action="refused", **found, **extra).warning("requests rejected")
 
 
 REFUSALS = Refusals()

@@ -122,7 +122,7 @@ class Table:
         if not hmac.compare_digest(held, digest) or token is None:
             raise unauthorized("unknown token")
         if token.expires_at_ms is not None and token.expires_at_ms <= now_ms:
-            raise unauthorized("the token has expired")
+            raise unauthorized(f"token {token.id} has expired")
         return token
 
 

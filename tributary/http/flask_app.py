@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from tributary.auth import cors
 from tributary.auth.guard import Guard, RequestHeaders
-from tributary.auth.refusals import REFUSALS
+from tributary.auth.refusals import API, HTTP, REFUSALS
 from tributary.auth.tokens import Scope, Token
 from tributary.errors import NotPermitted, Overloaded, Refused, Unavailable
 from tributary.http import hints
@@ -212,10 +212,15 @@ class HttpError(msgspec.Struct, frozen=True):
         return error_body(self.code, self.message, self.field, self.index)
 
 
-def http_error(error: Exception) -> HttpError:
-    """Convert an error; a rejection is counted and an unexpected error is logged."""
+def http_error(error: Exception, door: str = API, requests: int = 1) -> HttpError:
+    """Convert the error of some requests at a door; it is counted, and logged if unexpected."""
+    converted = _converted(error)
+    REFUSALS.note(converted.status, converted.code, door, converted.message, requests)
+    return converted
+
+
+def _converted(error: Exception) -> HttpError:
     if isinstance(error, Refused):
-        REFUSALS.note(error)
         return HttpError(
             error.status, error.code, error.message, error.field, error.index, error.headers
         )
@@ -232,9 +237,9 @@ def http_error(error: Exception) -> HttpError:
     return HttpError(500, "internal", message)
 
 
-def to_response(error: Exception) -> tuple[int, bytes, dict[str, str]]:
+def to_response(error: Exception, door: str = API) -> tuple[int, bytes, dict[str, str]]:
     """Status, body and header fields of an error."""
-    converted = http_error(error)
+    converted = http_error(error, door)
     return converted.status, converted.body, converted.headers
 
 
@@ -245,7 +250,9 @@ def _on_error(error: Exception) -> Response:
 
 def _unreadable_body(error: Exception) -> Response:
     """400 for a body that is not HTTP: without the lane, gunicorn finds out when it is read."""
-    return json_response(error_body("malformed_http", f"the request is not HTTP: {error}"), 400)
+    message = f"the request is not HTTP: {error}"
+    REFUSALS.note(400, "malformed_http", HTTP, message)
+    return json_response(error_body("malformed_http", message), 400)
 
 
 def _remove_date(response: Response) -> Response:
@@ -257,7 +264,9 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     code = error.name.lower().replace(" ", "_")
     headers = {k: v for k, v in error.get_headers() if k in ("Allow", "Retry-After")}
-    return json_response(error_body(code, _message(error)), status, headers)
+    message = _message(error)
+    REFUSALS.note(status, code, HTTP, message)
+    return json_response(error_body(code, message), status, headers)
 
 
 def _message(error: HTTPException) -> str:

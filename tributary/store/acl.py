@@ -43,7 +43,7 @@ _START = (
 )
 _TOKENS = (("HGETALL", keys.TOKENS), ("HGET", keys.TOKENS, "f"))
 _REFUSALS = (("HINCRBY", keys.REFUSALS, "f", "1"), ("HGETALL", keys.REFUSALS))
-_IGNORED = ("HGETALL", keys.IGNORED)
+_DOORS = (("HGETALL", keys.IGNORED), ("HGETALL", keys.REQUESTS))
 _HEARTBEATS = (("TIME",), ("ZRANGE", keys.WORKERS, "0", "-1", "WITHSCORES"))
 _SCRIPTED = (("EVALSHA", "0" * 40, "2", _READINGS, _META), ("EVAL", "return 1", "1", _META))
 _ACCOUNT = (
@@ -172,7 +172,7 @@ _AUDIT = (
 NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "ingest": (
         *_START, *_TOKENS, *_SCRIPTED, *_REFUSALS, *_APPENDS,
-        _IGNORED, ("HINCRBY", keys.IGNORED, "f", "1"), ("HINCRBY", keys.TOKEN_USE, "f", "1"),
+        *_DOORS, *(("HINCRBY", key, "f", "1") for key in (keys.IGNORED, keys.REQUESTS, keys.TOKEN_USE)),
     ),
     "mqtt": (
         *_START, *_SCRIPTED, *_APPENDS, ("TIME",),
@@ -214,7 +214,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         *_START, *_SCRIPTED, *_RUN_JOBS, *_EXPORTS, *_READ_STREAMS, *_AUDIT, *_FORGET, *_ARCHIVE, *_SEND_ALERTS,
     ),
     "api": (
-        *_START, *_TOKENS, *_REFUSALS, _IGNORED, *_ACCOUNT, ("MULTI",), ("EXEC",),
+        *_START, *_TOKENS, *_REFUSALS, *_DOORS, *_ACCOUNT, ("MULTI",), ("EXEC",),
         *_COUNT_JOBS, *_QUEUE_JOB, *_EXPORTS, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
         *_READ_SERIES, *_COUNT_ALERTS, ("ZRANGE", _TRANSITIONS, "0", "-1"), *_SILENCE,
@@ -228,7 +228,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HINCRBY", _META, "f", "1"), ("XADD", _READINGS, "*", "f", "v"),
         ("HLEN", _FORGETS), ("HDEL", _FORGETS, "f"), ("HSET", _FORGETS, "f", "v"),
         ("HGETALL", _FORGETS), ("ZRANGEBYLEX", _DEVICES, "-", "+"), ("HMGET", _LATEST, "f"),
-        ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), _IGNORED,
+        ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), *_DOORS,
         ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"), *_COUNT_ALERTS,
         *_SILENCE, ("LRANGE", _UNDELIVERED, "0", "-1"),
         *_AUDIT,

@@ -19,6 +19,7 @@ CONFIG = "tributary:config"
 TOKENS = "tributary:tokens"
 TOKEN_USE = "tributary:token_use"  # noqa: S105 - a key, not a secret
 REFUSALS = "tributary:refusals"
+REQUESTS = "tributary:requests"
 IGNORED = "tributary:ignored"
 BRIDGES = "tributary:bridges"
 MESSAGES = "tributary:messages"
@@ -220,7 +221,11 @@ CATALOGUE = (
         "tokens with a cap",
         "until the token is revoked",
     ),
-    Key(REFUSALS, "hash", "ingest, api", "all", "error code → number of requests rejected with it"),
+    Key(
+        REFUSALS, "hash", "ingest, api", "all",
+        "status, error code and door → number of responses; earlier releases: code → number",
+    ),
+    Key(REQUESTS, "hash", "ingest", "all", "door → number of requests accepted"),
     Key(IGNORED, "hash", "ingest", "all", "door → number of values left out because they are text"),
     Key(
         WORKERS, "sorted set", "aggregator", "all",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 from email.utils import formatdate
 
+from tributary.auth.refusals import API, HTTP, REFUSALS
 from tributary.errors import Overloaded
 from tributary.http import flask_app
 from tributary.http.error_body import error_body
@@ -60,16 +61,17 @@ class Responses:
         )
         return head
 
-    def error(self, error: Exception) -> bytes:
+    def error(self, error: Exception, door: str = API) -> bytes:
         """The same response to an error as Flask sends."""
-        status, body, headers = flask_app.to_response(error)
+        status, body, headers = flask_app.to_response(error, door)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return self.json(status, body, lines.encode())
 
     def rejection(self, rejection: Rejection) -> bytes:
         """The last response of a connection, because further data cannot be parsed."""
+        REFUSALS.note(rejection.status, rejection.code, HTTP, rejection.message)
         return self.json(rejection.status, error_body(rejection.code, rejection.message), _CLOSE)
 
     def overloaded(self) -> bytes:
         """503: the process has reached a limit; the client is to retry later."""
-        return self.error(Overloaded())
+        return self.error(Overloaded(), HTTP)
