@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 
 import msgspec
 from flask import Blueprint, Response, send_from_directory
 
 from api import openapi
+from tributary import __version__
 from tributary.http import flask_app
 from tributary.settings import Settings
 
@@ -28,8 +28,7 @@ _MAX_AGE_S = 3600
 def blueprint(settings: Settings) -> Blueprint:
     """The document and its viewer. Neither contains data, so neither requires a token."""
     routes = Blueprint("documentation", __name__)
-    version = importlib.metadata.version("tributary")
-    document = msgspec.json.encode(openapi.document(settings, version))
+    document = msgspec.json.encode(openapi.document(settings, __version__))
 
     @routes.get("/openapi.json")
     def get_document() -> Response:

@@ -75,6 +75,7 @@ def cli() -> None:
 
 def main() -> Any:
     """Run the command line. Exit 0: success, 1: failure, 2: invalid usage or configuration."""
+    roles.make_importable()
     try:
         return cli()
     except TributaryError as error:

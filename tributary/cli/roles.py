@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -23,6 +25,19 @@ ROLES = {
     "jobs": Entry("jobs.role", "run the schedule and the queue of jobs; list, retry and drop jobs"),
     "mqtt": Entry("bridge.role", "bridge an MQTT broker: its messages become readings"),
 }
+
+
+def make_importable() -> None:
+    """Put the folder of the packages of roles first on the path of this process.
+
+    In a wheel they are in `tributary/roles`, where no package of that name in another distribution
+    can replace them; in a source tree they are beside `tributary`.
+    """
+    package = Path(__file__).parents[1]
+    installed = package / "roles"
+    folder = str(installed if installed.is_dir() else package.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
 
 
 def load(name: str) -> Role:
