@@ -97,7 +97,7 @@ class Heartbeats:
                 raise
             except TributaryError as error:
                 self._pass(self._outage.begin, error)
-                await asyncio.sleep(self._interval_s)
+                await nodes.pause(self._interval_s)
 
     async def _beat(self, pipe: Pipe) -> Members:
         try:

@@ -133,7 +133,7 @@ class Worker:
                 log.debug("tenure ended")
             else:
                 self._outage.begin(error)
-            await asyncio.sleep(delay_s)
+            await self._nodes.pause(delay_s)
 
     async def _run_tenure(self, partition: int) -> Tenure:
         """Run one tenure, from its connection to its end."""

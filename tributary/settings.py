@@ -26,7 +26,8 @@ PREFIX = "TRIBUTARY_"
 TOKEN_VARIABLE = f"{PREFIX}TOKEN"
 # Checks beyond the type; each raises an error that describes the problem.
 _CHECKS: dict[str, Callable[[str], object]] = {
-    "redis_url": redis_url.seeds,
+    "redis_url": redis_url.check,
+    "jobs_url": redis_url.check,
     "windows": parse_windows,
     "forget_after": lambda text: text and parse_duration_ms(text),
     "oldest_time": reading.time_ms,
@@ -65,7 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _setting(
             "address of Redis or Valkey: redis://, rediss:// or unix://; for a cluster, list "
-            "several nodes: redis://host1:port,host2:port/0",
+            "several nodes: redis://host1:port,host2:port/0; with Sentinel, list the sentinels and "
+            "the name of the master: redis+sentinel://host1:26379,host2:26379/NAME/0",
             "URL",
             min_length=1,
         ),
@@ -470,7 +472,9 @@ def _shown(field: str, value: Any) -> Any:
     """A value as it may be shown."""
     if field in _SECRET:
         return "***"
-    return _LOGIN.sub("://***@", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return _LOGIN.sub("://***@", redis_url.without_passwords(value))
 
 
 def _check_together(settings: Settings) -> None:

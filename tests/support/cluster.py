@@ -77,7 +77,7 @@ class Cluster:
             cleanup.pop_all()
 
     def _build(self, folder: Path, masters: int, replicas: int) -> None:
-        ports = _free_ports()
+        ports = free_ports()
         while len(self.nodes) < masters * (1 + replicas):
             port = next(ports)
             self.nodes.append(Node(folder / str(port), port, self._config))
@@ -114,7 +114,7 @@ class Cluster:
         )
 
 
-def _free_ports() -> Iterator[int]:
+def free_ports() -> Iterator[int]:
     """Ports that are free together with the one 10,000 above, which the cluster uses."""
     ports = random.sample(range(21_000, 29_000), k=8_000)
     return filter(_is_free, ports)

@@ -13,7 +13,16 @@ from tributary.operate import machine_memory, server_releases
 from tributary.operate.status import server as server_
 from tributary.operate.status.server import Server
 from tributary.settings import Settings
-from tributary.store import acl, durability, jobs_server, keys, redis_client, redis_url, topology
+from tributary.store import (
+    acl,
+    durability,
+    jobs_server,
+    keys,
+    redis_client,
+    redis_url,
+    sentinel,
+    topology,
+)
 
 _SKEW_WARNS_MS = 1_000
 _PROBES = 5
@@ -52,6 +61,8 @@ def run(
         yield Finding("redis", "error", f"redis_url={url}: {error}; start it, or correct the URL")
         return
     yield Finding("redis", "ok", f"{_name(info)} replies at {url}")
+    if (watch := sentinel.watch(settings.redis_url)) is not None:
+        yield check_sentinels(watch.replies())
     yield from check_server(info, settings)
     yield from check_durability(settings.durability, config, info)
     for subject, check in (("disk", _disk), ("clock", _clock), ("data", _data)):
@@ -62,6 +73,20 @@ def run(
             yield Finding(subject, "warning", f"check failed: {error}")
     yield _jobs(settings)
     yield from (check_permissions(client, role, user) for role in roles)
+
+
+def check_sentinels(replies: list[sentinel.Reply | str]) -> Finding:
+    """Check that every sentinel of the URL replies, and that all name the same master."""
+    named = {"{}:{}".format(*reply.address) for reply in replies if not isinstance(reply, str)}
+    failures = [reply for reply in replies if isinstance(reply, str)]
+    if len(named) > 1:
+        text = f"the sentinels name several masters: {', '.join(sorted(named))}"
+        remedy = "wait until the failover is over, or check the network between the sentinels"
+        return Finding("sentinels", "warning", f"{text}; {remedy}")
+    if failures:
+        text = f"{len(failures)} of {len(replies)} do not name the master: {'; '.join(failures)}"
+        return Finding("sentinels", "warning", f"{text}; a majority has to work for a failover")
+    return Finding("sentinels", "ok", f"all {len(replies)} name {named.pop()} as the master")
 
 
 def check_server(info: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ _FORGETS, _BURIED = keys.forgets(0), keys.buried(0)
 _ONCE, _CLAIM = keys.once(0, "k"), keys.claim(0, "k")
 _START = (
     ("PING",),
+    ("ROLE",),
     ("INFO",),
     ("CONFIG", "GET", "appendfsync"),
     ("SCRIPT", "LOAD", "return 1"),
@@ -221,7 +222,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "operator": (
         *_READ_STREAMS, *_COUNT_JOBS, *_MOVE_JOB, ("XREVRANGE", _RESULTS, "+", "-"), ("LRANGE", keys.QUEUED, "0", "-1"),
-        ("ZRANGE", keys.FAILED, "0", "-1"), *_TOKENS, *_ACCOUNT, ("PING",), ("INFO",), ("MULTI",), ("EXEC",),
+        ("ZRANGE", keys.FAILED, "0", "-1"), *_TOKENS, *_ACCOUNT, ("PING",), ("ROLE",), ("INFO",), ("MULTI",), ("EXEC",),
         ("HSET", keys.TOKENS, "f", "v"), ("HDEL", keys.TOKENS, "f"),
         ("HKEYS", keys.TOKEN_USE), ("HDEL", keys.TOKEN_USE, "f"),
         ("XRANGE", keys.dead(0), "-", "+"), ("XDEL", keys.dead(0), "0-1"),

@@ -23,14 +23,17 @@ def connect(settings: Settings, **options: Any) -> redis.Redis:
     """A client of it.
 
     Raises:
-        Misconfigured: it is a Redis Cluster, where rq does not run.
+        Misconfigured: it is a Redis Cluster, where rq does not run, or the URL is not valid.
         Unavailable: as `redis_client.connect`.
     """
-    address = url(settings)
-    client = redis_client.connect(msgspec.structs.replace(settings, redis_url=address), **options)
+    address, name = url(settings), "jobs_url" if settings.jobs_url else "redis_url"
+    try:
+        of_jobs = msgspec.structs.replace(settings, redis_url=address)
+        client = redis_client.connect(of_jobs, **options)
+    except Misconfigured as error:
+        raise Misconfigured(str(error).replace("redis_url", name, 1)) from None
     if topology.is_cluster(client):
         client.close()
-        name = "jobs_url" if settings.jobs_url else "redis_url"
         raise Misconfigured(
             f"{name}={redis_url.redacted(address)} is a Redis Cluster, where jobs do not run: "
             "set TRIBUTARY_JOBS_URL to a Redis or Valkey that is not one; a small one is enough"

@@ -71,6 +71,10 @@ class Link:
         if self.pipe.is_open:
             await self._run_handshake(self.pipe)
 
+    def end_outage(self) -> None:
+        """Log that the outage has ended, if there is one."""
+        self._outage.end()
+
     async def _connected(self) -> Pipe:
         pipe = await Pipe.open(self._url)
         if self._rejections.is_on:  # until a script succeeds; not by itself a reason to reconnect

@@ -96,12 +96,15 @@ class Links:
             await link.repeat_handshake()
         self._links = links
         for url in self._kept.keys() - set(self._urls):
-            self._kept.pop(url)[1].cancel()
+            link, task = self._kept.pop(url)
+            task.cancel()
+            link.end_outage()  # another server has taken over
         for link in self._links:
             link.pipe.was_redirected = False
 
     def _link(self, url: str) -> Link:
         async def handshake(pipe: Pipe) -> None:
+            await self._nodes.verify(pipe, url)
             if self._tail is not None:
                 held = [partition for partition, at in enumerate(self._urls) if at == url]
                 await self._tail.report(pipe, held)

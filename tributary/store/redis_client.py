@@ -14,7 +14,15 @@ from redis.retry import Retry
 
 from tributary.errors import ConnectionGone, Misconfigured, NotPermitted, Unavailable
 from tributary.settings import Settings, of_data
-from tributary.store import durability, keys, redis_url, topology
+from tributary.store import (
+    durability,
+    keys,
+    redis_url,
+    sentinel,
+    sentinel_client,
+    topology,
+    url_options,
+)
 from tributary.store.redis_url import redacted
 from tributary.store.replies import error_of, not_permitted, unavailable
 from tributary.store.scripts import SCRIPTS
@@ -39,7 +47,7 @@ def connect(settings: Settings, handshake: Handshake | None = None, **options: A
     """A client that never repeats a command by itself, since a write may have been executed.
 
     Raises:
-        Misconfigured: the URL is not a Redis URL.
+        Misconfigured: the URL is not a Redis URL, or its certificates cannot be used.
         Unavailable: a cluster is there, but not all of it is reachable.
     """
     timeout_s = settings.redis_timeout_ms / 1000
@@ -47,7 +55,11 @@ def connect(settings: Settings, handshake: Handshake | None = None, **options: A
     never = Retry(NoBackoff(), 0)
     first = {} if handshake is None else {"redis_connect_func": _log_in_before(handshake)}
     try:
+        if (watch := sentinel.watch(settings.redis_url)) is not None:
+            return sentinel_client.connect(watch, handshake, retry=never, **options)
         urls = redis_url.seeds(settings.redis_url)
+        for url in urls:
+            url_options.tls(url_options.parse(url))
         clients = [redis.Redis.from_url(url, retry=never, **first, **options) for url in urls]
     except ValueError as error:
         raise Misconfigured(f"redis_url={redacted(settings.redis_url)!r}: {error}") from None

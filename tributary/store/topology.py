@@ -1,4 +1,4 @@
-"""The servers behind a Redis URL: one, or the nodes of a Redis Cluster.
+"""The servers behind a Redis URL: one, the master behind sentinels, or the nodes of a cluster.
 
 All keys of a partition have the same hash tag, so a partition is on one node, and one connection
 to that node is all that a partition needs. Discovery is here, once for asyncio (`Nodes`) and
@@ -12,7 +12,9 @@ import asyncio
 import contextlib
 import time
 import weakref
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
@@ -21,10 +23,12 @@ from redis.cluster import ClusterNode
 from redis.crc import key_slot
 from redis.retry import Retry
 
-from tributary.errors import ConnectionGone, Misconfigured, TributaryError
-from tributary.store import keys
+from tributary.errors import ConnectionGone, Misconfigured, TributaryError, Unavailable
+from tributary.store import keys, sentinel
 from tributary.store.pipe import Pipe
 from tributary.store.redis_url import address, redacted, seeds
+
+T = TypeVar("T")
 
 
 class Range(NamedTuple):
@@ -39,6 +43,7 @@ class Nodes:
     """Finds the server that holds a key; any node seen before can be queried if others are down."""
 
     def __init__(self, url: str, timeout_ms: int) -> None:
+        self._watch = sentinel.watch(url)  # None: the URL names no sentinels
         self._seeds = seeds(url)
         self._timeout_s = timeout_ms / 1000
         self._others: list[str] = []
@@ -51,7 +56,10 @@ class Nodes:
             ConnectionGone: it is unreachable, or no node holds the slot of the key.
             Misconfigured: the URL is not a Redis URL.
             NotPermitted: the login was rejected.
+            Unavailable: the server that the sentinels name is not a master, or they name none.
         """
+        if self._watch is not None:
+            return await self._open_master(await self._watch.find_url())
         pipe, ranges = await self._discover()
         if not ranges:
             return pipe
@@ -62,11 +70,63 @@ class Nodes:
         """The URL of the server that holds each key.
 
         Raises:
-            ConnectionGone, Misconfigured, NotPermitted: as `open`.
+            ConnectionGone, Misconfigured, NotPermitted, Unavailable: as `open`.
         """
+        if self._watch is not None:
+            url = await self._watch.find_url()
+            (await self._open_master(url)).close()
+            return [url] * len(keys)
         pipe, ranges = await self._discover()
         pipe.close()
         return [_url_of(key, ranges) if ranges else self._seeds[0] for key in keys]
+
+    async def verify(self, pipe: Pipe, url: str) -> None:
+        """With sentinels: close a connection to a URL when they name another master.
+
+        Raises:
+            Unavailable: they do already, or the server is not a master.
+            TributaryError: the server did not reply, or denied the command.
+        """
+        if self._watch is None:
+            return
+        close = partial(_call_in, asyncio.get_running_loop(), Pipe.close)
+        self._watch.guard(pipe, url, close)
+        role, *_ = await pipe.call("ROLE")
+        if role != b"master":
+            place = "{}:{}".format(*address(url))
+            raise Unavailable(
+                f"{place} is a {role.decode()}, although the sentinels name it as master"
+            )
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but at most until the sentinels name another master."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds) as scope:
+                if self._watch is not None:
+                    with contextlib.suppress(Unavailable):
+                        self._end_early(scope, await self._watch.find_url())
+                await asyncio.Event().wait()
+
+    async def _open_master(self, url: str) -> Pipe:
+        """Connect to the master; a server that does not reply is abandoned for the next master."""
+        try:
+            async with asyncio.timeout(self._timeout_s) as scope:
+                self._end_early(scope, url)
+                pipe = await Pipe.open(url)
+                with contextlib.ExitStack() as cleanup:
+                    cleanup.callback(pipe.close)
+                    await self.verify(pipe, url)
+                    cleanup.pop_all()
+        except TimeoutError:
+            place = "{}:{}".format(*address(url))
+            raise ConnectionGone(f"the master {place} does not reply in time") from None
+        return pipe
+
+    def _end_early(self, scope: asyncio.Timeout, url: str) -> None:
+        """End a timeout at once when the sentinels name another master than this one."""
+        assert self._watch is not None
+        loop = asyncio.get_running_loop()
+        self._watch.guard(scope, url, partial(_call_in, loop, partial(_expire, loop)))
 
     async def _discover(self) -> tuple[Pipe, list[Range]]:
         """Connect to any node and read who holds which slots; no ranges: there is one server."""
@@ -101,6 +161,17 @@ class Nodes:
             Range(first, last, _with_address(url, host.decode(), port))
             for first, last, (host, port, *_), *_ in reply
         ]
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[T], object], owner: T) -> None:
+    """Call in the event loop of the owner (from another thread)."""
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and so is what it had
+        loop.call_soon_threadsafe(call, owner)
+
+
+def _expire(loop: asyncio.AbstractEventLoop, scope: asyncio.Timeout) -> None:
+    with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+        scope.reschedule(loop.time())
 
 
 def _url_of(key: str, ranges: list[Range]) -> str:
