@@ -8,18 +8,15 @@ repeats commands on its own. A pipe never does. When it is lost, every pending c
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Self, cast
 
 import hiredis
-from redis.connection import SSLConnection, parse_url
 
-from tributary.errors import ConnectionGone, Misconfigured, TributaryError
-from tributary.store import scripts
-from tributary.store.redis_url import redacted
+from tributary.errors import ConnectionGone, TributaryError
+from tributary.store import scripts, url_options
 from tributary.store.replies import error_of
 
 Reply = Any
@@ -55,12 +52,12 @@ class Pipe(asyncio.Protocol):
 
         Raises:
             ConnectionGone: no server is reachable there.
-            Misconfigured: the URL is not a Redis URL.
+            Misconfigured: the URL is not a Redis URL, or its certificates cannot be used.
             NotPermitted: the login was rejected.
         """
-        options = _parsed(url)
+        options = url_options.parse(url)
         host, port = options.get("host", "127.0.0.1"), options.get("port", 6379)
-        path, tls, loop = options.get("path"), _tls(options), asyncio.get_running_loop()
+        path, tls, loop = options.get("path"), url_options.tls(options), asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 if path:
@@ -193,20 +190,6 @@ class Pipe(asyncio.Protocol):
             self.rejection = error
         self.was_redirected |= text.startswith("MOVED")
         on_reply(error)
-
-
-def _parsed(url: str) -> dict[str, Any]:
-    try:
-        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise Misconfigured(f"redis_url={redacted(url)!r}: {error}") from None
-    return options
-
-
-def _tls(options: dict[str, Any]) -> ssl.SSLContext | None:
-    if not issubclass(options.get("connection_class", object), SSLConnection):
-        return None
-    return ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
 
 
 def failure(reply: Reply) -> TributaryError | None:
