@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 from loguru import logger
@@ -22,6 +21,8 @@ from aggregator.changes import Changes
 from aggregator.decode import Entry
 from aggregator.owned_rows import OwnedRows
 from aggregator.position import Position
+from aggregator.timings import Timings
+from aggregator.unconfirmed import Unconfirmed
 from tributary import failpoints
 from tributary.errors import ConnectionGone, Superseded, TributaryError
 from tributary.model.clock import utc_ms
@@ -36,7 +37,6 @@ READ_BYTES = 1_048_576
 _FIRST_READ_ENTRIES = 16
 _READ_GROWTH = 8  # entries are as large as their senders make them, so reads grow step by step
 _READ_LATE_REPLIES_S = 0.05
-_COMMITS_MAX = 2  # unconfirmed: a slow server is not sent more and more
 DEAD_MAX_ENTRIES = 10_000
 Ended = Callable[[list[str]], Awaitable[set[str]]]
 OnEntries = Callable[["Tenure", list[Entry], int], None]
@@ -54,6 +54,7 @@ class Tenure:
         *,
         read_max_entries: int,
         rows: OwnedRows,
+        timings: Timings,
     ) -> None:
         """`arrived`: called with entries, and how many of the first were delivered before."""
         self.partition = partition
@@ -68,7 +69,7 @@ class Tenure:
         self._is_read_due = False  # behind its next slice
         self.on_committed: Callable[[], None] = lambda: None
         self._attempt: Attempt | None = None
-        self._unconfirmed: deque[asyncio.Future[None]] = deque()
+        self._unconfirmed = Unconfirmed(timings)
         self._over: asyncio.Future[TributaryError] = asyncio.get_running_loop().create_future()
         self.rows = rows
         self._worker = worker
@@ -137,18 +138,16 @@ class Tenure:
         if not self.is_over:
             self._over.set_result(reason)
         self.pipe.close()
-        while self._unconfirmed:
-            _resolve(self._unconfirmed.popleft())
+        self._unconfirmed.clear()
 
     @property
     def is_ready(self) -> bool:
         """Whether another commit may be sent: not before Redis has confirmed the last ones."""
-        return len(self._unconfirmed) < _COMMITS_MAX
+        return not self._unconfirmed.is_full
 
     async def confirmed(self) -> None:
         """Wait until every commit is confirmed, or the tenure is over."""
-        if self._unconfirmed:
-            await self._unconfirmed[-1]
+        await self._unconfirmed.wait()
 
     async def attempt(self, first: bytes, entries: int) -> Attempt:
         """Record which entries are applied next, alone; fewer if they may have ended a process.
@@ -186,7 +185,7 @@ class Tenure:
             self.partition, epoch=self._epoch, dead_max_entries=DEAD_MAX_ENTRIES, meta=meta,
             used=used, shape=self.rows.shape.row_arguments, **changes.lists(),
         )  # fmt: skip
-        self._unconfirmed.append(self._over.get_loop().create_future())
+        self._unconfirmed.add(changes.ids)
         # A read follows it, so it cannot be repeated if Redis has not cached the script.
         sent = command if self.has_committed else scripts.with_source(command)
         self.pipe.send(pack_long(sent), self._on_commit)
@@ -210,10 +209,10 @@ class Tenure:
 
     def _on_commit(self, reply: Reply) -> None:
         failpoints.reach("after_commit")
-        if self._unconfirmed:
-            _resolve(self._unconfirmed.popleft())
+        is_ok = reply == b"ok"
+        self._unconfirmed.confirm(is_ok=is_ok)
         self.on_committed()
-        if reply == b"ok":
+        if is_ok:
             self.has_committed = True
         else:
             self._end_with(reply)
@@ -292,8 +291,3 @@ class Tenure:
 
     def _new_epoch(self) -> str:
         return f"{self._token}:{next(self._epochs)}"
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

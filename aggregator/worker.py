@@ -18,6 +18,7 @@ from aggregator.cycle import Cycle
 from aggregator.heartbeats import Heartbeats, Members
 from aggregator.owned_rows import OwnedRows
 from aggregator.tenure import Tenure
+from aggregator.timings import Timings
 from tributary.errors import ConnectionGone, Misconfigured, Superseded, TributaryError
 from tributary.model import catalogue
 from tributary.model.aggregate import Layout
@@ -48,6 +49,7 @@ class Worker:
         self._owners: dict[int, asyncio.Task[None]] = {}
         self._nodes = Nodes(settings.redis_url, settings.redis_timeout_ms)
         self._outage = Outage("redis")
+        self._timings = Timings()
         self._is_format_raised = False
         self._members = Members({}, 0.0)
         self._silent_ms = MISSED_HEARTBEATS * settings.heartbeat_ms  # of a dead worker
@@ -64,6 +66,7 @@ class Worker:
         tasks = [
             asyncio.create_task(heartbeats.run()),
             asyncio.create_task(self._cycle.run()),
+            asyncio.create_task(self._timings.run(self._nodes)),
             asyncio.create_task(stop.wait()),
         ]
         try:
@@ -145,6 +148,7 @@ class Worker:
             self._cycle.arrive,
             read_max_entries=self._settings.read_max_entries,
             rows=OwnedRows(partition, pipe, self._shape, self._rules),
+            timings=self._timings,
         )
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT_S + self._doubt_s):

@@ -31,7 +31,7 @@ from rq.timeouts import JobTimeoutException
 from rq.utils import now, utcformat
 from rq.worker import BaseWorker
 
-from jobs import registry
+from jobs import registry, runs
 from jobs.watchdog import Interrupted, Stopped, Watchdog
 from tributary.errors import Misconfigured, TributaryError, Unavailable
 from tributary.operate import job_queue
@@ -179,6 +179,7 @@ class Worker(BaseWorker):
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline, execution)
             pipeline.delete(job.execution_registry.key)
+            runs.count(pipeline, job, "finished")
             if ttl_s:
                 job._result = result  # noqa: SLF001 - as rq does
                 job._handle_success(ttl_s, pipeline, self.name)  # noqa: SLF001
@@ -194,6 +195,7 @@ class Worker(BaseWorker):
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline, execution)
             pipeline.delete(job.execution_registry.key)
+            runs.count(pipeline, job, "retried" if retries else "failed")
             if retries:
                 job.retry(self.queues[0], pipeline)
             else:
@@ -213,6 +215,7 @@ class Worker(BaseWorker):
         scripts.run(self.connection, command)
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline, execution)
+            runs.count(pipeline, job, "interrupted")
             pipeline.execute()
         logger.bind(action="job_requeued", job=job.id).info("job interrupted and queued again")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tributary.operate import metrics
 from tributary.operate.metrics import ALWAYS, CATALOGUE
 from tributary.settings import Settings
 from tributary.store import keys, redis_client, scripts
+from tributary.store.histogram import FRESHNESS
 
 OPERATING = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text()
 Samples = dict[str, dict[tuple[str, ...], float]]
@@ -65,7 +67,7 @@ def scraped(http: FlaskClient, **headers: str) -> Samples:
     found: Samples = {}
     for family in text_string_to_metric_families(response.text):
         assert family.documentation
-        assert family.type in ("counter", "gauge")
+        assert family.type in ("counter", "gauge", "histogram")
         for sample in family.samples:
             labels = tuple(sample.labels.values())
             assert labels not in found.setdefault(sample.name, {}), "duplicate series"
@@ -87,10 +89,31 @@ def test_a_scrape_has_exactly_the_metrics_of_the_catalogue(http: FlaskClient, cl
     beat(client, "w")
     client.hset(keys.REFUSALS, "401 unauthorized record", 3)
     client.hset(keys.REQUESTS, "record", 3)
+    client.hset(
+        keys.JOB_RUNS, mapping={"archive finished": 2, "archive le:0.5": 2, "archive us": 7}
+    )
     client.hset(keys.IGNORED, "influx_v1", 3)
     client.hset(keys.MESSAGES, "stored", 3)
     store_alerts(client)
-    assert set(scraped(http)) == {metric.name for metric in (*ALWAYS, *CATALOGUE)}
+    parts = re.compile(r"(_seconds)_(bucket|count|sum)$")
+    names = {parts.sub(r"\1", name) for name in scraped(http)}
+    assert names == {metric.name for metric in (*ALWAYS, *CATALOGUE)}
+
+
+def test_histograms_have_cumulative_buckets_and_a_sum(http: FlaskClient, client: redis.Redis):
+    fields: Counter[str] = Counter()
+    for duration_s in (0.0, 0.0025, 0.003, 0.2, 7_200.0):
+        FRESHNESS.add(fields, "freshness", duration_s)
+    client.hset(keys.TIMINGS, mapping=dict(fields))
+    found = scraped(http)
+    buckets = {le: n for (le,), n in found["tributary_freshness_seconds_bucket"].items()}
+    counts = [
+        buckets[le] for le in ("0.0025", "0.005", "0.1", "0.25", "3600", "3600.0") if le in buckets
+    ]
+    assert counts == [2, 3, 3, 4, 4]
+    assert buckets["+Inf"] == found["tributary_freshness_seconds_count"][()] == 5
+    assert found["tributary_freshness_seconds_sum"][()] == pytest.approx(7_200.2055)
+    assert found["tributary_commit_seconds_count"] == {(): 0}
 
 
 def test_counts_alerts_and_deliveries(http: FlaskClient, client: redis.Redis):

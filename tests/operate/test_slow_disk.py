@@ -17,6 +17,7 @@ from support.slow_disk import slow_fsyncs
 from support.waiting import wait_until
 
 from tributary.operate import metrics, status
+from tributary.operate.job_runs import JobRuns
 from tributary.operate.metrics import Scrape
 from tributary.operate.status import Status
 from tributary.operate.status.server import Server as ServerStatus
@@ -92,7 +93,7 @@ def test_reports_delayed_fsyncs_of_a_real_server(own_server: Start):
         found = status.read(client, settings)
         assert found.server.aof_delayed_fsyncs >= 1
         assert b"tributary_redis_aof_delayed_fsyncs_total 0.0" not in metrics.render(
-            Scrape(found, {}, {}, {}, {}, 0)
+            Scrape(found, {}, {}, {}, JobRuns({}, {}), {}, {}, 0)
         )
         process = tributary("status", "--json", "--redis-url", server.url)
         process.end()

@@ -14,6 +14,7 @@ from aggregator.changes import Changes, counts_only
 from aggregator.decode import Columns, Entry
 from aggregator.owned_rows import OwnedRows
 from aggregator.tenure import Tenure
+from aggregator.timings import Timings
 from aggregator.work import Work
 from aggregator.writes import NO_WRITES
 from tributary.errors import Superseded, TributaryError
@@ -52,7 +53,9 @@ class Owner:
     async def begin(self) -> None:
         pipe = await Pipe.open(self._url)
         rows = OwnedRows(0, pipe, SHAPE)
-        self.tenure = Tenure(0, pipe, self._worker, self._arrive, read_max_entries=4, rows=rows)
+        self.tenure = Tenure(
+            0, pipe, self._worker, self._arrive, read_max_entries=4, rows=rows, timings=Timings()
+        )
         try:
             await self.tenure.begin()
         except Superseded:

@@ -9,12 +9,14 @@ from typing import Any, Literal, NamedTuple, get_type_hints
 from tributary import __version__
 from tributary.auth.refusals import Refusal
 from tributary.operate import alert_counts, status
+from tributary.operate.job_runs import JobRuns
 from tributary.operate.status import Jobs, Partition, Status
 from tributary.operate.status.history import HistoryStatus
 from tributary.operate.status.partition import Entries
 from tributary.operate.status.server import Server
+from tributary.store.histogram import COMMITS, FRESHNESS, Histogram
 
-Sample = tuple[tuple[str, ...], float]  # label values, value
+Sample = tuple[tuple[str, ...], Any]  # label values; a value, or the buckets of a histogram
 
 
 class Scrape(NamedTuple):
@@ -23,6 +25,8 @@ class Scrape(NamedTuple):
     status: Status
     refusals: Mapping[Refusal, int]
     requests: Mapping[str, int]  # accepted, by door
+    timings: Mapping[str, int]
+    job_runs: JobRuns
     ignored: Mapping[str, int]  # values, by door
     messages: Mapping[str, int]  # of MQTT, by outcome
     bridges: int
@@ -36,10 +40,13 @@ class Metric(NamedTuple):
     labels: tuple[str, ...]
     description: str
     samples: Callable[[Any], list[Sample]]  # of a Scrape; those of ALWAYS also of None
+    is_histogram: bool = False
 
     @property
-    def type(self) -> Literal["counter", "gauge"]:
+    def type(self) -> Literal["counter", "gauge", "histogram"]:
         """Its type in the exposition; by convention only the names of counters end in `_total`."""
+        if self.is_histogram:
+            return "histogram"
         return "counter" if self.name.endswith("_total") else "gauge"
 
 
@@ -102,6 +109,17 @@ def _history(name: str, field: str) -> Metric:
     )
 
 
+def _timing(name: str, histogram: Histogram, stored_as: str, description: str) -> Metric:
+    """A histogram that the aggregators add to."""
+    return Metric(
+        f"tributary_{name}_seconds",
+        (),
+        description,
+        lambda scrape: [((), histogram.buckets(stored_as, scrape.timings))],
+        is_histogram=True,
+    )
+
+
 def _alerts(
     name: str,
     labels: tuple[str, ...],
@@ -158,9 +176,29 @@ CATALOGUE = (
         "time since the last heartbeat of an aggregator",
         lambda scrape: [((a.id,), a.heartbeat_age_ms / 1000) for a in scrape.status.aggregators],
     ),
+    _timing(
+        "freshness",
+        FRESHNESS,
+        "freshness",
+        "time from accepting an entry to its readings in `/collect`, by the clock of Redis",
+    ),
+    _timing("commit", COMMITS, "commit", "time from sending a commit of a partition to its reply"),
     _jobs("queued", "queued"),
     _jobs("failed", "failed"),
     _jobs("oldest_seconds", "oldest_s"),
+    Metric(
+        "tributary_job_runs_total",
+        ("job", "outcome"),
+        "runs of jobs: finished, failed for good, failed and to be retried, or interrupted",
+        lambda scrape: sorted(scrape.job_runs.ended.items()),
+    ),
+    Metric(
+        "tributary_job_duration_seconds",
+        ("job",),
+        "how long runs of jobs took that were not interrupted",
+        lambda scrape: [((job,), found) for job, found in scrape.job_runs.durations.items()],
+        is_histogram=True,
+    ),
     _server("memory_used_bytes", "used_memory_bytes"),
     _server("memory_max_bytes", "max_memory_bytes"),
     _server("aof_delayed_fsyncs_total", "aof_delayed_fsyncs"),

@@ -12,7 +12,11 @@ from collections.abc import Iterator
 
 import redis
 from flask import Blueprint, Response
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
@@ -20,12 +24,12 @@ from tributary.auth import refusals
 from tributary.auth.guard import Guard
 from tributary.errors import TributaryError
 from tributary.http import flask_app
-from tributary.operate import alert_counts, bridges, status
-from tributary.operate.metric_catalogue import ALWAYS, CATALOGUE, Scrape
+from tributary.operate import alert_counts, bridges, job_runs, status
+from tributary.operate.metric_catalogue import ALWAYS, CATALOGUE, Metric, Scrape
 from tributary.settings import Settings
 from tributary.store import counts, keys
 
-Family = CounterMetricFamily | GaugeMetricFamily
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
 class _Exposition(Collector):
@@ -36,11 +40,21 @@ class _Exposition(Collector):
 
     def collect(self) -> Iterator[Family]:
         for metric in (*ALWAYS, *CATALOGUE) if self._scrape else ALWAYS:
-            kind = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
-            family: Family = kind(metric.name, metric.description, labels=metric.labels)
-            for labels, value in metric.samples(self._scrape):
-                family.add_metric(labels, value)
-            yield family
+            yield _family(metric, self._scrape)
+
+
+def _family(metric: Metric, scrape: Scrape | None) -> Family:
+    name, description, labels = metric.name, metric.description, metric.labels
+    if metric.type == "histogram":
+        histogram = HistogramMetricFamily(name, description, labels=labels)
+        for values, (buckets, sum_s) in metric.samples(scrape):
+            histogram.add_metric(values, buckets, sum_s)
+        return histogram
+    kind = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
+    family = kind(name, description, labels=labels)
+    for values, value in metric.samples(scrape):
+        family.add_metric(values, value)
+    return family
 
 
 def render(scrape: Scrape | None) -> bytes:
@@ -62,6 +76,8 @@ def blueprint(client: redis.Redis, settings: Settings, guard: Guard) -> Blueprin
                 status.read(client, settings),
                 refusals.totals(client),
                 counts.totals(client, keys.REQUESTS),
+                counts.totals(client, keys.TIMINGS),
+                job_runs.read(client, settings),
                 counts.totals(client, keys.IGNORED),
                 bridges.messages(client),
                 len(bridges.alive(client)),

@@ -44,7 +44,7 @@ _START = (
 )
 _TOKENS = (("HGETALL", keys.TOKENS), ("HGET", keys.TOKENS, "f"))
 _REFUSALS = (("HINCRBY", keys.REFUSALS, "f", "1"), ("HGETALL", keys.REFUSALS))
-_DOORS = (("HGETALL", keys.IGNORED), ("HGETALL", keys.REQUESTS))
+_COUNTED = tuple(("HGETALL", key) for key in (keys.IGNORED, keys.REQUESTS, keys.TIMINGS))
 _HEARTBEATS = (("TIME",), ("ZRANGE", keys.WORKERS, "0", "-1", "WITHSCORES"))
 _SCRIPTED = (("EVALSHA", "0" * 40, "2", _READINGS, _META), ("EVAL", "return 1", "1", _META))
 _ACCOUNT = (
@@ -71,6 +71,7 @@ _COUNT_JOBS = (
     ("LINDEX", keys.QUEUED, "0"),
     ("TIME",),
     ("HGET", _JOB, "f"),
+    ("HGETALL", keys.JOB_RUNS),
 )
 _QUEUE_JOB = (
     ("EVAL", "return 1", "1", keys.QUEUED),
@@ -121,7 +122,7 @@ _RUN_JOBS = (
     ("SADD", f"{_WORKER}:executions", "m"), ("SREM", f"{_WORKER}:executions", "m"),
     ("GET", keys.SCHEDULER), ("SET", keys.SCHEDULER, "v"), ("PEXPIRE", keys.SCHEDULER, "1"),
     ("DEL", keys.SCHEDULER), ("HGETALL", keys.SCHEDULE), ("HSET", keys.SCHEDULE, "f", "v"),
-    ("SMEMBERS", f"rq:workers:{keys.QUEUE}"),
+    ("SMEMBERS", f"rq:workers:{keys.QUEUE}"), ("HINCRBY", keys.JOB_RUNS, "f", "1"),
 )  # fmt: skip
 _EXPORTS = (
     *((command, keys.EXPORTS, "f") for command in ("HMGET", "HDEL", "HEXISTS")),
@@ -173,7 +174,7 @@ _AUDIT = (
 NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "ingest": (
         *_START, *_TOKENS, *_SCRIPTED, *_REFUSALS, *_APPENDS,
-        *_DOORS, *(("HINCRBY", key, "f", "1") for key in (keys.IGNORED, keys.REQUESTS, keys.TOKEN_USE)),
+        *_COUNTED[:2], *(("HINCRBY", key, "f", "1") for key in (keys.IGNORED, keys.REQUESTS, keys.TOKEN_USE)),
     ),
     "mqtt": (
         *_START, *_SCRIPTED, *_APPENDS, ("TIME",),
@@ -209,13 +210,13 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ZCARD", _DEVICES), ("ZADD", _DEVICES, "0", "m"),
         ("ZREM", _DEVICES, "m"),
         ("ZADD", keys.WORKERS, "0", "m"), ("ZREM", keys.WORKERS, "m"),
-        ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"),
+        ("ZREMRANGEBYSCORE", keys.WORKERS, "0", "0"), ("HINCRBY", keys.TIMINGS, "f", "1"),
     ),
     "jobs": (
         *_START, *_SCRIPTED, *_RUN_JOBS, *_EXPORTS, *_READ_STREAMS, *_AUDIT, *_FORGET, *_ARCHIVE, *_SEND_ALERTS,
     ),
     "api": (
-        *_START, *_TOKENS, *_REFUSALS, *_DOORS, *_ACCOUNT, ("MULTI",), ("EXEC",),
+        *_START, *_TOKENS, *_REFUSALS, *_COUNTED, *_ACCOUNT, ("MULTI",), ("EXEC",),
         *_COUNT_JOBS, *_QUEUE_JOB, *_EXPORTS, ("HGETALL", keys.MESSAGES), ("ZRANGE", keys.BRIDGES, "0", "-1", "WITHSCORES"),
         ("HGET", _META, "f"), ("HGET", _LATEST, "f"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
         *_READ_SERIES, *_COUNT_ALERTS, ("ZRANGE", _TRANSITIONS, "0", "-1"), *_SILENCE,
@@ -229,7 +230,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("HINCRBY", _META, "f", "1"), ("XADD", _READINGS, "*", "f", "v"),
         ("HLEN", _FORGETS), ("HDEL", _FORGETS, "f"), ("HSET", _FORGETS, "f", "v"),
         ("HGETALL", _FORGETS), ("ZRANGEBYLEX", _DEVICES, "-", "+"), ("HMGET", _LATEST, "f"),
-        ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), *_DOORS,
+        ("HGET", keys.CONFIG, "f"), ("HGETALL", keys.CONFIG), ("HGETALL", keys.REFUSALS), *_COUNTED,
         ("HLEN", _LATEST), ("HRANDFIELD", _LATEST, "1", "WITHVALUES"), *_COUNT_ALERTS,
         *_SILENCE, ("LRANGE", _UNDELIVERED, "0", "-1"),
         *_AUDIT,

@@ -20,6 +20,8 @@ TOKENS = "tributary:tokens"
 TOKEN_USE = "tributary:token_use"  # noqa: S105 - a key, not a secret
 REFUSALS = "tributary:refusals"
 REQUESTS = "tributary:requests"
+TIMINGS = "tributary:timings"
+JOB_RUNS = "tributary:job_runs"
 IGNORED = "tributary:ignored"
 BRIDGES = "tributary:bridges"
 MESSAGES = "tributary:messages"
@@ -226,6 +228,10 @@ CATALOGUE = (
         "status, error code and door → number of responses; earlier releases: code → number",
     ),
     Key(REQUESTS, "hash", "ingest", "all", "door → number of requests accepted"),
+    Key(
+        TIMINGS, "hash", "aggregator", "all",
+        "histograms `commit` and `freshness`: bucket → how often, and the sum in microseconds",
+    ),
     Key(IGNORED, "hash", "ingest", "all", "door → number of values left out because they are text"),
     Key(
         WORKERS, "sorted set", "aggregator", "all",
@@ -284,6 +290,11 @@ CATALOGUE = (
     Key(
         SCHEDULE, "hash", "jobs", "jobs",
         "job of the schedule → when it was last queued, UTC ms of the server",
+    ),
+    Key(
+        JOB_RUNS, "hash", "jobs", "all",
+        "a job of the registry, and the outcome, the bucket of the duration, or `us`: how often it "
+        "ran, and the sum of the durations in microseconds",
     ),
     Key(QUEUED, "list", "jobs, api, operators", "jobs, all", "ids of the jobs that wait"),
     Key(TAKEN, "list", "jobs", "jobs", "ids of the jobs that a worker is about to start"),

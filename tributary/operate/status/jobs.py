@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import redis
@@ -13,6 +14,8 @@ from tributary.operate.status.described import described
 from tributary.settings import Settings
 from tributary.store import jobs_server, keys, topology
 from tributary.store.redis_client import failures
+
+T = TypeVar("T")
 
 
 class Jobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,12 +54,17 @@ def of_deployment(client: redis.Redis, settings: Settings) -> Jobs | None:
         client: of the server or cluster with the readings.
         settings: those of the deployment.
     """
+    return on_queue(client, settings, count)
+
+
+def on_queue(client: redis.Redis, settings: Settings, read: Callable[[redis.Redis], T]) -> T | None:
+    """What `read` returns, called with a client of the server with the queue; None as above."""
     if not settings.jobs_url and topology.is_cluster(client):
         return None
     try:
         if not settings.jobs_url:
-            return count(client)
+            return read(client)
         with jobs_server.connected(settings) as own:
-            return count(own)
+            return read(own)
     except TributaryError:
         return None
