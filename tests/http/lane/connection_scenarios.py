@@ -9,6 +9,10 @@ from collections.abc import Awaitable, Callable
 from support.raw import request
 
 from lane.memory_client import CLOSING, GENERAL, LARGE, PARTIAL, POST, Client
+from lane.shutdown_scenarios import (  # noqa: F401 - listed below
+    a_request_on_its_way_is_taken_after_shutdown,
+    shutdown_drains_every_state,
+)
 from tributary.http.lane.connection import PIPELINED_MAX
 from tributary.http.lane.state import State
 
@@ -145,26 +149,6 @@ async def eof_behind_a_full_pipeline_is_noticed_at_its_end(connect: Connect):
     assert client.respond(PIPELINED_MAX) is State.READING
     await asyncio.sleep(0)
     assert client.connection.state is State.CLOSING
-
-
-async def shutdown_drains_every_state(connect: Connect):
-    for data, expected in (
-        (b"", State.CLOSING),
-        (POST, State.DRAINING),
-        (POST[:9], State.CLOSING),
-        (PARTIAL, State.CLOSING),
-        (POST * PIPELINED_MAX, State.DRAINING),
-        (GENERAL, State.DRAINING),
-        (POST + CLOSING, State.DRAINING),
-    ):
-        client = connect()
-        client.prime()
-        client.send(data)
-        client.connection.shutdown()
-        assert client.connection.state is expected
-        await client.serve_all()
-        assert await client.general_responds() is State.CLOSING
-        assert client.transport.ended == "close"
 
 
 async def a_general_request_over_the_budget_is_rejected(connect: Connect):

@@ -48,6 +48,7 @@ def test_requests_that_wait_for_redis_are_answered_on_sigterm(
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connected(url)) for _ in range(COUNT)]
         idle = stack.enter_context(connected(url))
+        begun = stack.enter_context(connected(url))
         for number, client in enumerate(clients):
             client.send(post(f"before-{number}"))
             response = client.response()
@@ -58,11 +59,17 @@ def test_requests_that_wait_for_redis_are_answered_on_sigterm(
                 client.send(post(f"under-way-{number}"))
             wait_until(lambda: is_read(urlsplit(url).port or 0), "the requests to be read")
             assert is_serving(url)
+            late = post("late")
+            begun.send(late[:-1])
+            wait_until(lambda: is_read(urlsplit(url).port or 0), "the begun request to be read")
             ingest.signal(signal.SIGTERM)
             wait_until(lambda: not is_serving(url), "the server to stop listening")
             assert idle.responses() == []
-        for client in clients:
-            assert [response.status for response in client.responses()] == [200]
+            begun.send(late[-1:])
+        for client in (*clients, begun):
+            (response,) = client.responses()
+            assert response.status == 200
+            assert b"\r\nConnection: close\r\n" in response.head
     assert ingest.end() == 0, ingest.text
     counts = server.client.hgetall(keys.meta(0))
-    assert int(counts[b"accepted"]) == 2 * COUNT
+    assert int(counts[b"accepted"]) == 2 * COUNT + 1

@@ -31,6 +31,7 @@ from tributary.http.lane.state import (
 )
 
 PIPELINED_MAX = 128
+LAST_REQUEST_S = 1.0
 _READ_AHEAD_BYTES = 16_384
 _LINGER_S = 2.0
 _TOO_SLOW = Rejection(408, "too_slow", "the request did not arrive in time")
@@ -62,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._received = Share(self._context.budget)  # received and not taken yet
         self._general: GeneralServer | None = None
         self._queued: CompleteRequest | None = None  # for the general server, after `_requests`
+        self._is_stopping = False
 
     # Called by asyncio.
 
@@ -149,13 +151,23 @@ class Connection(asyncio.Protocol):
     # Called by uvicorn's server and the context.
 
     def shutdown(self) -> None:
-        """The server stops: send the pending responses, then close."""
+        """The server stops: send the pending responses, or wait for one more request, then close.
+
+        A proxy may just have connected, or a client be sending: closing at once would lose that.
+        """
         self._context.close_streams()
         if self._state >= DRAINING:
             return
-        is_pending = self._requests or self._state is HANDED_OVER
-        self._enter(DRAINING)
-        if not is_pending:
+        self._is_stopping = True
+        if self._requests or self._state is HANDED_OVER:
+            self._enter(DRAINING)
+            return
+        self._leave_fast_path()
+        asyncio.get_running_loop().call_later(LAST_REQUEST_S, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        """Close unless a request has begun; that one has its deadline."""
+        if self._state <= READING and not self._requests and not self._framer.unread_bytes:
             self._close()
 
     def expire(self) -> None:
@@ -182,6 +194,8 @@ class Connection(asyncio.Protocol):
                 self._pending.release(request.counted_bytes)
             ready.append(request.response)
         if ready and self._state < LINGERING:
+            if self._is_stopping and not requests:
+                ready[-1] = self._context.responses.closing(ready[-1])
             self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
             if not requests:
                 self._resume()
@@ -237,7 +251,7 @@ class Connection(asyncio.Protocol):
         request = Request(self.settle, head, query, body)
         self._requests.append(request)
         self.deadline_s = math.inf
-        if not head.keep_alive:
+        if self._is_stopping or not head.keep_alive:
             self._enter(DRAINING)  # RFC 9112 9.6: data behind it is discarded
         elif len(self._requests) >= PIPELINED_MAX:
             self._enter(FULL)
@@ -260,7 +274,7 @@ class Connection(asyncio.Protocol):
         if rejection is not None:
             self._reject(self._context.responses.rejection(rejection))
             return
-        self._enter(HANDED_OVER)
+        self._enter(DRAINING if self._is_stopping else HANDED_OVER)
         self._queued = found
         self.deadline_s = math.inf
         if not self._requests:

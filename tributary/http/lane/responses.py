@@ -38,6 +38,11 @@ class Responses:
         head = self._heads.get((status, JSON)) or self._head(status, JSON)
         return b"%bContent-Length: %d\r\n%b\r\n%b" % (head, len(body), headers, body)
 
+    def closing(self, response: bytes) -> bytes:
+        """A response after which the connection is closed, so that the client does not reuse it."""
+        line, end, rest = response.partition(b"\r\n")
+        return b"".join((line, end, _CLOSE, rest))
+
     def render(self, response: Response) -> bytes:
         """Any response; short ones repeat, and are cached until the next tick."""
         complete = self._complete.get(response)

@@ -26,8 +26,8 @@ DRAINING, REJECTING, LINGERING, CLOSING, CLOSED = list(State)[6:]
 
 _LOST = {CLOSED: "the client disconnected"}
 _ENDS = {
-    DRAINING: "shutdown, or no request will follow (Connection: close, EOF)",
-    CLOSING: "idle for too long, aborted, or closed by the general server",
+    DRAINING: "shutdown, the last request after it, or no request will follow (Connection: close, EOF)",
+    CLOSING: "idle for too long or at shutdown, aborted, or closed by the general server",
     **_LOST,
 }
 _REJECTS = {REJECTING: "malformed, too large, too slow, or over the budget"}
@@ -36,8 +36,9 @@ _REJECTS = {REJECTING: "malformed, too large, too slow, or over the budget"}
 TRANSITIONS: dict[State, dict[State, str]] = {
     IDLE: {
         SINGLE: "one complete request with a cached route arrived",
-        READING: "other data or EOF arrived, or writing is paused",
-        **_ENDS,
+        READING: "other data or EOF arrived, writing is paused, or shutdown",
+        CLOSING: _ENDS[CLOSING],
+        **_LOST,
     },
     SINGLE: {
         IDLE: "its response is sent",
