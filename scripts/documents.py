@@ -10,10 +10,17 @@ from tributary import settings
 from tributary.operate import metric_catalogue
 from tributary.store import keys
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def rendered() -> dict[str, str]:
-    """File name → Markdown."""
-    return {"keys.md": _keys(), "metrics.md": _metrics(), "settings.md": _settings()}
+    """Path of a file, relative to `docs` → its text."""
+    return {
+        "keys.md": _keys(),
+        "metrics.md": _metrics(),
+        "settings.md": _settings(),
+        "../kubernetes/components/monitoring/prometheus-rule.yaml": _prometheus_rule(),
+    }
 
 
 def _keys() -> str:
@@ -61,6 +68,20 @@ def _settings() -> str:
         for name, default, unit, meaning in settings.table()
     ]
     return head + _table(("name", "default", "unit", "meaning"), rows)
+
+
+def _prometheus_rule() -> str:
+    head = (
+        "# The alerts of compose/prometheus/rules.yaml, from which `scripts/docs` makes this file.\n"
+        "apiVersion: monitoring.coreos.com/v1\n"
+        "kind: PrometheusRule\n"
+        "metadata:\n"
+        "  name: tributary\n"
+        "spec:\n"
+    )
+    rules = (ROOT / "compose/prometheus/rules.yaml").read_text()
+    lines = rules[rules.index("groups:") :].splitlines()
+    return head + "".join(f"  {line}\n" for line in lines)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -15,7 +15,7 @@ from support.processes import ROOT
 FOLDER = ROOT / "kubernetes"
 OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir())
 # Kinds of the operators of others; their schemas are not part of Kubernetes.
-FOREIGN = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor"}
+FOREIGN = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
 Manifest = dict[str, Any]
 
 
