@@ -235,7 +235,8 @@ class Recorder:
         partitions = {self.links.pipe(j.frame.partition): j.frame.partition for j in jobs}
         waits = ((each, self._appender.wait_command) for each in partitions.values())
         for reply in await self.links.call(waits):
-            error = stream.not_replicated(reply) if isinstance(reply, int) else pipe.failure(reply)
+            is_count = isinstance(reply, int)
+            error = self._appender.not_replicated(reply) if is_count else pipe.failure(reply)
             if error is not None:
                 return error
         return None

@@ -36,6 +36,6 @@ ROLE = WorkerRole(
     processes=lambda _: 0,  # `up` starts none
     options=(
         "mqtt_broker", "mqtt_topic", "mqtt_mapping", "mqtt_share", "mqtt_client_id",
-        "mqtt_timezone", "mqtt_in_flight_max", "mqtt_session_expiry_s", "durability",
+        "mqtt_timezone", "mqtt_in_flight_max", "mqtt_session_expiry_s", "durability", "wait_replicas",
     ),
 )  # fmt: skip

@@ -241,7 +241,8 @@ class Recorder:
         """Respond to the requests of a wave once a replica has confirmed it."""
 
         def on_reply(reply: Reply) -> None:
-            failure = stream.not_replicated(reply) if type(reply) is int else pipe.failure(reply)
+            is_count = type(reply) is int
+            failure = self._appender.not_replicated(reply) if is_count else pipe.failure(reply)
             if failure is None and wave.pending:
                 # An append was retried after this WAIT, since the script was not loaded.
                 connection.send(self._wait, self._when_confirmed(connection, wave))

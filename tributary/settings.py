@@ -119,6 +119,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["memory", "aof", "fsync", "replicated"],
         _setting("what Redis must guarantee before a 200; checked against its own settings"),
     ] = "aof"
+    wait_replicas: Annotated[
+        int,
+        _setting(
+            "replicas that must have a reading before a 200 at durability=replicated; with fewer "
+            "than there are, a failover to another one may lose it",
+            "replicas",
+            ge=1,
+            le=16,
+        ),
+    ] = 1
     idempotency_ttl_ms: Annotated[
         int, _setting("how long an Idempotency-Key is kept", "ms", ge=1000)
     ] = 600_000

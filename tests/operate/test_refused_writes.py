@@ -46,7 +46,7 @@ def test_readyz_reports_that_no_replica_acknowledges(own_server: Start, run: Run
     replica = own_server(replicaof=f"127.0.0.1 {master.listen()}")
     wait_until(lambda: is_following(replica), "the replica to follow")
     wait_until(
-        lambda: readiness.no_acknowledging_replica(master.client.info("replication")) is None,
+        lambda: readiness.too_few_replicas(master.client.info("replication")) is None,
         "an acknowledgement",
     )
     settings = Settings(

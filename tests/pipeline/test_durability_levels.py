@@ -104,6 +104,21 @@ def test_replicated_waits_for_a_replica(own_server: Start, run: Run, *, lane: bo
     assert status.read(master.client, settings).lost_at_restart == 0
 
 
+@pytest.mark.parametrize("lane", [True, False], ids=["lane", "flask"])
+def test_replicated_waits_for_as_many_replicas_as_set(own_server: Start, run: Run, *, lane: bool):
+    master, _ = _pair(own_server)
+    settings = Settings(
+        redis_url=master.url, durability="replicated", wait_replicas=2, lane=lane,
+        redis_timeout_ms=1000,
+    )  # fmt: skip
+    url = pipeline.ingest(run, settings)
+    refused, response = request(url, "POST", "/record", {"speed": 1}, {})
+    assert refused == 503
+    assert "1 of 2 replicas have confirmed" in response["error"]["message"]
+    reasons = request(url, "GET", "/readyz", None, {})[1]["reasons"]
+    assert any("1 of 2 replicas acknowledge writes" in reason for reason in reasons)
+
+
 def _check_that_a_retry_counts_once(
     record: Callable[..., tuple[int, Any]], replica: Server
 ) -> None:

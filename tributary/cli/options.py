@@ -13,7 +13,16 @@ from tributary.settings import PREFIX, Settings
 
 Function = Callable[..., Any]
 
-HTTP = ("host", "port", "ingest_workers", "http_threads", "open", "lane", "durability")
+HTTP = (
+    "host",
+    "port",
+    "ingest_workers",
+    "http_threads",
+    "open",
+    "lane",
+    "durability",
+    "wait_replicas",
+)
 EMBEDDED = ("data_dir", "server_binary")
 COMMON = ("redis_url", "log_level", "log_format")
 RUNNING = ("redis_url", "data_dir")  # which deployment to look at

@@ -18,19 +18,19 @@ _WRITES_NOTHING = "#!lua\nreturn 1"
 
 
 def check(
-    client: redis.Redis, *, writes: bool, level: str = "aof", partitions: int = 0
+    client: redis.Redis, *, writes: bool, replicas: int = 0, partitions: int = 0
 ) -> Callable[[], str | None]:
     """Return a check that returns why Redis is not ready, or None if it is.
 
-    With `writes` it must accept writes; `level` is that of durability, and `replicated` requires a
-    replica that acknowledges. In a cluster, only masters that hold a partition are checked.
+    With `writes` it must accept writes, and `replicas` of its replicas must acknowledge them. In a
+    cluster, only masters that hold a partition are checked.
     """
 
     def reason() -> str | None:
         try:
             with failures():
                 nodes = servers(client, partitions)
-                states = [_state(node, level if writes else None) for node in nodes]
+                states = [_state(node, replicas if writes else None) for node in nodes]
                 acl.check(client, writes=writes)
         except TributaryError as error:
             return str(error)
@@ -39,9 +39,12 @@ def check(
     return reason
 
 
-def _state(server: redis.Redis, level: str | None) -> str | None:
-    """Why a server does not accept writes at this level, or None. Raises if it does not reply."""
-    if level is None:
+def _state(server: redis.Redis, replicas: int | None) -> str | None:
+    """Why a server does not accept writes, or None. Raises if it does not reply.
+
+    `replicas`: those that must acknowledge writes; None: it need not accept any.
+    """
+    if replicas is None:
         server.ping()
         return None
     state = {**server.info("replication"), **server.info("persistence")}
@@ -49,22 +52,28 @@ def _state(server: redis.Redis, level: str | None) -> str | None:
         return f"the server is a {state['role']} and read-only"
     if state.get("aof_last_write_status", "ok") != "ok":
         return "the server cannot write its append-only file; check its disk"
-    if level == "replicated" and (reason := no_acknowledging_replica(state)):
+    if replicas and (reason := too_few_replicas(state, replicas)):
         return reason
     server.eval(_WRITES_NOTHING, 0)
     return None
 
 
-def no_acknowledging_replica(replication: Mapping[str, Any]) -> str | None:
-    """Why no replica acknowledges writes, from INFO replication; None if one does.
+def too_few_replicas(replication: Mapping[str, Any], needed: int = 1) -> str | None:
+    """Why too few replicas acknowledge writes, from INFO replication; None if enough do.
 
     A stopped replica stays online for `repl-timeout`, a minute, but its lag grows.
     """
     count = int(replication["connected_slaves"])
     replicas = [replication[f"slave{number}"] for number in range(count)]
     lags_s = [int(r.get("lag", 0)) for r in replicas if r.get("state") == "online"]
-    if any(0 <= lag_s <= _REPLICA_LAG_MAX_S for lag_s in lags_s):
+    acknowledging = sum(0 <= lag_s <= _REPLICA_LAG_MAX_S for lag_s in lags_s)
+    if acknowledging >= needed:
         return None
+    if acknowledging:
+        return (
+            f"{acknowledging} of {needed} replicas acknowledge writes, as wait_replicas requires; "
+            "start the others, or check their logs"
+        )
     seen = f"the last acknowledgement is {min(lags_s)} s old" if lags_s else "none is online"
     return (
         f"no replica acknowledges writes, as durability=replicated requires: {seen}, "

@@ -56,7 +56,10 @@ def make_app(settings: Settings, guard: Guard, roles: Sequence[HttpRole]) -> Fla
     client = redis_client.connect(settings)
     checks = [
         readiness.check(
-            client, writes=role.writes, level=settings.durability, partitions=settings.partitions
+            client,
+            writes=role.writes,
+            replicas=settings.wait_replicas if settings.durability == "replicated" else 0,
+            partitions=settings.partitions,
         )
         for role in roles
     ]

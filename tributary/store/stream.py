@@ -67,10 +67,20 @@ class Appender:
         self._claim_ttl_ms = str(settings.idempotency_ttl_ms)
         # If the claim outlived what a partition remembers, a retry could count twice.
         self._response_ttl_ms = str(settings.idempotency_ttl_ms + settings.idempotency_ttl_ms // 10)
-        # Waits until a replica has what was appended before; must reply before a request times out.
-        self.wait_command: Command = ("WAIT", "1", str(settings.redis_timeout_ms // 2))
+        self._wait_replicas = settings.wait_replicas
+        # Waits until replicas have what was appended before; must reply before a request times out.
+        timeout_ms = str(settings.redis_timeout_ms // 2)
+        self.wait_command: Command = ("WAIT", str(self._wait_replicas), timeout_ms)
         self.tail = Tail(settings.partitions)
         self.is_replicated = settings.durability == "replicated"
+
+    def not_replicated(self, confirmed: int) -> Unavailable | None:
+        """The exception for the number that WAIT replied, if too few replicas have the readings."""
+        if confirmed >= self._wait_replicas:
+            return None
+        needed = self._wait_replicas
+        counted = f"{confirmed} of {needed} replicas have" if needed > 1 else "no replica has"
+        return Unavailable(f"{counted} confirmed the readings in time")
 
     def home(self, idempotency: Idempotency) -> int:
         """The partition that holds the claim of a key."""
@@ -170,11 +180,6 @@ def key_reused() -> Refused:
     )
 
 
-def not_replicated(confirmed: int) -> Unavailable | None:
-    """The exception for the number that WAIT replied, if no replica has the readings."""
-    return None if confirmed else Unavailable("no replica has confirmed the readings in time")
-
-
 def first_response(replies: list[Any]) -> bytes | None:
     """The first response, if every frame of a request had been appended before."""
     return replies[0] if replies and all(isinstance(reply, bytes) for reply in replies) else None
@@ -198,7 +203,9 @@ def append(
     failpoints.reach("before_append")
     with failures():
         outcomes, confirmed = _execute(client, appender, frames, idempotency)
-    failure: TributaryError | None = not_replicated(confirmed)
+    failure: TributaryError | None = None
+    if confirmed is not None:
+        failure = appender.not_replicated(confirmed)
     is_confirmed = failure is None
     for frame, result in outcomes:
         if isinstance(result, int):
@@ -213,13 +220,13 @@ def append(
 
 def _execute(
     client: redis.Redis, appender: Appender, frames: list[Frame], idempotency: Idempotency | None
-) -> tuple[list[tuple[Frame, Any]], int]:
-    """What became of each frame, and how many replicas have confirmed them (1: not asked)."""
+) -> tuple[list[tuple[Frame, Any]], int | None]:
+    """What became of each frame, and how many replicas have confirmed them (None: not asked)."""
     # Where a WAIT would have to go on a cluster depends on the commands (rejected at start).
     wait = appender.wait_command if appender.is_replicated else None
     sent = _commands(client, appender, frames, idempotency)
     replies = scripts.execute(client, [command for _, command in sent], wait)
-    confirmed = 1 if wait is None else replies.pop()
+    confirmed = None if wait is None else replies.pop()
     outcomes = [
         (frame, result)
         for (call, _), reply in zip(sent, replies, strict=True)
