@@ -11,6 +11,7 @@ import yaml
 from support.processes import ROOT
 
 FILE = ROOT / ".github/workflows/ci.yml"
+AUDIT = ROOT / ".github/workflows/audit.yml"
 WORKFLOW: dict[str, Any] = yaml.safe_load(FILE.read_text())
 JOBS: dict[str, Any] = WORKFLOW["jobs"]
 
@@ -18,6 +19,7 @@ JOBS: dict[str, Any] = WORKFLOW["jobs"]
 def test_the_files_match_their_schemas():
     for schema, file in (
         ("vendor.github-workflows", FILE),
+        ("vendor.github-workflows", AUDIT),
         ("vendor.dependabot", ROOT / ".github/dependabot.yml"),
     ):
         command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(file)]
@@ -62,3 +64,18 @@ def test_no_step_runs_text_that_a_pull_request_controls():
 def test_the_images_are_those_that_exist():
     for image in JOBS["images"]["strategy"]["matrix"]["image"]:
         assert (ROOT / f"Dockerfile.{image}").is_file()
+
+
+def test_the_audit_covers_every_lock_file_and_has_no_permissions():
+    workflow = yaml.safe_load(AUDIT.read_text())
+    commands = [step["run"] for step in workflow["jobs"]["packages"]["steps"] if "run" in step]
+    audited = {name for each in commands for name in re.findall(r"requirements[\w-]*\.lock", each)}
+    # That of benchmarks includes that of development.
+    assert audited == {"requirements.lock", "requirements-bench.lock"}
+    packages = [
+        set(re.findall(r"^(\S+==\S+)", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock")
+    ]
+    assert packages[0] <= packages[1] <= packages[2]
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "secrets." not in AUDIT.read_text()

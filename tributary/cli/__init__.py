@@ -22,7 +22,7 @@ def _summaries() -> dict[str, str]:
         "simulate": "send the readings of a simulated fleet of cars",
         "load": "send data sets as readings",
         "export": "write readings or statistics to a file",
-        "token": "create, list and revoke access tokens",
+        "token": "create, list and revoke access tokens",  # nosec B105 (a description)
         "status": "counts of accepted, applied, pending and lost readings",
         "top": "the same as status, live on a terminal",
         "doctor": "check the server, the clock, settings and permissions",
