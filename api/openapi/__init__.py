@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.openapi import operations
+from api.openapi import access, operations
 from api.openapi.examples import EXAMPLES, Example
 from api.openapi.schemas import schemas
 from tributary.settings import Settings
@@ -36,6 +36,7 @@ _SECURITY = {
 def document(settings: Settings, version: str) -> Document:
     """Build the document for a deployment with these settings."""
     paths = operations.paths(settings)
+    access.add(paths)
     for example in EXAMPLES:
         _add(example, paths[example.path][example.method.lower()])
     return {
@@ -47,7 +48,6 @@ def document(settings: Settings, version: str) -> Document:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/", "description": "The server of this document"}],
-        "security": [{}, {"bearer": []}, {"basic": []}],
         "tags": [
             {"name": "record", "description": "Record readings"},
             {"name": "collect", "description": "Read values and statistics"},
