@@ -11,7 +11,7 @@ FILE_MAX, FUNCTION_MAX, MEDIAN_MAX = 300, 40, 10
 # Files over the limit, each with the reason.
 LONGER = {
     # one state machine
-    "tributary/http/lane/connection.py": 370,
+    "tributary/http/lane/connection.py": 372,
     # the catalogue of all keys
     "tributary/store/keys.py": 450,
     # one function for each script

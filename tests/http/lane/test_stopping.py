@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from support import pipeline
 from support.processes import HOSTS, Process, Server, stopped
 from support.raw import connected, post, request
 from support.waiting import wait_until
+from uvicorn import Config
 
+from tributary.http.lane.connection import Connection
+from tributary.http.lane.lane import Lane
+from tributary.http.lane.server import DrainingServer
 from tributary.settings import Settings
 from tributary.store import keys
 
@@ -73,3 +81,41 @@ def test_requests_that_wait_for_redis_are_answered_on_sigterm(
     assert ingest.end() == 0, ingest.text
     counts = server.client.hgetall(keys.meta(0))
     assert int(counts[b"accepted"]) == 2 * COUNT + 1
+
+
+class App:
+    """A lane without routes, and what is behind it."""
+
+    def __init__(self) -> None:
+        self.lane = Lane(Settings())
+
+    async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def test_connections_that_wait_at_the_port_are_served():
+    """uvicorn would reset them: their clients have sent requests, and nobody has taken them."""
+
+    async def stop(port: socket.socket) -> list[bytes]:
+        config = Config(App(), http=Connection, lifespan="off", log_config=None)
+        config.load()
+        config.loaded_app = config.app
+        server = DrainingServer(config)
+        server.lifespan = config.lifespan_class(config)
+        server.servers = []  # it takes none by itself
+        clients = [socket.create_connection(port.getsockname()) for _ in range(COUNT)]
+        for client in clients:
+            client.sendall(request("GET /", None, "Connection: close"))
+        await server.shutdown([port])
+        received = [await asyncio.to_thread(client.recv, 1 << 16) for client in clients]
+        for client in clients:
+            client.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        return received
+
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        address = port.getsockname()
+        received = asyncio.run(stop(port))
+    assert [response.split(b" ")[1] for response in received] == [b"204"] * COUNT

@@ -32,6 +32,7 @@ from tributary.http.lane.state import (
 
 PIPELINED_MAX = 128
 LAST_REQUEST_S = 1.0
+_POLL_S = 0.01  # later than the next poll of the event loop
 _READ_AHEAD_BYTES = 16_384
 _LINGER_S = 2.0
 _TOO_SLOW = Rejection(408, "too_slow", "the request did not arrive in time")
@@ -163,7 +164,9 @@ class Connection(asyncio.Protocol):
             self._enter(DRAINING)
             return
         self._leave_fast_path()
-        asyncio.get_running_loop().call_later(LAST_REQUEST_S, self._close_if_idle)
+        # Twice, because a loop that is late runs its timers before it reads what has arrived.
+        later = asyncio.get_running_loop().call_later
+        later(LAST_REQUEST_S, later, _POLL_S, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         """Close unless a request has begun; that one has its deadline."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar, cast
 
 from a2wsgi import WSGIMiddleware
 from flask import Flask
+from gunicorn.arbiter import Arbiter
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
 from tributary.http.lane.connection import Connection
 from tributary.http.lane.lane import Lane
+from tributary.http.lane.server import DrainingServer
 
 _GC_THRESHOLD = (20_000, 20, 20)  # Python's default: 700, 10, 10
 
@@ -80,3 +83,11 @@ class LaneWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
         log = logging.getLogger("uvicorn.error")  # propagate to our log, like other libraries
         log.handlers, log.propagate = [], True
         log.setLevel(logging.WARNING)
+
+    async def _serve(self) -> None:
+        self.config.app = self.wsgi
+        self._install_sigquit_handler()
+        server = DrainingServer(self.config)
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
