@@ -197,9 +197,9 @@ def test_devices_of_format_2_are_forgotten(
 
 
 def test_an_older_format_than_2_and_a_newer_one_are_refused(one: Settings, client: redis.Redis):
-    for number in ("1", "4"):
+    for number, remedy in (("1", "upgrade with a version that reads format 1"), ("4", "a newer")):
         client.hset(keys.CONFIG, mapping={**DATA["4e55f69"]["config"], "format": number})
-        with pytest.raises(Misconfigured, match=f"format is {number} in Redis, 3 here"):
+        with pytest.raises(Misconfigured, match=f"format is {number} in Redis, 3 here; {remedy}"):
             redis_client.prepare(client, one)
 
 

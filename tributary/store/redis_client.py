@@ -198,12 +198,27 @@ def _pin_settings(client: redis.Redis, settings: Settings) -> Settings:
         for name, value in wanted.items():
             client.hsetnx(keys.CONFIG, name, value)
         stored = client.hgetall(keys.CONFIG)
+    _check_format(stored[b"format"].decode())
     if found := mismatches(settings, stored):
         raise Misconfigured(
             f"the data was written with other settings: {'; '.join(found)}; "
             "start with the settings in Redis, or on an empty server"
         )
     return of_data(settings, _partitions(stored))
+
+
+def _check_format(found: str) -> None:
+    """Refuse data that another version has written and this one cannot read."""
+    if found in (FORMAT, FORMAT_BEFORE):
+        return
+    is_newer = found.isdecimal() and int(found) > int(FORMAT)
+    remedy = (
+        "a newer version of Tributary has written the data: run that version, or restore a backup "
+        "from before the upgrade"
+        if is_newer
+        else f"upgrade with a version that reads format {found} first, or start on an empty server"
+    )
+    raise Misconfigured(f"format is {found} in Redis, {FORMAT} here; {remedy}")
 
 
 def _partitions(stored: dict[bytes, bytes]) -> int | None:
