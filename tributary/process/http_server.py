@@ -26,6 +26,8 @@ from tributary.process.role import HttpRole
 from tributary.settings import Settings
 from tributary.store import redis_client, topology
 
+GRACE_S = 10  # for pending requests after SIGTERM; then the worker is killed
+
 
 def serve(settings: Settings, roles: Sequence[HttpRole], listener_fd: int) -> None:
     """Serve until SIGTERM or SIGINT; pending requests are finished first.
@@ -89,7 +91,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "worker_class": LaneWorker if self._settings.lane else "gthread",
             "threads": self._settings.http_threads,
             "keepalive": 75,
-            "graceful_timeout": 10,
+            "graceful_timeout": GRACE_S,
             "timeout": 30,
             "limit_request_line": 8190,
             "limit_request_fields": head.FIELDS_MAX,
