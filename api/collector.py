@@ -73,7 +73,7 @@ class Collector:
                 self._respond(request, collect.EMPTY, collect.EMPTY_ETAG)
             else:
                 error = pipe.failure(reply) or collect.unknown_device(device)
-                request.respond(self._responses.error(error))
+                request.respond(self._responses.error(error, head=request.head))
 
         self.links.pipe(query.partition).send(query.command, on_reply)
 

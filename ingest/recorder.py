@@ -7,10 +7,8 @@ pace.py).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from functools import partial
-from operator import itemgetter
 
 import msgspec
 
@@ -19,15 +17,12 @@ from ingest.admission import Admission, Admitted, query_parser
 from ingest.arrivals import Arrivals
 from ingest.doors import DOORS
 from ingest.doors.door import Door
+from ingest.error_responses import ErrorResponses
 from ingest.pace import Flush, Pace
 from ingest.tick import Arrived, Requests, Sent, Shared, Tick
 from tributary import failpoints
 from tributary.auth.guard import Guard
-from tributary.auth.refusals import REFUSALS
 from tributary.errors import TributaryError
-from tributary.http import flask_app
-from tributary.http.flask_app import HttpError
-from tributary.http.lane.head import Rejection
 from tributary.http.lane.lane import Lane
 from tributary.http.lane.request import Request
 from tributary.http.lane.router import Route
@@ -56,7 +51,7 @@ def attach(settings: Settings, lane: Lane, guard: Guard, doors: Iterable[Door] =
             *mount,
             handler=partial(recorder.record, door),
             prepare=query_parser,
-            too_large=partial(recorder.too_large, door),
+            too_large=partial(recorder.errors.too_large, door),
         )
         for door in doors
         for mount in door.mounts
@@ -73,7 +68,8 @@ class Recorder:
         self._appender = Appender(settings)
         self._wait = pack(self._appender.wait_command)
         self._render = lane.responses.render
-        self._error = lane.responses.error
+        self.errors = ErrorResponses(self._render)
+        self._internal_error = lane.responses.error
         self.links = Links(settings, "redis (record)", self._appender.tail)
         self._tick = Tick()
         self._arrivals = Arrivals(
@@ -83,13 +79,6 @@ class Recorder:
             takes_singles=not self._appender.is_replicated,
         )
         self._pace = Pace(self._flush)
-
-    def too_large(self, door: Door, rejection: Rejection) -> bytes:
-        """The response of a door to a body over the limit, with which the connection ends."""
-        error = HttpError(rejection.status, rejection.code, rejection.message)
-        REFUSALS.note(error.status, error.code, door.name, error.message)
-        response = door.error(error)
-        return self._render(response._replace(headers=(*response.headers, ("Connection", "close"))))
 
     def record(self, door: Door, request: Request) -> None:
         """Record a request, and respond once Redis has its readings."""
@@ -108,9 +97,9 @@ class Recorder:
             else:
                 self._record(sent, admitted)
         except TributaryError as error:
-            request.respond(self._render(door.error(flask_app.http_error(error, door.name))))
+            self.errors.respond(door, request, error)
         except Exception as error:
-            request.respond(self._error(error, door.name))
+            request.respond(self._internal_error(error, door.name, request.head))
 
     def _look_up(self, sent: Sent, admitted: Admitted) -> None:
         """Look up which series exist, then record; near a cap only."""
@@ -229,7 +218,7 @@ class Recorder:
                     if failure is None:
                         self._respond_singles(requests.singles)
                     else:
-                        self._fail_singles(requests.singles, failure)
+                        self.errors.respond_all(requests.singles, failure)
                 for sent in requests.sent:
                     if sent.replies is not None:
                         sent.replies.append(number)
@@ -271,14 +260,6 @@ class Recorder:
         for door, _ in singles:
             self._accepted.add_on_loop(door)
 
-    def _fail_singles(self, singles: list[Arrived], failure: TributaryError) -> None:
-        for door, arrived in itertools.groupby(singles, key=itemgetter(0)):
-            requests = [request for _, request in arrived]
-            error = flask_app.http_error(failure, door.name, len(requests))
-            response = self._render(door.error(error))
-            for request in requests:
-                request.respond(response)
-
     def _count_reply(self, sent: Sent, failure: TributaryError | None) -> None:
         sent.failure = sent.failure or failure
         sent.pending -= 1
@@ -294,5 +275,4 @@ class Recorder:
 
     def _fail(self, sent: Sent, failure: Exception) -> None:
         self._admission.forget(sent.new_series, failure)
-        response = sent.door.error(flask_app.http_error(failure, sent.door.name))
-        sent.request.respond(self._render(response))
+        self.errors.respond(sent.door, sent.request, failure)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -20,16 +21,24 @@ if TYPE_CHECKING:
     from loguru import Message, Record
 
 
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")  # of the current request
+
+
 def configure(settings: Settings, role: str) -> None:
     """Log to standard error, in the format that the settings select."""
     logger.remove()
-    logger.configure(extra={"role": role})
+    logger.configure(extra={"role": role}, patcher=_add_request_id)
     level = settings.log_level
     if settings.log_format == "json":
         logger.add(_write_json, level=level, diagnose=False, backtrace=False)
     else:
         logger.add(_write_text, level=level, format=_text, diagnose=False, backtrace=False)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+
+
+def _add_request_id(record: Record) -> None:
+    if request_id := REQUEST_ID.get():
+        record["extra"].setdefault("request_id", request_id)
 
 
 def _write_text(message: Message) -> None:

@@ -16,6 +16,7 @@ from api.live.quota import Quota
 from tributary.auth import cors, tokens
 from tributary.auth.guard import RequestHeaders
 from tributary.errors import Refused, Unavailable
+from tributary.http import request_id
 from tributary.http.error_body import error_body
 from tributary.http.flask_app import to_response
 from tributary.settings import Settings
@@ -52,14 +53,18 @@ class Live:
         """Handle one request (called by the server)."""
         method = scope["method"]
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        id_ = request_id.given(headers.get("x-request-id")) or request_id.new()
         shared = _encoded(cors.headers(self._origins, headers.get("origin"), method))
+        shared.append((b"x-request-id", id_.encode()))
         if method != "GET":
             await _respond(send, *_method_not_allowed(method), shared)
             return
         try:
             listener, owner = self._join(scope, headers)
         except (Refused, Unavailable) as error:
-            await _respond(send, *to_response(error), shared)
+            with request_id.logged(id_):
+                response = to_response(error)
+            await _respond(send, *response, shared)
             return
         try:
             await self._serve(listener, receive, send, shared)

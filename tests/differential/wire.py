@@ -7,8 +7,8 @@ import socket
 from typing import NamedTuple
 
 TIMEOUT_S = 6.0
-# Of the connection or the time, not of the response.
-_TRANSPORT = frozenset(("date", "expires", "server", "connection", "keep-alive"))
+# Of the connection, the time or the request, not of the response.
+_TRANSPORT = frozenset(("date", "expires", "server", "connection", "keep-alive", "x-request-id"))
 _VOLATILE = (
     (re.compile(rb'"age_ms":\d+'), b'"age_ms":0'),
     (re.compile(rb'"(from|to)":"[^"]*"'), rb'"\1":""'),

@@ -13,7 +13,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST",
     "Access-Control-Allow-Headers": (
         "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-None-Match, "
-        "Last-Event-ID"
+        "Last-Event-ID, X-Request-Id"
     ),
     "Access-Control-Max-Age": "600",
 }
@@ -53,4 +53,4 @@ def headers(origins: frozenset[str], origin: str | None, method: str) -> dict[st
     allowed = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
     if method == "OPTIONS":
         return {**allowed, **_PREFLIGHT}
-    return {**allowed, "Access-Control-Expose-Headers": "ETag, Retry-After"}
+    return {**allowed, "Access-Control-Expose-Headers": "ETag, Retry-After, X-Request-Id"}

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import redis
 from loguru import logger
 
+from tributary.log import REQUEST_ID
 from tributary.store import counts, keys
 from tributary.store.counts import Counts
 
@@ -53,7 +54,7 @@ class Refusals:
         self._counts = Counts(keys.REFUSALS)
         self._lock = threading.Lock()
         self._not_logged: Counter[str] = Counter()
-        self._example = ""
+        self._example = ("", "")  # and the id of its request
         self._logged_at_s = -_LOG_EVERY_S
 
     def note(self, status: int, code: str, door: str, message: str, requests: int = 1) -> None:
@@ -64,7 +65,7 @@ class Refusals:
         with self._lock:
             self._not_logged[code] += requests
             if status in _OF_CREDENTIALS:
-                self._example = f"{status} at {door}: {message}"
+                self._example = (f"{status} at {door}: {message}", REQUEST_ID.get())
 
     def flush(self, client: redis.Redis) -> None:
         """Add new counts to Redis, or keep them if it fails; log at most every ten seconds."""
@@ -77,9 +78,9 @@ class Refusals:
             return
         with self._lock:
             found, self._not_logged = dict(self._not_logged), Counter()
-            example, self._example = self._example, ""
+            (example, request_id), self._example = self._example, ("", "")
         self._logged_at_s = now_s
-        extra = {"example": example} if example else {}
+        extra = {"example": example, "request_id": request_id} if example else {}
         logger.bind(action="refused", **found, **extra).warning("requests rejected")
 
 

@@ -20,9 +20,10 @@ from tributary.auth.guard import Guard, RequestHeaders
 from tributary.auth.refusals import API, HTTP, REFUSALS
 from tributary.auth.tokens import Scope, Token
 from tributary.errors import NotPermitted, Overloaded, Refused, Unavailable
-from tributary.http import hints
+from tributary.http import hints, request_id
 from tributary.http.error_body import error_body
 from tributary.http.lane import framing
+from tributary.log import REQUEST_ID
 from tributary.settings import Settings
 from tributary.store.outage import Outage
 
@@ -77,11 +78,13 @@ def make_app(name: str, *blueprints: Blueprint) -> Flask:
     app = Flask(name, static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a device may be called a//b
+    app.before_request(_begin)
+    app.teardown_request(_end)
     app.register_error_handler(HTTPException, _http_error)
     for unreadable in (ParseException, NoMoreData):
         app.register_error_handler(unreadable, _unreadable_body)
     app.register_error_handler(Exception, _on_error)
-    app.after_request(_remove_date)
+    app.after_request(_finish_headers)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app
@@ -255,8 +258,17 @@ def _unreadable_body(error: Exception) -> Response:
     return json_response(error_body("malformed_http", message), 400)
 
 
-def _remove_date(response: Response) -> Response:
+def _begin() -> None:
+    REQUEST_ID.set(request_id.given(request.headers.get(request_id.HEADER)) or request_id.new())
+
+
+def _end(_error: BaseException | None) -> None:
+    REQUEST_ID.set("")  # the next request may run on this thread
+
+
+def _finish_headers(response: Response) -> Response:
     response.headers.pop("Date", None)  # the server adds its own
+    response.headers[request_id.HEADER] = REQUEST_ID.get()
     return response
 
 

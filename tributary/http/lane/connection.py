@@ -269,7 +269,7 @@ class Connection(asyncio.Protocol):
         try:
             handler(request)
         except Exception as error:  # becomes a response, and is logged if unexpected
-            request.respond(self._context.responses.error(error))
+            request.respond(self._context.responses.error(error, head=request.head))
 
     def _hand_over(self, found: CompleteRequest) -> None:
         """Queue a request for the general server, behind the pending responses."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import http
 from email.utils import formatdate
 
+from tributary.auth.guard import RequestHeaders
 from tributary.auth.refusals import API, HTTP, REFUSALS
 from tributary.errors import Overloaded
-from tributary.http import flask_app
+from tributary.http import flask_app, request_id
 from tributary.http.error_body import error_body
 from tributary.http.lane.head import Rejection
 from tributary.http.response import JSON, Response
@@ -66,16 +67,20 @@ class Responses:
         )
         return head
 
-    def error(self, error: Exception, door: str = API) -> bytes:
-        """The same response to an error as Flask sends."""
-        status, body, headers = flask_app.to_response(error, door)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    def error(self, error: Exception, door: str = API, head: RequestHeaders | None = None) -> bytes:
+        """The same response to an error as Flask sends; `head` is that of the request."""
+        with request_id.logged(request_id.given_in(head) or request_id.new()) as id_:
+            status, body, headers = flask_app.to_response(error, door)
+        named = {**headers, request_id.HEADER: id_}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in named.items())
         return self.json(status, body, lines.encode())
 
     def rejection(self, rejection: Rejection) -> bytes:
         """The last response of a connection, because further data cannot be parsed."""
         REFUSALS.note(rejection.status, rejection.code, HTTP, rejection.message)
-        return self.json(rejection.status, error_body(rejection.code, rejection.message), _CLOSE)
+        body = error_body(rejection.code, rejection.message)
+        named = f"{request_id.HEADER}: {request_id.new()}\r\n".encode()
+        return self.json(rejection.status, body, _CLOSE + named)
 
     def overloaded(self) -> bytes:
         """503: the process has reached a limit; the client is to retry later."""
