@@ -21,6 +21,7 @@ from rich.progress import (
 from faults import (
     alert_command,
     bridge_command,
+    corruption_command,
     failover_command,
     fault_report,
     fault_run,
@@ -28,6 +29,7 @@ from faults import (
     history_command,
     kill_command,
     restart_command,
+    simulated_command,
     spool_command,
     tree,
     upgrade_command,
@@ -176,4 +178,6 @@ chaos.add_command(spool_command.command)
 chaos.add_command(bridge_command.command)
 chaos.add_command(history_command.command)
 chaos.add_command(forget_command.command)
+chaos.add_command(corruption_command.command)
+chaos.add_command(simulated_command.command)
 chaos(prog_name="scripts/chaos")

@@ -91,6 +91,7 @@ def test_times_are_formatted_with_milliseconds_and_zone():
     assert reading.rfc3339(MOMENT_MS) == "2026-11-22T10:00:00.250Z"
     assert reading.rfc3339(0) == "1970-01-01T00:00:00.000Z"
     assert reading.time_ms(reading.rfc3339(1)) == 1
+    assert reading.rfc3339(1 << 62) == "4611686018427387904 ms"
 
 
 @pytest.mark.parametrize(

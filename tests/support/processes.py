@@ -159,9 +159,12 @@ class Server:
         self.client = redis.Redis.from_url(self.url, socket_timeout=30)
         if until_ready:
             try:
-                wait_until(self._answers, "the server to respond")
+                ended = self.process.popen.poll
+                wait_until(lambda: self._answers() or ended() is not None, "the server to respond")
+                assert ended() is None, self.process.text
             except AssertionError:
                 self.process.kill()  # nothing else would
+                self._embedded.lock.close()
                 raise
 
     def stop(self) -> None:
@@ -180,8 +183,7 @@ class Server:
     @property
     def append_only_file(self) -> Path:
         """The newest one."""
-        folder = Path(self.url.removeprefix("unix://")).parent / "appendonlydir"
-        return max(folder.glob("*.incr.aof"))
+        return max(Path(self.url.removeprefix("unix://")).parent.glob("appendonlydir/*.incr.aof"))
 
     def listen(self) -> int:
         """Make it listen on a port as well; the port."""

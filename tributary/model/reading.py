@@ -150,8 +150,11 @@ def texts_ms(given: list[str], oldest_ms: int = 0) -> list[int]:
 
 
 def rfc3339(time_ms: int) -> str:
-    """UTC epoch milliseconds as `2026-11-22T10:00:00.250Z`."""
-    moment = _EPOCH + timedelta(milliseconds=time_ms)
+    """UTC epoch milliseconds as `2026-11-22T10:00:00.250Z`; what no calendar has, from damaged data, as a number."""
+    try:
+        moment = _EPOCH + timedelta(milliseconds=time_ms)
+    except OverflowError:
+        return f"{time_ms} ms"
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -1,0 +1,32 @@
+"""Damaged files of Redis: the server refuses them, or the rest is exact."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faults import corruption
+from faults.corruption import DAMAGES, EQUAL, REFUSED, SHORTER, Damage, Original
+
+SAFE = {
+    "a bit flipped": {REFUSED},
+    "some bytes cut out": {REFUSED, SHORTER},  # at the end of the file
+    "end cut off": {REFUSED, SHORTER, EQUAL},
+    "a block of zeros": {REFUSED, SHORTER},
+}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Original]:
+    return Original(tmp_path_factory.mktemp("corruption"), 1)
+
+
+# A bit that is flipped within a value of the append-only file, which has no checksums, may pass.
+@pytest.mark.parametrize("damage", [*DAMAGES[1:]], ids=str)
+def test_no_answer_is_wrong(original: Original, tmp_path: Path, damage: Damage):
+    chance = random.Random(7)
+    for _ in range(2):
+        assert corruption.outcome(original, tmp_path, damage, chance) in SAFE[damage.kind]
