@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -198,6 +199,22 @@ def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path):
         with pytest.raises(Misconfigured, match="choose a path that no other program uses"):
             NOBODY.spool(path)
         assert path.read_bytes() == before
+
+
+def test_a_spool_of_a_newer_version_is_refused_and_unchanged(tmp_path: Path):
+    path = tmp_path / "s"
+    file = SpoolFile(path, MAX_BYTES)
+    file.add(bodies(3))
+    file.close()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA user_version = 2")
+    with pytest.raises(Misconfigured, match="a spool of version 2, not 1; use the tributary that"):
+        SpoolFile(path, MAX_BYTES)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA user_version = 1")
+    file = SpoolFile(path, MAX_BYTES)
+    assert numbers(file) == [0, 1, 2]
+    file.close()
 
 
 def test_a_directory_that_does_not_exist_is_reported(tmp_path: Path):
