@@ -22,6 +22,7 @@ from faults import (
     alert_command,
     bridge_command,
     corruption_command,
+    events_command,
     failover_command,
     fault_report,
     fault_run,
@@ -174,6 +175,7 @@ chaos.add_command(kill_command.command)
 chaos.add_command(restart_command.command)
 chaos.add_command(upgrade_command.command)
 chaos.add_command(failover_command.command)
+chaos.add_command(events_command.command)
 chaos.add_command(spool_command.command)
 chaos.add_command(bridge_command.command)
 chaos.add_command(history_command.command)

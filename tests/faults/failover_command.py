@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import click
 from rich.progress import track
 
-from faults.failovers import LEVELS, Level, Options, Outcome, run_failover
+from faults.failover_load import LEVELS, Level
+from faults.failovers import Options, Outcome, run_failover
 
 _HEADER = (
     f"{'durability':<11}{'replica':<18}{'rounds':>7}{'acknowledged':>14}{'lost':>8}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from faults import fault_report
 from faults.checks import Findings
+from faults.events_command import quantiles
 from faults.fault_run import Result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,13 @@ def test_failover_help_lists_its_options():
     assert "Example: scripts/chaos failover" in shown
     for option in ("--rounds", "--seed", "--durability", "--lag-ms", "--json"):
         assert option in shown
+
+
+def test_events_of_masters_are_listed_and_others_rejected():
+    shown = chaos("failover-events", "--help").stdout
+    assert "killed|paused|cut-off|promoted|planned|moved" in shown
+    assert chaos("failover-events", "--event", "burnt").returncode == 2
+    assert quantiles([5, 1, 9, 3]) == "3 / 9"
 
 
 def result(id_: str, lost: int, recoveries_s: list[float]) -> Result:

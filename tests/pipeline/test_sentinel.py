@@ -9,15 +9,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import pytest
 import redis
 from support import pipeline
-from support.pipeline import Run
+from support.ledger import METRIC
+from support.pipeline import Load, Run
 from support.processes import Process, request
-from support.sentinels import NAME, Announcements, Sentinels
+from support.senders import Style
+from support.sentinels import NAME, Announcements, Node, Sentinels
 from support.waiting import wait_until
 
 from tributary.errors import Misconfigured, TributaryError, Unavailable
@@ -27,11 +30,13 @@ from tributary.store import redis_client, redis_url, sentinel, topology
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server")
 PASSWORD = "of-the-sentinels"
+STYLE = Style((1, 2, 5), pause_s=0.02, is_keyed=True, timeout_s=5.0)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
-    running = Sentinels(tmp_path_factory.mktemp("sentinels"), password=PASSWORD)
+    folder, config = tmp_path_factory.mktemp("sentinels"), {"appendfsync": "always"}
+    running = Sentinels(folder, config=config, password=PASSWORD)
     yield running
     running.close()
 
@@ -39,7 +44,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
 @pytest.fixture
 def settings(site: Sentinels, tmp_path: Path) -> Settings:
     folder = str(tmp_path / "data")
-    return Settings(redis_url=site.url, heartbeat_ms=100, data_dir=folder, jobs_workers=1)
+    return Settings(
+        redis_url=site.url, heartbeat_ms=100, redis_timeout_ms=1000, durability="replicated",
+        data_dir=folder, jobs_workers=1,
+    )  # fmt: skip
 
 
 class Roles:
@@ -50,9 +58,9 @@ class Roles:
         environ = pipeline.environ(settings)
         self.processes: list[Process] = [run("aggregator", environ=environ)]
         self.processes.append(run("jobs", environ=environ))
-        self._ingest = pipeline.ingest(run, settings)
+        self.ingest = pipeline.ingest(run, settings)
         self._api = str(run("api", "--port", "0", environ=environ).wait_for(pipeline.SERVING)[1])
-        self._count = 0
+        self._count = self._applied = 0
 
     def checks(self) -> dict[str, Callable[[], bool]]:
         """Role → whether it works on the present master."""
@@ -61,31 +69,26 @@ class Roles:
 
     def wait_until_working(self) -> dict[str, float]:
         """Wait until every role works; role → the time at which it did."""
-        at_s: dict[str, float] = {}
-
-        def all_work() -> bool:
-            for name, works in self.checks().items():
-                with contextlib.suppress(TributaryError, redis.RedisError):
-                    if name not in at_s and works():
-                        at_s[name] = time.monotonic()
-            return len(at_s) == len(self.checks())
-
-        wait_until(all_work, "all roles to work", 60)
-        return at_s
+        self._applied = 0
+        checks = self.checks()
+        # At the same time: a request may wait for the timeout of Redis.
+        with ThreadPoolExecutor(len(checks)) as pool:
+            return dict(zip(checks, pool.map(_when_true, checks.values()), strict=True))
 
     def _records(self) -> bool:
-        reading = {"device": "car-7", "speed": self._count}
-        is_recorded = request(self._ingest, "POST", "/record", reading, {})[0] == 200
+        reading = {"device": "probe", METRIC: self._count}
+        is_recorded = request(self.ingest, "POST", "/record", reading, {})[0] == 200
         self._count += is_recorded
         return is_recorded
 
     def _is_applied(self) -> bool:
         with contextlib.closing(redis_client.connect(self._settings)) as client:
             found = status.read(client, self._settings)
-            return bool(found.accepted and found.pending == 0)
+        self._applied = min(self._applied or found.applied, found.applied)
+        return bool(found.accepted and (found.pending == 0 or found.applied > self._applied))
 
     def _collects(self) -> bool:
-        return request(self._api, "GET", "/collect?device=car-7", None, {})[0] == 200
+        return request(self._api, "GET", "/collect?device=probe", None, {})[0] == 200
 
     def _has_jobs(self) -> bool:
         """Whether a worker is waiting for jobs at the master itself."""
@@ -94,9 +97,20 @@ class Roles:
             return bool(waiting and job_processes.alive(self._settings))
 
 
-def test_every_role_follows_a_failover(run: Run, site: Sentinels, settings: Settings):
-    roles = Roles(run, settings)
-    roles.wait_until_working()
+def _when_true(works: Callable[[], bool]) -> float:
+    """Wait until a check succeeds; returns the time at which it did."""
+
+    def succeeds() -> bool:
+        with contextlib.suppress(TributaryError, redis.RedisError):
+            return works()
+        return False
+
+    wait_until(succeeds, "a role to work", 60)
+    return time.monotonic()
+
+
+def pause_the_master(site: Sentinels, roles: Roles) -> Node:
+    """Pause the master until every role works with the next one; returns that one."""
     old = site.master
     with contextlib.closing(Announcements(site.sentinels[0])) as announced:
         old.process.signal(signal.SIGSTOP)
@@ -106,8 +120,24 @@ def test_every_role_follows_a_failover(run: Run, site: Sentinels, settings: Sett
     sys.stderr.write(f"seconds from the announcement until each role works: {after}\n")
     new = site.wait_for_another(old)
     old.process.signal(signal.SIGCONT)
-    site.wait_until_whole()
+    return new
+
+
+@pytest.mark.timeout(240)
+def test_every_role_follows_a_failover_and_nothing_is_lost(
+    run: Run, site: Sentinels, settings: Settings, tmp_path: Path
+):
+    roles = Roles(run, settings)
     roles.wait_until_working()
+    with contextlib.closing(
+        Load(roles.ingest, tmp_path / "ledger", readings=2_000, seed=1, style=STYLE)
+    ) as load:
+        load.wait_for(200)
+        new = pause_the_master(site, roles)
+        verdict = load.verdict(settings)
+    assert (verdict.acknowledged, verdict.lost, verdict.duplicated) == (2_000, 0, 0), verdict
+    assert not verdict.miscounted
+    site.wait_until_whole()
     assert site.master is new
     status_ = run("status", "--redis-url", settings.redis_url)
     assert status_.end() == 0, status_.text
@@ -143,13 +173,16 @@ def test_a_server_that_is_not_a_master_is_rejected(site: Sentinels, settings: Se
         ("{hosts}/cars?sentinel_username=watcher&sentinel_password=s3cret",
          r"invalid username-password pair"),
         ("{hosts}/cars", r"NOAUTH|Authentication required"),
+        ("redis+sentinel://:of-the-servers@127.0.0.1:{server}/cars", "sentinel 127.*ERR|unknown command"),
     ],
 )  # fmt: skip
 def test_why_no_master_is_found_is_reported_without_passwords(
     site: Sentinels, url: str, expected: str
 ):
     hosts = site.url.partition(f"/{NAME}/")[0]
-    settings = Settings(redis_url=url.format(hosts=hosts, password=PASSWORD))
+    settings = Settings(
+        redis_url=url.format(hosts=hosts, password=PASSWORD, server=site.master.port)
+    )
     for attempt in (
         lambda: asyncio.run(topology.Nodes(settings.redis_url, 1000).open("key")),
         lambda: redis_client.connect(settings).ping(),

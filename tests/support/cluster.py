@@ -99,6 +99,17 @@ class Cluster:
         for node in followers:
             wait_until(lambda node=node: self._is_following(node), "the replicas to follow", 60)
 
+    def move(self, slot: int, source: Node, target: Node) -> None:
+        """Move a slot with its keys from one master to another, as `redis-cli` does."""
+        ids = [node.client.execute_command("CLUSTER", "MYID") for node in (source, target)]
+        target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+        source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+        while names := source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 10):
+            where = ("127.0.0.1", target.port, "", 0, 10_000)
+            source.client.execute_command("MIGRATE", *where, "KEYS", *names)
+        for node in (target, source, *self.masters):
+            node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+
     def close(self) -> None:
         for node in self.nodes:
             node.close()

@@ -79,6 +79,16 @@ class Ledger:
     def close(self) -> None:
         self._file.close()
 
+    def accepted(self) -> Iterator[tuple[int, str]]:
+        """When each accepted request got its 200, in ms since the epoch, and its device."""
+        device: dict[int, str] = {}
+        for line in self.path.read_text().splitlines():
+            number, what, *rest = json.loads(line)
+            if what == "sent":
+                device[number] = rest[0]
+            elif what in ("ok", "dup"):
+                yield rest[0], device[number]
+
     def outcomes(self) -> Iterator[tuple[Sent, str]]:
         """Each request with its outcome, which is maybe if none was recorded."""
         sent: dict[int, Sent] = {}

@@ -19,11 +19,13 @@ NAME = "cars"  # of the master
 SENTINELS = 3
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 # Sentinels and replicas have users of their own, so that the master can be cut off from them.
-_USERS = MappingProxyType({"sentinel": "guard", "replica": "copy"})
+_USERS = ("sentinel", "replica")
+_PASSWORD = "of-the-servers"  # with none, a rejected login would be the default user
 _SERVER = """
 save ""
 appendonly yes
 repl-diskless-sync-delay 0
+user default on >of-the-servers ~* &* +@all
 user sentinel on >guard ~* &* +@all
 user replica on >copy ~* &* +@all
 masteruser replica
@@ -35,15 +37,16 @@ class Node:
     """One server or sentinel with its configuration file, which it may rewrite."""
 
     def __init__(
-        self, folder: Path, port: int, text: str, *options: str, password: str = ""
+        self, folder: Path, port: int, text: str, *options: str, user: str = "", password: str = ""
     ) -> None:
         folder.mkdir(parents=True)
         self.port = port
         self._file = folder / "redis.conf"
         self._file.write_text(f"bind 127.0.0.1\nport {port}\ndir {folder}\n{text}")
         self._options = options
-        login = {"username": "watcher", "password": password} if password else {}
-        self.client = redis.Redis(port=port, socket_timeout=5, **login)
+        self.client = redis.Redis(
+            port=port, socket_timeout=5, username=user or None, password=password or None
+        )
         self.start()
 
     def start(self) -> None:
@@ -96,6 +99,7 @@ class Sentinels:
         password: str = "",
     ) -> None:
         """`password`: that of the user `watcher` of the sentinels; empty: they need no login."""
+        user = "watcher" if password else ""
         self._stack = contextlib.ExitStack()
         self.servers: list[Node] = []
         self.sentinels: list[Node] = []
@@ -105,18 +109,22 @@ class Sentinels:
             text = _SERVER + "".join(f"{name} {value}\n" for name, value in config.items())
             for number in range(1 + replicas):
                 own = text + (f"replicaof 127.0.0.1 {self.servers[0].port}\n" if number else "")
-                self.servers.append(self._run(Node(folder / f"server-{number}", next(ports), own)))
+                self.servers.append(
+                    self._run(
+                        Node(folder / f"server-{number}", next(ports), own, password=_PASSWORD)
+                    )
+                )
             wait_until(self._are_linked, "the replicas to follow", 60)
             watched = _watching(self.servers[0].port, down_after_ms, password)
             for number in range(SENTINELS):
                 place = folder / f"sentinel-{number}"
-                node = Node(place, next(ports), watched, "--sentinel", password=password)
+                node = Node(place, next(ports), watched, "--sentinel", user=user, password=password)
                 self.sentinels.append(self._run(node))
             wait_until(self._know_each_other, "the sentinels to know each other", 60)
             cleanup.pop_all()
         login = f"?sentinel_username=watcher&sentinel_password={password}" if password else ""
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.sentinels)
-        self.url = f"redis+sentinel://{hosts}/{NAME}/0{login}"
+        self.url = f"redis+sentinel://:{_PASSWORD}@{hosts}/{NAME}/0{login}"
 
     def close(self) -> None:
         """Kill all processes."""
@@ -125,8 +133,12 @@ class Sentinels:
     @property
     def master(self) -> Node:
         """The server that the first sentinel names."""
-        port = self._named()[0]
-        return next(node for node in self.servers if node.port == port)
+        return self.named_by(self.sentinels[0])
+
+    def named_by(self, sentinel: Node) -> Node:
+        """The server that a sentinel names."""
+        port = sentinel.client.sentinel_get_master_addr_by_name(NAME)[1]
+        return next(node for node in self.servers if node.port == int(port))
 
     def wait_for_another(self, old: Node, timeout_s: float = 60.0) -> Node:
         """Wait until every sentinel names another master; returns it."""
@@ -193,6 +205,6 @@ def _watching(port: int, down_after_ms: int, password: str) -> str:
         f"sentinel auth-user {NAME} sentinel\n"
         f"sentinel auth-pass {NAME} guard\n"
         f"sentinel down-after-milliseconds {NAME} {down_after_ms}\n"
-        f"sentinel failover-timeout {NAME} 5000\n"
+        f"sentinel failover-timeout {NAME} 3000\n"
         f"sentinel parallel-syncs {NAME} 2\n{peers}{access}"
     )

@@ -77,7 +77,7 @@ class Links:
         """Discover the servers again whenever a connection does not work, until cancelled."""
         try:
             while True:
-                await asyncio.sleep(_POLL_INTERVAL_S)
+                await self._nodes.pause(_POLL_INTERVAL_S)
                 if not self.are_open or any(link.pipe.was_redirected for link in self._links):
                     await self.open()
         finally:

@@ -114,14 +114,13 @@ class Watch:
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
         }
-        self._clients = [redis.Redis.from_url(url, **options) for url in self._sentinels.urls]
-        threading.Thread(
-            target=_follow, args=(weakref.ref(self),), name="sentinels", daemon=True
-        ).start()
+        clients = [redis.Redis.from_url(url, **options) for url in self._sentinels.urls]
+        arguments = weakref.ref(self), clients
+        threading.Thread(target=_follow, args=arguments, name="sentinels", daemon=True).start()
 
-    def ask(self) -> None:
+    def ask(self, clients: list[redis.Redis]) -> None:
         """Ask every sentinel once (called by the thread)."""
-        replies = [_ask(client, self._sentinels.name) for client in self._clients]
+        replies = [_ask(client, self._sentinels.name) for client in clients]
         newest = choose(self._known, replies)
         with self._lock:
             self._replies = replies
@@ -178,34 +177,38 @@ def watch(url: str) -> Watch | None:
         return found
 
 
-def _follow(reference: weakref.ReferenceType[Watch]) -> None:
+def _follow(reference: weakref.ReferenceType[Watch], clients: list[redis.Redis]) -> None:
     while (found := reference()) is not None:
-        found.ask()
+        found.ask(clients)
         del found
         time.sleep(_POLL_INTERVAL_S)
+    for client in clients:
+        client.close()
 
 
 def _ask(client: redis.Redis, name: str) -> Reply | str:
     """The master that a sentinel names, or why it names none."""
-    place = client.connection_pool.connection_kwargs
+    place = "sentinel {host}:{port}".format(**client.connection_pool.connection_kwargs)
+    pipeline = client.pipeline(transaction=False)
+    # During a failover the address is that of the new master before MASTER has it.
+    pipeline.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)  # type: ignore[no-untyped-call]
+    pipeline.execute_command("SENTINEL", "MASTER", name)  # type: ignore[no-untyped-call]
     try:
-        pipeline = client.pipeline(transaction=False)
-        # During a failover the address is that of the new master before MASTER has it.
-        pipeline.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)  # type: ignore[no-untyped-call]
-        pipeline.execute_command("SENTINEL", "MASTER", name)  # type: ignore[no-untyped-call]
         address, state = pipeline.execute(raise_on_error=False)
+        if address is None:
+            return (
+                f"{place} does not know a master named {name!r}; correct the name in redis_url, "
+                "SENTINEL MASTERS lists those that exist"
+            )
+        for reply in (address, state):
+            if isinstance(reply, redis.RedisError):
+                return f"{place}: {reply}"
+        fields = dict(zip(state[::2], state[1::2], strict=True))
+        return Reply(int(fields[b"config-epoch"]), (address[0].decode(), int(address[1])))
     except redis.RedisError as error:
-        return f"sentinel {place['host']}:{place['port']}: {error}"
-    if address is None:
-        return (
-            f"sentinel {place['host']}:{place['port']} does not know a master named {name!r}; "
-            "correct the name in redis_url, SENTINEL MASTERS lists those that exist"
-        )
-    for reply in (address, state):
-        if isinstance(reply, redis.RedisError):
-            return f"sentinel {place['host']}:{place['port']}: {reply}"
-    fields = dict(zip(state[::2], state[1::2], strict=True))
-    return Reply(int(fields[b"config-epoch"]), (address[0].decode(), int(address[1])))
+        return f"{place}: {error}"
+    except (LookupError, TypeError, ValueError) as error:  # it is something else, or has no name
+        return f"{place}: not the reply of a sentinel: {error!r}"
 
 
 def _joined(replies: list[Reply | str]) -> str:
