@@ -133,7 +133,7 @@ class Recorder:
     def _record(self, sent: Sent, admitted: Admitted) -> None:
         batch, idempotency = admitted.batch, admitted.idempotency
         if not batch.blocks:
-            self._accepted.add_on_loop(sent.door)
+            self._accepted.on_loop[sent.door] += 1
             sent.request.respond(self._render(sent.response))
         elif idempotency is None:
             self._tick.share(sent, batch)
@@ -255,10 +255,10 @@ class Recorder:
                 response = self._render(door.single.response)
             request.respond(response)
         if runs == 1:  # mostly
-            self._accepted.add_on_loop(singles[0][0], len(singles))
+            self._accepted.on_loop[singles[0][0]] += len(singles)
             return
         for door, _ in singles:
-            self._accepted.add_on_loop(door)
+            self._accepted.on_loop[door] += 1
 
     def _count_reply(self, sent: Sent, failure: TributaryError | None) -> None:
         sent.failure = sent.failure or failure
@@ -268,7 +268,7 @@ class Recorder:
         if sent.failure is not None:
             self._fail(sent, sent.failure)
             return
-        self._accepted.add_on_loop(sent.door)
+        self._accepted.on_loop[sent.door] += 1
         first = stream.first_response(sent.replies) if sent.replies else None
         response = sent.response if first is None else sent.door.duplicate(first)
         sent.request.respond(self._render(response))

@@ -64,7 +64,9 @@ def test_every_entry_and_every_commit_is_counted(
     assert commits.counts[-1][1] >= 1
     assert commits.sum_s > 0
     fields = counts.totals(client, keys.TIMINGS)
-    assert len(fields) <= len(FRESHNESS.bounds_s) + len(COMMITS.bounds_s) + 4 == 32  # docs/limits.md
+    assert (
+        len(fields) <= len(FRESHNESS.bounds_s) + len(COMMITS.bounds_s) + 4 == 32
+    )  # docs/limits.md
 
 
 def test_the_age_of_an_entry_is_by_the_clock_of_redis():
