@@ -43,7 +43,7 @@ def lines(outcome: Outcome, what: str) -> Iterator[str]:
         f"client errors {outcome.client_errors}, acknowledged {verdict.acknowledged}, "
         f"lost {verdict.lost + verdict.uncounted}, "
         f"duplicated {verdict.duplicated + verdict.overcounted}, "
-        f"longest response {outcome.longest_s:.1f} s"
+        f"longest response of /collect {outcome.longest_s:.1f} s"
     )
     for role in ROLES:
         times = [(each.stopped_s, each.ready_s) for each in outcome.restarts if each.role == role]
