@@ -175,7 +175,7 @@ def test_nine_digits_fit(parked: Site, pages: Pages, scheme: Any, width: int):
     overflowing = """() => [...document.querySelectorAll('.value, .cell, td, .now, .against')]
         .filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.textContent)"""
     assert page.evaluate(overflowing) == []
-    check_page(page, width)
+    check_page(page)
     page.goto(f"{parked.url}/#/device/car-1")
     card = page.get_by_role("region", name="rpm")
     expect(card.locator(".now .current")).to_have_text("123,456,789")
