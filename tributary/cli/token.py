@@ -7,6 +7,7 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -143,7 +144,7 @@ def _client(given: dict[str, Any], *, is_new: bool = False) -> Iterator[redis.Re
 def _expiry_ms(now_ms: int, duration: str) -> int:
     try:
         expires_at_ms = now_ms + parse_duration_ms(duration)
-        reading.rfc3339(expires_at_ms)
+        datetime.fromtimestamp(expires_at_ms / 1000, UTC)  # fails beyond the calendar
     except (ValueError, OverflowError):
         raise Misconfigured(
             f"--expires-in {duration!r} is not a valid duration; use one like 12h or 90d"
