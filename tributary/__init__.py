@@ -1,3 +1,3 @@
 """What the roles of Tributary share, one package per concern; see tests/house/test_layers.py."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

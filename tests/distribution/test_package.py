@@ -75,3 +75,5 @@ def test_the_version_is_the_same_everywhere():
     )
     released = re.findall(r"^## (\d+\S*) - ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert {project["version"], *tags, *released[:1]} == {tributary.__version__}
+    series = tributary.__version__.rpartition(".")[0]
+    assert f"\n| {series} | yes |\n" in (ROOT / "SECURITY.md").read_text()
