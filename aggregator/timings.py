@@ -13,7 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from tributary.errors import ConnectionGone, Misconfigured, TributaryError
+from tributary.errors import (
+    ConnectionGone,
+    Misconfigured,
+    NotPermitted,
+    TributaryError,
+    Unavailable,
+)
 from tributary.store import keys
 from tributary.store.histogram import COMMITS, FRESHNESS
 from tributary.store.outage import Outage
@@ -64,7 +70,9 @@ class Timings:
             except Misconfigured:
                 raise
             except TributaryError as error:
-                self._outage.begin(error)
+                # That Redis is unavailable is logged by what depends on it.
+                if isinstance(error, NotPermitted) or not isinstance(error, Unavailable):
+                    self._outage.begin(error)
                 await asyncio.sleep(_FLUSH_EVERY_S)
 
     async def _flush(self, pipe: Pipe) -> None:

@@ -16,6 +16,7 @@ from support.waiting import wait_until
 from support.webs import Web
 
 from aggregator.timings import Timings
+from tributary.errors import ConnectionGone
 from tributary.model.clock import utc_ms
 from tributary.operate import job_runs
 from tributary.settings import Settings
@@ -84,15 +85,19 @@ def test_counts_survive_an_outage(own_server: Callable[..., Server]):
     server = own_server()
     timings = Timings()
     timings.committed(0.004, [b"1-0"])
-    server.kill()
 
     async def through_an_outage() -> None:
-        running = asyncio.create_task(timings.run(Nodes(server.url, 500)))
-        await asyncio.to_thread(wait_until, lambda: timings._outage.is_on, "the outage", 20)
+        nodes = Nodes(server.url, 500)
+        pipe = await nodes.open(keys.TIMINGS)
+        server.kill()
+        with pytest.raises(ConnectionGone):
+            await timings._flush(pipe)
+        running = asyncio.create_task(timings.run(nodes))
         await asyncio.to_thread(server.start)
         held = lambda: counts.totals(server.client, keys.TIMINGS)  # noqa: E731
         await asyncio.to_thread(wait_until, held, "the counts", 20)
         running.cancel()
+        await asyncio.wait([running])
 
     asyncio.run(through_an_outage())
     assert counts.totals(server.client, keys.TIMINGS)["commit le:0.005"] == 1
