@@ -45,7 +45,7 @@ FAILURE_TTL_S = 7 * 86_400
 _NICENESS = 10
 _WAIT_S = 10  # for a job, until the next heartbeat
 _WORKER_TTL_S = 60
-_RETRY_S = 0.5  # while Redis is unavailable
+_RETRY_S = 0.2  # while Redis is unavailable
 _TRACEBACK_CHARS_MAX = 20_000
 
 
