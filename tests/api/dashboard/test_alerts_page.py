@@ -11,8 +11,9 @@ from playwright.sync_api import Page, expect
 from support.processes import Server
 from support.site import Site
 
+from dashboard.accessibility import check_everywhere
 from dashboard.conftest import Pages
-from dashboard.test_page import check_everywhere, row
+from dashboard.test_page import row
 from tributary.model.catalogue import DEFAULT_FILE
 
 pytestmark = pytest.mark.browser

@@ -19,9 +19,9 @@ from support.processes import Server
 from support.site import Site
 from support.waiting import wait_until
 
+from dashboard.accessibility import check_everywhere, check_page
 from dashboard.conftest import Pages
 from dashboard.test_charts import coloured
-from dashboard.test_page import check_everywhere, check_page
 from tributary.history.database import Database
 from tributary.history.position import Gap
 from tributary.history.store import begin

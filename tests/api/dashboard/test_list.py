@@ -13,8 +13,9 @@ from support.processes import Server
 from support.site import Site
 from support.waiting import wait_until
 
+from dashboard.accessibility import check_page
 from dashboard.conftest import Pages
-from dashboard.test_page import check_page, current, row
+from dashboard.test_page import current, row
 
 pytestmark = pytest.mark.browser
 

@@ -6,8 +6,7 @@ import json
 import os
 import re
 import subprocess
-from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,6 +14,7 @@ from support.processes import ROOT, request
 from support.site import Site
 from support.waiting import wait_until
 
+from dashboard.accessibility import check_everywhere, check_page
 from dashboard.conftest import Pages
 from tributary.auth import tokens
 from tributary.auth.tokens import Token
@@ -23,10 +23,6 @@ from tributary.store import keys
 
 pytestmark = pytest.mark.browser
 
-WIDTHS = (390, 768, 1280)
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
-SERIOUS = {"serious", "critical"}
 HOSTILE = [
     "a/../../b",
     "javascript:alert",
@@ -207,29 +203,6 @@ def test_axe_finds_no_serious_issue_and_nothing_overflows(site: Site, pages: Pag
     page.goto(f"{site.url}/#/device/axe-1")
     expect(page.locator(".stats tbody tr")).to_have_count(8)
     check_everywhere(page)
-
-
-def check_page(page: Page) -> None:
-    """No serious issue, and nothing wider than the page."""
-    if page.evaluate("typeof axe") == "undefined":
-        page.evaluate(AXE)
-    found = page.evaluate("axe.run()")
-    serious = [
-        (each["id"], [node["html"] for node in each["nodes"]][:3])
-        for each in found["violations"]
-        if each["impact"] in SERIOUS
-    ]
-    assert not serious, (page.viewport_size, serious)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-def check_everywhere(page: Page) -> None:
-    """The same at each width, light and dark."""
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 800})
-        for scheme in SCHEMES:
-            page.emulate_media(color_scheme=scheme)
-            check_page(page)
 
 
 def test_has_no_animations_with_reduced_motion(site: Site, pages: Pages):
