@@ -85,6 +85,7 @@ class Timings:
                 self._ahead_s = int(seconds) + int(micros) / 1e6 - (began_s + time.time()) / 2
                 for reply in await asyncio.gather(*(pipe.request(*each) for each in commands)):
                     checked(reply)
+        # Some may have been added before the error: then they are counted twice.
         except TimeoutError:
             self._new += new
             raise ConnectionGone(f"no reply from Redis in {_REPLY_TIMEOUT_S} s") from None

@@ -150,7 +150,10 @@ def texts_ms(given: list[str], oldest_ms: int = 0) -> list[int]:
 
 
 def rfc3339(time_ms: int) -> str:
-    """UTC epoch milliseconds as `2026-11-22T10:00:00.250Z`; what no calendar has, from damaged data, as a number."""
+    """UTC epoch milliseconds as `2026-11-22T10:00:00.250Z`.
+
+    A time outside the years 1 to 9999, which only damaged data has, becomes `N ms`.
+    """
     try:
         moment = _EPOCH + timedelta(milliseconds=time_ms)
     except OverflowError:

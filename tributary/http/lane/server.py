@@ -11,7 +11,7 @@ _ACCEPTED_MAX = 4_096  # more than the backlog of the port: clients that connect
 
 
 class DrainingServer(Server):
-    """Closing a port resets the connections that the kernel has accepted and nobody has taken.
+    """Closing a port resets the connections that wait in its backlog.
 
     Their clients have sent their requests. So the port stays open without a reader until they are
     taken, and is closed when there is none: what connects afterwards is refused, and has sent
