@@ -47,6 +47,8 @@ class _Numbers:
         return b"%d" % (self.numbered - 1)
 
     def new_chunks(self, rows: int, size_bytes: int) -> list[Run]:
+        if self.numbered == self.committed:  # nearly always
+            return []
         first, end = -(-self.committed // rows), -(-self.numbered // rows)
         return [Run(chunk, size_bytes - 1, b"\0") for chunk in range(first, end)]
 

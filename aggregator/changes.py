@@ -14,7 +14,7 @@ from aggregator.alerts.stored import NO_ALERTS, AlertWrites
 from aggregator.fold import Folded
 from aggregator.rings import NO_CELLS
 from aggregator.table import Table
-from aggregator.writes import NO_WRITES, Writes
+from aggregator.writes import NO_WRITES, Owned, Writes
 from tributary.model.aggregate import take
 from tributary.model.groups import Ints
 from tributary.store.tombstone import Tombstone
@@ -61,17 +61,21 @@ def counts_only(sorted_: Sorted, late: int = 0) -> Changes:
 
 
 def from_fold(
-    counted: Changes,
+    counted: Sequence[Changes],
     table: Table,
     folded: Folded,
-    addresses: Addresses,
-    new_devices: list[str],
-) -> Changes:
-    """The same, and the series and devices of the partition that the fold touched."""
-    mine = folded.at(table.partitions(folded.rows) == addresses.partition)
-    documents = table.documents.update(mine.rows, take(table.state, mine.rows))
-    written = writes.of(table, mine, addresses)
-    return counted._replace(writes=written, latest=documents, devices=new_devices)
+    addresses: Sequence[Addresses],
+    new_devices: Sequence[list[str]],
+) -> list[Changes]:
+    """The same of some partitions, and the series and devices that the fold touched."""
+    owned = Owned.of(table, folded, addresses)
+    rows, sizes = owned.folded.rows, np.bincount(owned.partition, minlength=len(addresses))
+    documents = table.documents.update(rows, take(table.state, rows), sizes.tolist())
+    each = zip(counted, writes.of(table, owned), documents, new_devices, strict=True)
+    return [
+        changes._replace(writes=written, latest=latest, devices=devices)
+        for changes, written, latest, devices in each
+    ]
 
 
 def moved(counts: Counts, table: Table, rows: Ints, addresses: Addresses) -> Changes:
@@ -79,4 +83,5 @@ def moved(counts: Counts, table: Table, rows: Ints, addresses: Addresses) -> Cha
     nothing = np.zeros(len(rows), np.bool_)
     counts_of = np.zeros(len(rows), np.int64)
     folded = Folded(rows, NO_CELLS[0], counts_of, nothing, nothing, NO_CELLS)
-    return Changes([], counts, [], None, writes=writes.of(table, folded, addresses))
+    (written,) = writes.of(table, Owned.of(table, folded, [addresses]))
+    return Changes([], counts, [], None, writes=written)

@@ -16,16 +16,12 @@ from functools import partial
 
 import numpy as np
 
-from aggregator import changes
-from aggregator.alerts import stored
-from aggregator.alerts.evaluate import evaluate
+from aggregator import changes, together
 from aggregator.alerts.rules import Rules
 from aggregator.alerts.watch import Turns, Watch
 from aggregator.changes import Changes
 from aggregator.decode import Entry
-from aggregator.fold import Folded, fold
 from aggregator.mover import Mover
-from aggregator.overflow import Horizon
 from aggregator.pace import Pace, Share
 from aggregator.parts import ATTEMPTS, FAILURES
 from aggregator.slow_turn import SlowTurns
@@ -37,7 +33,6 @@ from tributary import failpoints
 from tributary.errors import ConnectionGone, TributaryError
 from tributary.model.clock import utc_ms
 from tributary.model.counter import Clock
-from tributary.model.groups import Readings
 from tributary.model.rows import Shape
 from tributary.settings import Settings
 
@@ -54,9 +49,8 @@ class Cycle:
         self, settings: Settings, shape: Shape, rules: Rules, latest: Collection[str] = ()
     ) -> None:
         self._settings = settings
-        self._shape = shape
-        self._kept = rules, latest
-        self._table = Table(shape, settings.series_cached_max, *self._kept)
+        self._new_table = partial(Table, shape, settings.series_cached_max, rules, latest)
+        self._table = self._new_table()
         self._movers: list[Mover] = []
         self._works: list[Work] = []  # one read per partition, and what stepped aside
         self._is_due = asyncio.Event()
@@ -108,7 +102,7 @@ class Cycle:
         while self._void:
             self._table.drop(self._void.pop())
         if self._table.is_outgrown:  # everything in it is in Redis
-            self._table = Table(self._shape, self._settings.series_cached_max, *self._kept)
+            self._table = self._new_table()
         works, self._works = [work for work in self._works if work.is_left], []
         movers, self._movers = self._movers, []
         if works:
@@ -202,12 +196,12 @@ class Cycle:
         for batch in batches:
             self._assign_rows(batch)
             await asyncio.sleep(0)
-        folded = self._fold([batch for batch in batches if batch.columns is not None])
+        clock = Clock(utc_ms(), self._settings.future_max_ms)
+        folded = together.fold_batches(self._table, batches, clock)
         failpoints.reach("after_fold")
-        applied, first = [], 0
-        for batch in batches:
-            applied.append(self._changes(batch, folded, first))
-            first += len(batch.rows)
+        applied = list[Changes]()
+        for some in together.applied(self._table, batches, folded, clock.now_ms):
+            applied += some
             await asyncio.sleep(0)
         for batch, change in zip(batches, applied, strict=True):
             if (aside := batch.work.commit(change)) is not None:
@@ -266,35 +260,3 @@ class Cycle:
             batch.new_devices = self._table.load(partition, batch.unseen, *batch.loaded)
             batch.rows, _ = self._table.find(partition, columns.series)
         batch.rows = np.repeat(batch.rows, columns.repeats)
-
-    def _fold(self, batches: list[PartitionBatch]) -> Folded | None:
-        columns = [batch.columns for batch in batches if batch.columns is not None]
-        if not columns:
-            return None
-        readings = Readings(
-            np.concatenate([batch.rows for batch in batches]),
-            np.concatenate([column.times_ms for column in columns]),
-            np.concatenate([column.values for column in columns]),
-        )
-        table, clock = self._table, Clock(utc_ms(), self._settings.future_max_ms)
-        for beside in (table.counters, table.quantiles):
-            beside.fold(readings, clock)
-        if self._kept[0]:
-            evaluate(table.alerts, table.state, readings, clock.now_ms)
-        horizon = Horizon(table.overflow, *clock, table.is_short)
-        return fold(self._shape.layout, table.state, table.rings, readings, horizon)
-
-    def _changes(self, batch: PartitionBatch, folded: Folded | None, first: int) -> Changes:
-        columns = batch.columns
-        if columns is None or folded is None:
-            if batch.sorted.forget is not None:
-                self._table.forget(batch.tenure.partition, batch.sorted.forget.devices)
-            return changes.counts_only(batch.sorted)
-        late = folded.late[(folded.late >= first) & (folded.late < first + len(batch.rows))]
-        # The readings that have a value which the fold found late.
-        readings = len(np.unique(columns.reading[late - first])) if len(late) else 0
-        counted = changes.counts_only(batch.sorted, readings)
-        addresses, new = batch.tenure.rows.addresses, batch.new_devices
-        alerts = stored.of(self._table, batch.tenure.partition, utc_ms())
-        applied = changes.from_fold(counted, self._table, folded, addresses, new)
-        return applied._replace(alerts=alerts)

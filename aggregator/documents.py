@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aggregator import latest
 from aggregator.latest import Document, Label, Metric, Place
 from tributary.model.aggregate import NO_TIME, Records
@@ -55,7 +57,7 @@ class Documents:
         part, metric, text = state[row : row + 1], self._labels[row], None
         assert isinstance(metric, Metric)
         if part["times_ms"][0, -1] != NO_TIME:
-            _, text = latest.update([self._places[row]], [metric], part)
+            ((_, text),) = latest.update([self._places[row]], [metric], part, [1])
         document = Document(device, text)
         self._found[device] = self._places[row] = document
         self._labels[row] = document.add(metric)
@@ -71,11 +73,12 @@ class Documents:
                 return
         self._found.pop(device, None)
 
-    def update(self, rows: Ints, part: Records) -> list[bytes]:
+    def update(self, rows: Ints, part: Records, sizes: Sequence[int]) -> list[list[bytes]]:
         """Write the values of rows, whose state is `part`, into their documents.
 
-        Returns device and JSON of each document that changed, alternating.
+        `sizes`: how many of the rows are of each partition.
+        Returns by partition device and JSON of each document that changed, alternating.
         """
         numbers: list[int] = rows.tolist()
         places = [self._places[row] for row in numbers]
-        return latest.update(places, [self._labels[row] for row in numbers], part)
+        return latest.update(places, [self._labels[row] for row in numbers], part, sizes)

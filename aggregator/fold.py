@@ -29,12 +29,16 @@ class Folded(NamedTuple):
     is_open: NDArray[np.bool_]  # by row: whether every slot that was open is open
     cells: tuple[Ints, Ints]  # of rings that changed: positions in `rows`, numbers of cells
 
-    def at(self, rows: NDArray[np.bool_]) -> Folded:
-        """Of some of the rows; `late` stays as it is."""
-        is_of = rows[self.cells[0]]
-        cells = (rows.cumsum() - 1)[self.cells[0][is_of]], self.cells[1][is_of]
-        flags = self.is_newer[rows], self.is_open[rows]
-        return Folded(self.rows[rows], self.late, self.counts[rows], *flags, cells)
+    def ordered(self, order: Ints) -> Folded:
+        """Of some of the rows, by position and in this order; `late` stays as it is."""
+        series, numbers = self.cells
+        if len(series):
+            place = np.full(len(self.rows), -1)
+            place[order] = np.arange(len(order))
+            series = place[series]
+            series, numbers = series[series >= 0], numbers[series >= 0]
+        flags = self.is_newer[order], self.is_open[order]
+        return Folded(self.rows[order], self.late, self.counts[order], *flags, (series, numbers))
 
 
 def fold(

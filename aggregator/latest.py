@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain, compress, repeat
+from itertools import accumulate, chain, compress, pairwise, repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -121,6 +121,12 @@ class Values(NamedTuple):
         seconds, ms = _times(times_ms)
         return cls(labels, numbers[:count], numbers[count:], seconds, ms, times_ms.tolist())
 
+    def cut(self, part: slice) -> Values:
+        """Of neighbouring series."""
+        labels, currents, averages, seconds, ms, newest_ms = self
+        times = seconds[part], ms[part], newest_ms[part]
+        return Values(labels[part], currents[part], averages[part], *times)
+
     def at(self, chosen: Sequence[bool]) -> Values:
         """Of some of the series."""
         return Values(
@@ -146,12 +152,22 @@ def averages(part: Records) -> list[float]:
     return means
 
 
-def update(places: Sequence[Place], labels: Sequence[Label], part: Records) -> list[bytes]:
+def update(
+    places: Sequence[Place], labels: Sequence[Label], part: Records, sizes: Sequence[int]
+) -> list[list[bytes]]:
     """Write current and average of each series of `part` into the document of its device.
 
-    Returns device and JSON of each document that changed, alternating.
+    `sizes`: how many of the series are of each partition; none has a device of another one.
+    Returns by partition device and JSON of each document that changed, alternating.
     """
     values = Values.of(labels, part)
+    if len(sizes) == 1:
+        return [_update(places, values)]
+    parts = [slice(*each) for each in pairwise(accumulate(sizes, initial=0))]
+    return [_update(places[part], values.cut(part)) for part in parts]
+
+
+def _update(places: Sequence[Place], values: Values) -> list[bytes]:
     heads = [place for place in places if type(place) is bytes]
     if len(heads) == len(places):
         return _joined(heads, values)

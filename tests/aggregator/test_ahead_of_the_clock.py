@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from support import brute
 from support.row_memory import RowMemory
 
-from aggregator import writes
 from aggregator.fold import fold
 from aggregator.overflow import Horizon
 from aggregator.table import Table, Unseen
@@ -55,7 +54,7 @@ class Aggregator:
         horizon = Horizon(table.overflow, now_ms, FUTURE_MAX_MS)
         folded = fold(LAYOUT, table.state, table.rings, readings, horizon)
         self.late += len(folded.late)
-        self.memory.commit(writes.of(table, folded, self.memory.addresses))
+        self.memory.commit_fold(table, folded)
         state, rings, _ = SHAPE.unpack(self.memory.stored(SERIES))
         np.testing.assert_array_equal(state["count"], table.state[[row]]["count"])
         assert rings.tobytes() == table.rings[[row]].tobytes()

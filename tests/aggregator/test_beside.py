@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from support.row_memory import RowMemory
 
-from aggregator import writes
 from aggregator.fold import fold
 from aggregator.overflow import Horizon
 from aggregator.table import Table, Unseen
@@ -55,7 +54,7 @@ class Site:
             beside.fold(batch, Clock(now_ms, FUTURE_MAX_MS))
         horizon = Horizon(table.overflow, now_ms, FUTURE_MAX_MS)
         folded = fold(LAYOUT, table.state, table.rings, batch, horizon)
-        self.memory.commit(writes.of(table, folded, self.memory.addresses))
+        self.memory.commit_fold(table, folded)
 
     def restored(self, now_ms: int) -> tuple[Counter, Quantiles, Rows]:
         """What is stored of the series, and its row."""

@@ -73,7 +73,7 @@ def test_the_text_is_the_json_of_the_values(turns: list[tuple[dict[Any, Any], li
             record["values"][-len(values) :] = values
             expected.update(*series, values, time_ms)
         rows = np.array(sorted(map(SERIES.index, turn)))
-        fields = documents.update(rows, state[rows])
+        (fields,) = documents.update(rows, state[rows], [len(rows)])
         texts = dict(zip([each.decode() for each in fields[::2]], fields[1::2], strict=True))
         assert len(fields) == 2 * len(texts)
         changed = {device for device, _ in turn}

@@ -9,7 +9,7 @@ import pytest
 import redis
 from support import folding
 
-from aggregator import cycle, pace
+from aggregator import pace, together
 from aggregator.changes import Changes
 from aggregator.decode import Entry
 from aggregator.fold import Folded, fold
@@ -50,7 +50,7 @@ class Allergic:
 @pytest.fixture
 def dying_aggregator(monkeypatch: pytest.MonkeyPatch) -> Allergic:
     faulty = Allergic()
-    monkeypatch.setattr(cycle, "fold", faulty)
+    monkeypatch.setattr(together, "fold", faulty)
     return faulty
 
 

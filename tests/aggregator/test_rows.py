@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from support.row_memory import RowMemory
 
-from aggregator import writes
 from aggregator.addresses import FREE_MAX, Addresses
 from aggregator.fold import Folded, fold
 from aggregator.overflow import Horizon
@@ -47,7 +46,7 @@ class Worker:
         readings = Readings(np.array(series), np.array(times_ms), np.array(values))
         horizon = Horizon(self.table.overflow, max(times_ms), 300_000, self.table.is_short)
         found = fold(self.shape.layout, self.table.state, self.table.rings, readings, horizon)
-        self.memory.commit(writes.of(self.table, found, self.memory.addresses))
+        self.memory.commit_fold(self.table, found)
         return found
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from support.pipeline import environ
 from support.processes import Process
 from support.waiting import wait_until
 
-from aggregator import cycle, pace
+from aggregator import pace, together
 from aggregator.changes import Changes
 from aggregator.fold import Folded, fold
 from aggregator.overflow import Horizon
@@ -154,7 +154,7 @@ def test_buries_only_the_bad_rest_of_an_entry_that_stepped_aside(
             raise FloatingPointError("cannot stand this")
         return folded
 
-    monkeypatch.setattr(cycle, "fold", dying_aggregator)
+    monkeypatch.setattr(together, "fold", dying_aggregator)
     settings = change(partitions=1)
     blocks = wide(800)
     blocks[700].metrics["m3"] = POISON

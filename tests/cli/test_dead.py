@@ -14,7 +14,7 @@ from support import folding, forking
 from support.pipeline import environ
 from support.processes import ROOT
 
-from aggregator import cycle
+from aggregator import together
 from aggregator.fold import fold
 from tributary.model.frame import Block, pack
 from tributary.operate import dead_letters, status
@@ -59,7 +59,7 @@ def buried(
     folding.append(client, settings, [Block("d", 2, {"m": 666.0}), Block("d", 3, {"m": 2.0})])
     client.xadd(keys.readings(partition), {"r": pack([Block("d", 4, {"m": 3.0})]), "by": "me"})
     with monkeypatch.context() as patch:
-        patch.setattr(cycle, "fold", faulty)
+        patch.setattr(together, "fold", faulty)
         folding.aggregate(settings, client)
     assert account(client, settings) == (7, 1, 0, 6, 0, 0)
     return list(dead_letters.read(client, partition))
@@ -115,7 +115,7 @@ def test_an_entry_that_fails_again_is_dead_once(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(cycle, "fold", lambda *_: 1 / 0)
+    monkeypatch.setattr(together, "fold", lambda *_: 1 / 0)
     for _ in range(3):
         (entry,) = [e for e in dead_letters.read(client, buried[1].partition) if e.readings == 2]
         assert dead_letters.replay(client, settings, [entry]) == (1, {})

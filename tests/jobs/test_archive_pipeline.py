@@ -17,7 +17,7 @@ from support.histories import Value, assert_history, values_of
 from support.pipeline import environ
 from support.processes import ROOT, Process, Server
 
-from aggregator import cycle, pace
+from aggregator import pace, together
 from aggregator.fold import Folded, fold
 from jobs import archive
 from tributary import failpoints
@@ -105,7 +105,7 @@ def test_buried_entries_do_not_count_until_they_are_replayed(
 ):
     client = server.client
     monkeypatch.setattr(pace, "VALUES_MAX", 512)
-    monkeypatch.setattr(cycle, "fold", Allergic())
+    monkeypatch.setattr(together, "fold", Allergic())
     good = post(client, one, 20)
     bad = [Block("d0", NOW_MS, {"m": POISON}), Block("d0", NOW_MS, {"m": 1.0})]
     folding.append(client, one, bad)
@@ -115,7 +115,7 @@ def test_buried_entries_do_not_count_until_they_are_replayed(
     folding.aggregate(one, client)
     applied = int(folding.state(client, one, "d9", "m")["count"])
     assert 0 < applied <= 400
-    monkeypatch.setattr(cycle, "fold", fold)
+    monkeypatch.setattr(together, "fold", fold)
     entries = list(dead_letters.read(client, 0))
     assert dead_letters.replay(client, one, entries) == (2, {})  # before the history knows
     good += values_of(pack(large), applied)

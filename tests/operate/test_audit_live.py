@@ -18,7 +18,7 @@ from support.pipeline import environ
 from support.processes import Process
 from support.waiting import wait_until
 
-from aggregator import cycle
+from aggregator import together
 from aggregator.fold import fold
 from jobs.forget import job as forget_job
 from tributary.model.frame import Block, pack, readings_in
@@ -105,7 +105,7 @@ def test_dead_entries_do_not_count(
             raise ValueError("cannot be folded")
         return fold(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cycle, "fold", faulty)
+    monkeypatch.setattr(together, "fold", faulty)
     grow(client, Random(2), 3)
     append(client, [Block("car-1", now_ms(), {"m0": value}) for value in (1.0, 666.0)])
     client.xadd(keys.readings(0), {"f": "foreign"})

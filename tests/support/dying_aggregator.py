@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from aggregator import cycle
+from aggregator import together
 from aggregator.fold import Folded, fold
 from aggregator.overflow import Horizon
 from aggregator.role import ROLE
@@ -29,5 +29,5 @@ def _fold(
 
 
 if __name__ == "__main__":
-    cycle.fold = _fold  # type: ignore[attr-defined]
+    together.fold = _fold  # type: ignore[attr-defined]
     ROLE.run(settings.load())

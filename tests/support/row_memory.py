@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from aggregator import writes
 from aggregator.addresses import Addresses
-from aggregator.writes import Writes
+from aggregator.fold import Folded
+from aggregator.table import Table
+from aggregator.writes import Owned, Writes
 from tributary.model.address import Address
 from tributary.model.rows import UNKNOWN, Shape, Stored, StoredSeries
 from tributary.store import keys
@@ -25,23 +28,28 @@ class RowMemory:
         self.free: tuple[list[bytes], list[bytes], list[bytes]] = ([], [], [])
         self.written: list[int] = []  # bytes of each write
 
-    def commit(self, writes: Writes) -> None:
+    def commit_fold(self, table: Table, folded: Folded) -> None:
+        """Apply what a fold of readings of this partition alone has changed."""
+        (found,) = writes.of(table, Owned.of(table, folded, [self.addresses]))
+        self.commit(found)
+
+    def commit(self, written: Writes) -> None:
         """Apply the writes of a commit."""
         _, used = self.addresses.commit()
-        for free, count, freed in zip(self.free, used, writes.freed, strict=True):
+        for free, count, freed in zip(self.free, used, written.freed, strict=True):
             free[:] = [*free[count:], *freed]
-        self.rows.update(_pairs(writes.rows))
-        for key, offset, data in writes.chunks:
+        self.rows.update(_pairs(written.rows))
+        for key, offset, data in written.chunks:
             chunk = self.chunks[key]
             chunk.extend(bytes(max(0, offset + len(data) - len(chunk))))
             chunk[offset : offset + len(data)] = data
             self.written.append(len(data))
-        self.beyond.update(_pairs(writes.beyond))
-        self.counters.update(_pairs(writes.counters))
-        self.quantiles.update(_pairs(writes.quantiles))
-        for name in writes.within:
+        self.beyond.update(_pairs(written.beyond))
+        self.counters.update(_pairs(written.counters))
+        self.quantiles.update(_pairs(written.quantiles))
+        for name in written.within:
             self.beyond.pop(name, None)
-        for name in writes.undeclared:
+        for name in written.undeclared:
             self.counters.pop(name, None)
             self.quantiles.pop(name, None)
 

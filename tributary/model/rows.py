@@ -34,7 +34,8 @@ from tributary.model.groups import Ints
 STATE_CHUNK_BYTES, RING_CHUNK_BYTES = 8_160, 32_736
 NEWEST = np.dtype([("time_ms", "<i8"), ("value", "<f8")])
 _BASE = ("count", "mean", "m2", "min", "max", "open")
-_SPAN = 1 << 32  # between the chunks in a global offset
+_SPAN = 1 << 25  # between the chunks in a global offset; more than a chunk has bytes
+CHUNKS_MAX = 1 << 26  # of a kind in a partition, between those of two partitions; see `apart`
 
 
 class Stored(NamedTuple):
@@ -240,6 +241,20 @@ class Shape:
         """Write `CLOSED_CELL` records into the rings of rows; each row and cell occurs once."""
         chunk, offset = self._at(rows, self.ring_rows, self.ring_bytes, 0)
         return runs(chunk, offset + cells * CLOSED_CELL.itemsize, packed)
+
+    def apart(self, rows: Ints, partitions: Ints) -> Ints:
+        """Rows of state of several partitions, so that they can be written together.
+
+        `partitions`: a number of the partition of each, up to 2,047. The number of a chunk is
+        then that of its partition times `CHUNKS_MAX`, plus its own.
+        """
+        found: Ints = rows + partitions * (CHUNKS_MAX * self.state_rows)
+        return found
+
+    def rings_apart(self, rows: Ints, partitions: Ints) -> Ints:
+        """The same with rows of rings."""
+        found: Ints = rows + partitions * (CHUNKS_MAX * self.ring_rows)
+        return found
 
     def cleared(self, rows: Ints) -> list[Run]:
         """Write zeros into rows of state, so that nothing is left of a series."""
