@@ -33,6 +33,7 @@ FIXED = {
     "data_dir": "the volume history",
     "server_memory_bytes": "of the embedded server",
     "server_binary": "of the embedded server",
+    "live_listeners_per_address": "of the proxy, whose address all listeners have",
     "public_hosts": "TRIBUTARY_PUBLIC_HOSTS: the services of the file by default",
     "dashboard_url": "only for a page that was opened at localhost",
     "record_url": "RECORD_URL: ingest and the dashboard have different ports",
@@ -149,7 +150,7 @@ def test_the_roles_run_as_the_user_of_their_image():
 
 
 def test_every_service_has_a_health_check():
-    for service in ("redis", "postgres", "jobs", "grafana"):
+    for service in ("redis", "postgres", "jobs", "grafana", "proxy"):
         assert SERVICES[service]["healthcheck"]["test"][0] == "CMD"
     (of_image,) = image("jobs")["HEALTHCHECK"]
     assert "aggregator" in of_image
@@ -160,17 +161,14 @@ def test_every_service_has_a_health_check():
         assert described["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-def test_ports_are_published_on_loopback_only():
-    published = {}
+def test_ports_are_published_on_loopback_only_and_by_the_proxy():
+    published: dict[str, dict[str, str]] = {}
     for name, service in SERVICES.items():
         for port in service.get("ports", []):
             address, outer, inner = port.split(":")
             assert address == "127.0.0.1"
-            published[name] = outer
-            if name != "grafana":
-                assert [inner] == image(name)["EXPOSE"]
-                assert inner == image_environ(name)["TRIBUTARY_PORT"]
-    assert published == {"ingest": "8000", "api": "8001", "grafana": "3000"}
+            published.setdefault(name, {})[outer] = inner
+    assert published == {"proxy": {"8000": "8000", "8001": "8001"}, "grafana": {"3000": "3000"}}
 
 
 def test_redis_is_on_an_internal_network_only():
@@ -180,10 +178,11 @@ def test_redis_is_on_an_internal_network_only():
     assert networks["store"]["internal"] is True
 
 
-def test_there_are_two_aggregators_by_default():
-    assert int(SERVICES["aggregator"]["deploy"]["replicas"]) == 2
-    scaled = composefile.services({"AGGREGATOR_REPLICAS": "5"})
-    assert int(scaled["aggregator"]["deploy"]["replicas"]) == 5
+@pytest.mark.parametrize(("service", "count"), [("aggregator", 2), ("ingest", 1), ("api", 1)])
+def test_the_number_of_replicas_can_be_set(service: str, count: int):
+    assert int(SERVICES[service]["deploy"]["replicas"]) == count
+    scaled = composefile.services({f"{service.upper()}_REPLICAS": "5"})
+    assert int(scaled[service]["deploy"]["replicas"]) == 5
 
 
 @pytest.mark.parametrize("service", ["aggregator", "jobs"])
@@ -213,7 +212,7 @@ def test_mounted_files_and_volumes_exist():
     for service in SERVICES.values():
         for mount in service.get("volumes", []):
             source = mount.split(":")[0]
-            assert source in volumes or (composefile.FOLDER / source).is_file()
+            assert source in volumes or (composefile.FOLDER / source).exists()
 
 
 def test_the_server_version_is_the_embedded_one():

@@ -8,12 +8,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from support.processes import free_port
-from support.waiting import wait_until
 
-from engine.engine import PROGRAMS, Engine, Stack
+from engine.engine import PROGRAMS, Engine
+from engine.stack import Stack
 
-_TIMEOUT_S = 120.0
 # `scripts/containers` runs these: they need root, an engine, and several minutes.
 collect_ignore_glob = [] if "CONTAINERS" in os.environ else ["test_*.py"]
 
@@ -36,10 +34,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 @pytest.fixture(scope="session")
 def new_stack(engine: Engine) -> Stack:
     """The services with their images built, not started."""
-    ports = {"ingest": free_port(), "api": free_port()}
-    made = Stack(engine, f"tributary-test-{os.getpid()}", ports)
-    engine.build("Dockerfile.ingest", made.image("ingest"), made.image("api"))
-    engine.build("Dockerfile.worker", made.image("aggregator"), made.image("jobs"))
+    made = Stack(engine, f"tributary-test-{os.getpid()}")
+    made.build()
     return made
 
 
@@ -48,6 +44,7 @@ def running(new_stack: Stack) -> Iterator[Stack]:
     """The services, started once; tests use `stack`."""
     try:
         new_stack.up()
+        new_stack.wait_healthy()
         yield new_stack
     finally:
         new_stack.remove()
@@ -57,6 +54,4 @@ def running(new_stack: Stack) -> Iterator[Stack]:
 def stack(running: Stack) -> Stack:
     """All services, started again and healthy."""
     running.start()
-    for container in running.containers:
-        wait_until(lambda: running.is_healthy(container), f"{container} to be healthy", _TIMEOUT_S)  # noqa: B023
     return running

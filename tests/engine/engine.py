@@ -1,4 +1,4 @@
-"""A real container engine: podman with runc, and podman-compose on compose.yaml.
+"""A real container engine: podman with runc.
 
 It needs neither systemd nor an image registry. The base images are substitutes with the names in
 the Dockerfiles and compose.yaml, made from Debian packages and the embedded Valkey; all layers
@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,19 @@ _CONF = """[containers]
 default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
 dns_options = ["timeout:1", "attempts:5"]
 """
+_INSTALL_PROXY = (
+    "RUN apt-get update && apt-get install --yes --no-install-recommends haproxy"
+    " && rm -rf /var/lib/apt/lists/*\n"
+)
+# podman-compose passes depends_on on as --requires: a container could not be removed before those
+# that depend on it.
+_WRAPPER = f"""#!/bin/sh
+for word in "$@"; do
+    shift
+    case $word in --requires=*) ;; *) set -- "$@" "$word" ;; esac
+done
+exec podman {" ".join(_OPTIONS)} "$@"
+"""
 _TIMEOUT_S = 600
 
 
@@ -42,7 +54,7 @@ class Engine:
 
     def __init__(self, folder: Path) -> None:
         self.wrapper = folder / "podman"
-        self.wrapper.write_text(f'#!/bin/sh\nexec podman {" ".join(_OPTIONS)} "$@"\n')
+        self.wrapper.write_text(_WRAPPER)
         self.wrapper.chmod(0o755)
         (folder / "containers.conf").write_text(_CONF)
         self.environ = {**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")}
@@ -74,11 +86,13 @@ class Engine:
 
     def prepare(self) -> None:
         """Create missing base images; they are cached between runs."""
-        python, server = base_images()
+        python, server, proxy = base_images()
         if not self.exists(_BASE):
             self._bootstrap()
         if not self.exists(python):
             self._derive(python, "RUN ln -sf python3 /usr/bin/python\n")
+        if not self.exists(proxy):
+            self._derive(proxy, _INSTALL_PROXY)
         if not self.exists(server):
             # In Debian only its user can read /etc/valkey, where the configuration is mounted.
             rules = "RUN rm -rf /etc/valkey && mkdir /data && chown 999:999 /data\n"
@@ -93,13 +107,13 @@ class Engine:
         """
         self.run("run", "--rm", "--network", "bridge", _BASE, "true")
 
-    def build(self, dockerfile: str, *tags: str) -> None:
-        """Build an image of this checkout, with the pip configuration of the machine."""
+    def build(self, dockerfile: str, *tags: str, tree: Path = ROOT) -> None:
+        """Build an image of a checkout, with the pip configuration of the machine."""
         options = [option for tag in tags for option in ("--tag", tag)]
         for path in ("/etc/pip.conf", os.environ.get("PIP_CERT", "")):
             if path and Path(path).exists():
                 options += ["--volume", f"{path}:{path}:ro"]
-        self.run(*_BUILD, *options, "--file", str(ROOT / dockerfile), str(ROOT))
+        self.run(*_BUILD, *options, "--file", str(tree / dockerfile), str(tree))
 
     def _derive(self, tag: str, rules: str, *files: Path) -> None:
         with tempfile.TemporaryDirectory() as context:
@@ -121,93 +135,13 @@ class Engine:
             self.run("import", "--quiet", "-", _BASE, given=archive.stdout)
 
 
-def base_images() -> tuple[str, str]:
-    """The base images of the Dockerfiles and of the service redis."""
+def base_images() -> tuple[str, str, str]:
+    """The base images of the Dockerfiles and of the services redis and proxy."""
     names = {
         name
         for file in DOCKERFILES
         for name in re.findall(r"^FROM (\S+)", (ROOT / file).read_text(), re.MULTILINE)
     }
     (python,) = names
-    return python, f"docker.io/{composefile.services()['redis']['image']}"
-
-
-class Stack:
-    """The services of compose.yaml in containers, under a project name of the tests."""
-
-    def __init__(self, engine: Engine, project: str, ports: dict[str, int]) -> None:
-        self.engine = engine
-        self.ports = ports
-        self._project = project
-        self._environ = {
-            **engine.environ,
-            "REDIS_PASSWORD": "not-a-secret",
-            "TRIBUTARY_HEARTBEAT_MS": "100",
-            "INGEST_PUBLISH": f"127.0.0.1:{ports['ingest']}",
-            "API_PUBLISH": f"127.0.0.1:{ports['api']}",
-        }
-
-    def compose(self, *words: str, check: bool = True) -> None:
-        """One podman-compose command on the project."""
-        command = [sys.executable, "-m", "podman_compose", "--podman-path"]
-        command += [str(self.engine.wrapper), "-p", self._project, *words]
-        done = subprocess.run(
-            command, cwd=composefile.FOLDER, env=self._environ, capture_output=True,
-            timeout=_TIMEOUT_S, check=False,
-        )  # fmt: skip
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-
-    def image(self, service: str) -> str:
-        """The image name that podman-compose uses for a service."""
-        return f"localhost/{self._project}_{service}"
-
-    def name(self, service: str, number: int = 1) -> str:
-        """The name of a container."""
-        return f"{self._project}_{service}_{number}"
-
-    @property
-    def volume(self) -> str:
-        """The name of the Redis volume."""
-        return f"{self._project}_redis-data"
-
-    @property
-    def containers(self) -> list[str]:
-        """The names of all containers, Redis last."""
-        replicas = int(composefile.services()["aggregator"]["deploy"]["replicas"])
-        workers = [self.name("aggregator", number + 1) for number in range(replicas)]
-        return [*map(self.name, ("ingest", "api", "jobs")), *workers, self.name("redis")]
-
-    def up(self) -> None:
-        """Start all services. podman-compose ignores `deploy.replicas` and conditions."""
-        replicas = composefile.services()["aggregator"]["deploy"]["replicas"]
-        self.compose("up", "--detach", "--no-build", "--scale", f"aggregator={replicas}")
-
-    def start(self) -> None:
-        """Start all containers that are stopped, Redis first."""
-        for name in reversed(self.containers):
-            self.engine.run("start", name)
-
-    def remove(self) -> None:
-        """Remove containers, networks, volumes and images."""
-        services = [*self.ports, "aggregator", "jobs"]
-        for command, names in (
-            (("rm", "--force", "--time", "1"), self.containers),
-            (("network", "rm", "--force"), [f"{self._project}_{n}" for n in ("store", "front")]),
-            (("volume", "rm", "--force"), [self.volume, f"{self._project}_history"]),
-            (("image", "rm", "--force"), [self.image(service) for service in services]),
-        ):
-            self.engine.run(*command, *names, check=False)
-
-    def exec(self, container: str, *words: str, check: bool = True, given: bytes = b"") -> bytes:
-        """Run a command in a container and return its output."""
-        options = ("--interactive",) if given else ()
-        done = self.engine.run("exec", *options, container, *words, given=given, check=check)
-        return done.stdout
-
-    def redis(self, *words: str) -> bytes:
-        """Run valkey-cli in the container of Redis."""
-        return self.exec(self.name("redis"), "valkey-cli", *words)
-
-    def is_healthy(self, container: str) -> bool:
-        """Run the health check once."""
-        return self.engine.run("healthcheck", "run", container, check=False).returncode == 0
+    services = composefile.services()
+    return python, f"docker.io/{services['redis']['image']}", services["proxy"]["image"]
