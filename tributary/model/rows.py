@@ -19,6 +19,7 @@ its count, as long as their times increase. `unpack` merges them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -113,7 +114,7 @@ class Shape:
         rows = self.state_rows, self.ring_rows, self.ring_bytes, self.short.state_rows
         return tuple(map(str, rows))
 
-    @property
+    @cached_property
     def row_arguments(self) -> tuple[str, ...]:
         """The same, and what is needed to clear a row."""
         sizes = self.cells, self.base.itemsize, self.short.base.itemsize

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib import resources
 from itertools import chain
 from typing import Any
@@ -21,6 +22,7 @@ from tributary.store import keys
 
 Command = tuple[str | bytes, ...]
 Values = Sequence[str | bytes]
+_PARTITIONS_CACHED = 1_024  # whose names are not built again for every commit
 _PACKED = b"$7\r\nEVALSHA\r\n$40\r\n"  # how the name of a packed command begins
 
 
@@ -150,6 +152,7 @@ def commit(
     return _call("commit", names, *values, *chain.from_iterable(lists), *forget)
 
 
+@lru_cache(_PARTITIONS_CACHED)
 def _commit_names(p: int) -> tuple[str, ...]:
     """The keys of every commit to a partition."""
     return (
