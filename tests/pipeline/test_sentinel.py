@@ -223,9 +223,34 @@ def test_the_login_of_the_url_is_that_of_the_master():
     assert redis_url.sentinels("redis://h1,h2/0") is None
 
 
+def test_most_of_all_sentinels_need_not_wait_for_the_others():
+    old, new = sentinel.Reply(1, ("a", 1)), sentinel.Reply(2, ("b", 1))
+    assert sentinel.has_majority([new, new], 3)
+    assert not sentinel.has_majority([old, new], 3)
+    assert not sentinel.has_majority(["unreachable", "unreachable"], 3)
+
+
 def test_the_newest_configuration_counts():
     old, new = sentinel.Reply(1, ("a", 1)), sentinel.Reply(2, ("b", 1))
     assert sentinel.choose(None, [old, new, "unreachable"]) == new
     assert sentinel.choose(None, ["unreachable"]) is None
     assert sentinel.choose(new, [old, "unreachable", "unreachable"]) == new
     assert sentinel.choose(new, [old, old, "unreachable"]) == old  # set up again
+
+
+# The last one: the servers are not in sync again for some seconds.
+def test_a_sentinel_that_does_not_reply_delays_nothing(
+    site: Sentinels, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sentinel, "_TIMEOUT_S", 60.0)
+    silent, other = site.sentinels[0], site.sentinels[1]
+    silent.process.signal(signal.SIGSTOP)
+    began_s = time.monotonic()
+    watch = sentinel.Watch(settings.redis_url)  # one of its own, as if the process had just begun
+    old = site.named_by(other)
+    assert watch.master()[1] == old.port
+    with contextlib.closing(Announcements(other)) as announced:
+        other.client.sentinel_failover(NAME)
+        wait_until(announced.poll, "the announcement of another master", 30)
+    wait_until(lambda: watch.master()[1] != old.port, "the watch to follow", 10)
+    assert time.monotonic() - began_s < 50

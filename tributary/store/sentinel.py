@@ -1,9 +1,10 @@
 """Which server is the master, according to its sentinels; connections to another one are closed.
 
-One thread per URL and process asks every sentinel five times per second. That is one mechanism
-for the start, for a failover and for missed announcements; a subscription to `+switch-master`
-would need the same queries each time it is lost. The newest configuration counts: a sentinel
-that is cut off from the others names the old master.
+A process asks every sentinel of a URL five times per second, each in a thread of its own, so that
+one that does not reply delays nothing. That is one mechanism for the start, for a failover and for
+missed announcements; a subscription to `+switch-master` would need the same queries each time it
+is lost. The newest configuration counts: a sentinel that is cut off from the others names the old
+master.
 https://redis.io/docs/latest/develop/reference/sentinel-clients/
 """
 
@@ -14,6 +15,7 @@ import os
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,7 +30,7 @@ from tributary.store.outage import Outage
 
 _POLL_INTERVAL_S = 0.2
 _TIMEOUT_S = 0.5  # of one sentinel; it does nothing else, and replies at once
-_FIRST_TIMEOUT_S = 10.0  # until every sentinel has replied or failed once
+_FIRST_TIMEOUT_S = 10.0  # until every sentinel has replied or failed once, or most agree
 
 Address = tuple[str, int]
 _Owner = TypeVar("_Owner")
@@ -42,7 +44,7 @@ class Reply(NamedTuple):
 
 
 class Watch:
-    """The master behind the sentinels of one URL; the thread ends with the last reference to it."""
+    """The master behind the sentinels of one URL; the threads end with the last reference to it."""
 
     def __init__(self, url: str) -> None:
         sentinels = redis_url.sentinels(url)
@@ -57,9 +59,9 @@ class Watch:
         Raises:
             Unavailable: no sentinel can be reached, or none knows the name.
         """
-        if self._pid != os.getpid():  # forked: the thread is not in this process
+        if self._pid != os.getpid():  # forked: the threads are not in this process
             self._begin()
-        self._has_asked.wait(_FIRST_TIMEOUT_S)
+        self._is_decided.wait(_FIRST_TIMEOUT_S)
         if self._known is None:
             raise Unavailable(self._failure)
         return self._known.address
@@ -70,7 +72,7 @@ class Watch:
         Raises:
             Unavailable: as `master`.
         """
-        is_first = not self._has_asked.is_set()
+        is_first = not self._is_decided.is_set()
         address = await asyncio.to_thread(self.master) if is_first else self.master()
         return self.url_of(address)
 
@@ -96,16 +98,18 @@ class Watch:
             Unavailable: as `master`.
         """
         self.master()
+        self._have_all_replied.wait(_FIRST_TIMEOUT_S)
         with self._lock:
-            return list(self._replies)
+            return [reply for _, reply in sorted(self._replies.items())]
 
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._has_asked = threading.Event()
+        self._is_decided = threading.Event()
+        self._have_all_replied = threading.Event()
         self._known: Reply | None = None
         self._failure = f"{self._redacted}: no sentinel has replied yet"
-        self._replies: list[Reply | str] = []
+        self._replies: dict[int, Reply | str] = {}  # number of the sentinel → its last one
         self._guarded: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._outage = Outage("sentinels")
         options: dict[str, Any] = {
@@ -114,24 +118,35 @@ class Watch:
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
         }
-        clients = [redis.Redis.from_url(url, **options) for url in self._sentinels.urls]
-        arguments = weakref.ref(self), clients
-        threading.Thread(target=_follow, args=arguments, name="sentinels", daemon=True).start()
+        for number, url in enumerate(self._sentinels.urls):
+            client = redis.Redis.from_url(url, **options)
+            arguments = weakref.ref(self), number, client
+            threading.Thread(
+                target=_follow, args=arguments, name=f"sentinel-{number}", daemon=True
+            ).start()
 
-    def ask(self, clients: list[redis.Redis]) -> None:
-        """Ask every sentinel once (called by the thread)."""
-        replies = [_ask(client, self._sentinels.name) for client in clients]
-        newest = choose(self._known, replies)
+    def ask(self, number: int, client: redis.Redis) -> None:
+        """Ask one sentinel once (called by its thread)."""
+        reply = _ask(client, self._sentinels.name)
         with self._lock:
-            self._replies = replies
-            if newest is not None:
-                self._outage.end()
-                self._take(newest)
-            elif self._known is not None:  # which is still the best that is known
-                self._outage.begin(_joined(replies))
-            else:
-                self._failure = f"{self._redacted}: {_joined(replies)}"
-        self._has_asked.set()
+            self._replies[number] = reply
+            replies = [reply for _, reply in sorted(self._replies.items())]
+            if len(replies) == len(self._sentinels.urls):
+                self._have_all_replied.set()
+            elif self._known is None and not has_majority(replies, len(self._sentinels.urls)):
+                return  # the others may have a newer configuration
+            self._decide(replies)
+        self._is_decided.set()
+
+    def _decide(self, replies: list[Reply | str]) -> None:
+        newest = choose(self._known, replies)
+        if newest is not None:
+            self._outage.end()
+            self._take(newest)
+        elif self._known is not None:  # which is still the best that is known
+            self._outage.begin(_joined(replies))
+        else:
+            self._failure = f"{self._redacted}: {_joined(replies)}"
 
     def _take(self, newest: Reply) -> None:
         before, self._known = self._known, newest
@@ -144,6 +159,12 @@ class Watch:
             if guarded != url:
                 del self._guarded[owner]
                 close(owner)
+
+
+def has_majority(replies: Sequence[Reply | str], sentinels: int) -> bool:
+    """Whether most of all sentinels name the same master, in the same configuration."""
+    counts = Counter(reply for reply in replies if isinstance(reply, Reply))
+    return 2 * max(counts.values(), default=0) > sentinels
 
 
 def choose(known: Reply | None, replies: Sequence[Reply | str]) -> Reply | None:
@@ -177,13 +198,12 @@ def watch(url: str) -> Watch | None:
         return found
 
 
-def _follow(reference: weakref.ReferenceType[Watch], clients: list[redis.Redis]) -> None:
+def _follow(reference: weakref.ReferenceType[Watch], number: int, client: redis.Redis) -> None:
     while (found := reference()) is not None:
-        found.ask(clients)
+        found.ask(number, client)
         del found
         time.sleep(_POLL_INTERVAL_S)
-    for client in clients:
-        client.close()
+    client.close()
 
 
 def _ask(client: redis.Redis, name: str) -> Reply | str:
