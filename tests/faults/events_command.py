@@ -44,10 +44,16 @@ def quantiles(times_ms: list[int]) -> str:
     return f"{p50} / {p99}"
 
 
-def _outcomes(plan: list[Options], seed: int) -> Iterator[tuple[Options, Outcome]]:
+def _outcomes(
+    plan: list[Options], seed: int, keep: Path | None
+) -> Iterator[tuple[Options, Outcome]]:
     for options in track(plan, description=f"changing masters, seed {seed}", transient=True):
-        with tempfile.TemporaryDirectory(prefix="tributary-failover-") as folder:
-            yield options, run_events(Path(folder), options)
+        with tempfile.TemporaryDirectory(prefix="tributary-failover-") as temporary:
+            folder = Path(temporary)
+            if keep is not None:
+                folder = keep / f"{options.event}-{options.level}"
+                folder.mkdir(parents=True)
+            yield options, run_events(folder, options)
 
 
 @click.command(
@@ -64,6 +70,8 @@ def _outcomes(plan: list[Options], seed: int) -> Iterator[tuple[Options, Outcome
 @click.option("--min-replicas", default=0, show_default=True, type=click.IntRange(0, 2),
               help="min-replicas-to-write of the servers; not for moved")  # fmt: skip
 @click.option("--seed", type=int, help="seed of the times of the events, and of the load")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path),
+              help="new folder for the ledgers, logs and files of servers; default: deleted")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON document per line, with each time")
 def command(  # noqa: PLR0913 - one per option
     events: tuple[Event, ...],
@@ -72,6 +80,7 @@ def command(  # noqa: PLR0913 - one per option
     wait_replicas: int,
     min_replicas: int,
     seed: int | None,
+    keep: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -94,7 +103,7 @@ def command(  # noqa: PLR0913 - one per option
     if not as_json:
         click.echo(f"seed {seed}\n{_HEADER}")
     is_violated = False
-    for options, outcome in _outcomes(plan, seed):
+    for options, outcome in _outcomes(plan, seed, keep):
         document = {**options._asdict(), **outcome._asdict()}
         click.echo(json.dumps(document) if as_json else line(options, outcome))
         for violation in outcome.violations:

@@ -48,21 +48,22 @@ class Load:
             redis_timeout_ms=1000, ingest_workers=2, stream_max_entries=10_000_000,
         )  # fmt: skip
         self._seed = seed
+        self._folder = folder
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(self.close)
-            self._start(folder)
+            self._start()
             cleanup.pop_all()
 
     def close(self) -> None:
         """Stop all processes and senders."""
         self._stack.close()
 
-    def _start(self, folder: Path) -> None:
+    def _start(self) -> None:
         for _ in range(2):
             self._run("aggregator")
         self.url = str(self._run("ingest", "--port", "0").wait_for(SERVING)[1])
-        self.ledger = Ledger(folder / "ledger.jsonl")
+        self.ledger = Ledger(self._folder / "ledger.jsonl")
         self._stack.callback(self.ledger.close)
         self.senders = [self._sender(number) for number in range(_SENDERS)]
         for sender in self.senders:
@@ -74,8 +75,12 @@ class Load:
 
     def _run(self, *arguments: str) -> Process:
         process = tributary(*arguments, environ=environ(self.settings))
-        self._stack.callback(process.kill)
+        self._stack.callback(self._end, process, f"{arguments[0]}-{process.pid}.log")
         return process
+
+    def _end(self, process: Process, log: str) -> None:
+        process.kill()
+        (self._folder / log).write_text(process.text)
 
     def _sender(self, number: int) -> Sender:
         devices = [f"car-{device}" for device in range(number, _DEVICES, _SENDERS)]

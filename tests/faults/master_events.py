@@ -64,6 +64,7 @@ class Outcome(NamedTuple):
     changed_ms: list[int]  # of each event: until the announcement, or the end of the move
     unavailable_ms: list[int]  # the longest time without an accepted reading that it affects
     followed_ms: list[int]  # from the announcement until the new master has another reading
+    began_ms: list[int]  # since the epoch, for the logs
     violations: list[str]  # of the guarantee of the level
 
 
@@ -182,6 +183,7 @@ def run_events(folder: Path, options: Options) -> Outcome:
         [each.changed_ms - each.began_ms for each in times],
         gaps_ms,
         [each.followed_ms for each in times],
+        [each.began_ms for each in times],
         violations(options.level, verdict),
     )
 

@@ -28,7 +28,7 @@ class Node:
             *("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
             *("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--save", ""),
             *("--appendonly", "yes", "--cluster-port", str(port + 10_000)),
-            *("--repl-diskless-sync-delay", "0"),
+            *("--repl-diskless-sync-delay", "0", "--logfile", str(folder / "log")),
             *(word for name, value in config.items() for word in (f"--{name}", value)),
         ]
         self.client = redis.Redis(port=port, socket_timeout=10)

@@ -42,7 +42,9 @@ class Node:
         folder.mkdir(parents=True)
         self.port = port
         self._file = folder / "redis.conf"
-        self._file.write_text(f"bind 127.0.0.1\nport {port}\ndir {folder}\n{text}")
+        self._log = folder / "log"
+        own = f"bind 127.0.0.1\nport {port}\ndir {folder}\nlogfile {self._log}\n"
+        self._file.write_text(own + text)
         self._options = options
         self.client = redis.Redis(
             port=port, socket_timeout=5, username=user or None, password=password or None
@@ -79,7 +81,7 @@ class Node:
             self.client.execute_command("ACL", "SETUSER", user, "on")
 
     def _is_up(self) -> bool:
-        assert self.process.popen.poll() is None, self.process.text
+        assert self.process.popen.poll() is None, self._log.read_text()
         try:
             return bool(self.client.info("server")["process_id"] == self.process.pid)
         except redis.RedisError:
