@@ -13,7 +13,7 @@ from tributary.http.lane.request import Request
 from tributary.http.lane.router import Route
 from tributary.model import reading
 from tributary.settings import Settings
-from tributary.store import keys, pipe
+from tributary.store import keys, pipe, redirects
 from tributary.store.links import Links
 from tributary.store.pipe import Reply, pack
 
@@ -64,13 +64,20 @@ class Collector:
         if token is not None:
             token.check("collect", (device,))
 
+        is_redirected = False
+
         def on_reply(reply: Reply) -> None:
+            nonlocal is_redirected
             if type(reply) is bytes:
                 now_ms = time.time_ns() // 1_000_000
                 found = collect.body_and_etag(device, reply, now_ms, self._stale_after_ms)
                 self._respond(request, *found)
             elif reply is None and not query.is_named:
                 self._respond(request, collect.EMPTY, collect.EMPTY_ETAG)
+            elif redirects.is_redirect(reply) and not is_redirected:
+                is_redirected = True
+                again = self.links.redirects.on_reply(query.partition, query.command, on_reply)
+                again(reply)
             else:
                 error = pipe.failure(reply) or collect.unknown_device(device)
                 request.respond(self._responses.error(error, head=request.head))

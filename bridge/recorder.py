@@ -175,7 +175,8 @@ class Recorder:
             (job.frame.partition, self._command(job, claims=job.idempotency.key not in claimed))
             for job in jobs
         ]
-        replies = await self.links.call(commands)
+        # Only on nodes to which the tail was reported; and a WAIT is sent on the same connection.
+        replies = await self.links.call(commands, asks=False)
         failure = await self._confirm(jobs) if self._appender.is_replicated else None
         again = []
         for job, reply in zip(jobs, replies, strict=True):

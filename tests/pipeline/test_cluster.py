@@ -166,8 +166,17 @@ def test_connects_through_any_of_several_seeds_and_finds_the_other_nodes(
     assert request(url, "POST", "/record", {"device": "a", "speed": 1}, {})[0] == 200
     wait_until(lambda: pipeline.drained(settings), "the reading to be applied")
     assert run("status", "--redis-url", settings.redis_url).end() == 0
-    nodes = Nodes(cluster.url, timeout_ms=1000)
     names = [keys.meta(partition) for partition in range(settings.partitions)]
+    nodes = Nodes(cluster.url, timeout_ms=1000)
+    found = asyncio.run(nodes.urls(names))
+    one, *others = reversed(cluster.masters)
+    for other in others:  # for which the cluster is down, as for a node that is cut off
+        id_ = other.client.execute_command("CLUSTER", "MYID")
+        one.client.execute_command("CLUSTER", "FORGET", id_)
+    seeds = ",".join(f"127.0.0.1:{node.port}" for node in reversed(cluster.masters))
+    assert asyncio.run(Nodes(f"redis://{seeds}", timeout_ms=1000).urls(names)) == [
+        url.replace("/0", "") for url in found
+    ]
 
     async def seen() -> set[str]:
         before = await nodes.urls(names)

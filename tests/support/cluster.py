@@ -15,23 +15,29 @@ from support.processes import Process
 from support.waiting import wait_until
 
 SLOTS = 16_384
+LOOPBACK, NETWORK = "127.0.0.1", "127.1.0"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Node:
     """One server of the cluster; after a kill it can be restarted on its data."""
 
-    def __init__(self, folder: Path, port: int, config: Mapping[str, str] = _NOTHING) -> None:
+    def __init__(
+        self, folder: Path, port: int, config: Mapping[str, str] = _NOTHING, host: str = LOOPBACK
+    ) -> None:
         folder.mkdir(parents=True)
+        self.host = host
         self.port = port
         self.command = [
-            *("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
+            *("redis-server", "--port", str(port), "--bind", host, "--dir", str(folder)),
+            # Protected mode would reject the others, which have addresses of their own.
+            *("--bind-source-addr", host, "--protected-mode", "no"),
             *("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--save", ""),
             *("--appendonly", "yes", "--cluster-port", str(port + 10_000)),
             *("--repl-diskless-sync-delay", "0", "--logfile", str(folder / "log")),
             *(word for name, value in config.items() for word in (f"--{name}", value)),
         ]
-        self.client = redis.Redis(port=port, socket_timeout=10)
+        self.client = redis.Redis(host, port, socket_timeout=10)
         self.start()
 
     def start(self) -> None:
@@ -47,6 +53,14 @@ class Node:
     def is_over(self) -> bool:
         return self.process.popen.poll() is not None
 
+    @property
+    def replication(self) -> dict[str, object]:
+        """INFO replication; empty while it does not respond."""
+        try:
+            return dict(self.client.info("replication"))
+        except redis.RedisError:
+            return {}
+
     def close(self) -> None:
         self.client.close()
         self.process.kill()
@@ -56,6 +70,37 @@ class Node:
             return bool(self.client.info("server")["process_id"] == self.process.pid)
         except redis.RedisError:
             return False
+
+
+class Move:
+    """The move of a slot from one master to another, in steps."""
+
+    def __init__(self, slot: int, source: Node, target: Node) -> None:
+        self._slot = slot
+        self._source = source
+        self._target = target
+        self._ids = [n.client.execute_command("CLUSTER", "MYID") for n in (source, target)]
+
+    def begin(self) -> None:
+        """From now on keys may be on either."""
+        source, target = self._ids
+        for node, state in ((self._target, ("IMPORTING", source)),
+                            (self._source, ("MIGRATING", target))):  # fmt: skip
+            node.client.execute_command("CLUSTER", "SETSLOT", self._slot, *state)
+
+    def keys(self, *names: str) -> None:
+        """Move some keys, or all."""
+        where = (self._target.host, self._target.port, "", 0, 10_000)
+        call = self._source.client.execute_command
+        while found := names or call("CLUSTER", "GETKEYSINSLOT", self._slot, 10):
+            call("MIGRATE", *where, "KEYS", *found)
+            if names:
+                return
+
+    def end(self, masters: list[Node]) -> None:
+        """The target holds the slot."""
+        for node in (self._target, self._source, *masters):
+            node.client.execute_command("CLUSTER", "SETSLOT", self._slot, "NODE", self._ids[1])
 
 
 class Cluster:
@@ -68,8 +113,11 @@ class Cluster:
         masters: int = 3,
         replicas: int = 0,
         config: Mapping[str, str] = _NOTHING,
+        has_own_addresses: bool = False,
     ) -> None:
+        """`has_own_addresses`: each node has one, so that packets between two can be dropped."""
         self.nodes: list[Node] = []
+        self._has_own_addresses = has_own_addresses
         self._config = config  # of each node, in addition to the cluster options
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(self.close)
@@ -79,15 +127,18 @@ class Cluster:
     def _build(self, folder: Path, masters: int, replicas: int) -> None:
         ports = free_ports()
         while len(self.nodes) < masters * (1 + replicas):
-            port = next(ports)
-            self.nodes.append(Node(folder / str(port), port, self._config))
+            port, number = next(ports), len(self.nodes) + 1
+            host = f"{NETWORK}.{number}" if self._has_own_addresses else LOOPBACK
+            self.nodes.append(Node(folder / str(port), port, self._config, host))
             if not self.nodes[-1].is_up():
                 self.nodes.pop().close()
-        self.url = f"redis://127.0.0.1:{self.nodes[0].port}"
+        # Of every node, since the first one may be paused.
+        hosts = [f"{node.host}:{node.port}" for node in self.nodes]
+        self.url = f"redis://{','.join(hosts) if self._has_own_addresses else hosts[0]}"
         self.masters, followers = self.nodes[:masters], self.nodes[masters:]
         self.followers = followers  # initially, number n replicates master n % masters
         for node in self.nodes[1:]:
-            self.nodes[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
+            self.nodes[0].client.execute_command("CLUSTER", "MEET", node.host, node.port)
         for number, node in enumerate(self.masters):
             first, last = number * SLOTS // masters, (number + 1) * SLOTS // masters - 1
             node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
@@ -101,14 +152,19 @@ class Cluster:
 
     def move(self, slot: int, source: Node, target: Node) -> None:
         """Move a slot with its keys from one master to another, as `redis-cli` does."""
-        ids = [node.client.execute_command("CLUSTER", "MYID") for node in (source, target)]
-        target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
-        source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
-        while names := source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 10):
-            where = ("127.0.0.1", target.port, "", 0, 10_000)
-            source.client.execute_command("MIGRATE", *where, "KEYS", *names)
-        for node in (target, source, *self.masters):
-            node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+        move = Move(slot, source, target)
+        move.begin()
+        move.keys()
+        move.end(self.masters)
+
+    def holder(self, slot: int) -> Node:
+        """The master that holds a slot."""
+        for first, last, (_, port, *_), *_ in self.nodes[0].client.execute_command(
+            "CLUSTER", "SLOTS"
+        ):
+            if first <= slot <= last:
+                return next(node for node in self.nodes if node.port == port)
+        raise AssertionError(f"nobody holds slot {slot}")
 
     def close(self) -> None:
         for node in self.nodes:

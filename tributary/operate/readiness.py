@@ -8,9 +8,9 @@ from typing import Any
 import redis
 
 from tributary.errors import TributaryError
-from tributary.store import acl
+from tributary.store import acl, keys
 from tributary.store.redis_client import failures
-from tributary.store.topology import servers
+from tributary.store.topology import is_cluster, servers
 
 _REPLICA_LAG_MAX_S = 3  # replicas acknowledge every second
 # Rejected like any write (READONLY, MISCONF, NOREPLICAS, OOM): it lacks the flag `no-writes`.
@@ -32,6 +32,8 @@ def check(
                 nodes = servers(client, partitions)
                 states = [_state(node, replicas if writes else None) for node in nodes]
                 acl.check(client, writes=writes)
+                if is_cluster(client):  # which may be down although every master replies
+                    client.hmget(keys.meta(0), "epoch")
         except TributaryError as error:
             return str(error)
         return next(filter(None, states), None)

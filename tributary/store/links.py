@@ -10,8 +10,9 @@ from tributary.settings import Settings
 from tributary.store import keys
 from tributary.store.link import Link
 from tributary.store.outage import Outage
-from tributary.store.pipe import OnReply, Pipe, Reply
-from tributary.store.redis_url import seeds
+from tributary.store.pipe import OnReply, Pipe, Reply, pack
+from tributary.store.redirects import Redirects
+from tributary.store.redis_url import seeds, with_address
 from tributary.store.scripts import Command
 from tributary.store.tail import Tail
 from tributary.store.topology import Nodes
@@ -32,6 +33,8 @@ class Links:
         self._urls: list[str] = []  # partition → the server that holds it
         # Until the nodes are discovered, a link that is never opened.
         self._links = [self._link(seeds(settings.redis_url)[0])] * settings.partitions
+        # A node that does not reply is waited for equally long.
+        self.redirects = Redirects(settings.redis_timeout_ms / 1000, self.pipe, self._asked)
 
     def pipe(self, partition: int) -> Pipe:
         """The connection to the server that holds a partition now."""
@@ -45,12 +48,21 @@ class Links:
         for pipe, several in by_pipe.items():
             pipe.write(several)
 
-    async def call(self, commands: Iterable[tuple[int, Command]]) -> list[Reply]:
+    async def call(
+        self, commands: Iterable[tuple[int, Command]], *, asks: bool = True
+    ) -> list[Reply]:
         """Send commands, each to the server of its partition, and wait for all replies.
 
+        They are sent again while the slot of the partition moves; without `asks` only once it has.
         An error is returned as a value.
         """
-        replies = [self.pipe(partition).request(*command) for partition, command in commands]
+        loop = asyncio.get_running_loop()
+        replies: list[asyncio.Future[Reply]] = []
+        for partition, command in commands:
+            packed, reply = pack(command), loop.create_future()
+            on_reply = self.redirects.on_reply(partition, packed, _setter(reply), asks=asks)
+            self.pipe(partition).send(packed, on_reply)
+            replies.append(reply)
         return await asyncio.gather(*replies)
 
     @property
@@ -102,6 +114,16 @@ class Links:
         for link in self._links:
             link.pipe.was_redirected = False
 
+    def _asked(self, partition: int, ask: str) -> Pipe | None:
+        """The connection to the node that an ASK names; None while there is none."""
+        host, _, port = ask.split(" ")[2].rpartition(":")
+        url = with_address(self._urls[partition], host, int(port))
+        if url not in self._kept:  # it holds no partition yet
+            link = self._link(url)
+            self._kept[url] = (link, asyncio.create_task(link.keep()))
+        pipe = self._kept[url][0].pipe
+        return pipe if pipe.is_open else None
+
     def _link(self, url: str) -> Link:
         async def handshake(pipe: Pipe) -> None:
             await self._nodes.verify(pipe, url)
@@ -110,3 +132,11 @@ class Links:
                 await self._tail.report(pipe, held)
 
         return Link(url, self._settings.redis_timeout_ms, self._name, handshake)
+
+
+def _setter(future: asyncio.Future[Reply]) -> OnReply:
+    def set_result(reply: Reply) -> None:
+        if not future.done():  # else its caller was cancelled
+            future.set_result(reply)
+
+    return set_result

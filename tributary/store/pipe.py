@@ -24,6 +24,7 @@ OnReply = Callable[[Reply], None]
 
 pack = cast(Callable[[tuple[Any, ...]], bytes], hiredis.pack_command)
 _CONNECT_TIMEOUT_S = 5.0
+_ELSEWHERE = ("MOVED", "CLUSTERDOWN")  # the latter also of a node that the others have replaced
 _packed: Callable[[tuple[bytes, OnReply]], bytes] = itemgetter(0)
 
 
@@ -35,7 +36,7 @@ class Pipe(asyncio.Protocol):
 
     def __init__(self, closed_because: TributaryError | None = None) -> None:
         self.closed_because = closed_because or ConnectionGone("there is no connection to Redis")
-        self.was_redirected = False  # a command was rejected with MOVED
+        self.was_redirected = False  # a command was rejected: another node may hold its slot
         self.rejection: hiredis.ReplyError | None = None  # of the last script, if it was rejected
         self.waiting_since_s = 0.0  # the last reply, or the first command after it
         self.is_in_order = False  # no command may be executed before one that was sent earlier
@@ -188,7 +189,7 @@ class Pipe(asyncio.Protocol):
             return
         if scripts.is_call(command):
             self.rejection = error
-        self.was_redirected |= text.startswith("MOVED")
+        self.was_redirected |= text.startswith(_ELSEWHERE)
         on_reply(error)
 
 

@@ -24,7 +24,7 @@ from tributary.store import (
     url_options,
 )
 from tributary.store.redis_url import redacted
-from tributary.store.replies import error_of, not_permitted, unavailable
+from tributary.store.replies import SLOT_MOVING, error_of, not_permitted, unavailable
 from tributary.store.scripts import SCRIPTS
 
 FORMAT = "3"
@@ -38,6 +38,13 @@ _UNAVAILABLE_ERRORS = (
     redis.ReadOnlyError,
     redis.exceptions.MasterDownError,
     redis.exceptions.ClusterDownError,
+)
+
+# Of a cluster: a node does not hold all keys of a command, also after some attempts (ClusterError).
+_MOVING_ERRORS = (
+    redis.exceptions.AskError,  # also MOVED
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterError,
 )
 
 Handshake = Callable[[redis.Connection], None]  # runs first on each new connection
@@ -103,6 +110,8 @@ def failures() -> Iterator[None]:
         ) from error
     except _UNAVAILABLE_ERRORS as error:  # redis-py removes the code from these replies
         raise unavailable(error) from error
+    except _MOVING_ERRORS as error:
+        raise unavailable(SLOT_MOVING) from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
         topology.refresh()
         raise ConnectionGone(f"no reply from Redis: {error}") from error

@@ -125,3 +125,12 @@ def redacted(url: str) -> str:
 def without_passwords(url: str) -> str:
     """A URL without the passwords among its options."""
     return _PASSWORD.sub(r"\1***", url)
+
+
+def with_address(url: str, host: str, port: int) -> str:
+    """The URL with another host and port; a node without a host name keeps that of the URL."""
+    parts = urlsplit(url)
+    login, at, _ = parts.netloc.rpartition("@")
+    host = host or parts.hostname or "127.0.0.1"
+    bracketed = f"[{host}]" if ":" in host else host
+    return urlunsplit(parts._replace(netloc=f"{login}{at}{bracketed}:{port}"))

@@ -9,6 +9,9 @@ _UNAVAILABLE = (
     "LOADING", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN",
     "TRYAGAIN", "MOVED", "ASK", "UNBLOCKED", "max number of clients",
 )  # fmt: skip
+# A script that was executed while its slot moved has used a key that is on the other node.
+_MOVED_IN_SCRIPT = "non local key"
+SLOT_MOVING = "the slot of a partition is moving to another node of the cluster"
 _NOT_PERMITTED = ("NOPERM", "NOAUTH", "WRONGPASS")
 _NOT_PERMITTED_IN_SCRIPT = "ACL failure in script"
 
@@ -17,6 +20,8 @@ def error_of(reply: str) -> TributaryError:
     """The exception for the text of an error reply."""
     if reply.startswith(_NOT_PERMITTED) or _NOT_PERMITTED_IN_SCRIPT in reply:
         return not_permitted(reply)
+    if _MOVED_IN_SCRIPT in reply:
+        return unavailable(SLOT_MOVING)
     if reply.startswith(_UNAVAILABLE) or "loading the dataset" in reply.lower():
         return unavailable(reply)
     return TributaryError(f"Redis rejected the command: {reply}")

@@ -358,6 +358,11 @@ def retry(packed: bytes, error: str) -> bytes | None:
     )  # fmt: skip
 
 
+def packed_with_source(packed: bytes) -> bytes:
+    """The same for a packed command, if it calls a script."""
+    return retry(packed, "NOSCRIPT") or packed
+
+
 def run(client: redis.Redis, command: Command) -> Any:
     """Execute one command with redis-py, with its source: for what is called rarely."""
     return client.execute_command(*with_source(command))  # type: ignore[no-untyped-call]

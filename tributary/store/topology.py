@@ -15,7 +15,6 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
-from urllib.parse import urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -25,8 +24,8 @@ from redis.retry import Retry
 
 from tributary.errors import ConnectionGone, Misconfigured, TributaryError, Unavailable
 from tributary.store import keys, sentinel
-from tributary.store.pipe import Pipe
-from tributary.store.redis_url import address, redacted, seeds
+from tributary.store.pipe import Pipe, checked
+from tributary.store.redis_url import address, redacted, seeds, with_address
 
 T = TypeVar("T")
 
@@ -129,26 +128,35 @@ class Nodes:
         self._watch.guard(scope, url, partial(_call_in, loop, partial(_expire, loop)))
 
     async def _discover(self) -> tuple[Pipe, list[Range]]:
-        """Connect to any node and read who holds which slots; no ranges: there is one server."""
+        """Connect to any node and read who holds which slots; no ranges: there is one server.
+
+        A node for which the cluster is down comes last: it may be cut off from the others, which
+        have replaced it.
+        """
         failure: ConnectionGone | None = None
-        for url in (*self._seeds, *self._others):
-            try:
-                pipe = await Pipe.open(url)
-                with contextlib.ExitStack() as cleanup:
-                    cleanup.callback(pipe.close)
-                    ranges = await self._ranges(pipe, url)
-                    cleanup.pop_all()
-            except ConnectionGone as error:
-                failure = failure or error
-                continue
-            self._others = sorted({held.url for held in ranges} - {*self._seeds})
-            return pipe, ranges
+        for is_last_resort in (False, True):
+            for url in (*self._seeds, *self._others):
+                try:
+                    pipe = await Pipe.open(url)
+                    with contextlib.ExitStack() as cleanup:
+                        cleanup.callback(pipe.close)
+                        ranges = await self._ranges(pipe, url, may_be_down=is_last_resort)
+                        cleanup.pop_all()
+                except ConnectionGone as error:
+                    failure = failure or error
+                    continue
+                self._others = sorted({held.url for held in ranges} - {*self._seeds})
+                return pipe, ranges
+            if not self.is_cluster:
+                break
         raise failure or ConnectionGone
 
-    async def _ranges(self, pipe: Pipe, url: str) -> list[Range]:
+    async def _ranges(self, pipe: Pipe, url: str, *, may_be_down: bool) -> list[Range]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                reply = await pipe.call("CLUSTER", "SLOTS")
+                slots = pipe.request("CLUSTER", "SLOTS")
+                state = await pipe.request("HMGET", keys.meta(0), "epoch")
+                reply = checked(await slots)
         except TimeoutError:
             raise ConnectionGone("Redis does not reply in time") from None
         except ConnectionGone:
@@ -157,8 +165,10 @@ class Nodes:
             self.is_cluster = False
             return []
         self.is_cluster = True
+        if str(state).startswith("CLUSTERDOWN") and not may_be_down:
+            raise ConnectionGone("the cluster is down")
         return [
-            Range(first, last, _with_address(url, host.decode(), port))
+            Range(first, last, with_address(url, host.decode(), port))
             for first, last, (host, port, *_), *_ in reply
         ]
 
@@ -180,15 +190,6 @@ def _url_of(key: str, ranges: list[Range]) -> str:
         if first <= slot <= last:
             return url
     raise ConnectionGone(f"no node of the cluster holds slot {slot} of the key {key}")
-
-
-def _with_address(url: str, host: str, port: int) -> str:
-    """The URL with another host and port; a node without a host name keeps that of the URL."""
-    parts = urlsplit(url)
-    login, at, _ = parts.netloc.rpartition("@")
-    host = host or parts.hostname or "127.0.0.1"
-    bracketed = f"[{host}]" if ":" in host else host
-    return urlunsplit(parts._replace(netloc=f"{login}{at}{bracketed}:{port}"))
 
 
 # redis_url → nodes of the cluster there, none if it is one server; inherited by forked processes
