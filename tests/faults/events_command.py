@@ -14,11 +14,12 @@ from pathlib import Path
 import click
 from rich.progress import track
 
+from faults.events import EVENTS, OF_CLUSTERS, Event, Options
 from faults.failover_load import LEVELS, Level
-from faults.master_events import EVENTS, Event, Options, Outcome, run_events
+from faults.master_events import Outcome, run_events
 
 _HEADER = (
-    f"{'event':<10}{'durability':<14}{'events':>7}{'acknowledged':>14}{'lost':>8}{'reported':>10}"
+    f"{'event':<18}{'durability':<14}{'events':>7}{'acknowledged':>14}{'lost':>8}{'reported':>10}"
     f"{'duplicated':>12}{'changed ms':>19}{'unavailable ms':>19}{'followed ms':>19}"
 )
 _DEFAULT_LEVELS: tuple[Level, ...] = ("aof", "replicated")
@@ -31,7 +32,7 @@ def line(options: Options, outcome: Outcome) -> str:
         replicas += f" min {options.min_replicas}"
     times = (outcome.changed_ms, outcome.unavailable_ms, outcome.followed_ms)
     return (
-        f"{options.event:<10}{options.level + replicas:<14}{options.rounds:>7}"
+        f"{options.event:<18}{options.level + replicas:<14}{options.rounds:>7}"
         f"{outcome.acknowledged:>14}{outcome.lost:>8}{outcome.reported_lost:>10}"
         f"{outcome.duplicated:>12}" + "".join(f"{quantiles(each):>19}" for each in times)
     )
@@ -68,7 +69,7 @@ def _outcomes(
 @click.option("--wait-replicas", default=1, show_default=True, type=click.IntRange(1, 2),
               help="replicas that confirm at durability replicated")  # fmt: skip
 @click.option("--min-replicas", default=0, show_default=True, type=click.IntRange(0, 2),
-              help="min-replicas-to-write of the servers; not for moved")  # fmt: skip
+              help="min-replicas-to-write of the servers; not of clusters")  # fmt: skip
 @click.option("--seed", type=int, help="seed of the times of the events, and of the load")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path),
               help="new folder for the ledgers, logs and files of servers; default: deleted")  # fmt: skip
@@ -84,16 +85,16 @@ def command(  # noqa: PLR0913 - one per option
     *,
     as_json: bool,
 ) -> None:
-    """Change the master under load: with Sentinel, or a slot of a cluster.
+    """Change the master under load: with Sentinel, or in a cluster, or move a slot.
 
-    Starts a master, 2 replicas and 3 sentinels (for moved: a cluster of 3 masters) with Debian's
-    redis-server, ingest and aggregators on this machine. The exit status is 1 if a reading is
+    Starts a master, 2 replicas and 3 sentinels, or a cluster of 3 masters and 3 replicas (moved at
+    `aof`: without replicas), with Debian's redis-server, ingest and aggregators on this machine. The exit status is 1 if a reading is
     counted twice, or lost at `replicated`.
     """
     if shutil.which("redis-server") is None:
         raise click.ClickException("redis-server not found; install Redis 7.0 or later")
-    if min_replicas and "moved" in (events or EVENTS):
-        raise click.UsageError("--min-replicas does not apply to moved; name other events")
+    if min_replicas and not set(OF_CLUSTERS).isdisjoint(events or EVENTS):
+        raise click.UsageError("--min-replicas does not apply to clusters; name other events")
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
     plan = [
         Options(event, level, rounds, seed, wait_replicas=wait_replicas, min_replicas=min_replicas)

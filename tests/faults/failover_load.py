@@ -23,6 +23,7 @@ from tributary.store import redis_client
 Level = Literal["memory", "aof", "fsync", "replicated"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 TIMEOUT_S = 60.0
+PARTITIONS = 4
 STYLE = Style((1, 2, 5), pause_s=0.005, is_keyed=True, timeout_s=5.0)
 # Of each server, by durability level.
 CONFIG = MappingProxyType({
@@ -44,7 +45,7 @@ class Load:
     ) -> None:
         """Start them, and wait until readings are accepted."""
         self.settings = Settings(
-            redis_url=redis_url, durability=level, wait_replicas=wait_replicas, heartbeat_ms=100,
+            redis_url=redis_url, durability=level, partitions=PARTITIONS, wait_replicas=wait_replicas, heartbeat_ms=100,
             redis_timeout_ms=1000, ingest_workers=2, stream_max_entries=10_000_000,
         )  # fmt: skip
         self._seed = seed

@@ -3,7 +3,7 @@
 Each run starts the servers, ingest and aggregators, and records readings of many devices. Every
 few seconds the same event happens: with Sentinel the master is killed, paused, cut off from the
 others, or replaced by `SENTINEL FAILOVER`, before which (planned) its writes are paused; in a
-cluster the slot of a partition is moved to another master. In the end the ledger is compared
+cluster see `cluster_events.py`. In the end the ledger is compared
 with the data.
 """
 
@@ -12,46 +12,21 @@ from __future__ import annotations
 import contextlib
 import random
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import NamedTuple
 
 import redis
-from redis.crc import key_slot
-from support.cluster import Cluster
 from support.sentinels import NAME, Announcements, Node, Sentinels
 from support.waiting import wait_until
 
-from faults.failover_load import CONFIG, TIMEOUT_S, Level, Load, violations
+from faults.cluster_events import ClusterSite
+from faults.events import OF_CLUSTERS, Event, Options, Site, Times, pause
+from faults.failover_load import CONFIG, PARTITIONS, TIMEOUT_S, Load, violations
 from tributary.model.clock import utc_ms
 from tributary.store import keys
 
-Event = Literal["killed", "paused", "cut-off", "promoted", "planned", "moved"]
 _PAUSE_WRITES_MS = 5000  # longer than a failover takes
-EVENTS: tuple[Event, ...] = get_args(Event)
-
-
-class Options(NamedTuple):
-    """The options of one run."""
-
-    event: Event
-    level: Level
-    rounds: int = 5
-    seed: int = 1  # of the times of the events, and of the load
-    load_s: float = 2.0  # before and after each event
-    wait_replicas: int = 1  # at the level replicated
-    min_replicas: int = 0  # min-replicas-to-write of the servers
-    down_after_ms: int = 1000  # until a sentinel considers the master down
-
-
-class Times(NamedTuple):
-    """One event, in ms since the epoch."""
-
-    began_ms: int
-    changed_ms: int  # another master was announced, or the slot was moved
-    followed_ms: int  # after that, until the new master has another reading
-    partition: int | None  # that was affected; None: all
 
 
 class Outcome(NamedTuple):
@@ -66,18 +41,6 @@ class Outcome(NamedTuple):
     followed_ms: list[int]  # from the announcement until the new master has another reading
     began_ms: list[int]  # since the epoch, for the logs
     violations: list[str]  # of the guarantee of the level
-
-
-class Site(Protocol):
-    """Servers that something happens to."""
-
-    url: str
-
-    def strike(self, event: Event, rest: Callable[[], None]) -> Times:
-        """Cause the event; `rest` is the time that the new master has for itself."""
-
-    def close(self) -> None:
-        """Stop the servers."""
 
 
 class SentinelSite:
@@ -112,7 +75,7 @@ class SentinelSite:
         elif event == "cut-off":
             old.heal()
         self._servers.wait_until_whole()
-        return Times(began_ms, changed_ms, followed_ms, None)
+        return Times(began_ms, changed_ms, followed_ms, range(PARTITIONS))
 
     def _killed(self, master: Node) -> None:
         master.process.kill()
@@ -132,35 +95,10 @@ class SentinelSite:
         wait_until(lambda: _starts_failover(sentinel), "a sentinel to begin a failover", TIMEOUT_S)
 
 
-class ClusterSite:
-    """Three masters; the slot of a partition moves from one to the next."""
-
-    def __init__(self, folder: Path, options: Options, chance: random.Random) -> None:
-        # With `replicated`, each master needs a replica.
-        replicas = 1 if options.level == "replicated" else 0
-        self._cluster = Cluster(folder, replicas=replicas, config=CONFIG[options.level])
-        self._random = chance
-        self.url = self._cluster.url
-        self.close = self._cluster.close
-
-    def strike(self, event: Event, rest: Callable[[], None]) -> Times:
-        """Move the slot of a random partition."""
-        assert event == "moved"
-        partition = self._random.randrange(4)
-        slot, masters = key_slot(keys.meta(partition).encode()), self._cluster.masters
-        source = next(node for node in masters if _holds(node.client, keys.meta(partition)))
-        target = self._random.choice([node for node in masters if node is not source])
-        began_ms = utc_ms()
-        self._cluster.move(slot, source, target)
-        changed_ms = utc_ms()
-        rest()
-        return Times(began_ms, changed_ms, 0, partition)
-
-
 def run_events(folder: Path, options: Options) -> Outcome:
     """Run the events of one kind at one level."""
     chance = random.Random(options.seed)
-    kind = ClusterSite if options.event == "moved" else SentinelSite
+    kind = ClusterSite if options.event in OF_CLUSTERS else SentinelSite
     with contextlib.ExitStack() as cleanup:
         site: Site = kind(folder / "servers", options, chance)
         cleanup.callback(site.close)
@@ -170,8 +108,8 @@ def run_events(folder: Path, options: Options) -> Outcome:
         cleanup.callback(load.close)
         times = []
         for _ in range(options.rounds):
-            _pause(options.load_s * (0.5 + chance.random() / 2))
-            times.append(site.strike(options.event, lambda: _pause(options.load_s)))
+            pause(options.load_s * (0.5 + chance.random() / 2))
+            times.append(site.strike(options.event, lambda: pause(options.load_s)))
         verdict = load.finish()
         reported_lost = load.status().lost
         gaps_ms = [_gap_ms(load, each, times[n + 1 : n + 2]) for n, each in enumerate(times)]
@@ -189,23 +127,25 @@ def run_events(folder: Path, options: Options) -> Outcome:
 
 
 def _gap_ms(load: Load, event: Times, following: list[Times]) -> int:
-    """The longest time without an accepted reading between an event and the next one."""
+    """The longest time without an accepted reading of a partition, until the next event."""
     end_ms = following[0].began_ms if following else utc_ms()
-    count = load.settings.partitions
-    accepted_ms = sorted(
-        at_ms
-        for at_ms, device in load.ledger.accepted()
-        if event.began_ms <= at_ms <= end_ms
-        and event.partition in (None, keys.partition_of(device, count))
-    )
-    pairs = zip([event.began_ms, *accepted_ms], accepted_ms, strict=False)
+    accepted_ms: dict[int, list[int]] = {partition: [] for partition in event.partitions}
+    for at_ms, device in load.ledger.accepted():
+        partition = keys.partition_of(device, PARTITIONS)
+        if event.began_ms <= at_ms <= end_ms and partition in accepted_ms:
+            accepted_ms[partition].append(at_ms)
+    return max(_longest_ms(event.began_ms, sorted(each)) for each in accepted_ms.values())
+
+
+def _longest_ms(began_ms: int, accepted_ms: list[int]) -> int:
+    pairs = zip([began_ms, *accepted_ms], accepted_ms, strict=False)
     return max(until_ms - since_ms for since_ms, until_ms in pairs)
 
 
 def _entries(node: Node) -> int:
     """How many entries have ever been appended to a server; 0 while it does not reply."""
     try:
-        return sum(int(node.client.hget(keys.meta(p), "entries") or 0) for p in range(4))
+        return sum(int(node.client.hget(keys.meta(p), "entries") or 0) for p in range(PARTITIONS))
     except redis.RedisError:
         return 0
 
@@ -215,15 +155,3 @@ def _starts_failover(sentinel: Node) -> bool:
         return bool(sentinel.client.sentinel_failover(NAME))
     except redis.ResponseError:  # one is in progress, or no replica is suitable yet
         return False
-
-
-def _holds(client: redis.Redis, key: str) -> bool:
-    try:
-        client.exists(key)
-    except redis.ResponseError:  # MOVED
-        return False
-    return True
-
-
-def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.programs import needed
 
-from faults import master_events
+from faults import events, master_events
 from faults.failover_load import Level
 from faults.failovers import Options, run_failover
 
@@ -41,14 +41,14 @@ def test_a_failover_reports_every_loss_and_counts_nothing_twice(
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("event", ["killed", "cut-off", "moved"])
+@pytest.mark.parametrize("event", ["killed", "cut-off", "cluster-paused", "moved"])
 def test_a_change_of_the_master_loses_nothing_that_replicas_have(
-    tmp_path: Path, event: master_events.Event
+    tmp_path: Path, event: events.Event
 ):
     """`scripts/chaos failover-events` has every event, and the levels that may lose readings."""
     needed("redis-server")
     seed = random.SystemRandom().randrange(1 << 16)
-    options = master_events.Options(event, "replicated", rounds=1, seed=seed)
+    options = events.Options(event, "replicated", rounds=1, seed=seed)
     outcome = master_events.run_events(tmp_path, options)
     print(f"\nseed {seed}: {outcome}")  # noqa: T201 - figures
     assert not outcome.violations, (seed, outcome)
