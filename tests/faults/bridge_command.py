@@ -17,6 +17,7 @@ RUNS = {
     "ids": Options(is_keyed=True),
     "no ids": Options(is_keyed=False),
     "shared, ids": Options(is_keyed=True, is_shared=True),
+    "Sentinel, ids": Options(is_keyed=True, is_sentinel=True),
 }
 
 
@@ -48,14 +49,16 @@ def violations(options: Options, outcome: Outcome) -> list[str]:
 @click.command("mqtt", epilog="Example: scripts/chaos mqtt --kills 40")
 @click.option("--kills", default=100, show_default=True, help="number of kills per run")
 @click.option("--seed", type=int, help="seed of the order, the times and the processes")
-def command(kills: int, seed: int | None) -> None:
-    """Kill the broker, Redis and the MQTT bridges under load; three runs."""
+@click.option("--run", "names", multiple=True, type=click.Choice([*RUNS]),
+              help="may be repeated; default: all")  # fmt: skip
+def command(kills: int, seed: int | None, names: tuple[str, ...]) -> None:
+    """Kill the broker, Redis and the MQTT bridges under load, or the master behind sentinels."""
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
     is_clean = True
     click.echo("| messages | kills | sent | sent again | counted | lost | duplicates |")
     click.echo("|---|---|---|---|---|---|---|")
-    for name, options in RUNS.items():
-        chosen = options._replace(kills=kills, seed=seed)
+    for name in names or RUNS:
+        chosen = RUNS[name]._replace(kills=kills, seed=seed)
         with tempfile.TemporaryDirectory(prefix="tributary-mqtt-") as folder:
             outcome = storm(Path(folder), chosen)
         kinds = ", ".join(f"{count} {kind}" for kind, count in outcome.kills.items())

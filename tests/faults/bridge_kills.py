@@ -3,6 +3,10 @@
 Two bridges serve two publishers. mosquitto acknowledges before it saves, so the publishers repeat
 what it acknowledged after it last saved, once it has restarted. mosquitto 2.0.11 forgets shared
 subscriptions when it restarts, so it is not killed while the bridges share a topic.
+
+With `is_sentinel`, Redis is a master with two replicas and three sentinels, at the durability
+`replicated`: instead of Redis and the broker, the master is killed or paused until a replica has
+taken over.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +25,17 @@ from support.mosquitto import Mosquitto
 from support.pipeline import environ
 from support.processes import Process, Server, tributary
 from support.publisher import MessageOf, Publisher
+from support.sentinels import Sentinels
 from support.waiting import wait_until
 
+from faults.failover_load import CONFIG
+from tributary.errors import TributaryError
 from tributary.operate import bridges, status
 from tributary.settings import Settings
 from tributary.store import redis_client
 
 _KINDS = ("broker", "redis", "bridge", "bridge at a failpoint")
+_SENTINEL_KINDS = ("master", "paused master", "bridge", "bridge at a failpoint")
 _BRIDGES = 2
 _PUBLISHERS = 2
 _TIMEOUT_S = 90.0
@@ -45,6 +54,7 @@ class Options(NamedTuple):
     seed: int = 1
     is_keyed: bool = True  # each message carries an id
     is_shared: bool = False  # the bridges divide the messages, and the broker is not killed
+    is_sentinel: bool = False
     pause_s: float = 0.002  # between the messages of a publisher
 
 
@@ -67,11 +77,16 @@ class BridgeStorm:
         self._folder = folder
         self._options = options
         self._random = random.Random(options.seed)
-        self._server = Server(folder / "redis", appendfsync="always")
+        self._servers: Server | Sentinels
+        if options.is_sentinel:
+            self._servers = Sentinels(folder / "redis", config=CONFIG["replicated"])
+        else:
+            self._servers = Server(folder / "redis", appendfsync="always")
         self._broker = Mosquitto(folder / "broker")
         (folder / "mapping.toml").write_text(_MAPPING)
         self._settings = Settings(
-            redis_url=self._server.url, durability="fsync", stream_max_entries=10_000_000,
+            redis_url=self._servers.url, stream_max_entries=10_000_000,
+            durability="replicated" if options.is_sentinel else "fsync",
             heartbeat_ms=100, mqtt_broker=self._broker.url,
             mqtt_share="storm" if options.is_shared else "",
             mqtt_mapping=str(folder / "mapping.toml") if options.is_keyed else "",
@@ -94,6 +109,7 @@ class BridgeStorm:
         for number in range(self._options.kills):
             self._wait_for_progress(self._random.randrange(1, 200))
             kinds = _KINDS[self._options.is_shared :]
+            kinds = _SENTINEL_KINDS if self._options.is_sentinel else kinds
             kind = kinds[number % len(kinds)]
             self._kill(kind)
             self.kills[kind] += 1
@@ -136,7 +152,7 @@ class BridgeStorm:
         for process in (*self._bridges, self._aggregator):
             process.kill()
         self._broker.kill()
-        self._server.close()
+        self._servers.close()
 
     def _message(self, number: int) -> MessageOf:
         device = f"car-{number}"
@@ -165,8 +181,11 @@ class BridgeStorm:
             for publisher in self._publishers:
                 publisher.repeat(saved_at_s)
         elif kind == "redis":
-            self._server.kill()
-            self._server.start()
+            assert isinstance(self._servers, Server)
+            self._servers.kill()
+            self._servers.start()
+        elif "master" in kind:
+            self._fail_over(is_paused=kind != "master")
         elif kind == "bridge":
             self._bridges[number].kill()
             self._bridges[number] = self._bridge(number)
@@ -178,6 +197,21 @@ class BridgeStorm:
             wait_until(lambda: dying.popen.poll() is not None, f"a bridge to die at {fail}")
             dying.kill()
             self._bridges[number] = self._bridge(number)
+
+    def _fail_over(self, *, is_paused: bool) -> None:
+        assert isinstance(self._servers, Sentinels)
+        old = self._servers.master
+        if is_paused:
+            old.process.signal(signal.SIGSTOP)
+        else:
+            old.process.kill()
+        self._servers.wait_for_another(old)
+        self._wait_for_progress(1)
+        if is_paused:
+            old.process.signal(signal.SIGCONT)
+        else:
+            old.start()
+        self._servers.wait_until_whole()
 
     def _wait_for_progress(self, count: int) -> None:
         before = self._accepted()
@@ -191,11 +225,18 @@ class BridgeStorm:
             client.close()
 
     def _accepted(self) -> int:
-        return int(status.read(self._server.client, self._settings).accepted)
+        """How many readings are accepted; 0 while Redis does not reply."""
+        with (
+            contextlib.suppress(TributaryError),
+            contextlib.closing(redis_client.connect(self._settings)) as client,
+        ):
+            return int(status.read(client, self._settings).accepted)
+        return 0
 
     def _stored(self) -> Counter[tuple[str, float]]:
         """How often each message is in the streams."""
-        found = stored(self._server.client, self._settings)
+        with contextlib.closing(redis_client.connect(self._settings)) as client:
+            found = stored(client, self._settings)
         return Counter(
             (device.removeprefix("storm/"), value)
             for device, values in found.items()

@@ -40,6 +40,7 @@ class Outcome(NamedTuple):
     unavailable_ms: list[int]  # the longest time without an accepted reading that it affects
     followed_ms: list[int]  # from the announcement until the new master has another reading
     began_ms: list[int]  # since the epoch, for the logs
+    responses: dict[str, int]  # attempts by status, or by exception
     violations: list[str]  # of the guarantee of the level
 
 
@@ -122,6 +123,7 @@ def run_events(folder: Path, options: Options) -> Outcome:
         gaps_ms,
         [each.followed_ms for each in times],
         [each.began_ms for each in times],
+        dict(load.ledger.responses),
         violations(options.level, verdict),
     )
 
