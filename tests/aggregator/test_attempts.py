@@ -75,6 +75,7 @@ def dying_aggregator(settings: Settings) -> Process:
     return Process([sys.executable, str(program)], variables, cwd=ROOT)
 
 
+@pytest.mark.sample
 @pytest.mark.kills
 @pytest.mark.timeout(240)
 @pytest.mark.slow

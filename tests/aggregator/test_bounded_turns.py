@@ -77,6 +77,7 @@ def test_new_series_are_committed_in_bounded_parts(
     assert [int(state["count"]) for state in states] == [1] * 1500 * METRICS
 
 
+@pytest.mark.sample
 @pytest.mark.kills
 def test_a_worker_killed_within_a_large_entry_continues_from_its_progress(
     change: Callable[..., Settings], client: redis.Redis, run: Callable[..., Process]

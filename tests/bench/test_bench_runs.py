@@ -59,9 +59,10 @@ def test_ingest_loses_nothing(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "pattern"),
     [
-        (
+        pytest.param(
             ("sustained", "--seconds", "3"),
             r"accepted (?!0,)([\d,]+), applied \1, lost 0, .*pending 0",
+            marks=pytest.mark.sample,
         ),
         (
             ("capacity", "--sizes", "50,200", "--seconds", "1"),
@@ -113,6 +114,7 @@ def test_measures_end_to_end(name: tuple[str, ...], pattern: str):
     assert re.search(pattern, done.stdout), done.stdout
 
 
+@pytest.mark.sample
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_collect_rejects_nothing(tmp_path: Path):

@@ -31,8 +31,12 @@ def test_everything_is_checked_before_anything_is_published():
     assert {".ci/run"} == {
         step["run"] for step in JOBS["check"]["steps"] if "ci" in step.get("run", "")
     }
-    assert JOBS["images"]["needs"] == ["check", "containers"]
-    assert JOBS["packages"]["needs"] == ["check"]
+    parts = JOBS["whole"]["strategy"]["matrix"]["part"]
+    assert JOBS["whole"]["steps"][-1]["run"] == ".ci/run ${{ matrix.part }}"
+    functions = re.findall(r"^(\w+)\(\) \{", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert {*parts, "lint", "suite", "containers"} <= set(functions)
+    assert JOBS["images"]["needs"] == ["check", "whole", "containers"]
+    assert JOBS["packages"]["needs"] == ["check", "whole"]
     assert JOBS["publish"]["needs"] == ["packages", "images"]
     tag = "startsWith(github.ref, 'refs/tags/v')"
     assert JOBS["publish"]["if"] == tag

@@ -45,6 +45,7 @@ def own_site(run: Run, own: Server, tmp_path: Path) -> JobSite:
     return JobSite(run, Settings(redis_url=own.url, redis_timeout_ms=500), folder)
 
 
+@pytest.mark.sample
 @pytest.mark.slow
 def test_a_job_whose_worker_is_killed_runs_again(site: JobSite):
     process = site.start()

@@ -17,6 +17,7 @@ READINGS = 100_000
 KILLS = 50
 
 
+@pytest.mark.sample
 @pytest.mark.kills
 @pytest.mark.slow
 @pytest.mark.timeout(400)

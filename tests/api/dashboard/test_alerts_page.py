@@ -72,6 +72,7 @@ def canvas_has(page: Page, metric: str, colour: str) -> bool:
     )  # fmt: skip
 
 
+@pytest.mark.sample
 def test_alerts_appear_without_a_reload_and_can_be_silenced(alerting: Site, pages: Pages):
     alerting.post({"device": "car-1", "speed": 90, "engine_rpm": 2000})
     page = pages.open(f"{alerting.url}/#/alerts")

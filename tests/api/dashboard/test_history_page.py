@@ -97,6 +97,7 @@ def set_span(page: Page, begin_s: float, end_s: float) -> None:
         page.get_by_label(name, exact=True).fill(text)
 
 
+@pytest.mark.sample
 def test_charts_of_a_week_and_a_month_come_from_the_history(past: Site, pages: Pages):
     page = open_device(pages, past, "recent")
     for window, readings in (("7d", 34), ("30d", 96)):
@@ -201,6 +202,7 @@ def test_devices_are_compared_with_one_cursor_over_all_charts(past: Site, pages:
     expect(page.locator(".legend .other")).to_have_count(0)
 
 
+@pytest.mark.sample
 def test_the_link_and_the_csv_file_have_what_is_seen(past: Site, pages: Pages, tmp_path: Path):
     page = open_device(pages, past, "recent")
     now_s = time.time() // 60 * 60

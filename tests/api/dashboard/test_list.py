@@ -94,6 +94,7 @@ def test_names_are_in_natural_order(page: Page):
     expect_first(page, *(f"car-{n}" for n in range(1, 12)))
 
 
+@pytest.mark.sample
 def test_states_are_counted_and_filter(page: Page):
     for state, count, first in (
         ("Stale", 3, "van-1"), ("Implausible", 2, "car-7"), ("Reporting", 120, "car-1"),
@@ -117,6 +118,7 @@ def test_sorts_by_metric_and_age_and_shows_the_metric_first(page: Page):
     expect_first(page, "van-1", "van-2", "van-3")
 
 
+@pytest.mark.sample
 def test_the_url_reproduces_the_list(page: Page, parked: Site):
     page.goto(f"{parked.url}/#/?q=AR-1&state=reporting&sort=-metric:speed&page=1")
     expect_first(page, "car-120", "car-119")
@@ -128,6 +130,7 @@ def test_the_url_reproduces_the_list(page: Page, parked: Site):
     assert page.url.endswith("page=3")
 
 
+@pytest.mark.sample
 def test_previous_works_after_back_and_the_way_from_a_device_keeps_the_list(page: Page):
     following = page.get_by_role("button", name="Next")
     following.click()

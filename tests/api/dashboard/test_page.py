@@ -59,6 +59,7 @@ def check_command(line: str, **environ: str) -> None:
     assert json.loads(done.stdout) == {"success": True}
 
 
+@pytest.mark.sample
 def test_shows_a_reading_within_a_second_without_a_reload(site: Site, pages: Pages):
     site.post({"device": "seen-0", "speed": 1})
     page = pages.open(f"{site.url}/#/?q=seen-")
@@ -135,6 +136,7 @@ def test_the_command_uses_the_configured_record_url(own_site: Any, pages: Pages)
     )
 
 
+@pytest.mark.sample
 def test_shows_hostile_device_names_as_text(site: Site, pages: Pages):
     site.post(
         [{"device": f"evil:{name}"[:128], "__proto__": 1, "constructor": 2} for name in HOSTILE]
@@ -166,6 +168,7 @@ def test_shows_an_invalid_stored_name_as_text(site: Site, pages: Pages):
     assert page.locator("main img, main script, main b, main i").count() == 0
 
 
+@pytest.mark.sample
 def test_does_not_run_scripts_from_its_url(site: Site, pages: Pages):
     for hostile in ("<img src=x onerror=alert(7)>", "%3Cscript%3Ealert(7)%3C%2Fscript%3E", "%ff"):
         page = pages.open(f"{site.url}/#/device/{hostile}")
@@ -175,6 +178,7 @@ def test_does_not_run_scripts_from_its_url(site: Site, pages: Pages):
         assert page.locator("main img, main script").count() == 0
 
 
+@pytest.mark.sample
 def test_can_be_used_with_the_keyboard_alone(site: Site, pages: Pages):
     site.post([{"device": f"key-{n}", "speed": n} for n in range(3)])
     page = pages.open(site.url)
@@ -255,6 +259,7 @@ def test_the_event_source_of_the_documentation_receives_events(site: Site, pages
     pytest.fail(f"received only {logged}")
 
 
+@pytest.mark.sample
 def test_uses_a_token_of_the_url_or_prompts_for_one(own_site: Any, pages: Pages):
     site = own_site()
     token = Token("t1", "page", "*", tokens.SCOPES, utc_ms())

@@ -18,6 +18,7 @@ from tributary.model.clock import utc_ms
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.sample
 def test_a_code_signs_a_phone_in_and_signing_out_removes_the_token(own_site: Any, pages: Pages):
     site = own_site(dashboard_url="http://192.0.2.7:8000")
     secret = tokens.create(site.server.client, Token("t1", "all", "*", tokens.SCOPES, utc_ms()))
