@@ -182,4 +182,5 @@ chaos.add_command(history_command.command)
 chaos.add_command(forget_command.command)
 chaos.add_command(corruption_command.command)
 chaos.add_command(simulated_command.command)
-chaos(prog_name="scripts/chaos")
+if __name__ == "__main__":
+    chaos(prog_name="scripts/chaos")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,10 +19,17 @@ FILES = [
 ]
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """The imports of a file."""
+    tree = ast.parse((ROOT / path).read_text())
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imported(path: Path) -> set[str]:
     """The top-level packages of the project that a file imports."""
     found = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -73,7 +81,7 @@ EXCEPTIONS: dict[str, set[str]] = {
 def modules(path: Path) -> set[str]:
     """The modules and names of `tributary` that a file imports."""
     found = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -130,7 +138,7 @@ def import_graph() -> dict[str, set[str]]:
     names = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
     graph: dict[str, set[str]] = {name: set() for name in names}
     for name, path in names.items():
-        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.Import):
                 found = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import statistics
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +32,7 @@ def files(*folders: str) -> list[Path]:
     ]
 
 
+@cache
 def functions(path: Path) -> dict[str, int]:
     """The lines of each function, without the functions that it defines."""
     found = {}
