@@ -31,6 +31,7 @@ from bench import (
     bench_memory,
     bench_mqtt,
     bench_page,
+    bench_primaries,
     bench_quantiles,
     bench_rank_errors,
     bench_restart,
@@ -51,7 +52,7 @@ def bench() -> None:
 for module in (
     bench_history_load, bench_history_cost,
     bench_ingest, bench_collect, bench_freshness, bench_slowloris, bench_bombs, bench_fold,
-    bench_framing, bench_memory, bench_quantiles, bench_rank_errors, bench_live, bench_page, bench_list, bench_sustained,
+    bench_framing, bench_memory, bench_quantiles, bench_rank_errors, bench_live, bench_page, bench_list, bench_sustained, bench_primaries,
     bench_joining, bench_durability, bench_commits, bench_sensor_logger, bench_line_protocol,
     bench_restart, bench_mqtt, bench_alerts, bench_webhooks, bench_export, bench_forget, bench_jobs, bench_history, bench_capacity,
 ):  # fmt: skip

@@ -55,7 +55,7 @@ def start(folder: Path, *, rewrites: bool = False) -> Iterator[int]:
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     command = machine.pin(machine.LOAD_CORE, [PROGRAM, *words])
     with launch.process(command, log) as process, contextlib.closing(connect(port)) as client:
-        launch.wait_until_ready(lambda: _responds(client), process, log)
+        launch.wait_until_ready(lambda: responds(client), process, log)
         yield port
 
 
@@ -111,7 +111,8 @@ def partitions(client: redis.Redis) -> int:
     return int(client.hget(keys.CONFIG, "partitions") or Settings().partitions)
 
 
-def _responds(client: redis.Redis) -> bool:
+def responds(client: redis.Redis) -> bool:
+    """Whether a server replies."""
     try:
         return bool(client.ping())
     except redis.RedisError:
