@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -142,6 +143,16 @@ def test_a_service_has_minimal_privileges(service: str):
     assert described["logging"]["options"].keys() == {"max-size", "max-file"}
     assert described["restart"] == "unless-stopped"
     assert described["init"] is True
+
+
+def test_both_http_roles_have_one_image_and_both_workers_another():
+    version = tomllib.loads((composefile.FOLDER.parent / "pyproject.toml").read_text())["project"]
+    for role, described in ROLES.items():
+        name, tag = described["image"].split(":")
+        assert described["build"]["dockerfile"] == f"Dockerfile.{name.removeprefix('tributary-')}"
+        assert f'image.title="{name}"' in " ".join(image(role)["LABEL"])
+        assert tag == version["version"]
+    assert len({described["image"] for described in ROLES.values()}) == 2
 
 
 def test_the_roles_run_as_the_user_of_their_image():

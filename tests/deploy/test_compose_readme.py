@@ -10,7 +10,7 @@ from tributary.settings import PREFIX, Settings
 
 # From the reference of Docker Compose, which is not installed where the tests run.
 OPTIONS = {
-    "up": {"--build", "--detach", "--wait", "--scale"},
+    "up": {"--build", "--detach", "--wait", "--scale", "--no-recreate", "--no-deps"},
     "kill": {"--signal"},
     "down": {"--volumes"},
     "exec": {"-T"},
@@ -22,7 +22,9 @@ OPTIONS = {
 
 
 def test_every_command_and_option_exists():
-    assert {words[0] for words in COMMANDS} == {"docker", "curl", "cp"}
+    assert {words[0] for words in COMMANDS} == {
+        "docker", "curl", "cp", "../scripts/images", "../scripts/sbom",
+    }  # fmt: skip
     assert len(compose_commands()) == sum(words[0] == "docker" for words in COMMANDS)
     for subcommand, options, words in compose_commands():
         assert set(options) <= OPTIONS[subcommand], (subcommand, options)
@@ -35,7 +37,7 @@ def test_every_command_and_option_exists():
 
 def test_every_name_in_the_text_exists():
     names = {PREFIX + name.upper() for name in Settings.__struct_fields__}
-    names |= composefile.examples().keys()
+    names |= composefile.examples().keys() | {"ENGINE"}  # of scripts/images and scripts/sbom
     mentioned = set(re.findall(r"`([A-Z][A-Z_]{3,})[`=]", TEXT))
     assert mentioned
     assert mentioned <= names

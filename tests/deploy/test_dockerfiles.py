@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_the_image_runs_as_a_numeric_user_and_stops_on_sigterm(name: str):
     assert json.loads(command)[0] == "tributary"
     assert json.loads(check.partition("CMD ")[2])[:2] == ["tributary", "health"]
     assert "PYTHONDONTWRITEBYTECODE=1" in " ".join(final["ENV"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_labels_have_the_version_and_what_differs_per_build_comes_last(name: str):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    fixed, of_build = composefile.final_stage(name)["LABEL"]
+    assert f'image.version="{project["version"]}"' in fixed
+    assert f'image.licenses="{project["license"]}"' in fixed
+    assert set(re.findall(r"image\.(\w+)=", of_build)) == {"revision", "source", "created"}
+    assert (ROOT / name).read_text().rpartition("\nARG ")[2].count("\nLABEL ") == 1
 
 
 def test_both_images_share_their_build_stage():

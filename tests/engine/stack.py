@@ -12,7 +12,9 @@ from support.waiting import wait_until
 
 from engine.engine import Engine
 
-ROLES = ("ingest", "api", "aggregator", "jobs")
+# The image of each role.
+IMAGES = {"ingest": "ingest", "api": "ingest", "aggregator": "worker", "jobs": "worker"}
+ROLES = tuple(IMAGES)
 PASSWORD = "not-a-secret"
 _READY_S = 120.0
 _TIMEOUT_S = 600
@@ -28,6 +30,7 @@ class Stack:
         self.environ = {
             **engine.environ,
             "REDIS_PASSWORD": PASSWORD,
+            "IMAGE_TAG": project,
             "TRIBUTARY_HEARTBEAT_MS": "100",
             "INGEST_PUBLISH": f"127.0.0.1:{self.ports['ingest']}",
             "API_PUBLISH": f"127.0.0.1:{self.ports['api']}",
@@ -56,8 +59,8 @@ class Stack:
         return f"http://127.0.0.1:{self.ports[service]}"
 
     def image(self, service: str) -> str:
-        """The image name that podman-compose uses for a service."""
-        return f"localhost/{self.project}_{service}"
+        """The name of the image of a role."""
+        return f"localhost/tributary-{IMAGES[service]}:{self.project}"
 
     def name(self, service: str, number: int = 1) -> str:
         """The name of a container."""
@@ -78,12 +81,10 @@ class Stack:
             for number in range(self.replicas[service])
         ]
 
-    def build(self, tree: Path = composefile.FOLDER.parent) -> None:
-        """Build both images of a checkout, under the names of the four roles."""
-        self.engine.build("Dockerfile.ingest", self.image("ingest"), self.image("api"), tree=tree)
-        self.engine.build(
-            "Dockerfile.worker", self.image("aggregator"), self.image("jobs"), tree=tree
-        )
+    def build(self) -> str:
+        """Build the images with the labels of this checkout; the sizes as text."""
+        printed = self.engine.script("images", self.project).decode()
+        return "\n".join(line for line in printed.splitlines() if line.endswith(" bytes"))
 
     def up(self, *words: str, folder: Path = composefile.FOLDER) -> None:
         """Start services, by default all. podman-compose ignores conditions."""
@@ -139,7 +140,7 @@ class Stack:
             (("rm", "--force", "--time", "1", "--ignore"), self.containers),
             (("network", "rm", "--force"), [f"{self.project}_{n}" for n in ("store", "front")]),
             (("volume", "rm", "--force"), [self.volume, f"{self.project}_history"]),
-            (("image", "rm", "--force"), [self.image(service) for service in ROLES]),
+            (("image", "rm", "--force"), sorted({self.image(role) for role in ROLES})),
         ):
             self.engine.run(*command, *names, check=False)
 

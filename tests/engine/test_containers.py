@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
+import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,8 @@ from support.processes import request
 from support.programs import needed
 from support.waiting import wait_until
 
-from engine.stack import Stack
+from engine.engine import ROOT, SOURCE
+from engine.stack import IMAGES, Stack
 from tributary.store import keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -223,6 +228,44 @@ def test_an_image_contains_tributary_without_installers_and_tests(stack: Stack, 
     assert any(line.endswith("/jobs") for line in own)
     assert not [line for line in files.splitlines() if line.endswith("site-packages/tests")]
     assert not [line for line in own if "/tests" in line]
+
+
+def test_the_labels_of_an_image_name_its_version_and_its_revision(stack: Stack):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    head = subprocess.check_output(["git", "-C", str(ROOT), "rev-parse", "HEAD"], text=True)
+    for image in ("ingest", "aggregator"):
+        labels = stack.engine.inspect("image", stack.image(image))["Labels"]
+        prefix = "org.opencontainers.image."
+        found = {key.removeprefix(prefix): labels[key] for key in labels if key.startswith(prefix)}
+        assert found["title"] == f"tributary-{IMAGES[image]}"
+        assert found["version"] == project["version"]
+        assert found["revision"].removesuffix("-modified") == head.strip()
+        assert found["source"] == SOURCE
+        assert found["licenses"] == project["license"]
+        assert found["description"]
+        assert datetime.fromisoformat(found["created"]).tzinfo is not None
+
+
+def test_the_bill_of_materials_of_an_image_has_exactly_what_is_locked(stack: Stack):
+    image = stack.image("ingest")
+    bill = json.loads(stack.engine.script("sbom", image))
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    components = bill["components"]
+    references = [each["bom-ref"] for each in components]
+    assert len(references) == len(set(references))
+    packages = {each["purl"] for each in components if each["purl"].startswith("pkg:pypi/")}
+    lock = re.findall(
+        r"^(\S+)==([\d.a-z]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
+    locked = {f"pkg:pypi/{name}@{version}" for name, version in lock}
+    own = {purl for purl in packages if purl.startswith("pkg:pypi/tributary@")}
+    assert len(own) == 1
+    assert packages - own <= locked
+    assert len(packages) > 20
+    without_license = {each["purl"] for each in components if "licenses" not in each}
+    # The metadata of this one states none.
+    assert {purl.split("@")[0] for purl in packages & without_license} <= {"pkg:pypi/promql-parser"}
+    assert any(purl.startswith("pkg:deb/debian/libc6@") for purl in references)
 
 
 @pytest.mark.parametrize("service", ["ingest", "aggregator"])
