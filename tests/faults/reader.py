@@ -15,10 +15,11 @@ _PAUSE_S = 0.01
 
 
 class Reader(threading.Thread):
-    """Collects the devices of the load in turn, over one connection."""
+    """Collects the devices of the load, PREFIX-0 to PREFIX-11, in turn over one connection."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prefix: str = "car") -> None:
         super().__init__(daemon=True)
+        self._prefix = prefix
         self.statuses: Counter[str] = Counter()
         self.backwards = 0
         self.longest_s = 0.0
@@ -33,7 +34,7 @@ class Reader(threading.Thread):
             number += 1
             began_s = time.monotonic()
             try:
-                connection.request("GET", f"/collect?device=car-{number % DEVICES}")
+                connection.request("GET", f"/collect?device={self._prefix}-{number % DEVICES}")
                 response = connection.getresponse()
                 body = response.read()
             except (OSError, http.client.HTTPException) as error:
