@@ -68,7 +68,10 @@ def test_ingest_loses_nothing(tmp_path: Path):
             ("capacity", "--sizes", "50,200", "--seconds", "1"),
             r"\| 2?\d\d/s, 3 metrics, batch 1 \| redis_cores \| 0\.\d+ \| 0\.\d+ \| \d",
         ),
-        (("freshness", "--seconds", "2", "--rate", "500"), r"freshness  \d+ probes: p50 "),
+        (
+            ("freshness", "--seconds", "1", "--rate", "500", "--devices", "500"),
+            r"fleet joining, \d+ probes: p50 .*\nfreshness  fleet known, \d+ probes: p50 ",
+        ),
         (("webhooks", "--seconds", "1", "--rate", "300"), r"webhooks  \d+ transitions: p50 "),
         (
             ("mqtt", "--messages", "500"),
