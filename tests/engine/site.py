@@ -23,7 +23,6 @@ from tributary.store import keys, redis_client
 _SENDERS, _DEVICES = 3, 4  # of each sender
 _UNLIMITED = 1 << 40  # readings
 _DRAIN_S = 120.0
-MOST_INTERRUPTED = _SENDERS * 5  # readings that are in a request at a time
 # With a key, and repeated until there is a response, as the clients of docs/clients.md do.
 REPEATED = Style((1, 2, 5), pause_s=0.005, is_keyed=True, timeout_s=15.0)
 # As most clients send: no key, and no second attempt.

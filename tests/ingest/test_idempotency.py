@@ -176,6 +176,17 @@ def test_a_key_survives_a_restart(start_web: Callable[..., Web], accepted: Accep
     assert accepted() == before + 1
 
 
+def test_what_a_release_with_format_2_has_stored_counts_once(
+    web: Web, accepted: Accepted, web_client: redis.Redis
+):
+    """It remembered the response without the digest of the body."""
+    before, key = accepted(), new_key()
+    once = keys.once(keys.partition_of("default", web.settings.partitions), key)
+    web_client.set(once, '{"success":true}', px=600_000)
+    assert web.record({"a": 1}, Idempotency_Key=key).json == {"success": True, "duplicate": True}
+    assert accepted() == before
+
+
 def test_a_key_expires(start_web: Callable[..., Web], accepted: Accepted, web_client: redis.Redis):
     web, before, key = start_web(idempotency_ttl_ms=1000), accepted(), new_key()
     held = keys.once(keys.partition_of("default", web.settings.partitions), key)

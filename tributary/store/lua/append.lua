@@ -25,10 +25,12 @@ if once then
   if claim and (call('GET', claim) or digest) ~= digest then return -2 end
   -- If it is of another body, its claim has expired, and it is overwritten below.
   local remembered = call('GET', once)
-  if remembered and string.sub(remembered, 1, #digest) == digest then
+  -- A release with stored format 2 remembered the response alone, without the digest.
+  local is_format_2 = remembered and string.find(remembered, '{"success"', 1, true) == 1
+  if is_format_2 or remembered and string.sub(remembered, 1, #digest) == digest then
     -- A write, so that a WAIT behind it also waits for what the first request wrote.
     call('PEXPIRE', once, ARGV[rest + 1])
-    return string.sub(remembered, #digest + 1)
+    return is_format_2 and remembered or string.sub(remembered, #digest + 1)
   end
 end
 
