@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -52,10 +53,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Fork the processes of tests; with many examples a property takes longer than a test may."""
+    gc.disable()
     if not config.option.no_fork:
         forking.enable()
     if config.getoption("--hypothesis-profile") == "long":
         config.option.timeout = 0
+
+
+def pytest_collection_finish() -> None:
+    """Collect no garbage until here, and never again what is there: a million objects."""
+    gc.freeze()
+    gc.enable()
 
 
 _APART = re.compile(r"^pytestmark = pytest\.mark\.(browser|kills)$", re.MULTILINE)

@@ -117,7 +117,6 @@ def test_measures_end_to_end(name: tuple[str, ...], pattern: str):
     assert re.search(pattern, done.stdout), done.stdout
 
 
-@pytest.mark.sample
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_collect_rejects_nothing(tmp_path: Path):

@@ -98,7 +98,6 @@ def test_slots_without_readings_break_the_line(site: Site, pages: Pages):
     assert means == highs == lows == [5, 6, None, 7]
 
 
-@pytest.mark.sample
 def test_a_pause_breaks_the_line_of_live_readings(site: Site, pages: Pages):
     page = pages.open(site.url)
     live = [[1.2, 5], [2.9, 6], [4.0, 7]]
@@ -214,7 +213,6 @@ def test_shows_the_units_of_the_catalogue(site: Site, pages: Pages):
         expect(page.get_by_role("region", name=name).locator(".unit")).to_have_text(unit)
 
 
-@pytest.mark.sample
 def test_a_chart_shows_the_history(site: Site, pages: Pages):
     minute_s = time.time() // 60 * 60 - 10 * 60
     for later_s, value in ((1, 80), (2, 82), (301, 85)):

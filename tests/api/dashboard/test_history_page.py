@@ -97,7 +97,6 @@ def set_span(page: Page, begin_s: float, end_s: float) -> None:
         page.get_by_label(name, exact=True).fill(text)
 
 
-@pytest.mark.sample
 def test_charts_of_a_week_and_a_month_come_from_the_history(past: Site, pages: Pages):
     page = open_device(pages, past, "recent")
     for window, readings in (("7d", 34), ("30d", 96)):

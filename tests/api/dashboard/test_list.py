@@ -130,7 +130,6 @@ def test_the_url_reproduces_the_list(page: Page, parked: Site):
     assert page.url.endswith("page=3")
 
 
-@pytest.mark.sample
 def test_previous_works_after_back_and_the_way_from_a_device_keeps_the_list(page: Page):
     following = page.get_by_role("button", name="Next")
     following.click()

@@ -168,7 +168,6 @@ def test_shows_an_invalid_stored_name_as_text(site: Site, pages: Pages):
     assert page.locator("main img, main script, main b, main i").count() == 0
 
 
-@pytest.mark.sample
 def test_does_not_run_scripts_from_its_url(site: Site, pages: Pages):
     for hostile in ("<img src=x onerror=alert(7)>", "%3Cscript%3Ealert(7)%3C%2Fscript%3E", "%ff"):
         page = pages.open(f"{site.url}/#/device/{hostile}")
@@ -259,7 +258,6 @@ def test_the_event_source_of_the_documentation_receives_events(site: Site, pages
     pytest.fail(f"received only {logged}")
 
 
-@pytest.mark.sample
 def test_uses_a_token_of_the_url_or_prompts_for_one(own_site: Any, pages: Pages):
     site = own_site()
     token = Token("t1", "page", "*", tokens.SCOPES, utc_ms())
