@@ -16,14 +16,13 @@ from urllib.parse import urlsplit
 import click
 import numpy as np
 
-from bench import launch, machine, openloop
-from bench.http_request import NUMBER, Request
+from bench import fleet, launch, machine, openloop
+from bench.http_request import Request
 from bench.peers.payloads import FLEET, FLEET_DEVICES
 
 _SENDERS = 32
 _PROBE = "bench-probe"
-_ARRAY = 500
-_JOIN_TIMEOUT_S = 60.0
+_EVERY = 50  # devices of the fleet, one of which is awaited
 
 
 class Delays(NamedTuple):
@@ -56,7 +55,8 @@ def command(rate: int, seconds: float, devices: int) -> None:
 def measure(url: str, rate: float, seconds: float, devices: int = FLEET_DEVICES) -> Delays:
     """Delays of the probes beside a fleet with this rate, while it joins and after that."""
     joining = _measure(url, rate, seconds, devices)
-    _join(url, devices)
+    fleet.join(url, devices)
+    _await_applied(url, devices)
     return Delays(joining, _measure(url, rate, seconds, devices))
 
 
@@ -68,32 +68,12 @@ def _measure(url: str, rate: float, seconds: float, devices: int) -> list[float]
     return delays_ms
 
 
-def _join(url: str, devices: int) -> None:
-    """Record each device of the fleet once, and wait until all are applied."""
+def _await_applied(url: str, devices: int) -> None:
+    """Wait until `/collect` has devices of every part of the fleet."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
-    for first in range(0, devices, _ARRAY):
-        numbers = range(first, min(devices, first + _ARRAY))
-        readings = b",".join(FLEET.replace(NUMBER, b"%05d" % number) for number in numbers)
-        _retried(connection, "POST", "/record", b"[%b]" % readings)
-        for number in numbers[:: _ARRAY // 10]:
-            _retried(connection, "GET", f"/collect?device=car-{number:05d}")
+    for number in range(0, devices, _EVERY):
+        fleet.repeated(connection, "GET", f"/collect?device=car-{number:05d}")
     connection.close()
-
-
-def _retried(
-    connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None
-) -> None:
-    """Repeat a request until its response is 200: devices join at a limited rate."""
-    until_s = time.monotonic() + _JOIN_TIMEOUT_S
-    while True:
-        connection.request(method, path, body)
-        response = connection.getresponse()
-        text = response.read()
-        if response.status == http.HTTPStatus.OK:
-            return
-        if time.monotonic() > until_s:
-            raise SystemExit(f"bench: {method} {path} got {response.status}: {text.decode()}")
-        time.sleep(0.05)
 
 
 class Load(threading.Thread):

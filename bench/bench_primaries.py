@@ -18,7 +18,7 @@ import click
 import msgspec
 import redis
 
-from bench import http_request, launch, machine, redis_cluster, redis_server, report, wrk
+from bench import fleet, http_request, launch, machine, redis_cluster, redis_server, report, wrk
 from bench.http_request import Request
 from bench.peers.payloads import FLEET, FLEET_DEVICES, METRIC
 from bench.peers.tributary_peer import TRIBUTARY
@@ -56,6 +56,10 @@ class Side:
         self._primaries = primaries
         self._ingest = ingest
         self._settings = settings
+
+    def join(self) -> None:
+        """Record each device of the fleet once."""
+        fleet.join(self._ingest, FLEET_DEVICES)
 
     def run(self, request: Request, connections: int, seconds: float, folder: Path) -> Sample:
         """Send requests, wait until every reading is applied, and divide what was used."""
@@ -114,8 +118,9 @@ def measure(
             "one": up.enter_context(_side(folder / "one", 1, partitions)),
             "cluster": up.enter_context(_side(folder / "cluster", primaries, partitions)),
         }
-        for side in sides.values():  # every series exists
-            side.run(_SINGLE, 256, max(2.0, seconds), folder)
+        for side in sides.values():
+            side.join()
+            side.run(_SINGLE, 256, seconds, folder)
         for number in range(rounds):
             for case, connections, request in _CASES:
                 for name in sorted(sides, reverse=bool(number % 2)):

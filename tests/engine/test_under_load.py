@@ -77,6 +77,15 @@ def assert_nothing_twice(verdict: Verdict) -> None:
     assert not verdict.miscounted, verdict.miscounted
 
 
+def assert_no_request_failed(what: str, site: Site, load: Load) -> None:
+    """Of the senders and of the readers; and each reading counts once."""
+    verdict = site.verdict()
+    report(what, load, verdict)
+    assert not load.errors
+    assert not load.unread
+    assert_exact(verdict)
+
+
 def kill(site: Site, service: str, load: Load) -> Verdict:
     """Kill the containers of a service in turn while the load goes on."""
     stack = site.stack
@@ -112,11 +121,7 @@ def test_no_request_fails_while_roles_are_scaled_up_and_down(site: Site):
             for count in counts:
                 site.stack.scale(service, count)
                 load.wait_for()
-    verdict = site.verdict()
-    report(f"scaled, {dict(_SCALED)}", load, verdict)
-    assert not load.errors
-    assert not load.unread
-    assert_exact(verdict)
+    assert_no_request_failed(f"scaled, {dict(_SCALED)}", site, load)
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +150,7 @@ def test_no_request_fails_while_each_container_is_replaced_by_another_release(
             for number in range(stack.replicas[role]):
                 stack.replace(role, number + 1, releases[release][role])
                 load.wait_for()
-    verdict = site.verdict()
-    report(f"every container replaced by one of {release}", load, verdict)
-    assert not load.errors
-    assert not load.unread
-    assert_exact(verdict)
+    assert_no_request_failed(f"every container replaced by one of {release}", site, load)
 
 
 def test_a_backup_under_load_is_restored_into_new_volumes(site: Site):

@@ -136,7 +136,7 @@ class ClusterSite:
     def _holders(self) -> list[tuple[Node, list[int]]]:
         """The masters that hold partitions, and which."""
         held = [
-            (node, [p for p in range(PARTITIONS) if _holds(node, keys.meta(p))])
+            (node, [p for p in range(PARTITIONS) if node.holds(keys.meta(p))])
             for node in self._masters()
         ]
         return [(node, partitions) for node, partitions in held if partitions]
@@ -203,11 +203,3 @@ def _entries(node: Node, partitions: Collection[int]) -> int:
         return sum(int(node.client.hget(keys.meta(p), "entries") or 0) for p in partitions)
     except redis.RedisError:
         return 0
-
-
-def _holds(node: Node, key: str) -> bool:
-    try:
-        node.client.exists(key)
-    except redis.ResponseError:  # MOVED
-        return False
-    return True

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import redis
 from support.cluster import Cluster, Node
 from support.ledger import Sent
 from support.senders import Wire
@@ -72,9 +71,7 @@ class ClusterRig:
 
     def record_on(self, master: Node) -> None:
         """Record one reading in a partition that this master holds, retrying until accepted."""
-        partitions = {
-            p for p in range(self.load.settings.partitions) if _holds(master, keys.meta(p))
-        }
+        partitions = {p for p in range(self.load.settings.partitions) if master.holds(keys.meta(p))}
         device = next(
             name
             for name in (f"probe-{number}" for number in range(10_000))
@@ -139,14 +136,6 @@ def _attach(replica: Node) -> None:
 
 def _is_master(node: Node) -> bool:
     return bool(node.client.info("replication")["role"] == "master")
-
-
-def _holds(node: Node, key: str) -> bool:
-    try:
-        node.client.exists(key)
-    except redis.ResponseError:  # MOVED
-        return False
-    return True
 
 
 def _stopwatch_ms(began_s: float) -> Callable[[], int]:

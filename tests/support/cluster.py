@@ -19,6 +19,14 @@ LOOPBACK, NETWORK = "127.0.0.1", "127.1.0"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+def replication(client: redis.Redis) -> dict[str, object]:
+    """INFO replication of a server; empty while it does not respond."""
+    try:
+        return dict(client.info("replication"))
+    except redis.RedisError:
+        return {}
+
+
 class Node:
     """One server of the cluster; after a kill it can be restarted on its data."""
 
@@ -55,11 +63,16 @@ class Node:
 
     @property
     def replication(self) -> dict[str, object]:
-        """INFO replication; empty while it does not respond."""
+        """As `replication`."""
+        return replication(self.client)
+
+    def holds(self, key: str) -> bool:
+        """Whether the slot of a key is on it."""
         try:
-            return dict(self.client.info("replication"))
-        except redis.RedisError:
-            return {}
+            self.client.exists(key)
+        except redis.ResponseError:  # MOVED
+            return False
+        return True
 
     def close(self) -> None:
         self.client.close()

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import redis
 
-from support.cluster import free_ports
+from support.cluster import free_ports, replication
 from support.processes import Process
 from support.waiting import wait_until
 
@@ -63,11 +63,8 @@ class Node:
 
     @property
     def replication(self) -> dict[str, object]:
-        """INFO replication; empty while it does not respond."""
-        try:
-            return dict(self.client.info("replication"))
-        except redis.RedisError:
-            return {}
+        """As `replication`."""
+        return replication(self.client)
 
     def cut_off(self) -> None:
         """Break its links to sentinels and replicas; clients keep theirs."""

@@ -26,7 +26,7 @@ if once then
   -- If it is of another body, its claim has expired, and it is overwritten below.
   local remembered = call('GET', once)
   -- A release with stored format 2 remembered the response alone, without the digest.
-  local is_format_2 = remembered and string.find(remembered, '{"success"', 1, true) == 1
+  local is_format_2 = remembered and string.sub(remembered, 1, 10) == '{"success"'
   if is_format_2 or remembered and string.sub(remembered, 1, #digest) == digest then
     -- A write, so that a WAIT behind it also waits for what the first request wrote.
     call('PEXPIRE', once, ARGV[rest + 1])
