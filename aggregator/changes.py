@@ -50,7 +50,7 @@ class Changes(NamedTuple):
             "devices": [part for device in self.devices for part in ("0", device)],
             "dead": dead,
             "forget": forget,
-            "alerts": self.alerts.arguments(),
+            "alerts": self.alerts.lists,
         }
 
 

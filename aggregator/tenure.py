@@ -25,10 +25,10 @@ from aggregator.timings import Timings
 from aggregator.unconfirmed import Unconfirmed
 from tributary import failpoints
 from tributary.errors import ConnectionGone, Superseded, TributaryError
+from tributary.model import alert
 from tributary.model.clock import utc_ms
 from tributary.store import keys, scripts
 from tributary.store.pipe import Pipe, Reply, checked, pack
-from tributary.store.resp import pack_long
 
 BLOCK_MS = 1_000
 # About what one read returns: one large batch at a time, not a thousand. Each partition of a
@@ -182,13 +182,14 @@ class Tenure:
             buried = {"partition": self.partition, "entry": entry.id.decode()}
             logger.bind(action="buried", **buried, reason=entry.reason).warning("entry buried")
         command = scripts.commit(
-            self.partition, epoch=self._epoch, dead_max_entries=DEAD_MAX_ENTRIES, meta=meta,
-            used=used, shape=self.rows.shape.row_arguments, **changes.lists(),
+            self.partition, epoch=self._epoch, dead_max_entries=DEAD_MAX_ENTRIES,
+            transitions_max=alert.LOGGED_MAX, meta=meta, used=used,
+            shape=self.rows.shape.row_arguments, **changes.lists(),
         )  # fmt: skip
         self._unconfirmed.add(changes.ids)
         # A read follows it, so it cannot be repeated if Redis has not cached the script.
         sent = command if self.has_committed else scripts.with_source(command)
-        self.pipe.send(pack_long(sent), self._on_commit)
+        self.pipe.send(pack(sent), self._on_commit)
         self._epoch, self.counts = epoch, changes.counts
         if changes.forget is not None or self.rows.addresses.needs_more:
             self.rows.learn_free(self._end_with)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aggregator.table import Table
 from tributary.model import alert
-from tributary.model.alert import LOGGED_MAX
 from tributary.store import keys
 
 
@@ -20,13 +20,10 @@ class AlertWrites(NamedTuple):
     transitions: list[bytes]
     rules: str | None = None  # the digest of the rules by which all of a partition is stored
 
-    def arguments(self) -> list[str | bytes]:
-        """The argument `alerts` of `scripts.commit`; empty if nothing is written."""
-        lists = (self.states, self.ok, self.due, self.not_due, self.transitions)
-        if not any(lists):
-            return []
-        sizes = [str(len(each)) for each in lists]
-        return [str(LOGGED_MAX), *sizes, *(part for each in lists for part in each)]
+    @property
+    def lists(self) -> Sequence[Sequence[str | bytes]]:
+        """The argument `alerts` of `scripts.commit`."""
+        return self.states, self.ok, self.due, self.not_due, self.transitions
 
     def meta(self) -> list[str]:
         """Fields and values of `meta`."""

@@ -184,7 +184,7 @@ class Watch:
         return True
 
     def _commit(self, alerts: AlertWrites) -> None:
-        if (alerts.arguments() or alerts.meta()) and not self._tenure.is_over:
+        if (any(alerts.lists) or alerts.meta()) and not self._tenure.is_over:
             counts = self._tenure.counts
             self._tenure.commit_part(Changes([], counts, [], None, alerts=alerts))
 

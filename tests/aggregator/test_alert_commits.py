@@ -13,7 +13,7 @@ from support import forgetting
 from support.folding import aggregate, append
 from support.processes import Server
 
-from aggregator.alerts import stored, watch
+from aggregator.alerts import watch
 from aggregator.worker import Worker
 from tributary.model import alert
 from tributary.model.alert import Transition
@@ -220,7 +220,7 @@ def test_a_forgotten_device_leaves_no_alert(server: Server, settings: Settings):
 def test_the_log_keeps_the_newest_transitions(
     server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(stored, "LOGGED_MAX", 3)
+    monkeypatch.setattr(alert, "LOGGED_MAX", 3)
     now_ms = utc_ms()
     readings = [(now_ms + n, 120.0 * (n % 2)) for n in range(9)]
     send(server, settings, "car", *readings)

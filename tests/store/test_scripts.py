@@ -183,7 +183,7 @@ def test_an_owner_that_reads_and_commits_leaves_nothing_in_the_group(client: red
     (id_,) = read(client)
     assert client.xinfo_groups(STREAM)[0]["pending"] == 0
     assert count_lost(client, "e1", "e2") == b"moved"
-    assert commit(client, "e1", "e2", meta=["hwm", id_, "done_entries", 1, "done", 1]) == b"ok"
+    assert commit(client, "e1", "e2", meta=["hwm", id_, "done_entries", "1", "done", "1"]) == b"ok"
     assert count_lost(client, "e2", "e3") == [0, 0]
 
 

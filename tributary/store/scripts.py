@@ -18,7 +18,7 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-from tributary.store import keys
+from tributary.store import keys, packed
 
 Command = tuple[str | bytes, ...]
 Values = Sequence[str | bytes]
@@ -132,7 +132,8 @@ def commit(
     freed: Sequence[Values] = ((), (), ()),  # rows with their rings, rings, short rows
     undeclared: Values = (),  # series whose counters and quantiles are dropped
     used: Sequence[int] = (0, 0, 0),  # free rows of each kind
-    alerts: Values = (),  # as `AlertWrites.arguments` of the aggregator
+    alerts: Sequence[Values] = ((), (), (), (), ()),  # as `AlertWrites.lists` of the aggregator
+    transitions_max: int = 0,  # the transitions are trimmed to this number
     forget: Values = (),  # of the tombstone that is the entry: id, request, before, devices
     shape: Values = (),  # `Shape.row_arguments`, with `forget`
 ) -> Command:
@@ -140,16 +141,18 @@ def commit(
     p, fixed = partition, _commit_names(partition)
     numbers, writes = _numbered(chunks, len(fixed) + 1)
     names = (*fixed, *numbers)
-    if alerts or forget:
+    if any(alerts) or forget:
         names = (*names, keys.alerts(p), keys.due(p), keys.transitions(p))
     if forget:
         forget = (*_chunks(p), *shape, *forget)
-    lists = (
+    lists: Sequence[Values] = (
         meta, rows, latest, beyond, devices, dead, writes, within, moved, counters, quantiles,
-        *freed, undeclared, alerts,
+        *freed, undeclared, *alerts,
     )  # fmt: skip
-    values = (epoch, *map(str, (dead_max_entries, *used, *map(len, lists))))
-    return _call("commit", names, *values, *chain.from_iterable(lists), *forget)
+    return _call(
+        "commit", names, epoch, str(dead_max_entries), *map(str, used), packed.pack(lists),
+        str(transitions_max), *forget,
+    )  # fmt: skip
 
 
 @lru_cache(_PARTITIONS_CACHED)
