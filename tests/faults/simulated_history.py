@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import redis
 from support import folding
+from support.processes import Server
 
 from aggregator.worker import Worker
 from faults.simulated_loop import BEGIN_S, simulated
@@ -29,7 +30,7 @@ from tributary.store.tombstone import Tombstone
 PARTITIONS = 2
 DEVICES = tuple(f"d{number}" for number in range(6))
 METRICS = ("engine_temperature", "speed")
-STEPS = 40
+STEPS = 10
 _DRAINED_S, _ENDED_S = 300.0, 10.0  # of simulated time
 
 
@@ -182,33 +183,44 @@ class History:
                 member.running.result()
 
 
-def settings_of(url: str) -> Settings:
-    """Settings with which series are evicted all the time."""
-    return Settings(
-        redis_url=url,
-        partitions=PARTITIONS,
-        heartbeat_ms=1_000,
-        series_cached_max=4,
-        durability="memory",
-    )
+class Simulator:
+    """Runs histories on one server, each on empty data."""
 
+    def __init__(self, server: Server) -> None:
+        """Prepare the server, and keep what an empty one has."""
+        self._client = server.client
+        self._path = server.url.removeprefix("unix://")
+        # With so little memory series are evicted all the time.
+        self._settings = Settings(
+            redis_url=server.url,
+            partitions=PARTITIONS,
+            heartbeat_ms=1_000,
+            series_cached_max=4,
+            durability="memory",
+        )
+        self._client.flushall()
+        with simulated(0):
+            redis_client.prepare(self._client, self._settings)
+        self._empty = {key: self._client.dump(key) or b"" for key in self._client.scan_iter()}
 
-def run(client: redis.Redis, settings: Settings, seed: int, steps: int = STEPS) -> Outcome:
-    """Run the history of a seed on an empty server."""
-    client.flushall()
-    with simulated(seed) as loop:
-        redis_client.prepare(client, settings)
-        path = settings.redis_url.removeprefix("unix://")
-        network = Network(loop, path, random.Random(f"network {seed}"))
-        history = History(client, settings, network, seed)
-        violations: list[str] = []
-        try:
-            loop.run_until_complete(history.run(steps))
-            violations += history.violations()
-        except (TributaryError, TimeoutError) as error:
-            violations.append(f"{type(error).__name__}: {error}")
-        finally:
-            loop.run_until_complete(history.end())
-            network.close()
-        counts = history.readings, history.kills, history.tombstones
-        return Outcome(seed, *counts, loop.now_s, network.commands, network.trace, violations)
+    def run(self, seed: int, steps: int = STEPS) -> Outcome:
+        """Run the history of a seed."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.flushall()
+            for key, dumped in self._empty.items():
+                pipeline.restore(key, 0, dumped)
+            pipeline.execute()
+        with simulated(seed) as loop:
+            network = Network(loop, self._path, random.Random(f"network {seed}"))
+            history = History(self._client, self._settings, network, seed)
+            violations: list[str] = []
+            try:
+                loop.run_until_complete(history.run(steps))
+                violations += history.violations()
+            except (TributaryError, TimeoutError) as error:
+                violations.append(f"{type(error).__name__}: {error}")
+            finally:
+                loop.run_until_complete(history.end())
+                network.close()
+            counts = history.readings, history.kills, history.tombstones
+            return Outcome(seed, *counts, loop.now_s, network.commands, network.trace, violations)

@@ -17,11 +17,10 @@ from typing import Any, cast
 
 import hiredis
 
+from faults import simulated_scripts
 from faults.simulated_loop import BEGIN_S, SimulatedLoop
-from tributary.store import scripts
 from tributary.store.pipe import pack
 
-_CLOCK_KEY = "simulated:clock"
 _NIL, _OK = b"*-1\r\n", b"+OK\r\n"
 # Most delays are those of a local network; some are those of a busy one.
 _DELAYS_S = ((0.00005, 0.0005), (0.001, 0.03), (0.3, 2.0))
@@ -59,11 +58,8 @@ class Network:
         self._reader = hiredis.Reader()
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
-        self._scripts = {
-            script.sha: _simulated(script.source) for script in scripts.SCRIPTS.values()
-        }
-        for source in self._scripts.values():
-            self._roundtrip(pack(("SCRIPT", "LOAD", source)))
+        loads = simulated_scripts.loads()
+        self._roundtrip(b"".join(loads), replies=len(loads))
         loop.network = self
         loop.set_task_factory(cast(Any, _create_task))
 
@@ -108,12 +104,14 @@ class Network:
         self.commands += 1
         self._trace.update(b"%r %d %b\n" % (round(self.loop.now_s, 7), len(command), command[0]))
         if command[0] in (b"EVAL", b"EVALSHA"):
-            packed = self._clock() + pack(tuple(self._with_clock(command)))
-            reply = self._roundtrip(packed, replies=2).removeprefix(_OK)
+            clock, call = simulated_scripts.with_clock(command, BEGIN_S + self.loop.now_s)
+            reply = self._roundtrip(clock + call, replies=2).removeprefix(_OK)
         else:
             reply = self._roundtrip(pack(tuple(command)))
-        for parked in self._parked.copy() if command[0] != b"XREADGROUP" else ():
-            parked.ask_again()
+        if self._parked and command[0] != b"XREADGROUP":
+            # Only a write to the stream ends a blocking read, and scripts name all their keys.
+            for parked in [one for one in self._parked if one.reads_from in command]:
+                parked.ask_again()
         return reply
 
     def park(self, connection: Connection) -> None:
@@ -123,20 +121,6 @@ class Network:
     def unpark(self, connection: Connection) -> None:
         """Ask no more."""
         self._parked.remove(connection)
-
-    def _clock(self) -> bytes:
-        """The command that sets the clock which scripts read."""
-        now_us = int((BEGIN_S + self.loop.now_s) * 1e6)
-        clock = f"{now_us // 1_000_000} {now_us % 1_000_000} {now_us // 1_000}"
-        return pack(("SET", _CLOCK_KEY, clock))
-
-    def _with_clock(self, command: list[bytes]) -> list[bytes]:
-        """The same call of a script, with the time of the simulation."""
-        name, script, *rest = command
-        if name == b"EVALSHA":
-            source = self._scripts[script.decode()]
-            return [name, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode(), *rest]
-        return [name, _simulated(script), *rest]
 
     def _roundtrip(self, packed: bytes, replies: int = 1) -> bytes:
         """Send commands; their replies."""
@@ -168,6 +152,12 @@ class Connection(asyncio.Transport):
         self._lost_from_s = float("inf")  # what arrives from then on does not
         # Of the process: a reply may be caused by a command of another.
         self._context = contextvars.copy_context()
+
+    @property
+    def reads_from(self) -> bytes:
+        """The stream of the blocking read."""
+        assert self._blocked is not None
+        return self._blocked[0][-2]
 
     def is_closing(self) -> bool:
         """Whether it is closed."""
@@ -272,14 +262,6 @@ def hiredis_words(packed: bytes) -> list[bytes]:
     reader = hiredis.Reader()
     reader.feed(packed)
     return cast(list[bytes], reader.gets())
-
-
-def _simulated(source: bytes) -> bytes:
-    """A script that takes time and ids of entries from the simulation."""
-    clock = b"redis.call('GET', '%b')" % _CLOCK_KEY.encode()
-    time = b"{string.match(%b, '(%%d+) (%%d+)')}" % clock
-    id_ = b"(string.match(%b, '%%d+$') .. '-*')" % clock
-    return source.replace(b"redis.call('TIME')", time).replace(b"'*'", id_)
 
 
 def _create_task(loop: Any, coroutine: Any, context: Any = None, **_: Any) -> asyncio.Task[Any]:

@@ -6,6 +6,7 @@ connect.
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 from collections.abc import Mapping
@@ -27,6 +28,12 @@ def parse(url: str) -> dict[str, Any]:
     Raises:
         Misconfigured: the URL is not a Redis URL, or has an unknown option.
     """
+    return _parsed(url).copy()
+
+
+# For each connection redis-py would read the metadata of its package again, for 3 ms.
+@functools.lru_cache(maxsize=64)
+def _parsed(url: str) -> dict[str, Any]:
     try:
         options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
         connection_class = options.get("connection_class", Connection)
