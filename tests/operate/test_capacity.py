@@ -131,6 +131,32 @@ def test_processes_are_planned_at_70_percent_of_a_core():
     assert found.processes == (1, 6, 2)
 
 
+def test_primaries_have_whole_partitions():
+    # 3.6 cores: with 6 primaries one would have 3 of 16 partitions, 0.675 of a core.
+    found = planned(costs=costs(redis_frame_us=180))
+    assert (found.processes.primaries, found.partitions_per_primary) == (6, 3)
+    # 3.9 cores: 3 of 16 partitions would be 0.73 of a core, 2 are 0.49.
+    found = planned(costs=costs(redis_frame_us=195))
+    assert (found.processes.primaries, found.partitions_per_primary) == (8, 2)
+
+
+def test_warns_if_equal_shares_of_slots_overload_a_primary():
+    found = planned(costs=costs(redis_frame_us=195))
+    assert (found.processes.primaries, found.partitions_by_slots) == (8, 4)
+    (warning,) = capacity.warnings(found, Settings())
+    assert warning == (
+        "with equal shares of the slots, one primary has 4 partitions and needs 98% of a core; "
+        "move slots, so that each has at most 2 partitions"
+    )
+
+
+@pytest.mark.parametrize(("partitions", "primaries", "most"), [(4, 1, 4), (4, 3, 2), (16, 3, 6)])
+def test_partitions_on_a_cluster_with_equal_shares_of_slots(
+    partitions: int, primaries: int, most: int
+):
+    assert capacity.busiest(partitions, primaries) == most
+
+
 def test_memory_has_every_series_and_full_streams():
     sizes = costs(series_bytes=2_000, device_bytes=100, entry_bytes=70, entry_value_bytes=20)
     found = planned(costs=sizes, stream_max_entries=1_000)
@@ -159,7 +185,7 @@ def test_the_history_grows_until_its_slots_are_deleted():
     ("load", "settings", "warning"),
     [
         (
-            {"devices": 400_000},
+            {"devices": 400_000, "partitions": 4_096},
             {"history": "off", "series_cached_max": 2_000_000},
             "1,200,000 series exceed series_max=1,000,000; raise it",
         ),

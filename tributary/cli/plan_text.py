@@ -22,9 +22,14 @@ def lines(found: Plan) -> list[str]:
         "ingest": _role(use.ingest_cores, processes.ingest, "HTTP processes"),
         "aggregator": _role(use.aggregator_cores, processes.aggregators, "aggregators"),
         "redis": _role(use.redis_cores, primaries, "primaries")
-        + (" of a Redis Cluster" if primaries > 1 else ""),
+        + (
+            f" of a Redis Cluster, with at most {found.partitions_per_primary} of "
+            f"{load.partitions} partitions each"
+            if primaries > 1
+            else ""
+        ),
         "jobs": f"{use.jobs_cores:.2f} cores, if the history is kept",
-        "memory": f"{size(found.memory_bytes)} of Redis, {size(found.memory_bytes / primaries)} "
+        "memory": f"{size(found.memory_bytes)} of Redis, {size(found.memory_bytes * found.largest_share)} "
         f"per primary: aggregates {aggregates} {_WINDOWS[load.keep]}, full streams {streams}; "
         f"{size(found.process_bytes)} of HTTP processes and aggregators",
         "file": f"{size(use.file_bytes_per_s * _DAY_S)} per day written to append-only files, "

@@ -8,14 +8,19 @@ partition and turn of an aggregator). So a reading costs less the more there are
 from __future__ import annotations
 
 import math
+from collections import Counter
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as _SLOTS
+from redis.crc import key_slot
 
 from tributary.model.window import parse_duration_ms
 from tributary.operate.capacity_costs import COSTS, Costs
 from tributary.operate.capacity_load import Load
 from tributary.settings import Settings
+from tributary.store import keys
 
 UTILISATION = 0.7  # of a core, at which another process is planned
 _DAY_S, _DAY_MS = 86_400, 86_400_000
@@ -75,6 +80,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def memory_bytes(self) -> float:
         """Of all primaries."""
         return self.aggregates_bytes + self.stream_bytes
+
+    @property
+    def partitions_per_primary(self) -> int:
+        """At most, if they are divided as evenly as possible."""
+        return math.ceil(self.load.partitions / self.processes.primaries)
+
+    @property
+    def partitions_by_slots(self) -> int:
+        """At most, if each primary has the same number of slots."""
+        return busiest(self.load.partitions, self.processes.primaries)
+
+    @property
+    def largest_share(self) -> float:
+        """What a primary has of everything, at most, if partitions are divided evenly."""
+        return self.partitions_per_primary / self.load.partitions
 
 
 def flows(load: Load, processes: Processes, costs: Costs = COSTS) -> Flows:
@@ -139,8 +159,12 @@ def plan(load: Load, settings: Settings, costs: Costs = COSTS) -> Plan:
     processes = Processes()
     while True:  # more processes do less at once
         used = use(load, flows(load, processes, costs), costs)
-        cores = used.ingest_cores, used.aggregator_cores, used.redis_cores
-        more = Processes(*map(max, processes, map(_processes, cores)))
+        needed = (
+            _processes(used.ingest_cores),
+            _processes(used.aggregator_cores),
+            _primaries(used.redis_cores, load.partitions),
+        )
+        more = Processes(*map(max, processes, needed))
         if more == processes:
             break
         processes = more
@@ -175,6 +199,7 @@ def warnings(found: Plan, settings: Settings) -> list[str]:
     """Limits that the fleet would exceed, each with its remedy."""
     load, most = found.load, max(found.processes.aggregators, found.processes.primaries)
     cached = math.ceil(load.series / found.processes.aggregators)
+    by_slots = found.use.redis_cores * found.partitions_by_slots / load.partitions
     partitions = 2 ** math.ceil(math.log2(4 * most))
     checks = {
         f"{load.series:,} series exceed series_max={settings.series_max:,}; raise it": (
@@ -189,11 +214,32 @@ def warnings(found: Plan, settings: Settings) -> list[str]:
         ),
         f"{load.partitions} partitions are fewer than {most} aggregators or primaries; plan with "
         f"partitions={partitions}, which is fixed once data exists": load.partitions < most,
+        f"with equal shares of the slots, one primary has {found.partitions_by_slots} partitions "
+        f"and needs {by_slots:.0%} of a core; move slots, so that each has at most "
+        f"{found.partitions_per_primary} partitions": (
+            load.partitions >= most and by_slots > UTILISATION
+        ),
         "one process of jobs does not keep up with the history; set TRIBUTARY_HISTORY=off": (
             settings.history != "off" and found.use.jobs_cores > 1
         ),
     }
     return [text for text, is_exceeded in checks.items() if is_exceeded]
+
+
+def busiest(partitions: int, primaries: int) -> int:
+    """How many partitions the busiest primary has if each has the same number of slots.
+
+    The slots of a Redis Cluster are those of its specification: CRC-16 of the hash tag.
+    """
+    if primaries >= _SLOTS:
+        return 1
+    owners = (slot * primaries // _SLOTS for slot in _slots(partitions))
+    return max(Counter(owners).values())
+
+
+@lru_cache
+def _slots(partitions: int) -> list[int]:
+    return [key_slot(keys.readings(partition).encode()) for partition in range(partitions)]
 
 
 def distinct(boxes: float, balls: float) -> float:
@@ -212,6 +258,17 @@ def _process_bytes(load: Load, processes: Processes, settings: Settings, costs: 
 
 def _processes(cores: float) -> int:
     return max(1, math.ceil(cores / UTILISATION))
+
+
+def _primaries(cores: float, partitions: int) -> int:
+    """As few as leave each below the limit with its partitions; with too few of these, cores alone."""
+    primaries = _processes(cores)
+    while (
+        primaries < partitions
+        and cores * math.ceil(partitions / primaries) / partitions > UTILISATION
+    ):
+        primaries += 1
+    return primaries
 
 
 def _history_slots(load: Load, settings: Settings) -> tuple[float, float]:

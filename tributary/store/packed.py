@@ -8,12 +8,21 @@ of Redis (`cmsgpack`) has no other: https://redis.io/docs/latest/develop/program
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 Word = str | bytes
 _STR_16, _STR_32, _ARRAY_32, _EMPTY = b"\xda", b"\xdb", b"\xdd", b"\x90"
-_HEADS = [_STR_16 + struct.pack(">H", size) for size in range(4_096)]  # of words, by their length
+
+
+class _Heads(dict[int, bytes]):
+    """Of words, by their length; those of long ones are not kept."""
+
+    def __missing__(self, size: int) -> bytes:
+        return _STR_32 + struct.pack(">I", size)
+
+
+_HEADS = _Heads({size: _STR_16 + struct.pack(">H", size) for size in range(4_096)})
 
 
 def pack(lists: Sequence[Sequence[Word]]) -> bytes:
@@ -24,13 +33,8 @@ def pack(lists: Sequence[Sequence[Word]]) -> bytes:
 def _packed(given: Sequence[Word]) -> bytes:
     """Fast code: a commit has thousands of short words."""
     words = [word if type(word) is bytes else word.encode() for word in given]  # type: ignore[union-attr]
-    heads: Iterable[bytes] = map(_HEADS.__getitem__, map(len, words))
-    try:
-        joined = b"".join(chain.from_iterable(zip(heads, words, strict=True)))
-    except IndexError:  # a word is longer
-        heads = [_STR_32 + struct.pack(">I", len(word)) for word in words]
-        joined = b"".join(chain.from_iterable(zip(heads, words, strict=True)))
-    return _head(len(words)) + joined
+    heads = map(_HEADS.__getitem__, map(len, words))
+    return _head(len(words)) + b"".join(chain.from_iterable(zip(heads, words, strict=True)))
 
 
 def _head(size: int) -> bytes:
