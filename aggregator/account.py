@@ -16,6 +16,7 @@ import msgspec
 
 from aggregator import decode
 from aggregator.decode import Columns, Entry, Scan
+from aggregator.numbering import numbers, repaired
 from tributary.errors import BadFrame
 from tributary.model import frame
 from tributary.store import tombstone
@@ -81,7 +82,6 @@ class Counts(msgspec.Struct, frozen=True):
 
 COUNTS = Counts.__struct_fields__
 _values = msgspec.structs.astuple
-_FRAME_FIELDS = [b"e", b"n", b"r"]
 _packed = msgspec.msgpack.Encoder().encode
 
 
@@ -136,6 +136,7 @@ def sort_out(entries: list[Entry], counts: Counts, scan: Scan | None = None) -> 
         found = None
     if found is not None:
         return found
+    entries = repaired(entries, (counts.done_entries, counts.done))
     first = tombstone.position(entries)  # its text is not a frame
     if first and first < len(entries):
         return sort_out(entries[:first], counts, scan)
@@ -144,7 +145,7 @@ def sort_out(entries: list[Entry], counts: Counts, scan: Scan | None = None) -> 
 
 def bury(entry: Entry, counts: Counts, reason: str) -> Sorted:
     """Count an entry that was decoded and could not be applied as dead."""
-    return _one_by_one([entry], counts, reason)
+    return _one_by_one(repaired([entry], (counts.done_entries, counts.done)), counts, reason)
 
 
 def bury_rest(entry: Entry, counts: Counts, reason: str, rest: bytes, applied: int) -> Sorted:
@@ -212,13 +213,3 @@ def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorte
         tally["done_entries"], tally["done"] = number, reading
     decoded = decode.columns(blocks) if blocks else None
     return Sorted([id_ for id_, _ in entries], decoded, Counts(**tally), dead, forget=forget)
-
-
-def numbers(fields: list[bytes]) -> tuple[int, int] | None:
-    """The numbers of an entry and of its last reading; None if append did not write it."""
-    try:
-        if fields[0::2] in (_FRAME_FIELDS, tombstone.NAMES):
-            return int(fields[1]), int(fields[3])
-    except ValueError:
-        return None
-    return None

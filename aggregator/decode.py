@@ -6,10 +6,9 @@ Fast code: most frames hold plain readings, and for those every step over readin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import chain, groupby, repeat
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from tributary.model.frame import RawBlock
 from tributary.model.groups import Floats, Ints
 
 Entry = tuple[bytes, list[bytes]]  # id, and fields and values as they are in the stream
-_FRAME = 5  # position of the frame among the fields: e, number, n, number, r, frame
+# Positions of the frame and of its name among the fields: e, number, n, number, r, frame.
+_NAME, _FRAME = 4, 5
 _NONE: Ints = np.empty(0, np.int64)
 _TIME_MAX_MS = 253_402_300_800_000  # the year 10000, beyond RFC 3339
 
@@ -39,7 +39,11 @@ class Columns(NamedTuple):
     rows: Ints | None = None  # of the table, by value; then `series` and `repeats` are empty
 
 
-Scan = Callable[[list[bytes]], Columns | None]
+class Scan(Protocol):
+    """Finds the readings of known series in frames that are all sealed, or all not."""
+
+    def __call__(self, frames: list[bytes], *, is_sealed: bool) -> Columns | None:
+        """None if the frames must be decoded."""
 
 
 def decode(entries: list[Entry], scan: Scan | None = None) -> Columns:
@@ -51,18 +55,25 @@ def decode(entries: list[Entry], scan: Scan | None = None) -> Columns:
         BadFrame: a frame is not valid.
         LookupError, TypeError: an entry has other fields than append writes.
     """
-    frames = [fields[_FRAME] for _, fields in entries]
-    if scan is not None and (found := scan(frames)) is not None:
-        return found
-    return columns(list(chain.from_iterable(frame.unpack_all(frames))))
+    fields = [fields for _, fields in entries]
+    frames = list(map(itemgetter(_FRAME), fields))
+    if set(map(itemgetter(_NAME), fields)) != {frame.FIELD}:
+        raise BadFrame("an entry is not a frame of this version")
+    is_sealed = frame.are_sealed(frames)  # None: of ingest of two releases, or one is damaged
+    if scan is not None and is_sealed is not None:
+        found = scan(frames, is_sealed=is_sealed)
+        if found is not None:
+            return found
+    return columns(frame.unpack_all(frames, is_sealed=is_sealed))
 
 
 def unpack(entry: Entry) -> tuple[list[RawBlock], int]:
     """The blocks of one entry, and how many readings they hold.
 
     Raises:
-        BadFrame: its frame is not valid.
+        BadFrame: its frame is not valid, or of another version.
     """
+    frame.require_known(entry[1][_NAME])
     blocks = frame.unpack(entry[1][_FRAME])
     return blocks, columns(blocks).readings
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from aggregator.account import Counts, numbers
+from aggregator.account import Counts
 from aggregator.decode import Entry
+from aggregator.numbering import numbers
 from tributary.store.tombstone import parts_of
 
 _NOT_NUMBERED = -1  # append did not write the entry

@@ -2,7 +2,7 @@
 
 In such a frame, every reading is `[device, recorded_at, {metric: value}]` in the shortest form of
 msgpack. Its name is the packed reading without the time and the value: the same bytes for the same
-series. Anything else is left to decode.py, which also decides whether it is valid.
+series. Anything else but a seal is left to decode.py, which also decides whether it is valid.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tributary.model.frame import SEAL_BYTES
 from tributary.model.groups import Floats, Ints
 
 _ARRAY, _ARRAY_16, _READING, _MAP_1 = 0x90, 0xDC, 0x93, 0x81
@@ -47,14 +48,19 @@ def name(device: str, metric: str) -> bytes:
     return b"".join((_packed(device), b"\xcf", bytes(8), b"\x81", _packed(metric)))
 
 
-def scan(frames: list[bytes]) -> Scanned | None:
-    """The readings of frames; None unless all are of one value, and there are enough frames."""
+def scan(frames: list[bytes], *, is_sealed: bool) -> Scanned | None:
+    """The readings of frames; None unless all are of one value, and there are enough frames.
+
+    `is_sealed`: whether every frame has a valid seal; otherwise none has one.
+    """
     if len(frames) < _PER_STEP:
         return None
     joined = bytearray(b"".join(frames))
     ends = np.cumsum(np.fromiter(map(len, frames), np.int64, len(frames)))
     try:
-        begins, name_ends, times_at = _positions(np.frombuffer(joined, np.uint8), ends)
+        begins, name_ends, times_at = _positions(
+            np.frombuffer(joined, np.uint8), ends, is_sealed=is_sealed
+        )
     except _NotPlainError:
         return None
     integers, doubles = _at_any(joined, ">i8"), _at_any(joined, ">f8")
@@ -71,12 +77,14 @@ def _at_any(joined: bytearray, number: str) -> NDArray[Any]:
     return np.ndarray((len(joined) - 7,), number, joined, strides=(1,))
 
 
-def _positions(packed: Bytes, ends: Ints) -> tuple[Ints, Ints, Ints]:
+def _positions(packed: Bytes, ends: Ints, *, is_sealed: bool) -> tuple[Ints, Ints, Ints]:
     """Where the name of each reading begins and ends, and where its time is.
 
     All frames are read side by side, one reading of each per step, and checked in the end.
     """
     at, counts = _counts(packed, np.concatenate([[0], ends[:-1]]))
+    if is_sealed:
+        counts, ends = counts - 1, ends - SEAL_BYTES
     frames, steps = len(counts), int(counts.max())
     if counts.min() == 0 or counts.sum() < _PER_STEP * steps:
         raise _NotPlainError

@@ -110,9 +110,9 @@ class Table:
         self._used[rows] = self._batch
         return rows, Unseen([], [])
 
-    def scan(self, partition: int, frames: list[bytes]) -> Columns | None:
+    def scan(self, partition: int, frames: list[bytes], *, is_sealed: bool) -> Columns | None:
         """The readings of frames, with their rows; None if they must be decoded to find those."""
-        named, found = self._named.get(partition), scan(frames)
+        named, found = self._named.get(partition), scan(frames, is_sealed=is_sealed)
         if found is None or named is None:
             return None
         try:

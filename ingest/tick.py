@@ -83,7 +83,7 @@ class Tick:
         for partition, added in batch.blocks.items():
             # Packed at once, so that its objects are freed for the next request of the tick.
             blocks: list[Block | Raw] = (
-                [Raw(frame.pack(block)) for block in added] if batch.is_batch else [*added]
+                [Raw(frame.pack_block(block)) for block in added] if batch.is_batch else [*added]
             )
             readings = batch.readings if len(batch.blocks) == 1 else frame.readings_in(added)
             shared = self._open.get(partition)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aggregator import account
+from aggregator import account, numbering
 from aggregator.account import Counts, Progress, Sorted
 from aggregator.decode import Columns, Entry
 from aggregator.large import Large
@@ -93,6 +93,8 @@ def sort_out(
         survived: the last numbers that Redis had when its server last started.
     """
     counts = Counts(hwm=after.entry_id, done_entries=after.entries, done=after.readings)
+    if not numbering.are_plain(entries, (after.entries, after.readings)):
+        entries = numbering.repaired(entries, (after.entries, after.readings))
     steps: list[Part | Forget] = []
     gaps: list[Gap] = []
     restarts = 0
@@ -151,7 +153,7 @@ def _runs(
     """Split entries where a number is not the next one, and around those in `buried`."""
     run: list[Entry] = []
     for entry in entries:
-        found = account.numbers(entry[1])
+        found = numbering.numbers(entry[1])
         is_next = found is None or found[0] == number + 1
         if run and (not is_next or entry[0] in buried or run[-1][0] in buried):
             yield run
@@ -162,7 +164,7 @@ def _runs(
 
 
 def _first_numbers(run: list[Entry]) -> tuple[int, int] | None:
-    return next(filter(None, (account.numbers(fields) for _, fields in run)), None)
+    return next(filter(None, (numbering.numbers(fields) for _, fields in run)), None)
 
 
 def _restarted(counts: Counts, first: tuple[int, int], survived: Numbers) -> Counts:
@@ -198,7 +200,7 @@ def _step(entries: list[Entry], found: Sorted) -> Part | Forget | None:
         return None
     base = found.counts.done - found.columns.readings
     numbered = [
-        (id_, n) for id_, n in ((id_, account.numbers(fields)) for id_, fields in entries) if n
+        (id_, n) for id_, n in ((id_, numbering.numbers(fields)) for id_, fields in entries) if n
     ]
     ends = np.array([n[1] - base for _, n in numbered], np.int64)
     return Part(found.columns, [id_ for id_, _ in numbered], ends)

@@ -46,10 +46,12 @@ class DeadEntry(NamedTuple):
 
     def packed(self) -> bytes:
         """Its frame, packed; raises `BadFrame` if it has none."""
-        for name, value in zip(self.fields[0::2], self.fields[1::2], strict=True):
-            if name == b"r":
-                return value
-        raise BadFrame("the entry has no frame: field r is missing")
+        fields = dict(zip(self.fields[0::2], self.fields[1::2], strict=True))
+        if frame.FIELD not in fields:
+            for name in fields.keys() - {b"e", b"n"}:
+                frame.require_known(name)
+            raise BadFrame("the entry has no frame: field r is missing")
+        return fields[frame.FIELD]
 
     def blocks(self) -> list[frame.RawBlock]:
         """Its readings; raises `BadFrame` if they cannot be decoded."""

@@ -57,7 +57,8 @@ class Key(NamedTuple):
 CATALOGUE = (
     Key(
         "tributary:{p}:readings", "stream", "ingest (append), operators (forget)", "aggregator, jobs",
-        "frames: sequence numbers `e` (entries) and `n` (readings), packed readings `r`; tombstones: "
+        "frames: sequence numbers `e` (entries) and `n` (readings), packed readings `r`, of which a "
+        "seal verifies every bit ([decision 16](decisions/0016-frames-are-sealed.md)); tombstones: "
         "`f` instead of `r`, the devices to forget",
         "permanent, capped by MAXLEN ~",
     ),

@@ -29,7 +29,7 @@ class Watched:
         entries = self.redis.xrange(keys.readings(0), self._seen)
         self._seen = b"(" + entries[-1][0]
         frames = [fields[b"r"] for _, fields in entries]
-        blocks = [block for blocks in frame.unpack_all(frames) for block in blocks]
+        blocks = frame.unpack_all(frames, is_sealed=True)
         return [str(device) for device, _, _ in blocks if device != "fence"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+import msgspec
 import redis
 from support import folding, forgetting
 from support.exporting import START_MS, Row, columns, exported
@@ -90,7 +91,7 @@ def test_a_replayed_entry_once(change: Callable[..., Settings], client: redis.Re
     folding.aggregate(settings, client)
     # As if it had been buried by a bug that is fixed now.
     client.zadd(keys.buried(0), {b"%b 0" % buried: 1})
-    fields = pack([b"e", b"1", b"n", b"1", b"r", frame])
+    fields = msgspec.msgpack.encode([b"e", b"1", b"n", b"1", b"r", frame])
     dead = {"id": buried, "reason": "test", "readings": 1, "fields": fields}
     client.xadd(keys.dead(0), dead)
     entries = list(dead_letters.read(client, 0))
