@@ -249,7 +249,9 @@ def test_rows_that_redis_lost_when_it_restarted_are_no_difference(
     filled(where, client)
     last: Any = client.xrevrange(keys.readings(0), count=2)
     client.xdel(keys.readings(0), last[0][0])
-    client.hset(keys.meta(0), mapping={"hwm": last[1][0], "entries": 19, "tail_entries": 19})
+    before: Any = dict.fromkeys(("entries", "done_entries", "tail_entries"), 19)
+    before |= dict.fromkeys(("accepted", "done", "applied", "tail"), 38)
+    client.hset(keys.meta(0), mapping={"hwm": last[1][0], **before})
     found = audit(client, where, history=db)
     assert {one.store for one in found.differences} <= {"state", "windows", "latest"}
     assert found.surplus_rows == 2

@@ -165,9 +165,9 @@ _APPENDS = (
 _AUDIT = (
     *_READ_SERIES, ("MULTI",), ("EXEC",),
     ("HGET", _FORGETS, "f"), ("ZMSCORE", _DEVICES, "m"), ("ZRANGEBYLEX", _DEVICES, "-", "+"),
-    ("XRANGE", _READINGS, "-", "+"), ("XLEN", _READINGS),
-    ("ZRANGE", keys.buried(0), "0", "-1"), ("HLEN", _ROWS), ("HLEN", _STATE),
-    ("HGETALL", keys.CONFIG),
+    ("XRANGE", _READINGS, "-", "+"), ("XLEN", _READINGS), ("ZRANGE", keys.buried(0), "0", "-1"), *(("HLEN", key) for key in (_ROWS, _STATE, _LATEST)),
+    *(("HGETALL", key) for key in (keys.CONFIG, _META)), ("HGET", _HOLES, "f"),
+    ("ZCARD", _DEVICES), ("HSCAN", _LATEST, "0"),
 )  # fmt: skip
 
 # Role → commands with arguments of the right shape: an ACL may restrict the keys among them.

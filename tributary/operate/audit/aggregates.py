@@ -187,7 +187,7 @@ def compare_document(
     newest_ms, known = -1, 0
     try:
         body = {} if text is None else msgspec.json.decode(text, type=dict[str, str | float])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         yield "", Finding("latest", "", "a JSON object", str(error))
         return
     for metric, packed in states.items():

@@ -73,6 +73,10 @@ class Entries:
         """How many of the readings of an entry up to `hwm` were applied: the others are dead."""
         return self._applied.get(id_, readings)
 
+    def is_buried(self, id_: bytes) -> bool:
+        """Whether an entry was not applied, or not all of it."""
+        return id_ in self._applied
+
     def arrival_behind_ms(self, number: int) -> int:
         """When the first entry with a greater number arrived; the far future if none has."""
         found = self.id_behind(number)

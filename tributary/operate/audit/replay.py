@@ -16,6 +16,7 @@ from tributary.model.frame import RawBlock
 from tributary.operate.audit.aggregates import Known
 from tributary.operate.audit.collection import Collection, Name, unpack
 from tributary.operate.audit.entries import NEVER_MS, Entries, Entry, Id, parsed
+from tributary.operate.audit.sequence import Sequence
 from tributary.store import keys, tombstone
 from tributary.store.redis_client import failures
 
@@ -37,9 +38,15 @@ class Replay:
     """The entries of a partition and the readings in them, as far as they were applied."""
 
     def __init__(
-        self, client: redis.Redis, entries: Entries, collection: Collection, margin_ms: int
+        self,
+        client: redis.Redis,
+        entries: Entries,
+        collection: Collection,
+        margin_ms: int,
+        sequence: Sequence,
     ) -> None:
-        """`margin_ms`: how far ahead of its arrival a reading may be."""
+        """`margin_ms`: how far ahead of its arrival a reading may be; `sequence`: gets entries."""
+        self.sequence = sequence
         self.entries = entries
         self.collection = collection
         self._client = client
@@ -125,13 +132,18 @@ class Replay:
     def _add(self, entry: Entry, applied: int | None) -> None:
         """Collect an entry; `applied`: how many of its readings, if it is begun."""
         if tombstone.FIELD in entry.fields:
+            self.sequence.add(entry.id, entry.fields, 0)
             self._bulk.append(0)
             self._forget(entry)
             return
         try:
             blocks, readings = unpack(entry.fields.get(b"r", b""))
-        except BadFrame:
-            blocks, readings = [], 0  # it is dead
+            self.sequence.add(entry.id, entry.fields, readings)
+        except BadFrame as error:
+            blocks, readings = [], 0
+            self.sequence.add(entry.id, entry.fields, None)
+            if not self.entries.is_buried(entry.id):
+                self.sequence.damaged(entry.id, str(error))
         self._bulk.append(readings > 1)
         begun = _Begun(entry, blocks, readings)
         if applied is not None:

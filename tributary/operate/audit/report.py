@@ -16,11 +16,12 @@ class Difference(msgspec.Struct, frozen=True):
     """A stored value that does not follow from the readings."""
 
     partition: int
-    store: str  # state, windows, latest, devices, minutes, hours, days or raw
+    # state, windows, latest, devices, minutes, hours, days, raw; readings (the stream) or meta
+    store: str
     device: str
     metric: str
     # A slot as `1m 2026-11-22T10:00:00.000Z`, or the part of the stored value; of raw: the entry
-    # and the time of the reading, or a file.
+    # and the time of the reading, or a file; of readings: the entry.
     slot: str
     expected: Any  # null: nothing
     found: Any

@@ -25,9 +25,15 @@ from tributary.operate.audit.collection import Collection, Name
 from tributary.operate.audit.entries import NEVER_MS, Entries, parsed
 from tributary.operate.audit.history_rows import SERIES_PER_READ, HistoryReader, Span
 from tributary.operate.audit.kept_since import KeptSince
+from tributary.operate.audit.partition_lists import (
+    compare_counts,
+    listed_devices,
+    unlisted_documents,
+)
 from tributary.operate.audit.raw_readings import RawReadings
 from tributary.operate.audit.replay import META, Replay
 from tributary.operate.audit.report import PartitionReport
+from tributary.operate.audit.sequence import Sequence
 from tributary.operate.forgetting import records
 from tributary.store import keys, scripts
 from tributary.store import series as stored_series
@@ -92,14 +98,15 @@ class Share:
         values_max = source.values_max if source.raw is None else source.values_max // 2
         self._collection = Collection(covers, values_max)
         entries = Entries(source.client, partition, from_ms)
-        self._replay = Replay(source.client, entries, self._collection, self._margin_ms)
+        self._report = PartitionReport(partition)
+        sequence = Sequence(self._add_of_partition)
+        self._replay = Replay(source.client, entries, self._collection, self._margin_ms, sequence)
         self._history = None if source.history is None else source.history(partition)
         self._raw: RawReadings | None = None
         if source.raw is not None:
             self._raw = RawReadings(source.raw(partition), self._replay, covers, values_max)
         self._from_ms, self._reports_files = from_ms, reports_files
         self._unfinished: set[str] = set()  # devices that are being forgotten
-        self._report = PartitionReport(partition)
 
     def audit(self, watch: Callable[[int, int], None]) -> PartitionReport:
         """Compare every series of the share.
@@ -114,13 +121,15 @@ class Share:
         if self._raw is not None:
             self._compare_raw(self._raw, lambda: watch(total, total))
         seen: set[str] = set()
-        for devices in _pages(self._devices(), _PAGE_DEVICES):
+        for devices in _pages(listed_devices(self._client, self._partition), _PAGE_DEVICES):
             self._compare(devices)
             seen.update(devices)
         others = chain(self._collection.devices, () if self._raw is None else self._raw.devices())
         unlisted = [device for device in dict.fromkeys(others) if device not in seen]
         for devices in _pages(unlisted, _PAGE_DEVICES):
             self._compare(devices)
+        if self._is_first:
+            self._compare_partition(seen.union(unlisted))
         self._report.entries = self._replay.entries_read
         self._report.readings = self._collection.values
         if (since_ms := self._replay.since_ms()) is not None:
@@ -132,23 +141,20 @@ class Share:
             found: Any = self._client.hmget(keys.meta(self._partition), META)
         return list(found)
 
+    def _compare_partition(self, seen: set[str]) -> None:
+        """Compare the stream and the counts, and find documents of devices that do not exist."""
+        compare_counts(self._client, self._partition, self._replay.sequence)
+        for device in unlisted_documents(self._client, self._partition, seen):
+            self._report.add((device, ""), Finding("latest", "", None, "a document"))
+
+    def _add_of_partition(self, finding: Finding) -> None:
+        if self._is_first:
+            self._report.add(("", ""), finding)
+
     def _kept_since(self) -> KeptSince:
         with failures():
             found: Any = self._client.hgetall(keys.meta(self._partition))
         return KeptSince({name.decode(): value for name, value in found.items()}, self._margin_ms)
-
-    def _devices(self) -> Iterator[str]:
-        """The devices in the list of the partition."""
-        first = b"-"
-        while True:
-            with failures():
-                page: Any = self._client.zrangebylex(
-                    keys.devices(self._partition), first, b"+", start=0, num=1_000
-                )
-            yield from (name.decode() for name in page)
-            if not page:
-                return
-            first = b"(" + page[-1]
 
     def _compare(self, devices: list[str]) -> None:
         page = self._read(devices)
@@ -283,7 +289,7 @@ def _metrics(text: bytes | None) -> dict[str, None]:
         return {}
     try:
         body = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return {}
     return {n.removeprefix("current_"): None for n in body if n.startswith("current_")}
 
