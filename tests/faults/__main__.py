@@ -28,6 +28,7 @@ from faults import (
     fault_run,
     forget_command,
     history_command,
+    job_command,
     kill_command,
     restart_command,
     simulated_command,
@@ -180,6 +181,7 @@ chaos.add_command(spool_command.command)
 chaos.add_command(bridge_command.command)
 chaos.add_command(history_command.command)
 chaos.add_command(forget_command.command)
+chaos.add_command(job_command.command)
 chaos.add_command(corruption_command.command)
 chaos.add_command(simulated_command.command)
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import redis
 from support.ledger import Ledger, Verdict, verify
@@ -41,13 +41,22 @@ class Load:
     """Ingest with two workers, two aggregators, and senders with a ledger."""
 
     def __init__(
-        self, folder: Path, redis_url: str, level: Level, seed: int, *, wait_replicas: int = 1
+        self,
+        folder: Path,
+        redis_url: str,
+        level: Level,
+        seed: int,
+        *,
+        style: Style = STYLE,
+        **overrides: object,
     ) -> None:
-        """Start them, and wait until readings are accepted."""
-        self.settings = Settings(
-            redis_url=redis_url, durability=level, partitions=PARTITIONS, wait_replicas=wait_replicas, heartbeat_ms=100,
-            redis_timeout_ms=1000, ingest_workers=2, stream_max_entries=10_000_000,
-        )  # fmt: skip
+        """Start them, and wait until readings are accepted; `overrides`: other settings."""
+        self._style = style
+        values: dict[str, Any] = {
+            "partitions": PARTITIONS, "heartbeat_ms": 100, "redis_timeout_ms": 1000, "ingest_workers": 2,
+            "stream_max_entries": 10_000_000, **overrides,
+        }  # fmt: skip
+        self.settings = Settings(redis_url=redis_url, durability=level, **values)
         self._seed = seed
         self._folder = folder
         self._stack = contextlib.ExitStack()
@@ -62,8 +71,8 @@ class Load:
 
     def _start(self) -> None:
         for _ in range(2):
-            self._run("aggregator")
-        self.url = str(self._run("ingest", "--port", "0").wait_for(SERVING)[1])
+            self.run("aggregator")
+        self.url = str(self.run("ingest", "--port", "0").wait_for(SERVING)[1])
         self.ledger = Ledger(self._folder / "ledger.jsonl")
         self._stack.callback(self.ledger.close)
         self.senders = [self._sender(number) for number in range(_SENDERS)]
@@ -74,8 +83,9 @@ class Load:
             lambda: self.ledger.acknowledged > _DEVICES, "readings to be accepted", TIMEOUT_S
         )
 
-    def _run(self, *arguments: str) -> Process:
-        process = tributary(*arguments, environ=environ(self.settings))
+    def run(self, *arguments: str, **variables: str) -> Process:
+        """Start a role, until the end."""
+        process = tributary(*arguments, environ={**environ(self.settings), **variables})
         self._stack.callback(self._end, process, f"{arguments[0]}-{process.pid}.log")
         return process
 
@@ -86,7 +96,9 @@ class Load:
     def _sender(self, number: int) -> Sender:
         devices = [f"car-{device}" for device in range(number, _DEVICES, _SENDERS)]
         seed = self._seed * _SENDERS + number
-        return Sender(self.url, self.ledger, devices, readings=_UNLIMITED, seed=seed, style=STYLE)
+        return Sender(
+            self.url, self.ledger, devices, readings=_UNLIMITED, seed=seed, style=self._style
+        )
 
     def finish(self) -> Verdict:
         """Stop the senders, wait for the drain, and compare the ledger with the data."""

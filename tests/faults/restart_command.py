@@ -16,7 +16,7 @@ import numpy as np
 from rich.progress import track
 from support import forking
 
-from faults.rolling import PER_ROLE, ROLES, Outcome, Rolling
+from faults.rolling import BESIDE, PER_ROLE, ROLES, Outcome, Rolling
 
 
 def run(folder: Path, count: int, seed: int, within_s: float = math.inf) -> Outcome:
@@ -26,7 +26,7 @@ def run(folder: Path, count: int, seed: int, within_s: float = math.inf) -> Outc
         AssertionError: a process did not start, or the load stopped.
     """
     with contextlib.closing(Rolling(folder, seed)) as rolling:
-        total = count * PER_ROLE * len(ROLES)
+        total = count * PER_ROLE * len((*ROLES, *BESIDE))
         until_s = time.monotonic() + within_s
         for _ in track(rolling.rounds(count), f"restarting, seed {seed}", total, transient=True):
             if time.monotonic() > until_s:
@@ -45,7 +45,9 @@ def lines(outcome: Outcome, what: str) -> Iterator[str]:
         f"duplicated {verdict.duplicated + verdict.overcounted}, "
         f"longest response of /collect {outcome.longest_s:.1f} s"
     )
-    for role in ROLES:
+    if outcome.beside:
+        yield f"  {outcome.beside}"
+    for role in (*ROLES, *BESIDE):
         times = [(each.stopped_s, each.ready_s) for each in outcome.restarts if each.role == role]
         if times:
             (stop50, ready50), (stop99, ready99) = np.percentile(np.array(times), [50, 99], axis=0)
@@ -65,9 +67,10 @@ def lines(outcome: Outcome, what: str) -> Iterator[str]:
 @click.option("--fork", "is_forked", is_flag=True,
               help="fork processes that have imported everything, as the test suite does")  # fmt: skip
 def command(count: int, seed: int | None, minutes: float, *, is_forked: bool) -> None:
-    """Restart two processes of each role in turn under load, behind nginx.
+    """Restart two processes of each role in turn under load, HTTP behind nginx.
 
-    Counts requests without a 200, and lost and duplicated readings; needs nginx.
+    Counts requests without a 200, lost and duplicated readings and messages, and jobs without
+    their effect; needs nginx and mosquitto.
     """
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
     if is_forked:

@@ -1,6 +1,7 @@
 """A deployment whose processes are restarted one after the other under load, behind nginx.
 
-There are two processes of each role, and nginx with the configuration of docs/recipes.md.
+There are two processes of each role, and nginx with the configuration of docs/recipes.md; jobs and
+bridges (`rolling_jobs.py`) only without a previous release.
 Senders record through it, readers collect through it, and both note every response that is not
 a 200. Each process runs the code of a folder, so it can be replaced by another release.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,23 +24,24 @@ from support.programs import needed
 from support.senders import Style
 from support.waiting import wait_until
 
+from faults.job_asker import Asker
 from faults.reader import Reader
+from faults.rolling_jobs import Beside
+from faults.rolling_node import HOST, TIMEOUT_S, Node
 from faults.tree import free_port
 from tributary.operate import status
-from tributary.process import probe
-from tributary.settings import PREFIX, Settings
+from tributary.settings import Settings
 from tributary.store import redis_client
 
 ROLES = ("ingest", "api", "aggregator")  # in the order in which they are to be upgraded
+BESIDE = ("mqtt", "jobs")  # restarted, too, but not upgraded here
 PER_ROLE = 2
-_HOST = "127.0.0.1"
 _STYLE = Style((1, 2, 5), pause_s=0.01, timeout_s=30.0)
-_TIMEOUT_S = 90.0
 _UNLIMITED = 1 << 40  # readings
 _BETWEEN = 20  # readings between two restarts
 # Ports of the recipe, in order: of nginx and of the processes.
 _LISTENING = {"listen 80;": "ingest", "listen 81;": "api"}
-_UPSTREAM = re.compile(rf"{re.escape(_HOST)}:(800\d)")
+_UPSTREAM = re.compile(rf"{re.escape(HOST)}:(800\d)")
 
 
 class Restart(NamedTuple):
@@ -62,6 +63,7 @@ class Outcome(NamedTuple):
     longest_s: float  # that a response took
     problems: list[str]
     may_refuse: bool  # a release that is replaced may refuse requests; they are repeated
+    beside: str  # what became of messages and jobs
 
     @property
     def client_errors(self) -> int:
@@ -85,48 +87,6 @@ class Outcome(NamedTuple):
         return found + verdict.miscounted
 
 
-class Node:
-    """One process of a role, on a port of its own if it serves HTTP."""
-
-    def __init__(self, role: str, redis_url: str, port: int) -> None:
-        self.role, self.port, self._redis_url = role, port, redis_url
-        self.process: Process | None = None
-
-    def start(self, tree: Path, settings: dict[str, str]) -> None:
-        """Start the code in a folder."""
-        variables = {**settings, "REDIS_URL": self._redis_url}
-        if self.port:
-            variables["PORT"] = str(self.port)
-        # Not the setting that tests add, because an older release does not know it.
-        command = [
-            "env",
-            "-u",
-            f"{PREFIX}PUBLIC_HOSTS",
-            sys.executable,
-            "-m",
-            "tributary",
-            self.role,
-        ]
-        environ = {f"{PREFIX}{name}": value for name, value in variables.items()}
-        self.process = Process(command, environ, cwd=tree, is_forked=False)
-
-    def stop(self) -> list[str]:
-        """Stop with SIGTERM; what is wrong with the end, if anything."""
-        assert self.process is not None
-        exit_status = self.process.stop(_TIMEOUT_S)
-        text = self.process.text
-        is_clean = exit_status == 0 and not re.search(r"Traceback|CRITICAL", text)
-        return [] if is_clean else [f"{self.role} ended with {exit_status}: {text[-1500:]}"]
-
-    def is_ready(self) -> bool:
-        """Whether it serves, or aggregates."""
-        assert self.process is not None
-        assert self.process.popen.poll() is None, self.process.text
-        if self.port:
-            return probe.why_not_ready(_HOST, self.port, 2) is None
-        return "aggregator started" in self.process.text
-
-
 class Rolling:
     """The deployment, its load, and its restarts."""
 
@@ -146,32 +106,45 @@ class Rolling:
     def _start(self, folder: Path, seed: int, tree: Path) -> None:
         self.server = Server(folder / "redis", appendfsync="always")
         self._stack.callback(self.server.close)
-        self.settings = Settings(redis_url=self.server.url, partitions=8)
+        data = str(folder / "data")
+        self.settings = Settings(redis_url=self.server.url, partitions=8, data_dir=data)
         self.shared = {
             "PARTITIONS": "8", "INGEST_WORKERS": "1", "STREAM_MAX_ENTRIES": "10000000",
-            "HEARTBEAT_MS": "100",
+            "HEARTBEAT_MS": "100", "DATA_DIR": data,
         }  # fmt: skip
+        self._beside: Beside | None = None
+        if not self._may_refuse:
+            self._beside = Beside(folder, self.settings, PER_ROLE)
+            self._stack.callback(self._beside.close)
         self.nodes = [
-            Node(role, self.server.url, 0 if role == "aggregator" else free_port())
-            for role in ROLES
-            for _ in range(PER_ROLE)
+            self._node(role, number)
+            for role in (*ROLES, *(BESIDE if self._beside else ()))
+            for number in range(PER_ROLE)
         ]
         self._stack.callback(self._kill_all)
         for node in self.nodes:
             node.start(tree, self.shared)
         for node in self.nodes:
-            wait_until(node.is_ready, f"{node.role} to be ready", _TIMEOUT_S)
+            wait_until(node.is_ready, f"{node.role} to be ready", TIMEOUT_S)
         ingest, api = self._start_nginx(folder)
         ledger = folder / "ledger.jsonl"
         # Without a key, as most clients send. A request that the previous release loses is repeated.
         style = _STYLE._replace(is_keyed=self._may_refuse)
         self.load = Load(ingest, ledger, readings=_UNLIMITED, seed=seed, style=style)
         self._stack.callback(self.load.close)
-        wait_until(self._are_all_visible, "a reading of each device", _TIMEOUT_S)
+        wait_until(self._are_all_visible, "a reading of each device", TIMEOUT_S)
+        if self._beside:
+            acknowledged = lambda: self.load.ledger.acknowledged  # noqa: E731
+            self._beside.start(Asker(self.settings, ingest, api, acknowledged))
         self._readers = [Reader(api), Reader(api)]
         for reader in self._readers:
             reader.start()
             self._stack.callback(reader.ending.set)
+
+    def _node(self, role: str, number: int) -> Node:
+        own = self._beside.environ(role, number) if self._beside else {}
+        port = free_port() if role in _LISTENING.values() else 0
+        return Node(role, self.server.url, port, own)
 
     def restart(self, node: Node, tree: Path = ROOT) -> None:
         """Stop a process and start it with the code in a folder, while the load goes on."""
@@ -180,12 +153,12 @@ class Rolling:
         self.problems += node.stop()
         stopped_s = time.monotonic()
         node.start(tree, self.shared)
-        wait_until(node.is_ready, f"{node.role} to be ready", _TIMEOUT_S)
-        if not node.port:
-            wait_until(self._are_aggregators_live, "the aggregators", _TIMEOUT_S)
+        wait_until(node.is_ready, f"{node.role} to be ready", TIMEOUT_S)
+        if node.role == "aggregator":
+            wait_until(self._are_aggregators_live, "the aggregators", TIMEOUT_S)
         ready_s = time.monotonic()
         self.restarts.append(Restart(node.role, stopped_s - began_s, ready_s - stopped_s))
-        self.load.wait_for(before + _BETWEEN, _TIMEOUT_S)
+        self.load.wait_for(before + _BETWEEN, TIMEOUT_S)
 
     def rounds(self, count: int) -> Iterator[Node]:
         """Restart every process `count` times in order; yields each."""
@@ -198,8 +171,10 @@ class Rolling:
         """End the load, wait until everything is applied, and compare."""
         for reader in self._readers:
             reader.ending.set()
-            reader.join(_TIMEOUT_S)
-        self.load.finish(_TIMEOUT_S)
+            reader.join(TIMEOUT_S)
+        self.load.finish(TIMEOUT_S)
+        if self._beside:
+            self._beside.finish()
         client = redis_client.connect(self.settings, socket_timeout=60)
         with contextlib.closing(client):
             wait_until(lambda: status.read(client, self.settings).pending == 0, "a drain", 120)
@@ -207,6 +182,10 @@ class Rolling:
             if found.dead or found.lost:
                 self.problems.append(f"{found.dead} readings are dead, {found.lost} lost")
             verdict = verify(self.load.ledger, client, self.settings)
+        beside = ""
+        if self._beside:
+            beside, problems = self._beside.outcome()
+            self.problems += problems
         for node in self.nodes:
             self.problems += node.stop()
         # What nginx has to say about a response that is not a 200.
@@ -219,7 +198,7 @@ class Rolling:
             sum((reader.statuses for reader in self._readers), Counter()),
             sum(reader.backwards for reader in self._readers),
             max(reader.longest_s for reader in self._readers), self.problems,
-            self._may_refuse,
+            self._may_refuse, beside,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -231,9 +210,9 @@ class Rolling:
         ports = {role: free_port() for role in _LISTENING.values()}
         text = recipe()
         for listen, role in _LISTENING.items():
-            text = text.replace(listen, f"listen {_HOST}:{ports[role]};")
+            text = text.replace(listen, f"listen {HOST}:{ports[role]};")
         upstream = iter([node.port for node in self.nodes if node.port])
-        text = _UPSTREAM.sub(lambda _: f"{_HOST}:{next(upstream)}", text)
+        text = _UPSTREAM.sub(lambda _: f"{HOST}:{next(upstream)}", text)
         main = folder / "nginx.conf"
         main.write_text(main_file(folder, text))
         words = [needed("nginx"), "-e", str(folder / "log"), "-c", str(main)]
@@ -241,7 +220,7 @@ class Rolling:
         self._stack.callback(nginx.stop)
         for port in ports.values():
             wait_until(lambda port=port: _accepts(port), "nginx to listen")  # type: ignore[misc]
-        return f"http://{_HOST}:{ports['ingest']}", f"http://{_HOST}:{ports['api']}"
+        return f"http://{HOST}:{ports['ingest']}", f"http://{HOST}:{ports['api']}"
 
     def _are_all_visible(self) -> bool:
         return status.read(self.server.client, self.settings).devices >= DEVICES
@@ -277,6 +256,6 @@ def main_file(folder: Path, text: str) -> str:
 
 def _accepts(port: int) -> bool:
     with contextlib.suppress(OSError):
-        socket.create_connection((_HOST, port), 1).close()
+        socket.create_connection((HOST, port), 1).close()
         return True
     return False

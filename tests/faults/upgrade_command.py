@@ -18,7 +18,8 @@ from support.waiting import wait_until
 
 from faults import restart_command
 from faults.rig import Unsupported
-from faults.rolling import Node, Outcome, Rolling
+from faults.rolling import Outcome, Rolling
+from faults.rolling_node import Node
 from tributary.store import keys
 
 PREVIOUS = "4e55f69"  # the last commit of format 2

@@ -154,7 +154,7 @@ def _pairs(numbers: dict[str, set[int]]) -> set[tuple[str, int]]:
 
 
 def stored(client: redis.Redis, settings: Settings) -> dict[str, list[float]]:
-    """Every value in the streams, by device."""
+    """Every value of the ledger in the streams, by device."""
     values: dict[str, list[float]] = {}
     for partition in range(settings.partitions):
         start = "-"
@@ -162,7 +162,8 @@ def stored(client: redis.Redis, settings: Settings) -> dict[str, list[float]]:
             start = b"(" + page[-1][0]
             for _, fields in page:
                 for device, packed_times, metrics in _unpacked(fields):
-                    _add(values, device, packed_times, metrics[METRIC])
+                    if METRIC in metrics:  # others are of other senders
+                        _add(values, device, packed_times, metrics[METRIC])
     return values
 
 
