@@ -14,7 +14,9 @@ from support.pipeline import Run
 from support.processes import Deployment, Server, request, stopped
 from support.waiting import wait_until
 
+from tributary.errors import Unavailable
 from tributary.operate import status
+from tributary.operate.forgetting import requests
 from tributary.settings import Settings
 from tributary.store import keys
 
@@ -117,6 +119,20 @@ def test_replicated_waits_for_as_many_replicas_as_set(own_server: Start, run: Ru
     assert "1 of 2 replicas have confirmed" in response["error"]["message"]
     reasons = request(url, "GET", "/readyz", None, {})[1]["reasons"]
     assert any("1 of 2 replicas acknowledge writes" in reason for reason in reasons)
+
+
+def test_replicated_waits_for_a_replica_of_a_tombstone(own_server: Start):
+    master, replica = _pair(own_server)
+    settings = Settings(redis_url=master.url, durability="replicated", redis_timeout_ms=1000)
+    stream = keys.readings(keys.partition_of("car-7", settings.partitions))
+    requests.ask(master.client, settings, ["car-7"])
+    assert replica.client.xlen(stream) == 1
+    with stopped(replica.process):
+        with pytest.raises(Unavailable, match="no replica has confirmed it"):
+            requests.ask(master.client, settings, ["car-7"])
+        aof = Settings(redis_url=master.url, durability="aof")
+        requests.ask(master.client, aof, ["car-7"])  # does not wait
+    assert master.client.xlen(stream) == 3
 
 
 def _check_that_a_retry_counts_once(

@@ -17,7 +17,7 @@ from tributary.store import keys, scripts
 from tributary.store.redis_client import failures
 from tributary.store.scripts import Command
 from tributary.store.tail import Tail
-from tributary.store.topology import is_cluster
+from tributary.store.topology import is_cluster, server_of
 
 _REJECT_FROM = 0.9  # of the cap
 _KEY_REUSED, _NOT_ARCHIVED = -2, -3  # replies of append
@@ -75,12 +75,12 @@ class Appender:
         self.is_replicated = settings.durability == "replicated"
 
     def not_replicated(self, confirmed: int) -> Unavailable | None:
-        """The exception for the number that WAIT replied, if too few replicas have the readings."""
+        """The exception for the number that WAIT replied, if too few replicas have what was written."""
         if confirmed >= self._wait_replicas:
             return None
         needed = self._wait_replicas
         counted = f"{confirmed} of {needed} replicas have" if needed > 1 else "no replica has"
-        return Unavailable(f"{counted} confirmed the readings in time")
+        return Unavailable(f"{counted} confirmed it in time")
 
     def home(self, idempotency: Idempotency) -> int:
         """The partition that holds the claim of a key."""
@@ -183,6 +183,33 @@ def key_reused() -> Refused:
 def first_response(replies: list[Any]) -> bytes | None:
     """The first response, if every frame of a request had been appended before."""
     return replies[0] if replies and all(isinstance(reply, bytes) for reply in replies) else None
+
+
+def confirmed(client: redis.Redis, settings: Settings, key: str, command: Command) -> Any:
+    """Execute a script call, at `replicated` until replicas have what it wrote; the reply.
+
+    Args:
+        client: of the deployment.
+        settings: with the level of durability.
+        key: one of those that it writes, which are of one slot on a cluster.
+        command: the call.
+
+    Raises:
+        Unavailable: the server cannot execute it now, or it was executed and is not confirmed.
+        ConnectionGone: it may have been executed.
+    """
+    appender = Appender(settings)
+    with failures():
+        if not appender.is_replicated:
+            return scripts.run(client, command)
+        server = server_of(client, key)  # a WAIT is for what its connection has written
+        replies = scripts.execute(server, [command], appender.wait_command)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+    if (failure := appender.not_replicated(replies[1])) is not None:
+        raise failure
+    return replies[0]
 
 
 def append(

@@ -91,7 +91,8 @@ def ask(client: redis.Redis, settings: Settings, devices: Sequence[str], before:
 
     Raises:
         BacklogFull: too many entries are unread; what was appended before is done.
-        Unavailable: too many tombstones are not finished yet.
+        Unavailable: too many tombstones are not finished yet; or, at `replicated`, too few replicas
+            have confirmed one, which is done and may be repeated.
     """
     request = secrets.token_hex(8)
     by_partition: dict[int, list[str]] = {}
@@ -115,8 +116,7 @@ def append(client: redis.Redis, settings: Settings, partition: int, tombstone: T
         records_max=RECORDS_MAX,
         text=tombstone.packed(),
     )
-    with failures():
-        reply: bytes = scripts.run(client, command)
+    reply: bytes = stream.confirmed(client, settings, keys.meta(partition), command)
     if reply == b"backlog":
         raise BacklogFull
     if reply == b"records":
