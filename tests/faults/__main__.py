@@ -30,6 +30,7 @@ from faults import (
     history_command,
     job_command,
     kill_command,
+    power_command,
     restart_command,
     simulated_command,
     spool_command,
@@ -183,6 +184,7 @@ chaos.add_command(history_command.command)
 chaos.add_command(forget_command.command)
 chaos.add_command(job_command.command)
 chaos.add_command(corruption_command.command)
+chaos.add_command(power_command.command)
 chaos.add_command(simulated_command.command)
 if __name__ == "__main__":
     chaos(prog_name="scripts/chaos")

@@ -144,6 +144,7 @@ class Replay:
             self.sequence.add(entry.id, entry.fields, None)
             if not self.entries.is_buried(entry.id):
                 self.sequence.damaged(entry.id, str(error))
+                self.entries.note_gap()  # what it has changed is unknown
         self._bulk.append(readings > 1)
         begun = _Begun(entry, blocks, readings)
         if applied is not None:
