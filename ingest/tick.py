@@ -81,11 +81,17 @@ class Tick:
     def share(self, sent: Sent, batch: Batch) -> None:
         """Add a batch to the shared frames."""
         for partition, added in batch.blocks.items():
+            readings = batch.readings if len(batch.blocks) == 1 else frame.readings_in(added)
+            sent.pending += 1
+            # Fast code: it is not packed twice. What is open has arrived before, and goes first.
+            if readings >= _SHARED_MAX_READINGS and partition not in self._open:
+                packed = Frame(partition, readings, frame.pack(added))
+                self._closed.append((packed, Requests([sent], [])))
+                continue
             # Packed at once, so that its objects are freed for the next request of the tick.
             blocks: list[Block | Raw] = (
                 [Raw(frame.pack_block(block)) for block in added] if batch.is_batch else [*added]
             )
-            readings = batch.readings if len(batch.blocks) == 1 else frame.readings_in(added)
             shared = self._open.get(partition)
             if shared is None:
                 shared = self._open[partition] = _Open(blocks, readings, Requests([sent], []))
@@ -93,7 +99,6 @@ class Tick:
                 shared.blocks += blocks
                 shared.readings += readings
                 shared.requests.sent.append(sent)
-            sent.pending += 1
             if shared.readings >= _SHARED_MAX_READINGS:
                 del self._open[partition]
                 self._close(partition, shared)

@@ -14,7 +14,6 @@ from pathlib import Path
 import click
 import numpy as np
 from rich.progress import track
-from support import forking
 
 from faults.rolling import BESIDE, PER_ROLE, ROLES, Outcome, Rolling
 
@@ -64,17 +63,13 @@ def lines(outcome: Outcome, what: str) -> Iterator[str]:
 @click.option(
     "--minutes", default=0.0, help="end after this time, with fewer restarts; 0: no limit"
 )
-@click.option("--fork", "is_forked", is_flag=True,
-              help="fork processes that have imported everything, as the test suite does")  # fmt: skip
-def command(count: int, seed: int | None, minutes: float, *, is_forked: bool) -> None:
+def command(count: int, seed: int | None, minutes: float) -> None:
     """Restart two processes of each role in turn under load, HTTP behind nginx.
 
     Counts requests without a 200, lost and duplicated readings and messages, and jobs without
     their effect; needs nginx and mosquitto.
     """
     seed = random.SystemRandom().randrange(1 << 16) if seed is None else seed
-    if is_forked:
-        forking.enable()
     with tempfile.TemporaryDirectory(prefix="tributary-restarts-") as folder:
         outcome = run(Path(folder), count, seed, minutes * 60 or math.inf)
     for line in lines(outcome, f"rolling restarts, seed {seed}"):

@@ -71,13 +71,19 @@ def append(
     names: list[str] = []
     values: list[str | bytes] = []
     for partition, readings, frame in frames:
-        names += (keys.readings(partition), keys.meta(partition))
+        names += _append_names(partition)
         values += (str(readings), frame)
     # Not `_call`: this is the command of every request.
     return (
         "EVALSHA", _APPEND_SHA, str(len(names)), *names,
         max_entries, unread_max, str(len(frames)), *values,
     )  # fmt: skip
+
+
+@lru_cache(_PARTITIONS_CACHED)
+def _append_names(p: int) -> tuple[str, str]:
+    """The keys of a frame."""
+    return keys.readings(p), keys.meta(p)
 
 
 def append_once(
