@@ -45,7 +45,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     series_bytes: float = 2_500.0  # with every window full
     latest_series_bytes: float = 320.0  # of a metric with keep = "latest"
     device_bytes: float = 200.0  # its response and its name, besides what a metric adds
-    entry_bytes: float = 75.0  # of a stream, with one reading
+    entry_bytes: float = 90.0  # of a stream, with one reading
     entry_reading_bytes: float = 45.0  # of each further reading in it
     entry_value_bytes: float = 22.0  # of each further metric of a reading
 
