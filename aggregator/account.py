@@ -190,7 +190,7 @@ def _one_by_one(entries: list[Entry], counts: Counts, failed: str = "") -> Sorte
             dead.append(Dead(id_, "not written by append", 1, _packed(fields)))
             continue
         number, reading = numbered
-        if number <= tally["done_entries"]:
+        if number <= tally["done_entries"] and reading <= tally["done"]:
             continue  # applied before: the group was set back
         is_tombstone = fields[4] == tombstone.FIELD
         try:

@@ -52,7 +52,8 @@ def are_plain(entries: Sequence[Entry], after: Place) -> bool:
 def repaired(entries: Sequence[Entry], after: Place) -> list[Entry]:
     """The entries behind a place, with numbers that follow from the others where they are damaged.
 
-    Where nothing follows an entry, a single number that does not fit is taken as damaged.
+    Where nothing follows an entry, a single number that does not fit is taken as damaged, unless
+    tombstones may be missing before it. If none are, what follows sets the count back.
     """
     claims = [*map(_claim, entries)]
     found: list[Entry] = []
@@ -103,13 +104,16 @@ def _claim(entry: Entry) -> _Claim:
 
 
 def _is_possible(claim: _Claim, place: Place) -> bool:
-    """Whether readings are missing before an entry, or it was applied before."""
+    """Whether something is missing before an entry, or it was applied before.
+
+    Tombstones have no readings, so that entries can be missing without any.
+    """
     if claim.place is None or claim.readings is None:
         return False
     number, reading = claim.place
     if number <= place[0]:
         return reading <= place[1]
-    return number > place[0] + 1 and reading > place[1] + claim.readings
+    return number > place[0] + 1 and reading >= place[1] + claim.readings
 
 
 def _behind(place: Place, claim: _Claim, used: Place | None) -> Place:

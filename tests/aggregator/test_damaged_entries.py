@@ -62,33 +62,37 @@ def applied(reads: list[list[Entry]]) -> tuple[Counts, dict[tuple[str, float], i
 @pytest.mark.parametrize("place", range(len(SIZES)))
 @pytest.mark.parametrize("at_once", [1, 2, 5])
 def test_each_flipped_bit_is_buried_or_repaired(place: int, at_once: int):
-    whole = entries(*SIZES)
+    whole = entries(*SIZES, 1, 1)
     everything = applied([whole])[1]
     without = {name: n for name, n in everything.items() if name[0] != f"d{174 + place}"}
     for field, damaged in flipped(whole[place]):
-        stream = [*whole[:place], damaged, *whole[place + 1 :]]
+        stream = [*whole[:place], damaged, *whole[place + 1 : -2]]
         reads = [stream[at : at + at_once] for at in range(0, len(stream), at_once)]
+        # Until two entries are read at once, a number may look like missing tombstones.
         counts, values, dead = applied(reads)
-        assert (counts.done_entries, counts.done) == (178, 2_007), (field, damaged)
+        assert (counts.done, counts.lost, counts.foreign) == (2_007, 0, 0), (field, damaged)
+        assert counts.lost_entries == counts.done_entries - 178 >= 0, (field, damaged)
+        counts, values, dead = applied([*reads, whole[-2:]])
+        assert (counts.done_entries, counts.done) == (180, 2_009), (field, damaged)
         assert (counts.lost, counts.lost_entries, counts.foreign) == (0, 0, 0), (field, damaged)
         if field < 4:
             assert (values, dead, counts.dead) == (everything, [], 0), (field, damaged)
         else:
             assert (values, dead) == (without, [damaged[0]]), (field, damaged)
             assert (counts.dead, counts.dead_entries) == (SIZES[place], 1)
-        assert counts.applied + counts.dead == 2_007
+        assert counts.applied + counts.dead == 2_009
 
 
 @pytest.mark.parametrize("place", range(1, len(SIZES)))
 def test_damaged_numbers_behind_a_gap_change_no_count(place: int):
-    whole = entries(*SIZES)
+    whole = entries(*SIZES, 1, 1)
     for field, damaged in flipped(whole[place]):
         if field < 4:
-            stream = [*whole[1:place], damaged, *whole[place + 1 :]]  # the first one is missing
-            counts, values, dead = applied([stream])
+            stream = [*whole[1:place], damaged, *whole[place + 1 : -2]]  # the first one is missing
+            counts, values, dead = applied([stream, whole[-2:]])
             assert (counts.lost, counts.lost_entries, dead) == (1, 1, []), damaged
-            assert (counts.applied, sum(values.values())) == (1_999 + 7, 7), damaged
-            assert (counts.done_entries, counts.done) == (178, 2_007), damaged
+            assert (counts.applied, sum(values.values())) == (1_999 + 9, 9), damaged
+            assert (counts.done_entries, counts.done) == (180, 2_009), damaged
 
 
 def test_gaps_and_entries_applied_before_are_as_they_are():
@@ -97,9 +101,13 @@ def test_gaps_and_entries_applied_before_are_as_they_are():
         assert repaired(stream, (173, 1_999)) == stream
 
 
-def test_trimmed_tombstones_are_a_gap_without_readings():
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_trimmed_tombstones_are_a_gap_without_readings(at_once: int):
     behind = entries(1, 1, first=176)
-    assert repaired(behind, (173, 1_999)) == behind
+    assert repaired(behind[:at_once], (173, 1_999)) == behind[:at_once]
+    counts = applied([behind[at : at + at_once] for at in range(0, 2, at_once)])[0]
+    assert (counts.done_entries, counts.done) == (177, 2_001)
+    assert (counts.lost_entries, counts.lost) == (2, 0)
 
 
 def test_an_entry_of_another_version_is_buried_with_the_release_it_needs():
