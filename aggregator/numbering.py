@@ -1,9 +1,9 @@
 """The numbers of entries, where some of them are damaged. Pure.
 
 A seal covers a frame, but not the numbers that append gives it: of the entry (e), and of its last
-reading (n). These are redundant: an entry has the number behind that of the one before, and so
-many readings more as its frame contains. A gap shows in both numbers, and the following entry
-goes on from it. What fits neither is damaged, and follows from the neighbours.
+reading (n). These are redundant: both continue those of the entry before, e by one and n by the
+readings in the frame. Where entries are missing there is a gap, from which the following entries
+continue. Numbers that do neither are damaged; the right ones follow from the neighbours.
 """
 
 from __future__ import annotations

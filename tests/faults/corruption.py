@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import redis
 from support import folding
+from support.persistence import is_rewriting
 from support.processes import Server
 from support.waiting import wait_until
 
@@ -77,7 +78,7 @@ class Original:
         self._append(server.client)
         folding.aggregate(settings, server.client)
         server.client.bgrewriteaof()
-        wait_until(lambda: _is_rewritten(server.client), "the file to be rewritten", 30)
+        wait_until(lambda: not is_rewriting(server.client), "the file to be rewritten", 30)
         for _ in range(2):
             self._append(server.client)
             folding.aggregate(settings, server.client)
@@ -221,8 +222,3 @@ def _numbers(field: Any) -> list[float]:
     if getattr(field, "dtype", None) is not None and field.dtype.names:
         return [n for name in field.dtype.names for n in _numbers(field[name])]
     return [float(n) for n in np.ravel(field)]
-
-
-def _is_rewritten(client: redis.Redis) -> bool:
-    info: Any = client.info("persistence")
-    return not (info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"])

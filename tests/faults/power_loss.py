@@ -163,7 +163,7 @@ def library(folder: Path) -> Path:
     """Compile the library that records syncs.
 
     Raises:
-        Unsupported: there is no compiler, or this is not Linux.
+        Unsupported: a C compiler is missing, or this is not Linux.
     """
     if not sys.platform.startswith("linux") or shutil.which("cc") is None:
         raise Unsupported("a power loss needs Linux and a C compiler: apt install gcc libc6-dev")

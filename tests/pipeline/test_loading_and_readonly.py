@@ -15,6 +15,7 @@ from paho.mqtt import publish
 from paho.mqtt.client import MQTTv5
 from support import pipeline
 from support.mosquitto import Mosquitto
+from support.persistence import is_loading, is_rewriting
 from support.pipeline import Run
 from support.processes import Reply, Server, exchange
 from support.sse import Ear
@@ -220,18 +221,18 @@ def load_a_file(site: Site) -> None:
     server = site.server
     server.client.mset({f"filler-{number}": "x" * 100 for number in range(FILLERS)})
     server.client.bgrewriteaof()
-    wait_until(lambda: not is_rewriting(server), "one file to load")
+    wait_until(lambda: not is_rewriting(server.client), "one file to load")
     server.kill()
     server.start(until_ready=False)
-    wait_until(lambda: is_loading(server), "the server to load")
+    wait_until(lambda: is_loading(server.client), "the server to load")
     site.publish()
     responses = site.responses()
     assert_nothing_else_is_accepted(site)
-    assert is_loading(server)
+    assert is_loading(server.client)
     assert without(responses, 503) == {"metrics": 200, "alive": 200}
     assert_retried_later(responses)
     server.client.config_set("key-load-delay", "0")
-    wait_until(lambda: not is_loading(server), "the server to have loaded")
+    wait_until(lambda: not is_loading(server.client), "the server to have loaded")
     assert_nothing_is_lost(site, time.monotonic())
 
 
@@ -240,17 +241,3 @@ def assert_live(site: Site, ear: Ear) -> None:
     heard = len(ear.events)
     assert site.record().status == 200
     wait_until(lambda: len(ear.events) > heard, "a live update")
-
-
-def is_rewriting(server: Server) -> bool:
-    found = server.client.info("persistence")
-    return bool(found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"])
-
-
-def is_loading(server: Server) -> bool:
-    try:
-        return bool(server.client.info("persistence")["loading"])
-    except redis.BusyLoadingError:
-        return True
-    except redis.RedisError:
-        return False

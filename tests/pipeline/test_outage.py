@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import redis
 from support import pipeline
+from support.persistence import is_loading, is_rewriting
 from support.processes import Process, Reply, Server, exchange, request, stopped, tributary
 from support.waiting import wait_until
 
@@ -93,10 +93,10 @@ def test_responds_with_503_while_redis_is_loading(own_server: Callable[..., Serv
     assert post(url).status == 200
     server.client.mset({f"filler-{number}": "x" * 100 for number in range(2000)})
     server.client.bgrewriteaof()
-    wait_until(lambda: not _is_rewriting(server), "one file to load")
+    wait_until(lambda: not is_rewriting(server.client), "one file to load")
     server.process.kill()
     server.start(until_ready=False)
-    wait_until(lambda: _is_loading(server), "the server to load")
+    wait_until(lambda: is_loading(server.client), "the server to load")
     response = post(url)
     assert response.status == 503
     assert response.headers["retry-after"]
@@ -132,20 +132,6 @@ def test_records_at_once_when_ready_after_an_outage(server: Server, run: Run):
         wait_until(lambda: request(url, "GET", "/readyz", None, {})[0] == 200, "readiness")
         status, body = request(url, "POST", "/record", {"speed": 1}, {})
         assert status == 200, body
-
-
-def _is_rewriting(server: Server) -> bool:
-    found = server.client.info("persistence")
-    return bool(found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"])
-
-
-def _is_loading(server: Server) -> bool:
-    try:
-        return bool(server.client.info("persistence")["loading"])
-    except redis.BusyLoadingError:
-        return True
-    except redis.RedisError:
-        return False
 
 
 def test_logs_an_outage_when_it_begins_and_when_it_ends(

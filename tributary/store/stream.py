@@ -185,7 +185,7 @@ def first_response(replies: list[Any]) -> bytes | None:
     return replies[0] if replies and all(isinstance(reply, bytes) for reply in replies) else None
 
 
-def confirmed(client: redis.Redis, settings: Settings, key: str, command: Command) -> Any:
+def execute_confirmed(client: redis.Redis, settings: Settings, key: str, command: Command) -> Any:
     """Execute a script call, at `replicated` until replicas have what it wrote; the reply.
 
     Args:

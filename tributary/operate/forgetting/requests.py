@@ -116,7 +116,7 @@ def append(client: redis.Redis, settings: Settings, partition: int, tombstone: T
         records_max=RECORDS_MAX,
         text=tombstone.packed(),
     )
-    reply: bytes = stream.confirmed(client, settings, keys.meta(partition), command)
+    reply: bytes = stream.execute_confirmed(client, settings, keys.meta(partition), command)
     if reply == b"backlog":
         raise BacklogFull
     if reply == b"records":
