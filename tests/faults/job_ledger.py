@@ -48,7 +48,7 @@ class Kind(NamedTuple):
 
 
 class JobLedger:
-    """What the jobs have done of that which an asker asked for."""
+    """Compares what the jobs have done with what was asked for."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         """Prepare a folder for the processes of jobs."""

@@ -260,7 +260,7 @@ def table(found: list[Outcome]) -> str:
 
 
 def outcomes(folder: Path, rounds: int, seed: int) -> Iterator[Outcome]:
-    """Every kind of loss, at both levels, so often."""
+    """Every kind of loss at both levels, `rounds` times."""
     chance, library_ = random.Random(seed), library(folder)
     for number in range(rounds):
         for level in LEVELS:
