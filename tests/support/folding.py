@@ -27,8 +27,10 @@ def append(client: redis.Redis, settings: Settings, blocks: list[Block]) -> byte
 
 def append_packed(client: redis.Redis, partition: int, packed: bytes, readings: int) -> bytes:
     """Append an entry with these bytes; its id."""
-    entry = client.hincrby(keys.meta(partition), "entries", 1)
-    accepted = client.hincrby(keys.meta(partition), "accepted", readings)
+    with client.pipeline(transaction=False) as pipe:
+        pipe.hincrby(keys.meta(partition), "entries", 1)
+        pipe.hincrby(keys.meta(partition), "accepted", readings)
+        entry, accepted = pipe.execute()
     fields: Any = {"e": entry, "n": accepted, "r": packed}
     return bytes(client.xadd(keys.readings(partition), fields))
 
@@ -62,13 +64,17 @@ def aggregate(
 
 def behind(client: redis.Redis, settings: Settings) -> bool:
     """Whether an entry is not accounted for, or one that append did not write lies ahead."""
-    for partition in range(settings.partitions):
-        fields = client.hmget(keys.meta(partition), "hwm", "entries", "done_entries", "begun_entry")
-        entries, done, begun = (int(count or 0) for count in fields[1:])
-        after = "(" + (fields[0] or b"0-0").decode()
-        if entries > done or begun or client.xrange(keys.readings(partition), after, count=1):
-            return True
-    return False
+    partitions = range(settings.partitions)
+    with client.pipeline(transaction=False) as pipe:
+        for partition in partitions:
+            pipe.hmget(keys.meta(partition), "hwm", "entries", "done_entries", "begun_entry")
+        metas = pipe.execute()
+        for partition, (hwm, *fields) in zip(partitions, metas, strict=True):
+            entries, done, begun = (int(count or 0) for count in fields)
+            if entries > done or begun:
+                return True
+            pipe.xrange(keys.readings(partition), "(" + (hwm or b"0-0").decode(), count=1)
+        return any(pipe.execute())
 
 
 def state(client: redis.Redis, settings: Settings, device: str, metric: str) -> np.void:

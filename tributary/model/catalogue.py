@@ -6,6 +6,7 @@ unit.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import tomllib
@@ -123,8 +124,9 @@ def load(path: str) -> Catalogue:
         raise Misconfigured(f"{file}: {error}") from None
 
 
+@functools.lru_cache(maxsize=4)
 def parse(text: str) -> Catalogue:
-    """Parse a catalogue.
+    """Parse a catalogue; the same text once, because each part of a process loads its own.
 
     Raises:
         Misconfigured: it is not TOML, or has errors; the message lists all of them.
