@@ -17,6 +17,8 @@ let hasMore = false;
 let title = "";
 let timer;
 let readAt = -Infinity;
+let isReading = false;
+let hasChanged = false; // during the read
 
 export const keyOf = ({ device, metric, rule }) => `${device}|${metric}|${rule}`;
 /** The alerts in the order of their urgency, or null. */
@@ -33,20 +35,26 @@ export function onAlerts(listener) {
   return () => listeners.delete(listener);
 }
 
-/** Read soon: several changes are read together. */
+/** Read soon: several changes are read together, and one during a read after it. */
 export function readAlerts() {
+  if (isReading) hasChanged = true;
+  else readIn(Math.max(0, readAt + PAUSE_MS - performance.now()));
+}
+
+function readIn(ms) {
   clearTimeout(timer);
-  timer = setTimeout(read, Math.max(0, readAt + PAUSE_MS - performance.now()));
+  timer = setTimeout(read, ms);
 }
 
 async function read() {
-  readAt = performance.now();
-  if (!document.hidden) {
-    const found = await Promise.all([request(`/api/v1/alerts?limit=${LIMIT}`), request(SILENCES)]).catch(() => null);
-    if (found) show(...found);
-  }
-  clearTimeout(timer);
-  timer = setTimeout(read, ROUND_MS);
+  [isReading, hasChanged, readAt] = [true, false, performance.now()];
+  const found = document.hidden
+    ? null
+    : await Promise.all([request(`/api/v1/alerts?limit=${LIMIT}`), request(SILENCES)]).catch(() => null);
+  isReading = false;
+  readIn(ROUND_MS);
+  if (hasChanged) readAlerts();
+  if (found) show(...found);
 }
 
 function show(found, silenced) {

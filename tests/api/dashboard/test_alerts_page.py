@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from support.processes import Server
 from support.site import Site
 
@@ -112,6 +112,23 @@ def test_alerts_appear_without_a_reload_and_can_be_silenced(alerting: Site, page
         page.wait_for_timeout(100)
     else:
         pytest.fail("the limit is not in the chart")
+
+
+def test_an_alert_during_a_read_is_read_after_it(alerting: Site, pages: Pages):
+    alerting.post({"device": "car-8", "speed": 90})
+    page = pages.open(f"{alerting.url}/#/alerts")
+    expect(page.locator(".empty, .alerts li")).not_to_have_count(0)
+
+    def answer_late(route: Route) -> None:
+        found = route.fetch()
+        alerting.post({"device": "car-8", "speed": 140})
+        page.wait_for_timeout(400)  # the live update arrives
+        route.fulfill(response=found)
+
+    page.route("**/api/v1/alerts?*", answer_late, times=1)
+    alerting.post({"device": "car-9", "speed": 140})
+    expect(page.locator(".alerts li").filter(has_text="car-9")).to_have_count(1)
+    expect(page.locator(".alerts li").filter(has_text="car-8")).to_have_count(1, timeout=5_000)
 
 
 def test_the_list_filters_devices_that_are_alerting(alerting: Site, pages: Pages):
