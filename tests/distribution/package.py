@@ -128,7 +128,7 @@ def try_out(programs: Path, folder: Path) -> str:
             status, content = request(url, "GET", path, None, {})
             assert status == 200, (path, content, up.text)
             assert path != "/openapi.json" or content["info"]["version"] == version
-        wait_until((folder / "data" / "history.db").exists, "the history", 60)
+        wait_until(lambda: _is_archived(url), "the reading in the history", 60)
         assert up.stop() == 0, up.text
     finally:
         up.kill()
@@ -139,6 +139,12 @@ def try_out(programs: Path, folder: Path) -> str:
 def _collected(url: str) -> dict[str, float] | None:
     status, found = request(url, "GET", "/collect?device=car-7", None, {})
     return found if status == 200 else None
+
+
+def _is_archived(url: str) -> bool:
+    """Whether the history, which is created by then, has every reading."""
+    found = request(url, "GET", "/api/v1/status", None, {})[1]["history"]
+    return found is not None and found["lag_entries"] == 0
 
 
 def _run(words: list[str], cwd: Path | None = None) -> str:
