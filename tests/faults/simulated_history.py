@@ -195,6 +195,7 @@ class Simulator:
             redis_url=server.url,
             partitions=PARTITIONS,
             heartbeat_ms=1_000,
+            windows="1m/5s,24h/1h",
             series_cached_max=4,
             durability="memory",
         )
