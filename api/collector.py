@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import NamedTuple
 
 from api import collect
@@ -59,30 +60,10 @@ class Collector:
             Refused, Unavailable: the client may not read the device, or not now.
         """
         query: _Query = request.query
-        device = query.device
         token = self._guard.admit(request.head)
         if token is not None:
-            token.check("collect", (device,))
-
-        is_redirected = False
-
-        def on_reply(reply: Reply) -> None:
-            nonlocal is_redirected
-            if type(reply) is bytes:
-                now_ms = time.time_ns() // 1_000_000
-                found = collect.body_and_etag(device, reply, now_ms, self._stale_after_ms)
-                self._respond(request, *found)
-            elif reply is None and not query.is_named:
-                self._respond(request, collect.EMPTY, collect.EMPTY_ETAG)
-            elif redirects.is_redirect(reply) and not is_redirected:
-                is_redirected = True
-                again = self.links.redirects.on_reply(query.partition, query.command, on_reply)
-                again(reply)
-            else:
-                error = pipe.failure(reply) or collect.unknown_device(device)
-                request.respond(self._responses.error(error, head=request.head))
-
-        self.links.pipe(query.partition).send(query.command, on_reply)
+            token.check("collect", (query.device,))
+        self.links.pipe(query.partition).send(query.command, partial(self._on_reply, request))
 
     def prepare(self, query: bytes) -> _Query:
         """Parse a query string. The lane caches the result."""
@@ -90,6 +71,25 @@ class Collector:
         partition = keys.partition_of(device, self._partitions)
         command = pack(("HGET", keys.latest(partition), device))
         return _Query(device, bool(query), partition, command)
+
+    def _on_reply(self, request: Request, reply: Reply, *, is_redirected: bool = False) -> None:
+        """Respond, or follow a redirect.
+
+        No closure that refers to itself: that would leave each request to the garbage collector.
+        """
+        query: _Query = request.query
+        if type(reply) is bytes:
+            now_ms = time.time_ns() // 1_000_000
+            found = collect.body_and_etag(query.device, reply, now_ms, self._stale_after_ms)
+            self._respond(request, *found)
+        elif reply is None and not query.is_named:
+            self._respond(request, collect.EMPTY, collect.EMPTY_ETAG)
+        elif redirects.is_redirect(reply) and not is_redirected:
+            respond = partial(self._on_reply, request, is_redirected=True)
+            self.links.redirects.on_reply(query.partition, query.command, respond)(reply)
+        else:
+            error = pipe.failure(reply) or collect.unknown_device(query.device)
+            request.respond(self._responses.error(error, head=request.head))
 
     def _respond(self, request: Request, body: bytes, etag: str) -> None:
         headers = b"ETag: %b\r\n%b" % (etag.encode(), self._headers)

@@ -84,21 +84,41 @@ class Redirects:
         self, partition: int, packed: bytes, on_reply: OnReply, *, asks: bool = True
     ) -> OnReply:
         """A callback for the reply to a command that sends it again where that is needed."""
-        since_s: float | None = None
+        return _Attempt(self, partition, packed, on_reply, asks=asks).check
 
-        def check(reply: Reply) -> None:
-            nonlocal since_s
-            if type(reply) is not hiredis.ReplyError:
-                on_reply(reply)
+
+class _Attempt:
+    """A command that may be sent again.
+
+    Closures that refer to each other would leave each command to the garbage collector.
+    """
+
+    __slots__ = ("_asks", "_on_reply", "_packed", "_partition", "_redirects", "_since_s")
+
+    def __init__(
+        self,
+        redirects: Redirects,
+        partition: int,
+        packed: bytes,
+        on_reply: OnReply,
+        *,
+        asks: bool,
+    ) -> None:
+        self._redirects, self._partition, self._packed = redirects, partition, packed
+        self._on_reply, self._asks = on_reply, asks
+        self._since_s: float | None = None
+
+    def check(self, reply: Reply) -> None:
+        """Send it again, or pass the reply on."""
+        if type(reply) is hiredis.ReplyError:
+            self._since_s = self._since_s or asyncio.get_running_loop().time()
+            again = self._redirects.again
+            if again(self._partition, reply, self._since_s, self._send, asks=self._asks):
                 return
-            since_s = since_s or asyncio.get_running_loop().time()
-            if not self.again(partition, reply, since_s, send, asks=asks):
-                on_reply(reply)
+        self._on_reply(reply)
 
-        def send(target: Target) -> None:
-            target.pipe.write(target.commands(packed, check))
-
-        return check
+    def _send(self, target: Target) -> None:
+        target.pipe.write(target.commands(self._packed, self.check))
 
 
 def is_redirect(reply: Reply) -> bool:
