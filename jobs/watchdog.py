@@ -5,6 +5,10 @@ when the job does not react. Python runs signal handlers between two steps of th
 a job inside a long call of a library does not see them; the byte that the interpreter writes for
 each signal is seen at once.
 https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+
+What a handler raises while a finalizer runs is reported to `sys.unraisablehook` and dropped. Then
+the second thread sends the signal again.
+https://docs.python.org/3/library/sys.html#sys.unraisablehook
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,7 +47,7 @@ class Watchdog:
     def __init__(self, renew: Callable[[], None]) -> None:
         self.is_stopping = False
         self._renew = renew  # called every `RENEW_S` while a job runs
-        self._is_waiting = self._is_busy = False
+        self._is_waiting = self._is_busy = self._is_interrupted = False
         self._deadline_s = 0.0  # of the job, monotonic clock
         self._signals, wakeup = os.pipe()
         os.set_blocking(wakeup, False)
@@ -50,6 +55,7 @@ class Watchdog:
         for number in _STOP_SIGNALS:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGUSR1, self._on_interrupt)
+        sys.unraisablehook = self._on_unraisable
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     @contextlib.contextmanager
@@ -67,7 +73,7 @@ class Watchdog:
     def busy(self, timeout_s: float) -> Iterator[None]:
         """While in it, a job runs: it raises `Interrupted` `GRACE_S` after a signal to stop."""
         self._deadline_s = time.monotonic() + timeout_s + OVERDUE_S
-        self._is_busy = True
+        self._is_busy, self._is_interrupted = True, False
         try:
             yield
         finally:
@@ -75,14 +81,26 @@ class Watchdog:
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
         self.is_stopping = True
+        self._stop_waiting()
+
+    def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop_waiting()
+        if self._is_busy and not self._is_interrupted:
+            self._is_interrupted = True
+            raise Interrupted
+
+    def _stop_waiting(self) -> None:
         if self._is_waiting:
             self._is_waiting = False
             raise Stopped
 
-    def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        if self._is_busy:
-            self._is_busy = False
-            raise Interrupted
+    def _on_unraisable(self, dropped: sys.UnraisableHookArgs) -> None:
+        if dropped.exc_type is Interrupted:
+            self._is_interrupted = False
+        elif dropped.exc_type is Stopped:
+            self._is_waiting = True
+        else:
+            sys.__unraisablehook__(dropped)
 
     def _watch(self) -> None:
         stopped_at_s = None
@@ -93,6 +111,8 @@ class Watchdog:
             now_s = time.monotonic()
             if readable and {*os.read(self._signals, 64)} & {*_STOP_SIGNALS}:
                 stopped_at_s = now_s if stopped_at_s is None else stopped_at_s
+            if stopped_at_s is not None and self._is_waiting:
+                _interrupt()
             if not self._is_busy:
                 continue
             if now_s - renewed_at_s >= RENEW_S:
@@ -103,7 +123,11 @@ class Watchdog:
             if stopped_at_s is not None and now_s - stopped_at_s > KILL_AFTER_S:
                 _kill("the job does not stop")
             if stopped_at_s is not None and now_s - stopped_at_s > GRACE_S:
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+                _interrupt()
+
+
+def _interrupt() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
 
 def _kill(reason: str) -> None:

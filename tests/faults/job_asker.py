@@ -47,7 +47,7 @@ class Asker(threading.Thread):
         self.notes: list[int] = []
         self.exports: list[AskedExport] = []
         self.forgotten: list[str] = []
-        self.refused = 0  # attempts that were not accepted
+        self.refused = 0  # attempts that were not accepted, although no limit was reached
         self.finishing = threading.Event()
 
     def run(self) -> None:
@@ -71,6 +71,9 @@ class Asker(threading.Thread):
         while True:
             try:
                 return ask(*arguments)
+            except job_queue.QueueFull:  # the limit of jobs that wait, which restarts may reach
+                self.finishing.wait(_AGAIN_S)
+                continue
             except (TributaryError, OSError, HTTPException) as error:
                 self.last_refusal = f"{ask.__name__}: {error}"
             self.refused += 1
@@ -80,10 +83,10 @@ class Asker(threading.Thread):
         job_queue.enqueue(self._settings, "note", number, id=f"note-{number}")
 
     def _export(self) -> str:
-        """The id; none if it is refused because the limit of those that wait is reached."""
+        """The id; none if it is refused because a limit of those that wait is reached."""
         body = {"devices": "car-*", "metrics": METRIC}
         reply = exchange(self._api, "POST", "/api/v1/exports", body)
-        if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        if reply.status == HTTPStatus.TOO_MANY_REQUESTS or b'"queue_full"' in reply.content:
             return ""
         if reply.status != HTTPStatus.ACCEPTED:
             raise OSError(f"{reply.status} {reply.content!r}")

@@ -98,6 +98,18 @@ def test_a_job_that_does_not_finish_is_interrupted_and_queued_again(site: JobSit
     assert site.lines.index("end") < site.lines.index("note"), "it lost its place in the queue"
 
 
+def test_a_job_in_a_finalizer_is_interrupted_too(site: JobSite):
+    """What a handler of a signal raises there is dropped."""
+    process = site.start()
+    site.add("finalize")
+    site.wait_for("begin")
+    assert process.stop() == 0
+    assert "job interrupted and queued again" in process.text
+    assert [job.state for job in site.listed().values()] == ["queued"]
+    assert "ERROR" not in process.text
+    assert "Traceback" not in process.text
+
+
 def test_workers_end_with_their_parent(run: Run, site: JobSite, tmp_path: Path):
     """A killed parent cannot signal them."""
     mark = uuid.uuid4().hex

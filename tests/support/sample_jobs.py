@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 from jobs.registry import Job
@@ -43,6 +44,22 @@ def wait(_settings: Settings) -> None:
     write("end")
 
 
+class _Finalized:
+    """Its finalizer takes longer than a job may after a signal to stop."""
+
+    def __del__(self) -> None:
+        write(f"begin {os.getpid()}")
+        time.sleep(60)
+
+
+def finalize(_settings: Settings) -> None:
+    """Run a long finalizer; then wait until the file `go` is there."""
+    _Finalized()
+    while not (_folder() / "go").exists():
+        threading.Event().wait(0.01)
+    write("end")
+
+
 def due(_settings: Settings) -> list[tuple[int]]:
     """One job for each file with a number as its name."""
     return sorted((int(path.name),) for path in _folder().glob("[0-9]"))
@@ -54,6 +71,7 @@ JOBS = {
         Job("note", note, result_s=60),
         Job("fail", fail, retries=2),
         Job("wait", wait),
+        Job("finalize", finalize),
         Job("brief", wait, timeout_s=1, retries=0),
         Job("tick", note, every_s=1, due=due),
     )
