@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from pathlib import Path
 
 from jobs.registry import Job
@@ -49,7 +48,7 @@ class _Finalized:
 
     def __del__(self) -> None:
         write(f"begin {os.getpid()}")
-        time.sleep(60)
+        threading.Event().wait(60)
 
 
 def finalize(_settings: Settings) -> None:
