@@ -17,17 +17,20 @@ if ! cat "$lock" pyproject.toml | cmp -s - "$stamp"; then
     fi
     echo "tributary: setting up .venv (again only after an update)" >&2
     [ -x .venv/bin/python ] || "$python" -m venv .venv
-    # pip keeps one core busy, so two of them install a half each. Compiling everything takes a fifth
-    # of the time; what is imported is compiled then.
+    # pip keeps one core busy, so two of them install half of the requirements each. Compiling
+    # everything takes a fifth of the time; what is imported is compiled then.
     half() {
-        awk -v half="$1" '/^[^ #]/ { n++ } n % 2 == half' "$lock" |
-            .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
-                --no-deps --require-hashes -r /dev/stdin
+        awk -v half="$1" '/^[^ #]/ { n++ } n % 2 == half' "$lock"
     }
-    half 0 &
+    install_half="install --quiet --no-compile --disable-pip-version-check --no-deps --require-hashes"
+    # shellcheck disable=SC2086 # a list of options
+    half 0 | .venv/bin/python -m pip $install_half -r /dev/stdin &
     other=$!
-    half 1 || { wait "$other"; exit 1; }
+    trap 'kill "$other"; exit 130' INT # a process in the background ignores it
+    # shellcheck disable=SC2086
+    half 1 | .venv/bin/python -m pip $install_half -r /dev/stdin || { wait "$other"; exit 1; }
     wait "$other"
+    trap - INT
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --no-deps --no-build-isolation --no-index --config-settings editable_mode=compat -e .
     cat "$lock" pyproject.toml >"$stamp"

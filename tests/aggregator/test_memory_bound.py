@@ -30,7 +30,7 @@ def test_a_small_table_gives_the_same_results(
     settings = change(partitions=3, series_cached_max=bound, read_max_entries=5)
     random = Random(seed)
     sent: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    for number in range(600):
+    for number in range(1200):
         # Some devices record all the time, others rarely.
         device = f"d{int(random.paretovariate(0.7)) % 40}"
         metrics = {m: float(number) for m in random.sample(METRICS, random.randint(1, 3))}

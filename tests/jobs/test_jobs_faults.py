@@ -98,6 +98,7 @@ def test_a_job_that_does_not_finish_is_interrupted_and_queued_again(site: JobSit
     assert site.lines.index("end") < site.lines.index("note"), "it lost its place in the queue"
 
 
+@pytest.mark.sample
 def test_a_job_in_a_finalizer_is_interrupted_too(site: JobSite):
     """What a handler of a signal raises there is dropped."""
     process = site.start()

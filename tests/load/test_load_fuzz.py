@@ -45,7 +45,7 @@ def test_any_ndjson(data: bytes):
     loaded(b'{"time":"2025-11-25T15:22:01Z","speed":1}\n' + data)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(60))
 def test_random_dialects_are_read_right_or_refused_with_an_option(seed: int):
     case = generate(seed)
     verdict, reason = judge(case)

@@ -63,7 +63,7 @@ def audit(client: redis.Redis, settings: Settings, **options: Any) -> PartitionR
     return Auditor(client, settings, **options).audit(0)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(6))
 def test_random_histories_have_no_differences(
     change: Callable[..., Settings],
     client: redis.Redis,

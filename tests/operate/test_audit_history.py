@@ -66,7 +66,7 @@ def test_a_metric_that_is_left_out_of_the_history_for_a_time_has_no_differences(
     assert counts["other"] == 15
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_histories_have_no_differences_in_the_history(
     where: Settings,
     client: redis.Redis,

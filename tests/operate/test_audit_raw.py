@@ -54,7 +54,7 @@ def trim(client: redis.Redis, kept: int) -> None:
     client.xtrim(keys.readings(0), maxlen=kept, approximate=False)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(4))
 def test_random_histories_have_no_differences(
     where: Settings, client: redis.Redis, db: Database, monkeypatch: pytest.MonkeyPatch, seed: int
 ):

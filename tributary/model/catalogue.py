@@ -126,7 +126,7 @@ def load(path: str) -> Catalogue:
 
 @functools.lru_cache(maxsize=4)
 def parse(text: str) -> Catalogue:
-    """Parse a catalogue; the same text once, because each part of a process loads its own.
+    """Parse a catalogue. The result is cached: each part of a process loads the catalogue.
 
     Raises:
         Misconfigured: it is not TOML, or has errors; the message lists all of them.

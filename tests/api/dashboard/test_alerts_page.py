@@ -114,6 +114,7 @@ def test_alerts_appear_without_a_reload_and_can_be_silenced(alerting: Site, page
         pytest.fail("the limit is not in the chart")
 
 
+@pytest.mark.sample
 def test_an_alert_during_a_read_is_read_after_it(alerting: Site, pages: Pages):
     alerting.post({"device": "car-8", "speed": 90})
     page = pages.open(f"{alerting.url}/#/alerts")

@@ -19,17 +19,17 @@ from tributary.settings import Settings
 
 START_MS = 1_700_000_000_000
 PER_ENTRY = 1_000
-ENTRIES = 400
 GROWTH_MAX_BYTES = 24 * 1_048_576  # 400,000 rows of CSV take 27 MB
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format_", ["csv", "parquet"])
+@pytest.mark.parametrize(("format_", "entries"), [("csv", 400), ("ndjson", 400), ("parquet", 400)])
 def test_memory_does_not_grow_with_rows(
     change: Callable[..., Settings],
     client: redis.Redis,
     tmp_path: Path,
     format_: Any,
+    entries: int,
 ):
     settings = change(partitions=1)
     devices = [f"car-{number}" for number in range(100)]
@@ -46,8 +46,8 @@ def test_memory_does_not_grow_with_rows(
 
     append(client, frame, PER_ENTRY, 100)
     export()  # imports, caches, buffers
-    append(client, frame, PER_ENTRY, ENTRIES - 100)
+    append(client, frame, PER_ENTRY, entries - 100)
     before_bytes = memory.resident_bytes(os.getpid())
     memory.forget_peak(os.getpid())
-    assert export().rows == PER_ENTRY * ENTRIES
+    assert export().rows == PER_ENTRY * entries
     assert memory.peak_bytes(os.getpid()) - before_bytes < GROWTH_MAX_BYTES
